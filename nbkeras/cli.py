@@ -1,0 +1,70 @@
+"""The command line: ``nbkeras demo`` and ``nbkeras doctor``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from nbkeras.errors import NbkerasError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit status.
+
+    Args:
+        arguments: the words after ``nbkeras``; those of this process when None.
+
+    Example:
+        >>> main(["demo", "--no-such-option"])
+        Traceback (most recent call last):
+        SystemExit: 2
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except NbkerasError as error:
+        print(f"nbkeras: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nbkeras", description="Train Keras models on Spark from a notebook cell, with a live chart."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="open the quickstart in JupyterLab, on a local Spark")
+    demo.add_argument(
+        "--execute", action="store_true", help="run it here instead, without a browser, and print the result"
+    )
+    demo.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("nbkeras-demo"),
+        help="where the notebook is copied to (default: %(default)s)",
+    )
+    demo.add_argument("--no-browser", action="store_true", help="print JupyterLab's address, open nothing")
+    demo.set_defaults(command=_demo)
+
+    doctor = commands.add_parser("doctor", help="check Python, Java, Spark and Keras, and say what to type")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from nbkeras import demo
+
+    if options.execute:
+        return demo.execute()
+    return demo.open_in_jupyterlab(options.folder, browser=not options.no_browser)
+
+
+def _doctor(_options: argparse.Namespace) -> int:
+    from nbkeras import doctor
+
+    checks = doctor.examine()
+    print(doctor.table(checks))
+    return 1 if any(check.problem and check.needed for check in checks) else 0

@@ -1,0 +1,108 @@
+"""The quickstart notebook: opened in JupyterLab, or run here and printed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from nbkeras import java
+from nbkeras.errors import NbkerasError
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+NAME = "01_quickstart.ipynb"
+
+# Run in the notebook's kernel after its last cell: a headless chart prints only now and then.
+_PRINT_EPOCHS = """
+for _epoch, _values in enumerate(zip(*history.history.values()), start=1):
+    _line = "  ".join(f"{name} {value:.4f}" for name, value in zip(history.history, _values))
+    print(f"epoch {_epoch}/{len(history.epoch)}  {_line}")
+print(f"final test accuracy {accuracy:.4f}")
+"""
+
+
+def notebook() -> Path:
+    """Where the quickstart lies, in an installed package or in a checkout.
+
+    Example:
+        >>> notebook().name
+        '01_quickstart.ipynb'
+    """
+    package = Path(__file__).parent
+    return next(p for p in (package / "notebooks" / NAME, package.parent / "notebooks" / NAME) if p.exists())
+
+
+def open_in_jupyterlab(folder: Path, *, browser: bool = True) -> NoReturn:
+    """Copy the quickstart into a folder and become the JupyterLab that shows it.
+
+    A copy that is already there is opened as it is.
+
+    Args:
+        folder: made when it does not exist.
+        browser: whether JupyterLab opens one.
+    """
+    _require("jupyterlab")
+    java.ensure()
+    copy = folder.absolute() / NAME
+    if copy.exists():
+        print(f"Opening your copy, {copy}.", flush=True)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(notebook(), copy)
+        print(f"Opening {copy}.", flush=True)
+    command = [sys.executable, "-m", "jupyterlab", str(copy), "--ServerApp.ip=127.0.0.1"]
+    if not browser:
+        command.append("--no-browser")
+    if os.geteuid() == 0:
+        command.append("--allow-root")  # or it would refuse; a container often has no other user
+    os.execv(sys.executable, command)  # noqa: S606  # so that Ctrl-C and the exit status are JupyterLab's
+
+
+def execute() -> int:
+    """Run the quickstart without a browser, print each epoch and the accuracy, and return 0.
+
+    A cell that fails gives one line, and 1.
+    """
+    _require("nbclient")
+    import nbformat
+
+    java.ensure()
+    quickstart = nbformat.read(notebook(), as_version=4)
+    quickstart.cells.append(nbformat.v4.new_code_cell(_PRINT_EPOCHS))
+    print(f"Running {NAME} on a local Spark.", flush=True)
+    with tempfile.TemporaryDirectory(prefix="nbkeras-demo-") as folder:
+        return _run(quickstart, folder)
+
+
+def _run(quickstart: NotebookNode, folder: str) -> int:
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+    class PrintingClient(NotebookClient):
+        def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
+            if msg["msg_type"] == "stream" and msg["content"]["name"] == "stdout":
+                print(msg["content"]["text"], end="", flush=True)
+            return super().process_message(msg, cell, cell_index)
+
+    client = PrintingClient(quickstart, kernel_name="python3", resources={"metadata": {"path": folder}})
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        print(f"nbkeras: the quickstart failed: {error.ename}: {error.evalue}", file=sys.stderr)
+        return 1
+    except DeadKernelError as error:
+        print(f"nbkeras: the quickstart failed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _require(module: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        install = f"{sys.executable} -m pip install 'nbkeras[demo]'"
+        raise NbkerasError(f"the demo needs {module}, which is not installed; type {install}")

@@ -1,0 +1,146 @@
+"""What nbkeras needs on this machine: what is there, and what to type where it is wrong."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from nbkeras import java
+
+#: Backend of Keras to its name for people and the distributions that bring it.
+BACKENDS = {
+    "tensorflow": ("TensorFlow", ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tensorflow-intel")),
+    "torch": ("PyTorch", ("torch",)),
+    "jax": ("JAX", ("jax",)),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the table.
+
+    Attributes:
+        name: of what was looked for.
+        version: that was found, or "missing".
+        problem: what is wrong, empty when nothing is.
+        remedy: what to type then.
+        needed: whether nbkeras cannot do without.
+    """
+
+    name: str
+    version: str
+    problem: str = ""
+    remedy: str = ""
+    needed: bool = True
+
+
+def examine() -> list[Check]:
+    """Look at everything nbkeras needs, without importing any of it.
+
+    Example:
+        >>> from nbkeras import doctor
+        >>> [check.name for check in doctor.examine()][:3]
+        ['Python', 'Java', 'Spark']
+    """
+    return [
+        _python(),
+        _java(),
+        _package("Spark", "pyspark"),
+        _package("Keras", "keras"),
+        _backend(),
+        _package("pandas", "pandas"),
+        # Other front ends do as well; `nbkeras demo` asks for it itself.
+        replace(_package("JupyterLab", "jupyterlab"), needed=False),
+    ]
+
+
+def table(checks: list[Check]) -> str:
+    """The checks as aligned lines, with what to type under those that failed.
+
+    Example:
+        >>> print(table([Check("Python", "3.11.7"), Check("Java", "missing", "not found", "brew install")]))
+        Python  3.11.7   ok
+        Java    missing  not found
+                         type: brew install
+    """
+    name_width = max(len(check.name) for check in checks)
+    version_width = max(len(check.version) for check in checks)
+    lines = []
+    for check in checks:
+        left = f"{check.name:<{name_width}}  {check.version:<{version_width}}"
+        lines.append(f"{left}  {check.problem or 'ok'}")
+        if check.remedy:
+            lines.append(f"{' ' * len(left)}  type: {check.remedy}")
+    return "\n".join(lines)
+
+
+def _python() -> Check:
+    wanted = importlib.metadata.metadata("nbkeras")["Requires-Python"]
+    version = platform.python_version()
+    if version in SpecifierSet(wanted, prereleases=True):
+        return Check("Python", version)
+    return Check("Python", version, f"nbkeras needs Python {wanted}", "python3.12 -m venv .venv")
+
+
+def _java() -> Check:
+    if found := java.find():
+        return Check("Java", found.version)
+    seen = next(java.candidates(), None)
+    if seen and seen.problem:
+        return Check("Java", seen.version, seen.problem, java.INSTALL_COMMANDS)
+    return Check("Java", "missing", f"Spark needs Java {java.OLDEST} or newer", java.INSTALL_COMMANDS)
+
+
+def _backend() -> Check:
+    backend = _backend_name()
+    if backend not in BACKENDS:
+        choices = ", ".join(BACKENDS)
+        return Check("Backend", backend, f"nbkeras knows {choices}", "export KERAS_BACKEND=tensorflow")
+    name, distributions = BACKENDS[backend]
+    for distribution in distributions:
+        check = _package(name, distribution)
+        if check.version != "missing":
+            return check
+    return _package(name, distributions[0])
+
+
+def _backend_name() -> str:
+    # As Keras decides it: the variable, else its settings file, else TensorFlow.
+    if chosen := os.environ.get("KERAS_BACKEND"):
+        return chosen
+    settings = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json"
+    try:
+        return str(json.loads(settings.read_text(encoding="utf-8"))["backend"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "tensorflow"
+
+
+def _package(name: str, distribution: str) -> Check:
+    wanted = _bounds().get(distribution) or SpecifierSet()
+    remedy = f"{sys.executable} -m pip install '{distribution}{wanted}'"
+    try:
+        version = importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name, "missing", f"{distribution} is not installed", remedy)
+    if wanted.contains(version, prereleases=True):
+        return Check(name, version)
+    return Check(name, version, f"nbkeras needs {distribution}{wanted}", remedy)
+
+
+def _bounds() -> dict[str, SpecifierSet]:
+    # From the metadata, so that the bounds stand in one place.
+    requirements = map(Requirement, importlib.metadata.requires("nbkeras") or [])
+    bounds: dict[str, SpecifierSet] = {}
+    for requirement in requirements:
+        extras = ("", "demo")
+        if requirement.marker is None or any(requirement.marker.evaluate({"extra": e}) for e in extras):
+            bounds[requirement.name] = requirement.specifier
+    return bounds
