@@ -1,0 +1,1 @@
+"""What people see: the magics, the live chart and its hosts."""

@@ -1,0 +1,84 @@
+"""Where a run is shown. Only these modules know what runs the user's code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Protocol
+
+from nbkeras.notebook import text
+from nbkeras.run import Run
+
+
+class Display(Protocol):
+    """One run on the screen."""
+
+    def update(self) -> None:
+        """Show what is new; called about four times a second by the thread that waits."""
+
+    def finish(self) -> None:
+        """Leave what is to stay; called once, when the run has ended."""
+
+
+def display(run: Run) -> Display:
+    """Show a run as well as this place can.
+
+    Call it in the thread of the cell; ``update`` and ``finish`` may come from
+    any one thread.
+
+    Args:
+        run: the run to show, just begun.
+
+    Example:
+        >>> from nbkeras.run import Run
+        >>> run = Run("digits", model=None, epochs=1, workers=1)
+        >>> shown = display(run)
+        >>> run.record_epoch(0, {"loss": 0.5})
+        >>> shown.update()
+        epoch 1 of 1  loss 0.5
+    """
+    return _Guard(run, _choose(run))
+
+
+def headless() -> bool:
+    """Whether nobody watches: a notebook that papermill, nbclient or nbconvert executes."""
+    kernel = _kernel()
+    # They take no input, which is the one thing that tells them from a front end.
+    return kernel is not None and getattr(kernel, "_allow_stdin", True) is False
+
+
+def _choose(run: Run) -> Display:
+    if _kernel() is None:
+        from nbkeras.notebook.hosts.terminal import Lines
+
+        return Lines(run)
+    from nbkeras.notebook.hosts.jupyter import Headless, Live
+
+    return Headless(run) if headless() else Live(run)
+
+
+def _kernel() -> Any:
+    # Without IPython loaded there is no kernel, and no reason to load it.
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None)
+
+
+class _Guard:
+    """A display that may fail and leaves the training alone when it does."""
+
+    def __init__(self, run: Run, shown: Display) -> None:
+        self._run, self._shown, self._failed = run, shown, False
+
+    def update(self) -> None:
+        if not self._failed:
+            try:
+                self._shown.update()
+            except Exception as error:  # noqa: BLE001  # a chart is worth less than hours of training
+                self._failed = True
+                self._run.note(text.CHART_FAILED.format(error=f"{type(error).__name__}: {error}"))
+
+    def finish(self) -> None:
+        try:
+            self._shown.finish()
+        except Exception:  # noqa: BLE001  # as above
+            print(text.sentence(self._run.snapshot()))  # noqa: T201  # text is what every place can show

@@ -1,0 +1,227 @@
+import base64
+import io
+import itertools
+import math
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nbkeras.notebook import picture, text
+from nbkeras.notebook.chart import MAX_CHARTS, MAX_ENTRIES, arrange, best, spread, thin
+from nbkeras.run import Run
+
+
+def trained(epochs, logs, *, name="digits", status="finished", asked=None, partial=False):
+    run = Run(name, model=None, epochs=asked or epochs, workers=2)
+    for epoch in range(epochs):
+        run.record_epoch(epoch, logs(epoch), partial=partial and epoch == epochs - 1)
+    run.end(status)
+    return run.snapshot()
+
+
+def noisy(epoch):
+    noise = math.sin(epoch * 12.9898) * 43758.5453 % 1 / 10
+    return {
+        name: value + noise * sign
+        for name, value, sign in [
+            ("loss", 2.3 * math.exp(-epoch / 2000), 1),
+            ("val_loss", 2.4 * math.exp(-epoch / 2000), -1),
+            ("accuracy", 0.9, -1),
+            ("val_accuracy", 0.8, 1),
+            ("auc", 0.9, 1),
+            ("val_auc", 0.9, -1),
+            ("mae", 0.1, 1),
+            ("val_mae", 0.2, -1),
+        ]
+    }
+
+
+def test_loss_comes_first_and_validation_has_the_colour_of_training():
+    curves = {curve.name: curve for curve in arrange(["auc", "val_auc", "val_loss", "loss"])}
+
+    assert [curve.chart for curve in curves.values()] == ["loss", "loss", "auc", "auc"]
+    assert curves["val_auc"].validation
+    assert not curves["auc"].validation
+    assert curves["auc"].colour == curves["val_auc"].colour != curves["loss"].colour
+
+
+def test_entries_of_an_array_metric_share_a_chart_and_differ_in_colour():
+    curves = arrange(["f1_score[0]", "f1_score[1]", "val_f1_score[1]"])
+
+    assert {curve.chart for curve in curves} == {"f1_score"}
+    assert [curve.entry for curve in curves] == ["[0]", "[1]", "[1]"]
+    assert [curve.colour for curve in curves] == [0, 1, 1]
+
+
+def test_losses_of_several_outputs_share_the_loss_chart():
+    curves = arrange(["loss", "digit_loss", "style_loss", "digit_accuracy"])
+
+    assert [(curve.chart, curve.entry) for curve in curves] == [
+        ("loss", "loss"),
+        ("loss", "digit_loss"),
+        ("loss", "style_loss"),
+        ("digit_accuracy", ""),
+    ]
+
+
+def test_charts_and_entries_are_bounded():
+    many = [f"metric_{index}" for index in range(100)] + [f"loss[{index}]" for index in range(100)]
+
+    curves = arrange([f"f1[{index}]" for index in range(100)] + many)
+
+    assert len({curve.chart for curve in curves}) == MAX_CHARTS
+    assert sum(curve.chart == "f1" for curve in curves) == MAX_ENTRIES
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 399, 400, 401, 799, 10_000, 100_003])
+def test_thinning_keeps_the_ends_and_the_extremes_within_the_limit(length):
+    values = np.random.default_rng(0).normal(size=length)
+
+    x, y = thin(range(1, length + 1), values)
+
+    assert len(x) == len(y) <= 400
+    assert length > 400 or len(x) == length
+    if length:
+        assert (x[0], x[-1]) == (1, length)
+        assert (y.min(), y.max()) == (values.min(), values.max())
+        assert (np.diff(x) > 0).all()
+
+
+def test_thinning_leaves_out_what_is_no_number_and_bounds_what_float32_cannot_hold():
+    x, y = thin([1, 2, 3, 4], [math.nan, math.inf, 1e300, 2.0])
+
+    assert x.tolist() == [3, 4]
+    assert np.isfinite(y.astype("f4")).all()
+
+
+def test_an_epoch_that_came_late_is_drawn_in_its_place():
+    x, y = thin([1, 3, 2], [0.1, 0.3, 0.2])
+
+    assert x.tolist() == [1, 2, 3]
+    assert y.tolist() == [0.1, 0.2, 0.3]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("loss", (1.0, 1)),
+        ("val_mean_squared_error", (1.0, 1)),
+        ("val_accuracy", (3.0, 3)),
+        ("f1_score[2]", (3.0, 3)),
+        ("accuracy_loss", (1.0, 1)),
+        ("learning_rate", None),
+    ],
+)
+def test_the_best_value_is_the_lowest_loss_and_the_highest_score(name, expected):
+    assert best(name, [1, 2, 3, 4], [1.0, 2.0, 3.0, math.nan]) == expected
+
+
+def test_spread_labels_stay_inside_and_apart():
+    places = sorted(spread([5.0, 5.0, 5.0, 99.0, 99.0], gap=12, low=0, high=100))
+
+    assert all(after - before >= 12 for before, after in itertools.pairwise(places))
+    assert places[0] >= 0
+    assert places[-1] <= 100
+
+
+class Page(HTMLParser):
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.words, self.attributes = [], [], {}
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes.setdefault(tag, dict(attrs))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_the_bundle_of_a_long_run_is_small_and_complete():
+    snapshot = trained(10_000, noisy)
+
+    shown = picture.bundle(snapshot)
+
+    assert sum(map(len, shown.values())) < 60_000
+    page = Page(shown["text/html"])
+    assert "val_mae 0." in page.attributes["img"]["alt"]
+    assert page.attributes["img"]["src"] == "data:image/png;base64," + shown["image/png"]
+    assert page.tags.count("tr") == 5
+    assert "script" not in page.tags
+    assert shown["text/plain"].startswith("digits finished 10,000 epochs in ")
+    assert "\n" not in shown["text/plain"]
+
+
+def test_the_picture_is_transparent_and_has_a_small_palette():
+    png = base64.b64decode(picture.bundle(trained(3, noisy))["image/png"])
+
+    image = Image.open(io.BytesIO(png))
+
+    assert image.mode == "P"
+    assert image.convert("RGBA").getpixel((0, 0))[3] == 0
+
+
+def test_the_table_has_last_and_best_of_training_and_validation():
+    losses = [0.9, 0.4, 0.5]
+    snapshot = trained(3, lambda epoch: {"loss": losses[epoch], "val_loss": losses[epoch] * 2})
+
+    words = Page(picture.bundle(snapshot)["text/html"]).words
+
+    assert words[-5:] == ["loss", "0.5", "0.4 (epoch 2)", "1", "0.8 (epoch 2)"]
+
+
+def test_everything_the_user_named_is_escaped():
+    evil = "<script>alert('&')</script>"
+    shown = picture.bundle(trained(2, lambda _: {"loss": 1.0, evil: 2.0, "$\\frac{": 1.0}, name=evil))
+
+    page = Page(shown["text/html"])
+
+    assert "script" not in page.tags
+    assert evil in page.words
+    assert evil in page.attributes["img"]["alt"]
+
+
+@pytest.mark.parametrize(
+    "values", [[math.nan] * 3, [math.inf, 1.0, -math.inf], [1e300, -1e300, 0.0], [5.0] * 3, [1e-300] * 3]
+)
+def test_no_value_breaks_the_picture(values):
+    shown = picture.bundle(trained(3, lambda epoch: {"loss": values[epoch], "val_loss": 1.0}))
+
+    assert "image/png" in shown
+    assert "<table>" in shown["text/html"]
+
+
+def test_a_run_without_epochs_has_words_and_no_picture():
+    shown = picture.bundle(trained(0, noisy, status="failed", asked=5))
+
+    assert "image/png" not in shown
+    assert shown["text/plain"].startswith("digits failed after 0 of 5 epochs in ")
+
+
+def test_a_stop_and_its_unfinished_epoch_are_said():
+    said = text.end(trained(3, noisy, status="stopped", asked=50, partial=True))
+
+    assert said.startswith("stopped after 3 of 50 epochs in ")
+    assert said.endswith("; epoch 3 is unfinished")
+
+
+def test_a_metric_that_skips_epochs_has_its_points_where_they_belong():
+    snapshot = trained(4, lambda epoch: {"loss": 1.0} | ({"val_loss": float(epoch)} if epoch % 2 else {}))
+
+    x, y = thin(snapshot.epoch_numbers, snapshot.curves["val_loss"])
+
+    assert (x.tolist(), y.tolist()) == ([2, 4], [1, 3])
+    assert "image/png" in picture.bundle(snapshot)
+
+
+def test_drawing_leaves_pyplot_and_its_settings_alone():
+    import matplotlib as mpl
+
+    with mpl.rc_context({"axes.facecolor": "red", "text.usetex": False}):
+        before = dict(mpl.rcParams)
+        picture.bundle(trained(3, noisy))
+
+        assert dict(mpl.rcParams) == before
