@@ -56,7 +56,12 @@ def open_in_jupyterlab(folder: Path, *, browser: bool = True) -> NoReturn:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(notebook(), copy)
         print(f"Opening {copy}.", flush=True)
-    command = [sys.executable, "-m", "jupyterlab", str(copy), "--ServerApp.ip=127.0.0.1"]
+    command = [
+        *(sys.executable, "-m", "jupyterlab"),
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.root_dir={copy.parent}",
+        f"--LabApp.default_url=/lab/tree/{NAME}",  # so that the printed address leads there too
+    ]
     if not browser:
         command.append("--no-browser")
     if os.geteuid() == 0:
@@ -94,12 +99,13 @@ def _run(quickstart: NotebookNode, folder: str) -> int:
     try:
         client.execute()
     except CellExecutionError as error:
-        print(f"nbkeras: the quickstart failed: {error.ename}: {error.evalue}", file=sys.stderr)
-        return 1
+        reason = f"{error.ename}: {error.evalue}"
     except DeadKernelError as error:
-        print(f"nbkeras: the quickstart failed: {error}", file=sys.stderr)
-        return 1
-    return 0
+        reason = str(error)
+    else:
+        return 0
+    print(f"nbkeras: the quickstart failed: {reason.splitlines()[0]}", file=sys.stderr)
+    return 1
 
 
 def _require(module: str) -> None:

@@ -105,11 +105,8 @@ def _backend() -> Check:
         choices = ", ".join(BACKENDS)
         return Check("Backend", backend, f"nbkeras knows {choices}", "export KERAS_BACKEND=tensorflow")
     name, distributions = BACKENDS[backend]
-    for distribution in distributions:
-        check = _package(name, distribution)
-        if check.version != "missing":
-            return check
-    return _package(name, distributions[0])
+    installed = [d for d in distributions if _version(d) is not None]
+    return _package(name, (installed or distributions)[0], bounds_of=distributions[0])
 
 
 def _backend_name() -> str:
@@ -123,16 +120,22 @@ def _backend_name() -> str:
         return "tensorflow"
 
 
-def _package(name: str, distribution: str) -> Check:
-    wanted = _bounds().get(distribution) or SpecifierSet()
+def _package(name: str, distribution: str, bounds_of: str = "") -> Check:
+    wanted = _bounds().get(bounds_of or distribution, SpecifierSet())
     remedy = f"{sys.executable} -m pip install '{distribution}{wanted}'"
-    try:
-        version = importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
+    version = _version(distribution)
+    if version is None:
         return Check(name, "missing", f"{distribution} is not installed", remedy)
     if wanted.contains(version, prereleases=True):
         return Check(name, version)
     return Check(name, version, f"nbkeras needs {distribution}{wanted}", remedy)
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _bounds() -> dict[str, SpecifierSet]:

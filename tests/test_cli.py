@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import nbformat
+import pytest
+
+from nbkeras import cli, demo, java
+from nbkeras.errors import ClusterError, NbkerasError
+
+TRAINED = """
+from types import SimpleNamespace
+history = SimpleNamespace(history={"loss": [0.5, 0.25], "accuracy": [0.75, 0.96875]}, epoch=[0, 1])
+accuracy = 0.9625
+"""
+
+
+@pytest.fixture
+def quickstart(tmp_path, monkeypatch):
+    """Puts a notebook with the given cells in the place of the quickstart."""
+
+    def put(*cells: str) -> None:
+        written = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        path = tmp_path / demo.NAME
+        nbformat.write(written, path)
+        monkeypatch.setattr(demo, "notebook", lambda: path)
+
+    return put
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The commands that would have replaced this process."""
+    commands = []
+
+    def execv(_program, command):
+        commands.append(command)
+        sys.exit(0)
+
+    monkeypatch.setattr(os, "execv", execv)
+    return commands
+
+
+def test_help_names_both_commands(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--help"])
+
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert "demo" in said
+    assert "doctor" in said
+
+
+@pytest.mark.parametrize("words", [[], ["no-such-command"], ["demo", "--no-such-option"]])
+def test_what_it_does_not_know_gives_the_usage_and_exits_2(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: nbkeras")
+
+
+def test_an_error_is_one_line_and_exits_1(monkeypatch, capsys):
+    def fail(**_):
+        raise ClusterError("no Java")
+
+    monkeypatch.setattr(demo, "execute", fail)
+
+    assert cli.main(["demo", "--execute"]) == 1
+    assert capsys.readouterr().err == "nbkeras: no Java\n"
+
+
+def test_an_interrupt_exits_as_a_shell_expects(monkeypatch):
+    def interrupt(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "execute", interrupt)
+
+    assert cli.main(["demo", "--execute"]) == 130
+
+
+def test_the_demo_copies_the_notebook_and_becomes_jupyterlab_on_loopback(tmp_path, started, capsys):
+    folder = tmp_path / "somewhere" / "new"
+
+    with pytest.raises(SystemExit):
+        cli.main(["demo", "--folder", str(folder)])
+
+    copy = folder / demo.NAME
+    assert copy.read_bytes() == demo.notebook().read_bytes()
+    assert started[0][:3] == [sys.executable, "-m", "jupyterlab"]
+    assert "--ServerApp.ip=127.0.0.1" in started[0]
+    assert str(copy) in capsys.readouterr().out
+
+
+def test_the_demo_keeps_a_copy_that_somebody_worked_on(tmp_path, started, capsys):
+    (tmp_path / demo.NAME).write_text("my own")
+
+    with pytest.raises(SystemExit):
+        cli.main(["demo", "--folder", str(tmp_path)])
+
+    assert (tmp_path / demo.NAME).read_text() == "my own"
+    assert "your copy" in capsys.readouterr().out
+
+
+def test_the_demo_without_jupyterlab_says_what_to_type(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo.importlib.util, "find_spec", lambda _name: None)
+
+    with pytest.raises(NbkerasError, match=r"pip install 'nbkeras\[demo\]'"):
+        demo.open_in_jupyterlab(tmp_path)
+
+
+def fetch(address: str) -> bytes:
+    """The page, once the server listens: it prints its address a little earlier."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=30) as answer:
+                return answer.read()
+        except urllib.error.URLError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def test_jupyterlab_comes_up_with_the_notebook(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    code = "from nbkeras.cli import main; main(['demo', '--no-browser', '--folder', 'lab'])"
+    environment = os.environ | {"JUPYTER_PORT": str(port), "JUPYTER_CONFIG_DIR": str(tmp_path / "config")}
+    lab = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        printed = next(filter(None, map(re.compile(r"http://127\S+").search, lab.stderr)))[0]
+        assert f":{port}/lab/tree/{demo.NAME}?token=" in printed
+        contents = printed.replace("/lab/tree/", "/api/contents/") + "&content=0"
+        assert json.loads(fetch(contents))["type"] == "notebook"
+    finally:
+        lab.send_signal(signal.SIGTERM)
+        lab.communicate(timeout=30)
+
+
+def test_the_demo_can_be_executed_and_prints_epochs_and_accuracy(quickstart, capsys):
+    quickstart("print('hello from a cell')", TRAINED)
+
+    assert cli.main(["demo", "--execute"]) == 0
+
+    said = capsys.readouterr().out.splitlines()
+    assert said[1:] == [
+        "hello from a cell",
+        "epoch 1/2  loss 0.5000  accuracy 0.7500",
+        "epoch 2/2  loss 0.2500  accuracy 0.9688",
+        "final test accuracy 0.9625",
+    ]
+
+
+def test_a_cell_that_fails_is_one_line_and_exits_1(quickstart, capsys):
+    quickstart("raise ValueError('two\\nlines')", TRAINED)
+
+    assert cli.main(["demo", "--execute"]) == 1
+    assert capsys.readouterr().err == "nbkeras: the quickstart failed: ValueError: two\n"
+
+
+def test_a_kernel_that_dies_is_one_line_and_exits_1(quickstart, capsys):
+    quickstart("import os; os._exit(3)")
+
+    assert cli.main(["demo", "--execute"]) == 1
+
+    said = capsys.readouterr().err
+    assert said.startswith("nbkeras: the quickstart failed: ")
+    assert said.count("\n") == 1
+
+
+def test_the_demo_finds_java_before_it_starts_anything(quickstart, monkeypatch, capsys):
+    def fail():
+        raise ClusterError("no Java 17")
+
+    quickstart(TRAINED)
+    monkeypatch.setattr(java, "ensure", fail)
+
+    assert cli.main(["demo", "--execute"]) == 1
+    assert capsys.readouterr() == ("", "nbkeras: no Java 17\n")
