@@ -1,3 +1,6 @@
+import os
+import shutil
+
 import nox
 
 nox.needs_version = ">=2024.4.15"
@@ -14,6 +17,17 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run every test, and the examples in the docstrings."""
+    """Run every test, and the examples in the docstrings; words after -- go to pytest."""
     session.install("-e", ".[demo,test]")
+    _install_chromium(session)
     session.run("pytest", *session.posargs)
+
+
+def _install_chromium(session: nox.Session) -> None:
+    # Only where nobody has to be asked for a password; elsewhere the browser tests say what they miss.
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    if any(map(shutil.which, names)) or not shutil.which("apt-get") or os.geteuid() != 0:
+        return
+    session.log("No Chromium for the browser tests: installing it by apt-get.")
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", "chromium"]):
+        session.run("apt-get", *command, external=True, silent=True, success_codes=range(256))

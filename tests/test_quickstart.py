@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from nbkeras import demo
+
+
+@pytest.fixture(scope="module")
+def quickstart():
+    return nbformat.read(demo.notebook(), as_version=4)
+
+
+def test_it_is_a_valid_notebook_without_outputs(quickstart):
+    nbformat.validate(quickstart)
+
+    code = [cell for cell in quickstart.cells if cell.cell_type == "code"]
+    assert [cell.id for cell in code if cell.outputs or cell.execution_count] == []
+    assert quickstart.metadata.kernelspec.name == "python3"
+    assert "widgets" not in quickstart.metadata
+
+
+def test_it_runs_headless_and_learns_the_digits():
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from nbkeras.cli import main; sys.exit(main())", "demo", "--execute"],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    epochs = re.findall(r"^epoch (\d+)/12  loss \d\.\d{4}  accuracy [01]\.\d{4}", done.stdout, re.MULTILINE)
+    assert epochs == [str(epoch) for epoch in range(1, 13)]
+    assert float(re.search(r"^final test accuracy (\S+)$", done.stdout, re.MULTILINE)[1]) > 0.95
