@@ -9,7 +9,7 @@ nox.needs_version = ">=2024.4.15"
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, formatting and types."""
-    session.install("-e", ".[demo,test]")
+    session.install(*nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]["lint"])
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")

@@ -26,7 +26,7 @@ def test_it_is_a_valid_notebook_without_outputs(quickstart):
 
 def test_it_runs_headless_and_learns_the_digits():
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; from nbkeras.cli import main; sys.exit(main())", "demo", "--execute"],
+        [sys.executable, "-c", "from nbkeras.cli import main; raise SystemExit(main(['demo', '--execute']))"],
         capture_output=True,
         text=True,
         timeout=280,
