@@ -146,7 +146,7 @@ def number(value: float) -> str:
     """
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "∞" if value > 0 else "-∞"
-    if abs(value) >= 1000 and abs(value) < 1e7:  # noqa: PLR2004
+    if abs(value) >= 1000 and abs(value) < 1e7:
         return f"{value:.0f}"
     return f"{value:.4g}"
 
@@ -158,12 +158,12 @@ def duration(seconds: float) -> str:
         >>> duration(3.21), duration(75), duration(3700)
         ('3.2 s', '1 min 15 s', '1 h 1 min')
     """
-    if seconds < 10:  # noqa: PLR2004
+    if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
-    if whole < 60:  # noqa: PLR2004
+    if whole < 60:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
-    if minutes < 60:  # noqa: PLR2004
+    if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"

@@ -50,7 +50,7 @@ class Live:
         self._slot.update(picture.bundle(snapshot), raw=True)
         # A page that was reloaded meanwhile cannot be told of the picture, as it has lost the
         # output; it goes on showing the view, so the view stays. Else nothing of it is saved.
-        if self._view.shown < 2:  # noqa: PLR2004
+        if self._view.shown < 2:
             self._view.close()
 
 

@@ -1,0 +1,145 @@
+"""The magics: a thin shell on ``nbkeras.on_spark`` and ``nbkeras.fit``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand, output_can_be_silenced
+
+from nbkeras.errors import ModelError, OptionError
+from nbkeras.notebook import explain
+from nbkeras.notebook.body import Body
+from nbkeras.notebook.completion import Completion
+from nbkeras.notebook.namespace import assigned_model, frame, spark_of
+from nbkeras.notebook.options import WHERE, Parser, suggest
+
+_PARSER = Parser()
+_WORDS = ("status", "stop")
+_COLUMNS = {"label": "y", "features": "features"}
+
+
+def register(shell: Any) -> None:
+    """Add the magics and their completion to an IPython shell; ``%load_ext nbkeras`` does it.
+
+    Args:
+        shell: what ``get_ipython()`` gives.
+    """
+    shell.register_magics(KerasSpark(shell))
+    shell.Completer.custom_matchers.append(Completion(shell, _PARSER, _WORDS))
+
+
+def unregister(shell: Any) -> None:
+    """Take the magics and their completion away again."""
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("keras_spark", None)
+    shell.magics_manager.registry.pop(KerasSpark.__name__, None)
+    matchers = shell.Completer.custom_matchers
+    matchers[:] = [matcher for matcher in matchers if not isinstance(matcher, Completion)]
+
+
+@magics_class
+class KerasSpark(Magics):
+    """``%%keras_spark`` and ``%keras_spark``."""
+
+    shell: Any
+
+    @no_var_expand
+    @output_can_be_silenced
+    @line_cell_magic
+    def keras_spark(self, line: str, cell: str | None = None) -> Any:  # noqa: D102  # the parser writes it, below
+        if cell is None:
+            return self._word(line)
+        options = _PARSER.parse(line, self.shell.user_ns)
+        body = Body(self.shell, cell)
+        if "data" in options and body.calls("fit"):
+            raise OptionError("--data is for a cell that does not call fit; drop --data or the call")
+        if options.pop("explain", False):
+            print(self._explain(options, body))  # noqa: T201  # shown as text, to be copied
+            return None
+        return self._train(options, body) if "data" in options else self._run(options, body)
+
+    keras_spark.__doc__ = _PARSER.format_help()
+
+    def _run(self, where: dict[str, Any], body: Body) -> Any:
+        from nbkeras import api
+
+        with api.on_spark(**where, **self._spark()):
+            return body.run()
+
+    def _train(self, options: dict[str, Any], body: Body) -> Any:
+        from nbkeras import api
+
+        names = self.shell.user_ns
+        for option in ("data", "validation"):
+            if option in options:
+                frame(options[option], names, option)  # a wrong name is told before the body runs
+        before = dict(names)
+        where = {key: options[key] for key in WHERE if key in options}
+        with api.on_spark(**where, **self._spark()):
+            body.run()
+        model = assigned_model(before, names)
+        data = frame(options.pop("data"), names, "data")
+        if "validation" in options:
+            options["validation_data"] = frame(options.pop("validation"), names, "validation")
+        return api.fit(names[model], data, **_columns(options), **self._spark())
+
+    def _explain(self, options: dict[str, Any], body: Body) -> str:
+        spark = {"spark": "spark"} if self._spark() else {}
+        if "data" not in options:
+            return explain.around_fit(body.code, explain.sources(options) | spark)
+        compiled = body.receivers("compile")
+        if len(compiled) > 1:
+            raise ModelError(f"the cell compiles several models: {', '.join(compiled)}; call fit in it")
+        data, validation = options.pop("data"), options.pop("validation", None)
+        arguments = explain.sources(_columns(options)) | spark
+        if validation is not None:
+            arguments["validation_data"] = explain.name(validation)
+        return explain.with_fit(
+            body.code, compiled[0] if compiled else "model", explain.name(data), arguments
+        )
+
+    def _spark(self) -> dict[str, Any]:
+        spark = spark_of(self.shell.user_ns)
+        return {} if spark is None else {"spark": spark}
+
+    def _word(self, line: str) -> None:
+        word, _, rest = line.strip().partition(" ")
+        if word == "status":
+            from nbkeras import api
+
+            print(api.status(**self._spark()))  # noqa: T201  # as any status command
+        elif word == "stop":
+            _stop(rest.strip().strip("'\""))
+        elif word.startswith("-"):
+            raise OptionError(
+                f"{word} is an option of the cell magic: begin the cell with %%keras_spark {word}"
+            )
+        else:
+            said = f"unknown word {word!r}; " if word else "a word is missing; "
+            raise OptionError(said + suggest(word, _WORDS))
+
+
+def _columns(options: dict[str, Any]) -> dict[str, Any]:
+    """Turn the options that name columns into arguments of fit."""
+    arguments = dict(options)
+    for option, argument in _COLUMNS.items():
+        if option in arguments:
+            columns = [column.strip() for column in arguments.pop(option).split(",")]
+            arguments[argument] = columns if option == "features" or len(columns) > 1 else columns[0]
+    return arguments
+
+
+def _stop(name: str) -> None:
+    # Without the module nothing was ever started, and there is no reason to load it.
+    api = sys.modules.get("nbkeras.api")
+    runs = [run for run in api.runs if not run.done.is_set()] if api is not None else []
+    chosen = [run for run in runs if not name or run.name == name]
+    if chosen:
+        chosen[-1].stop()
+        print(f"Stopping {chosen[-1].name} after the batch in work.")  # noqa: T201  # the magic's answer
+    elif name:
+        known = [run.name for run in runs]
+        raise OptionError(f"no training named {name!r} is at work; {suggest(name, known)}")
+    else:
+        print("No training is at work.")  # noqa: T201  # as above

@@ -1,0 +1,208 @@
+"""What can be typed behind %%keras_spark: the options, their values, and the help."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Never
+
+from nbkeras.errors import OptionError
+
+#: Options that name a DataFrame: their ``{expression}`` stays one until it is needed.
+FRAMES = ("--data", "--validation")
+
+_DESCRIPTION = """\
+Train the Keras model of this cell on Spark.
+
+In the cell, model.fit, model.evaluate and model.predict run on the attached
+Spark, from a Spark DataFrame, from NumPy arrays and from pandas. A chart shows
+the training as it goes; ■ or Stop ends it after the batch in work and keeps the
+weights. The last expression is shown as in any cell.
+"""
+
+_EXAMPLES = """\
+examples:
+  %%keras_spark --workers 2
+  model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(10, activation="softmax")])
+  model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+  history = model.fit(train_df, y="label", validation_data=test_df, epochs=10, batch_size=256)
+
+  The same without a call of fit: the compiled model of the cell is trained.
+
+  %%keras_spark --data train_df --label label --validation test_df --epochs 10 --batch-size 256
+  model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(10, activation="softmax")])
+  model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+  A value may be a variable or an expression: --workers $n, --epochs {2 * n}.
+
+line magic:
+  %keras_spark status       which Spark, how many slots, which versions
+  %keras_spark stop [NAME]  stop a training that runs with --background
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """The options of the cell magic; it raises ``OptionError`` where argparse would exit.
+
+    Example:
+        >>> Parser().parse("--workers 2 --name digits")
+        {'workers': 2, 'name': 'digits'}
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            prog="%%keras_spark",
+            description=_DESCRIPTION,
+            epilog=_EXAMPLES,
+            formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=88),
+            argument_default=argparse.SUPPRESS,
+            add_help=False,
+            allow_abbrev=False,
+        )
+        where = self.add_argument_group("where and how")
+        where.add_argument(
+            "--workers", metavar="N|auto", type=_workers, help="trainers that share the work (auto)"
+        )
+        where.add_argument(
+            "--background", action="store_true", help="go on at once; the chart lives, fit gives the run"
+        )
+        where.add_argument("--name", help="shown in the chart; %%keras_spark stop NAME knows it")
+        where.add_argument(
+            "--backend",
+            type=_one_of("tensorflow"),
+            choices=["tensorflow"],
+            help="what Keras computes with on the workers (tensorflow)",
+        )
+        where.add_argument("--explain", action="store_true", help="print the Python call instead of running")
+        what = self.add_argument_group("what to train on, when the cell does not call fit")
+        what.add_argument("--data", metavar="NAME", help="the DataFrame to train on")
+        what.add_argument("--label", metavar="COL[,COL]", help="its label column, one for each output")
+        what.add_argument("--features", metavar="COL[,COL]", help="its feature columns (all others)")
+        what.add_argument("--validation", metavar="NAME", help="the DataFrame to validate on")
+        what.add_argument("--epochs", metavar="N", type=_count, help="how often to go over the rows (1)")
+        what.add_argument(
+            "--batch-size", metavar="N", type=_count, help="rows of a step, of all workers (32)"
+        )
+
+    def parse(self, line: str, namespace: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Read the line behind the magic.
+
+        Args:
+            line: the options as they were typed.
+            namespace: where ``$name`` and ``{expression}`` get their values.
+        """
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            raise OptionError(f"a quote is not closed in: {line.strip()}") from error
+        typed, unknown = self.parse_known_args(_expand(words, namespace or {}))
+        if unknown:
+            raise OptionError(self._explain_unknown(unknown[0]))
+        options = vars(typed)
+        details = [self.spelling(key) for key in options if key not in (*WHERE, "explain", "data")]
+        if details and "data" not in options:
+            raise OptionError(f"{details[0]} needs --data NAME, the DataFrame to train on")
+        return options
+
+    def option_names(self) -> list[str]:
+        """All options as they are typed."""
+        return list(self._option_string_actions)
+
+    def choices(self, option: str) -> list[str]:
+        """The values that an option offers, empty when it takes any."""
+        action = self._option_string_actions.get(option)
+        return [] if action is None else [str(choice) for choice in action.choices or ()]
+
+    def takes_value(self, option: str) -> bool:
+        """Whether a value follows the option."""
+        action = self._option_string_actions.get(option)
+        return action is not None and action.nargs != 0
+
+    @staticmethod
+    def spelling(key: str) -> str:
+        """Write an option as it is typed."""
+        return "--" + key.replace("_", "-")
+
+    def error(self, message: str) -> Never:
+        """Raise what is wrong, in one line."""
+        raise OptionError(message.removeprefix("argument "))
+
+    def _explain_unknown(self, word: str) -> str:
+        if word in {"-h", "--help"}:
+            return "there is no --help; type %%keras_spark? for the help"
+        if not word.startswith("-"):
+            return f"{word!r} is no option; options begin with --, such as --workers 2"
+        return f"unknown option {word.partition('=')[0]}; " + suggest(
+            word.partition("=")[0], self.option_names()
+        )
+
+
+#: The options that ``on_spark`` takes as well as ``fit``.
+WHERE = ("workers", "background", "name", "backend")
+
+
+def suggest(word: str, known: Sequence[str]) -> str:
+    """Say which known word was probably meant, or list them all.
+
+    Example:
+        >>> suggest("--wrokers", ["--workers", "--name"])
+        'did you mean --workers?'
+        >>> suggest("x", ["status", "stop"])
+        'type one of: status, stop'
+    """
+    near = difflib.get_close_matches(word, known, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"type one of: {', '.join(known)}" if known else "there is none"
+
+
+def _expand(words: list[str], namespace: Mapping[str, Any]) -> list[str]:
+    expanded = []
+    for place, word in enumerate(words):
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        owner = option or (words[place - 1] if place else "")
+        if owner not in FRAMES:
+            value = _value(value, namespace)
+        expanded.append(f"{option}{equals}{value}")
+    return expanded
+
+
+def _value(word: str, namespace: Mapping[str, Any]) -> str:
+    expression = re.fullmatch(r"\$([A-Za-z_]\w*)|\{(.+)\}", word)
+    if expression is None:
+        return word
+    return str(evaluate(expression[1] or expression[2], namespace))
+
+
+def evaluate(expression: str, namespace: Mapping[str, Any]) -> Any:
+    """Give the value of a user's expression; whatever it raises is told in one line."""
+    try:
+        return eval(expression, dict(namespace))  # noqa: S307  # the user's own words, as in any cell
+    except Exception as error:
+        raise OptionError(f"{expression} has no value: {type(error).__name__}: {error}") from error
+
+
+def _workers(word: str) -> int | str:
+    if word == "auto":
+        return word
+    if word.isdecimal() and int(word) >= 1:
+        return int(word)
+    raise argparse.ArgumentTypeError(f"takes a whole number from 1, or auto; got {word!r}")
+
+
+def _count(word: str) -> int:
+    if word.isdecimal() and int(word) >= 1:
+        return int(word)
+    raise argparse.ArgumentTypeError(f"takes a whole number from 1; got {word!r}")
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def check(word: str) -> str:
+        if word in choices:
+            return word
+        raise argparse.ArgumentTypeError(f"got {word!r}; {suggest(word, choices)}")
+
+    return check
