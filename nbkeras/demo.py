@@ -97,7 +97,8 @@ def _run(quickstart: NotebookNode, folder: str) -> int:
 
     client = PrintingClient(quickstart, kernel_name="python3", resources={"metadata": {"path": folder}})
     try:
-        client.execute()
+        with (Path(folder) / "kernel.log").open("w") as log:
+            client.execute(stderr=log)  # the log of the kernel's program; what cells print comes as messages
     except CellExecutionError as error:
         reason = f"{error.ename}: {error.evalue}"
     except DeadKernelError as error:
