@@ -90,9 +90,12 @@ def _run(quickstart: NotebookNode, folder: str) -> int:
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
     class PrintingClient(NotebookClient):
+        in_line = False
+
         def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
             if msg["msg_type"] == "stream" and msg["content"]["name"] == "stdout":
                 print(msg["content"]["text"], end="", flush=True)
+                self.in_line = not msg["content"]["text"].endswith("\n")
             return super().process_message(msg, cell, cell_index)
 
     client = PrintingClient(quickstart, kernel_name="python3", resources={"metadata": {"path": folder}})
@@ -105,6 +108,8 @@ def _run(quickstart: NotebookNode, folder: str) -> int:
         reason = str(error)
     else:
         return 0
+    if client.in_line:
+        print(flush=True)
     print(f"nbkeras: the quickstart failed: {reason.splitlines()[0]}", file=sys.stderr)
     return 1
 

@@ -165,10 +165,12 @@ def test_the_demo_can_be_executed_and_prints_epochs_and_accuracy(quickstart, cap
 
 
 def test_a_cell_that_fails_is_one_line_and_exits_1(quickstart, capsys):
-    quickstart("raise ValueError('two\\nlines')", TRAINED)
+    quickstart("print('working', end='')\nraise ValueError('two\\nlines')", TRAINED)
 
     assert cli.main(["demo", "--execute"]) == 1
-    assert capsys.readouterr().err == "nbkeras: the quickstart failed: ValueError: two\n"
+    said = capsys.readouterr()
+    assert said.out.endswith("\nworking\n")
+    assert said.err == "nbkeras: the quickstart failed: ValueError: two\n"
 
 
 def test_a_kernel_that_dies_is_one_line_and_exits_1(quickstart, capsys):

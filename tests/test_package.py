@@ -107,9 +107,8 @@ def test_readme_links_lead_to_files():
 
 
 def test_the_version_is_in_the_changelog(wheel):
-    version = Path(wheel.filename).name.split("-")[1]
-
-    assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"nbkeras-{nbkeras.__version__}-" in wheel.filename
+    assert f"## [{nbkeras.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_binder_installs_java_and_the_demo(tmp_path):
