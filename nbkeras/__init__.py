@@ -1,0 +1,40 @@
+"""nbkeras: a Keras cell trains on Spark, and its chart is live in the notebook.
+
+Importing it is cheap: Keras, TensorFlow and PySpark are loaded when they are used.
+
+Example:
+    >>> import nbkeras
+    >>> nbkeras.__all__
+    ['Run', 'evaluate', 'fit', 'local_spark', 'on_spark', 'predict', 'status']
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nbkeras import api
+from nbkeras.api import evaluate, fit, on_spark, predict, status
+from nbkeras.notebook import hosts
+from nbkeras.run import Run
+from nbkeras.session import local_spark
+
+__all__ = ["Run", "evaluate", "fit", "local_spark", "on_spark", "predict", "status"]
+
+__version__ = "0.1.0"
+
+# The one place where both are known: what trains does not know what shows.
+api.host = hosts
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """What ``%load_ext nbkeras`` calls: adds the magics."""
+    from nbkeras.notebook import magics
+
+    magics.register(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """What ``%unload_ext nbkeras`` calls: takes them away."""
+    from nbkeras.notebook import magics
+
+    magics.unregister(ipython)

@@ -1,0 +1,322 @@
+"""fit, evaluate, predict and on_spark: what the magics, the widgets and users call."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from nbkeras.attend import Host, Silent, attend
+from nbkeras.cells import Calls
+from nbkeras.errors import DataError, ModelError, OptionError
+from nbkeras.plan import Plan, Structure, whole
+from nbkeras.run import Run
+from nbkeras.session import attached
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+#: All runs of this process, the newest last.
+runs: list[Run] = []
+#: Shows runs; set by the package to what fits the place it runs in.
+host: Host = Silent()
+_numbers = itertools.count(1)
+
+
+def fit(
+    model: Any,
+    data: Any,
+    y: Any = None,
+    *,
+    features: Sequence[str] | None = None,
+    sample_weight: Any = None,
+    validation_data: Any = None,
+    validation_split: float = 0.0,
+    epochs: int = 1,
+    batch_size: int | None = None,
+    shuffle: bool = True,
+    callbacks: Any = None,
+    class_weight: dict[int, float] | None = None,
+    validation_batch_size: int | None = None,
+    validation_freq: Any = 1,
+    initial_epoch: int = 0,
+    verbose: Any = "auto",
+    workers: int | str = "auto",
+    background: bool = False,
+    name: str | None = None,
+    seed: int | None = None,
+    backend: str = "tensorflow",
+    spark: SparkSession | None = None,
+) -> Run:
+    """Train a compiled Keras model on Spark and show its chart.
+
+    Arguments that ``keras.Model.fit`` has mean what they mean there.
+
+    Args:
+        model: compiled; holds the trained weights and optimizer state afterwards.
+        data: a Spark DataFrame; or arrays, or a pandas DataFrame.
+        y: label column(s) of a DataFrame, several as a list in the order of the
+            outputs or as a dict by output name; or arrays.
+        features: feature columns; None for all that are not label or weight.
+        sample_weight: weight column of a DataFrame, or an array.
+        validation_data: a DataFrame with the same columns, or a tuple of arrays.
+        validation_split: part of the rows to validate on: the last rows of
+            arrays; rows of a DataFrame by their hash.
+        batch_size: rows of a batch over all workers, 32 if None.
+        workers: number of workers; "auto" for one on a local Spark, else one
+            per executor.
+        background: return at once; the run ends by itself.
+        name: shown in the chart.
+        seed: of the order in which epochs visit the rows; None draws it from
+            NumPy, so that ``keras.utils.set_random_seed`` fixes it.
+        backend: Keras backend of the workers.
+        spark: the session; None for the active one, or a new local one.
+
+    Returns:
+        The run, ended unless ``background``.
+
+    Raises:
+        OptionError: an argument cannot be.
+        DataError: the data does not fit the model.
+        ModelError: the model cannot be trained so.
+        ClusterError: Spark or its executors lack something.
+        TrainingError: an exception on a worker.
+        Aborted: the second interrupt.
+
+    Example:
+        >>> import keras, nbkeras, numpy as np  # doctest: +SKIP
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])  # doctest: +SKIP
+        >>> model.compile("adam", "mse")  # doctest: +SKIP
+        >>> run = nbkeras.fit(model, np.ones((8, 2)), np.ones(8), epochs=2)  # doctest: +SKIP
+    """
+    from nbkeras.engine import callbacks as user
+    from nbkeras.engine import cluster, driver, exactness
+    from nbkeras.frames.rows import exchanged
+    from nbkeras.frames.sample import build
+    from nbkeras.frames.source import Source
+
+    _require_compiled(model, "fit")
+    if backend != "tensorflow":
+        raise OptionError(f"backend={backend!r}: this version trains with 'tensorflow' only")
+    deciders, others = user.divided(callbacks)
+    spark = attached(spark)
+    cluster.refuse_unsafe(spark)
+    plan = Plan(
+        structure=Structure((), ()),
+        workers=cluster.executors(spark) if workers == "auto" else whole("workers", workers, 1),
+        seed=_seed(seed) if shuffle else None,
+        batch_size=32 if batch_size is None else batch_size,
+        epochs=epochs,
+        initial_epoch=initial_epoch,
+        validation_batch_size=validation_batch_size,
+        validation_freq=validation_freq,
+        class_weight=class_weight,
+        backend=backend,
+    )
+    cluster.require_slots(spark, plan.workers)
+    source = Source(spark, model, features)
+    train, validation, split = source.both(data, y, sample_weight, validation_data, validation_split)
+    build(model, train)
+    if plan.workers > 1:
+        exactness.refuse(model)
+    notebook = user.NotebookCallbacks(others, model, {"epochs": epochs, "verbose": 0, "steps": None})
+    plan = replace(
+        plan,
+        structure=train.structure,
+        validates=validation is not None or split > 0,
+        asks=bool(notebook),
+        needs_weights=notebook.needs_weights,
+    )
+    cluster.ship(spark)
+    df, ordered = exchanged(
+        spark, train, validation, workers=plan.workers, shuffle=shuffle, validation_split=split
+    )
+    plan = replace(plan, ordered=ordered)
+    background = background and not host.headless()
+    run = Run(name or f"run {next(_numbers)}", model, epochs, plan.workers, background=background)
+    if plan.workers > 1 and (layers := exactness.coupled(model)):
+        run.note(
+            f"{', '.join(layers)}: with {plan.workers} workers each sees its own part of a batch, "
+            "so the result is close to that of one process, not equal"
+        )
+    runs.append(run)
+    source.remember(train)
+    training = driver.Driver(spark, plan, df, run, deciders, notebook.epoch_end)
+    display = Silent() if verbose in (0, False) else host.display(run)
+    return attend(run, training.train, notebook, display, initial_epoch)
+
+
+def evaluate(
+    model: Any,
+    data: Any,
+    y: Any = None,
+    *,
+    features: Sequence[str] | None = None,
+    sample_weight: Any = None,
+    batch_size: int | None = None,
+    spark: SparkSession | None = None,
+) -> dict[str, Any]:
+    """Loss and metrics of a compiled model over all rows, by name.
+
+    Args:
+        model: compiled; a run in the background that trains it is waited for.
+        data: a Spark DataFrame, arrays, or a pandas DataFrame.
+        y: label column(s) of a DataFrame, or arrays.
+        features: feature columns; None for those that the model was trained on.
+        sample_weight: weight column of a DataFrame, or an array.
+        batch_size: rows of a batch, 32 if None.
+        spark: the session; None for the active one, or a new local one.
+
+    Raises:
+        DataError: the data does not fit the model.
+        ModelError: the model is not compiled.
+        TrainingError: an exception on a worker.
+    """
+    from nbkeras.engine import cluster, inference
+    from nbkeras.frames.rows import hashed
+    from nbkeras.frames.sample import build, build_metrics
+    from nbkeras.frames.source import Source
+
+    _require_compiled(model, "evaluate")
+    _await(model)
+    spark = attached(spark)
+    cluster.refuse_unsafe(spark)
+    rows = Source(spark, model, features).rows(data, y, sample_weight)
+    if not rows.structure.labels:
+        raise DataError("y is missing: name the label column, y='…', or give the labels")
+    build(model, rows)
+    build_metrics(model, rows)
+    plan = Plan(
+        rows.structure,
+        workers=max(1, cluster.slots(spark)),
+        batch_size=32 if batch_size is None else batch_size,
+    )
+    cluster.ship(spark)
+    return inference.evaluate(spark, plan, model, hashed(rows))
+
+
+def predict(
+    model: Any,
+    data: Any,
+    *,
+    features: Sequence[str] | None = None,
+    output: str = "prediction",
+    spark: SparkSession | None = None,
+) -> Any:
+    """The model's outputs for all rows.
+
+    Args:
+        model: built; a run in the background that trains it is waited for.
+        data: a Spark DataFrame, arrays, or a pandas DataFrame.
+        features: feature columns; None for those that the model was trained on.
+        output: name of the column with the outputs; a model with several has
+            one column each, with the output's name appended.
+        spark: the session; None for the active one, or a new local one.
+
+    Returns:
+        For a DataFrame, a lazy DataFrame that keeps its columns and adds the
+        outputs: a number for a model with one output unit, else an array. For
+        arrays what ``keras.Model.predict`` returns.
+
+    Raises:
+        DataError: the data does not fit the model.
+    """
+    import keras
+
+    from nbkeras.engine import cluster, inference
+    from nbkeras.frames.rows import inputs
+    from nbkeras.frames.sample import build, outputs
+    from nbkeras.frames.source import Source, data_frame, names_columns
+
+    _require_model(model, "predict")
+    _await(model)
+    spark = attached(spark)
+    cluster.refuse_unsafe(spark)
+    source = Source(spark, model, features)
+    by_name = names_columns(data, ())
+    rows = source.rows(data, () if by_name else None, None)
+    build(model, rows)
+    shapes = [tuple(one.shape[1:]) for one in outputs(model, rows)]
+    cluster.ship(spark)
+    plan = Plan(rows.structure, workers=max(1, cluster.slots(spark)))
+    if by_name:
+        names = _output_names(model, output, len(shapes))
+        df = data_frame(spark, data)
+        return inference.predict_dataframe(plan, model, df, inputs(df, rows), names, shapes)
+    arrays = inference.predict_arrays(plan, model, rows.df, shapes)
+    return keras.tree.pack_sequence_as(outputs(model, rows), arrays) if len(arrays) > 1 else arrays[0]
+
+
+@contextlib.contextmanager
+def on_spark(
+    workers: int | str = "auto",
+    *,
+    background: bool = False,
+    name: str | None = None,
+    backend: str = "tensorflow",
+    spark: SparkSession | None = None,
+) -> Iterator[Calls]:
+    """Within the block, ``fit``, ``evaluate`` and ``predict`` of Keras models run on Spark.
+
+    Args:
+        workers, background, name, backend, spark: as in :func:`fit`.
+
+    Yields:
+        What was called so far.
+
+    Raises:
+        OptionError: an option cannot be.
+    """
+    import keras
+
+    options: dict[str, Any] = {"workers": workers, "background": background, "name": name, "backend": backend, "spark": spark}
+    calls = Calls(options, fit, evaluate, predict)
+    kept = {method: getattr(keras.Model, method) for method in ("fit", "evaluate", "predict")}
+    for method, local in kept.items():
+        setattr(keras.Model, method, calls.method(method, local))
+    try:
+        yield calls
+    finally:
+        for method, local in kept.items():
+            setattr(keras.Model, method, local)
+
+
+def status(spark: SparkSession | None = None) -> str:
+    """Which Spark, how many slots, and the versions here and on the executors, as text."""
+    from nbkeras.engine import survey
+
+    return survey.report(attached(spark))
+
+
+def _require_model(model: Any, method: str) -> None:
+    import keras
+
+    if not isinstance(model, keras.Model):
+        raise ModelError(f"{method} takes a keras.Model, not {type(model).__module__}.{type(model).__name__}")
+
+
+def _require_compiled(model: Any, method: str) -> None:
+    _require_model(model, method)
+    if not model.compiled:
+        raise ModelError(f"the model is not compiled: call model.compile(optimizer, loss) before {method}")
+
+
+def _seed(seed: int | None) -> int:
+    import numpy as np
+
+    return int(np.random.randint(1 << 31)) if seed is None else whole("seed", seed, 0)  # noqa: NPY002
+
+
+def _await(model: Any) -> None:
+    for run in runs:
+        if run.model is model and not run.done.is_set():
+            run.wait()
+
+
+def _output_names(model: Any, output: str, number: int) -> list[str]:
+    if number == 1:
+        return [output]
+    names = getattr(model, "output_names", None) or range(number)
+    return [f"{output}_{name}" for name in names]

@@ -1,0 +1,122 @@
+"""Attending a run: its thread, its display, and what an interrupt does."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from nbkeras.errors import NbkerasError
+from nbkeras.run import Run
+
+
+class Display(Protocol):
+    """What shows a run while it lives and when it has ended."""
+
+    def update(self) -> None:
+        """Show the run as it is now; called about four times a second."""
+
+    def finish(self) -> None:
+        """Show the end."""
+
+
+class Host(Protocol):
+    """The place that shows runs."""
+
+    def display(self, run: Run) -> Display:
+        """A display for a run that has just begun."""
+
+    def headless(self) -> bool:
+        """Whether nothing may go on after the cell has ended."""
+
+
+class Silent:
+    """Shows nothing: a host and a display."""
+
+    def display(self, run: Run) -> Display:
+        """Itself."""
+        return self
+
+    def headless(self) -> bool:
+        """False: there is nothing to lose."""
+        return False
+
+    def update(self) -> None:
+        """Nothing."""
+
+    def finish(self) -> None:
+        """Nothing."""
+
+
+class Callbacks(Protocol):
+    """The user's callbacks that run in the notebook."""
+
+    def begin(self, epoch: int) -> None:
+        """Before the first epoch."""
+
+    def end(self, logs: dict[str, Any]) -> None:
+        """After the last, when the weights have landed."""
+
+
+def attend(
+    run: Run, train: Callable[[], None], callbacks: Callbacks, display: Display, initial_epoch: int
+) -> Run:
+    """Train in a thread, show it, and return the run: ended, unless it is in the background.
+
+    Args:
+        run: the run.
+        train: does it, and ends the run.
+        callbacks: of the user, called in the thread that waits.
+        display: shows it.
+        initial_epoch: from 0.
+
+    Raises:
+        NbkerasError: what ended a run in the foreground.
+    """
+    from pyspark import InheritableThread
+
+    callbacks.begin(initial_epoch)
+    InheritableThread(target=train, name=f"nbkeras {run.name}", daemon=True).start()
+    if run.background:
+        threading.Thread(target=_watch, args=(run, callbacks, display), daemon=True).start()
+        return run
+    with _interrupts(run):
+        _watch(run, callbacks, display)
+    return run.wait()
+
+
+def _watch(run: Run, callbacks: Callbacks, display: Display) -> None:
+    try:
+        with contextlib.suppress(NbkerasError):
+            run.wait(tick=display.update)
+            last = {key: values[-1] for key, values in run.history.items()}
+            callbacks.end(last)
+    finally:
+        display.finish()
+
+
+@contextlib.contextmanager
+def _interrupts(run: Run) -> Iterator[None]:
+    """The first interrupt stops after the batch, the second aborts.
+
+    PySpark's own handler would cancel the job at the first, and with it lose
+    what was trained.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen = False
+
+    def interrupted(*_: Any) -> None:
+        nonlocal seen
+        action, seen = (run.abort if seen else run.stop), True
+        # Not in the handler: it may have cut into anything, even a held lock.
+        threading.Thread(target=action, daemon=True).start()
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

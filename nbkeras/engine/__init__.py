@@ -1,0 +1,1 @@
+"""The cluster side: from a plan to trained weights. Knows nothing of notebooks."""

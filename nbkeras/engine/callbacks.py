@@ -1,0 +1,168 @@
+"""The user's callbacks: which decide on the workers, and which run in the notebook."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from nbkeras.engine import driver, shipping
+from nbkeras.errors import OptionError
+
+#: They judge the logs and must act in the step or epoch in which they judge.
+DECIDERS = (
+    keras.callbacks.EarlyStopping,
+    keras.callbacks.ReduceLROnPlateau,
+    keras.callbacks.LearningRateScheduler,
+    keras.callbacks.TerminateOnNaN,
+)
+#: They have batch hooks that do nothing unless asked, or cannot matter here.
+_EPOCH_ONLY = (keras.callbacks.ModelCheckpoint, keras.callbacks.CSVLogger, keras.callbacks.History)
+#: They never look at the model's weights.
+_LOGS_ONLY = (keras.callbacks.CSVLogger, keras.callbacks.History, keras.callbacks.RemoteMonitor)
+_BATCH_HOOKS = (
+    "on_batch_begin",
+    "on_batch_end",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+    "on_test_batch_begin",
+    "on_test_batch_end",
+)
+
+
+def divided(callbacks: Any) -> tuple[list[Any], list[Any]]:
+    """The deciding callbacks and those of the notebook, each in their order.
+
+    Raises:
+        OptionError: not a callback, or one that wants to be called for each batch.
+    """
+    deciders, others = [], []
+    for one in keras.tree.flatten(callbacks) if callbacks else []:
+        if not isinstance(one, keras.callbacks.Callback):
+            raise OptionError(f"callbacks holds {one!r}, which is no keras.callbacks.Callback")
+        if type(one) in DECIDERS:
+            deciders.append(one)
+        elif isinstance(one, keras.callbacks.ProgbarLogger):
+            continue  # The chart shows the progress.
+        else:
+            _refuse_batches(one)
+            others.append(one)
+    return deciders, others
+
+
+def _refuse_batches(callback: Any) -> None:
+    name = type(callback).__name__
+    if isinstance(callback, keras.callbacks.ModelCheckpoint) and callback.save_freq != "epoch":
+        raise OptionError(f"ModelCheckpoint(save_freq={callback.save_freq!r}) would save between epochs: use 'epoch'")
+    if isinstance(callback, _EPOCH_ONLY):
+        return
+    for hook in _BATCH_HOOKS:
+        own = getattr(type(callback), hook) is not getattr(keras.callbacks.Callback, hook)
+        given = vars(callback).get(hook)
+        # LambdaCallback sets every hook, those not asked for to one that does nothing.
+        if isinstance(callback, keras.callbacks.LambdaCallback):
+            own = given is not None and given.__code__.co_filename != _lambda_source()
+        if own:
+            raise OptionError(
+                f"callback {name} has {hook}: batches run on the workers, callbacks in the notebook "
+                "once per epoch: use on_epoch_end"
+            )
+
+
+def _lambda_source() -> str:
+    return str(keras.callbacks.LambdaCallback.__init__.__code__.co_filename)
+
+
+class NotebookCallbacks:
+    """The callbacks that run in the notebook, once per epoch, on the user's own model.
+
+    Args:
+        callbacks: in their order.
+        model: the user's model.
+        params: as Keras gives to callbacks: epochs, steps, verbose.
+    """
+
+    def __init__(self, callbacks: list[Any], model: Any, params: dict[str, Any]) -> None:
+        self._callbacks, self._model = callbacks, model
+        self.needs_weights = any(looks_at(one, model) for one in callbacks)
+        for one in callbacks:
+            one.set_params(params)
+            one.set_model(model)
+
+    def __bool__(self) -> bool:
+        return bool(self._callbacks)
+
+    def begin(self, epoch: int) -> None:
+        """Before the first epoch."""
+        self._model.stop_training = False
+        self._each("on_train_begin", {})
+        self._each("on_epoch_begin", epoch, {})
+
+    def epoch_end(self, epoch: int, logs: dict[str, Any], state: bytes) -> dict[str, Any]:
+        """At the end of an epoch: what the callbacks decided.
+
+        Args:
+            epoch: from 0.
+            logs: of all workers; callbacks may add to them.
+            state: the values of the model's variables, empty when none looks at them.
+        """
+        if state:
+            driver.assign(shipping.state(self._model), state)
+        before = self._rate()
+        self._each("on_epoch_end", epoch, logs)
+        after = self._rate()
+        stop = bool(self._model.stop_training)
+        if not stop:
+            self._each("on_epoch_begin", epoch + 1, {})
+        return {"stop": stop, "learning_rate": after if after != before else None}
+
+    def end(self, logs: dict[str, Any]) -> None:
+        """After the last epoch, when the weights have landed."""
+        self._each("on_train_end", logs)
+
+    def _each(self, hook: str, *arguments: Any) -> None:
+        for one in self._callbacks:
+            getattr(one, hook)(*arguments)
+
+    def _rate(self) -> float | None:
+        optimizer = self._model.optimizer
+        if isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+            return None
+        return float(np.asarray(optimizer.learning_rate))
+
+
+def looks_at(callback: Any, model: Any) -> bool:
+    """Whether a callback may read the model: its code names ``model``, or holds this one."""
+    if isinstance(callback, _LOGS_ONLY):
+        return False
+    if isinstance(callback, keras.callbacks.ModelCheckpoint):
+        return True
+    return any(_mentions(function, model) for function in _functions(callback))
+
+
+def _functions(callback: Any) -> Iterator[Any]:
+    for kind in type(callback).__mro__:
+        if kind is keras.callbacks.Callback:
+            break
+        yield from (one for one in vars(kind).values() if isinstance(one, types.FunctionType))
+    yield from (one for one in vars(callback).values() if isinstance(one, types.FunctionType))
+
+
+def _mentions(function: Any, model: Any) -> bool:
+    code = function.__code__
+    if "model" in code.co_names or "_model" in code.co_names:
+        return True
+    held = [cell.cell_contents for cell in function.__closure__ or () if _filled(cell)]
+    held += [function.__globals__.get(name) for name in code.co_names]
+    return any(one is model for one in held)
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        _ = cell.cell_contents
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,181 @@
+"""A worker's end of the event channel: never slows training, never loses an epoch."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from nbkeras.engine import wire
+from nbkeras.engine.wire import Event
+
+#: Seconds between two attempts to connect, and between two progress events.
+RETRY, PULSE = 0.2, 0.25
+
+
+class Unreachable(ConnectionError):
+    """The notebook could not be reached within the time that the caller allowed."""
+
+
+class Channel:
+    """Sends events to the notebook from a thread of its own and receives its control events.
+
+    Events are numbered and kept until the notebook has acknowledged them, so a
+    connection that drops loses none. Progress is not kept: only the latest
+    counts.
+
+    Args:
+        address: host and port of the notebook.
+        secret: of the run.
+        name: of this worker, the same after a reconnection.
+        on_control: called in the channel's thread with control events.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        secret: bytes,
+        name: str,
+        on_control: Callable[[Event], None] = lambda _: None,
+    ) -> None:
+        self._address, self._secret, self._name, self._on_control = address, secret, name, on_control
+        self._lock = threading.Condition()
+        self._number = 0
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._sent = 0
+        self._progress: bytes | None = None
+        self._answers: dict[int, Event] = {}
+        self._closing = False
+        self._wake, self._woken = socket.socketpair()
+        self._wake.setblocking(False)
+        self._thread = threading.Thread(target=self._pump, name="nbkeras-channel", daemon=True)
+        self._thread.start()
+
+    def send(self, event: Event, blob: bytes | memoryview = b"") -> int:
+        """Queue an event that must arrive; returns its number."""
+        with self._lock:
+            self._number += 1
+            self._kept[self._number] = wire.encode({**event, "seq": self._number}, blob)
+            self._nudge()
+            return self._number
+
+    def progress(self, event: Event) -> None:
+        """Say where we are; replaces what was said before and not yet sent."""
+        self._progress = wire.encode(event)
+
+    def ask(self, event: Event, blob: bytes | memoryview = b"", timeout: float | None = None) -> Event:
+        """Send an event and wait for its answer.
+
+        Raises:
+            Unreachable: no answer within ``timeout`` seconds.
+        """
+        number = self.send(event, blob)
+        with self._lock:
+            if not self._lock.wait_for(lambda: number in self._answers, timeout):
+                raise Unreachable(
+                    f"the notebook at {self._address[0]}:{self._address[1]} did not answer in {timeout} s"
+                )
+            return self._answers.pop(number)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Wait until all kept events have arrived, for so many seconds at most, and end."""
+        with self._lock:
+            self._lock.wait_for(lambda: not self._kept, timeout)
+            self._closing = True
+            self._nudge()
+        self._thread.join(timeout)
+
+    def _nudge(self) -> None:
+        # A full pipe means that the thread has been woken often enough.
+        with contextlib.suppress(BlockingIOError):
+            self._wake.send(b"x")
+
+    # -- the thread ----------------------------------------------------------
+
+    def _pump(self) -> None:
+        while not self._closing:
+            try:
+                with self._connect() as connection:
+                    self._talk(connection)
+            except (OSError, EOFError, wire.ProtocolError):
+                time.sleep(RETRY)
+        self._wake.close()
+        self._woken.close()
+
+    def _connect(self) -> socket.socket:
+        connection = socket.create_connection(self._address, timeout=10)
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            theirs = _exactly(connection, wire.NONCE)
+            ours = wire.nonce()
+            connection.sendall(ours + wire.proof(self._secret, b"worker", theirs, ours))
+            answer = _exactly(connection, wire.DIGEST)
+            if not wire.proved(self._secret, b"notebook", theirs, ours, answer):
+                raise wire.ProtocolError("the notebook does not know the secret")
+            connection.sendall(wire.encode({"hello": self._name}))
+        except BaseException:
+            connection.close()
+            raise
+        self._sent = 0
+        return connection
+
+    def _talk(self, connection: socket.socket) -> None:
+        buffer = bytearray()
+        pulse = time.monotonic()
+        while not self._closing:
+            wait = max(0.0, pulse + PULSE - time.monotonic())
+            readable, _, _ = select.select([connection, self._woken], [], [], wait)
+            if self._woken in readable:
+                self._woken.recv(4096)
+            if connection in readable:
+                data = connection.recv(1 << 16)
+                if not data:
+                    raise EOFError
+                buffer += data
+                self._receive(buffer)
+            for frames in self._unsent():
+                connection.sendall(frames)
+            if time.monotonic() >= pulse + PULSE:
+                pulse = time.monotonic()
+                latest, self._progress = self._progress, None
+                if latest is not None:
+                    connection.sendall(latest)
+
+    def _unsent(self) -> list[bytes]:
+        with self._lock:
+            waiting = [(number, frames) for number, frames in self._kept.items() if number > self._sent]
+        if waiting:
+            self._sent = waiting[-1][0]
+        return [frames for _, frames in waiting]
+
+    def _receive(self, buffer: bytearray) -> None:
+        while len(buffer) >= wire.HEADER.size:
+            _, length = wire.header(bytes(buffer[: wire.HEADER.size]))
+            end = wire.HEADER.size + length
+            if len(buffer) < end:
+                return
+            event = wire.decode(bytes(buffer[wire.HEADER.size : end]))
+            del buffer[:end]
+            with self._lock:
+                if "ack" in event:
+                    for number in [one for one in self._kept if one <= event["ack"]]:
+                        del self._kept[number]
+                elif "answer" in event:
+                    self._answers[event["answer"]] = event["event"]
+                self._lock.notify_all()
+            if "control" in event:
+                self._on_control(event["control"])
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        piece = connection.recv(size - len(data))
+        if not piece:
+            raise EOFError
+        data += piece
+    return bytes(data)

@@ -1,0 +1,136 @@
+"""What the engine asks of Spark itself: slots, addresses, the package on the executors."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import weakref
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+import nbkeras
+from nbkeras.errors import ClusterError
+
+#: Seconds that executors have to register before too few slots are an error.
+_SLOT_SECONDS = 1.5
+#: The folder of the package's archive, by Spark application.
+_shipped: weakref.WeakKeyDictionary[Any, tempfile.TemporaryDirectory[str]] = weakref.WeakKeyDictionary()
+
+
+def slots(spark: SparkSession) -> int:
+    """Tasks that can run at once."""
+    context = spark.sparkContext._jsc.sc()
+    return int(context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile()))
+
+
+def is_local(spark: SparkSession) -> bool:
+    """Whether driver and executor are one process."""
+    return str(spark.conf.get("spark.master", "")).startswith("local") and not _is_simulated(spark)
+
+
+def _is_simulated(spark: SparkSession) -> bool:
+    return str(spark.conf.get("spark.master", "")).startswith("local-cluster")
+
+
+def executors(spark: SparkSession) -> int:
+    """Executors besides the driver; 1 where the driver is the executor."""
+    if is_local(spark):
+        return 1
+    # The status tracker counts the driver's own entry too.
+    return max(1, len(spark.sparkContext._jsc.sc().statusTracker().getExecutorInfos()) - 1)
+
+
+def require_slots(spark: SparkSession, workers: int) -> None:
+    """Make sure that so many tasks can run at once.
+
+    A barrier stage that does not fit would wait for minutes before it says so.
+
+    Raises:
+        ClusterError: there are fewer slots.
+    """
+    deadline = time.monotonic() + (0.0 if is_local(spark) else _SLOT_SECONDS)
+    while (free := slots(spark)) < workers:
+        if time.monotonic() >= deadline:
+            most = f"use --workers {free} or fewer" if free else "no executor has registered: check the cluster"
+            raise ClusterError(
+                f"{workers} workers need {workers} task slots, Spark at {spark.conf.get('spark.master')} "
+                f"has {free}: {most}, or give Spark more cores"
+            )
+        time.sleep(0.1)
+
+
+def listening_host(spark: SparkSession) -> str:
+    """The address on which workers reach this process: Spark's own."""
+    if is_local(spark):
+        return "127.0.0.1"
+    return str(spark.conf.get("spark.driver.bindAddress", None) or spark.conf.get("spark.driver.host"))
+
+
+def cores(spark: SparkSession) -> int | None:
+    """Cores that one executor may use; None for all that its machine gives it."""
+    if is_local(spark):
+        return None
+    known = spark.conf.get("spark.executor.cores", None)
+    return int(known) if known else None
+
+
+def refuse_unsafe(spark: SparkSession) -> None:
+    """Refuse what the engine cannot honour yet.
+
+    Raises:
+        ClusterError: Spark is told to encrypt or authenticate what nbkeras would send in the clear.
+    """
+    for key, why in {
+        "spark.io.encryption.enabled": "rows would lie unencrypted in the spool",
+        "spark.ssl.enabled": "events would go unencrypted to the notebook",
+    }.items():
+        if str(spark.conf.get(key, "false")).lower() == "true":
+            raise ClusterError(f"{key} is true, but {why}: nbkeras does not support it yet")
+
+
+def ship(spark: SparkSession) -> None:
+    """Give the executors this very nbkeras, once per Spark application."""
+    context = spark.sparkContext
+    if context in _shipped:
+        return
+    root = Path(nbkeras.__file__).parent
+    # Executors may fetch the file at any time while the application runs.
+    folder = tempfile.TemporaryDirectory(prefix="nbkeras-")
+    archive = Path(folder.name) / "nbkeras.zip"
+    with zipfile.ZipFile(archive, "w") as bundle:
+        for source in root.rglob("*.py"):
+            bundle.write(source, Path("nbkeras") / source.relative_to(root))
+    context.addPyFile(str(archive))
+    _shipped[context] = folder
+
+
+class Task:
+    """A Spark action in a job group of its own, so that it can be cancelled alone.
+
+    Args:
+        spark: the session.
+        group: a name that no other job group has.
+        title: what Spark's own pages show.
+    """
+
+    def __init__(self, spark: SparkSession, group: str, title: str) -> None:
+        self._context, self._group, self._title = spark.sparkContext, group, title
+
+    def run(self, action: Callable[[], Any]) -> Any:
+        """What the action returns. Leaves the calling thread's own job group as it was."""
+        keys = ("spark.jobGroup.id", "spark.job.description", "spark.job.interruptOnCancel")
+        before = {key: self._context.getLocalProperty(key) for key in keys}
+        self._context.setJobGroup(self._group, self._title, interruptOnCancel=True)
+        try:
+            return action()
+        finally:
+            for key, value in before.items():
+                self._context.setLocalProperty(key, value)  # type: ignore[arg-type]
+
+    def cancel(self) -> None:
+        """End it, from any thread."""
+        self._context.cancelJobGroup(self._group)

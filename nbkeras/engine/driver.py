@@ -1,0 +1,335 @@
+"""The notebook's side of a training: submits the stage, hears the workers, lands the weights."""
+
+from __future__ import annotations
+
+import json
+import linecache
+import secrets
+import threading
+import traceback
+import uuid
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from pyspark.sql import DataFrame, SparkSession
+
+from nbkeras.engine import cluster, shipping, task
+from nbkeras.engine.events import Server
+from nbkeras.engine.job import Job
+from nbkeras.engine.wire import Event
+from nbkeras.errors import Aborted, ClusterError, DataError, ModelError, NbkerasError, TrainingError
+from nbkeras.plan import Plan
+from nbkeras.run import Run
+
+Answer = Callable[[Event], None]
+
+
+class EpochEnd(Protocol):
+    """What the notebook does at the end of an epoch; its answer goes to all workers."""
+
+    def __call__(self, epoch: int, logs: dict[str, Any], state: bytes) -> Event:
+        """Run the callbacks; ``stop`` and ``learning_rate`` in the answer are obeyed."""
+
+
+class Driver:
+    """One training on Spark.
+
+    Args:
+        spark: the session.
+        plan: of the training.
+        df: its rows, from :func:`nbkeras.frames.rows.exchanged`.
+        run: takes phases, rows and epochs, and ends with the training.
+        deciders: callbacks that run on the workers.
+        epoch_end: called in the thread that waits for the run, when ``plan.asks``.
+    """
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        plan: Plan,
+        df: DataFrame,
+        run: Run,
+        deciders: list[Any],
+        epoch_end: EpochEnd,
+    ) -> None:
+        self._spark, self._plan, self._df, self._run = spark, plan, df, run
+        self._deciders, self._epoch_end = deciders, epoch_end
+        self._secret = secrets.token_bytes(32)
+        self._hellos: dict[str, tuple[Event, Answer]] = {}
+        self._readies: dict[str, tuple[Event, Answer]] = {}
+        self._failure: NbkerasError | None = None
+        self._aborted = False
+        self._stage = cluster.Task(spark, f"nbkeras-{uuid.uuid4().hex}", f"nbkeras: {run.name}")
+        self._server: Server
+
+    def train(self) -> None:
+        """Run to the end, in the thread that calls; the outcome is in the run."""
+        state = shipping.state(self._run.model)
+        blob_limit = sum(one.value.numpy().nbytes for one in state) if self._plan.needs_weights else 0
+        try:
+            with Server(cluster.listening_host(self._spark), self._secret, self._hear, blob_limit) as server:
+                self._server = server
+                self._run.connect(stop=self._stop, abort=self._abort)
+                payload = contents(self._run.model, self._deciders)
+                rows = self._submit(payload)
+                self._run.enter("returning")
+                self._land(rows, state)
+            self._run.end("stopped" if self._run.stopping.is_set() else "finished")
+        except Exception as error:
+            self._end_early(error)
+
+    def _submit(self, payload: bytes) -> list[Any]:
+        job = Job("train", self._plan, payload, self._server.address, self._secret, cluster.cores(self._spark))
+
+        def work(batches: Any) -> Any:
+            return task.train(job, batches)
+
+        self._run.enter("slots")
+        staged = self._df.mapInArrow(work, task.RESULT, barrier=True)
+        rows: list[Any] = self._stage.run(staged.collect)
+        return rows
+
+    def _end_early(self, error: Exception) -> None:
+        if self._aborted:
+            self._run.end("aborted", Aborted(f"{self._run.name}: the training was dropped; the model is as it was before"))
+        elif self._failure is not None:
+            self._run.end("failed", self._failure)
+        elif self._run.stopping.is_set() and not isinstance(error, NbkerasError):
+            self._run.end("stopped")
+        elif isinstance(error, NbkerasError):
+            self._run.end("failed", error)
+        else:
+            self._run.end("failed", spark_error(error))
+
+    # -- stop and abort --------------------------------------------------------
+
+    def _stop(self) -> None:
+        if len(self._readies) < self._plan.workers:
+            # Nothing has been trained: there is nothing to keep.
+            self._stage.cancel()
+        else:
+            self._server.control({"type": "stop"})
+
+    def _abort(self) -> None:
+        self._aborted = True
+        self._stage.cancel()
+
+    # -- what workers say (in the server's thread) ------------------------------
+
+    def _hear(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        try:
+            handler = getattr(self, f"_on_{event.get('type')}", None)
+            if handler is not None:
+                handler(peer, event, blob, answer)
+        except Exception as error:
+            self._fail(NbkerasError(f"an event of {peer} could not be handled: {error!r}"))
+
+    def _fail(self, error: NbkerasError) -> None:
+        if self._failure is None:
+            self._failure = error
+            # Not from this thread: it must go on hearing the workers.
+            threading.Thread(target=self._stage.cancel, daemon=True).start()
+
+    def _on_rows(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        if not self._readies:
+            self._run.enter("reading")
+        self._run.record_rows(int(event["rank"]), int(event["rows"]))
+
+    def _on_hello(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        self._hellos[peer] = (event, answer)
+        if not self._readies and self._run.phase == "slots":
+            self._run.enter("reading")
+        if len(self._hellos) == self._plan.workers:
+            everyone = [self._hellos[f"trainer-{rank}"] for rank in range(self._plan.workers)]
+            addresses = [f"{hello['host']}:{hello['port']}" for hello, _ in everyone]
+            where = [hello["executor"] for hello, _ in everyone]
+            for hello, reply in everyone:
+                reply({"addresses": addresses, "neighbours": where.count(hello["executor"])})
+
+    def _on_ready(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        self._readies[peer] = (event, answer)
+        if len(self._readies) < self._plan.workers:
+            return
+        everyone = [self._readies[f"trainer-{rank}"] for rank in range(self._plan.workers)]
+        events = [ready for ready, _ in everyone]
+        wrong = self._wrong_data(events)
+        if wrong is not None:
+            self._fail(wrong)
+            return
+        layouts = [ready["layout"] for ready in events if ready["layout"] is not None]
+        if self._run.stopping.is_set():
+            self._stage.cancel()
+            return
+        self._run.enter("starting")
+        for _, reply in everyone:
+            reply({"rows": [ready["rows"] for ready in events], "layout": layouts[0]})
+
+    def _wrong_data(self, readies: list[Event]) -> DataError | None:
+        nulls: dict[str, int] = {}
+        for ready in readies:
+            for name, number in ready["nulls"].items():
+                nulls[name] = nulls.get(name, 0) + number
+        if nulls:
+            return DataError(task.nulls_message(nulls))
+        if not sum(ready["rows"] for ready in readies):
+            return DataError("the DataFrame has no rows to train on: df.count() is 0")
+        if self._plan.validates and not sum(ready["validation"] for ready in readies):
+            return DataError("the validation data has no rows")
+        layouts = [ready["layout"] for ready in readies if ready["layout"] is not None]
+        for layout in layouts[1:]:
+            for (name, _, one), (_, _, other) in zip(layouts[0], layout, strict=True):
+                if one != other:
+                    sources = next(", ".join(f.sources) for f in self._plan.structure.fields if f.name == name)
+                    return DataError(
+                        f"column '{sources}' holds values of shape {tuple(one)} and of shape {tuple(other)}: "
+                        "all rows need the same shape"
+                    )
+        if self._plan.workers > 1 and not all(ready["complete"] for ready in readies):
+            return DataError(
+                "the DataFrame gave its rows in another order when it was read again: "
+                "cache it first (df.cache()) or sort it, so that shuffle=False has an order to keep"
+            )
+        return None
+
+    def _on_phase(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        self._run.enter(event["phase"])
+
+    def _on_progress(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        self._run.record_progress(event["epoch"], event["step"], event["steps"], event["rate"])
+
+    def _on_epoch(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        epoch, logs = int(event["epoch"]), arrays(event["logs"])
+        if not event.get("ask"):
+            self._run.record_epoch(epoch, logs)
+            return
+
+        def call() -> None:
+            try:
+                told = self._epoch_end(epoch, logs, blob)
+            except Exception as error:
+                # The user's own callback: its traceback is the answer.
+                self._fail(_callback_error(error))
+                told = {"stop": True}
+            self._run.record_epoch(epoch, logs)
+            answer(told)
+
+        self._run.calls.put(call)
+
+    def _on_failure(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        self._fail(worker_error(event))
+
+    # -- the end -----------------------------------------------------------------
+
+    def _land(self, rows: list[Any], state: list[Any]) -> None:
+        """Put the returned weights and what else was learned into the user's own objects."""
+        report = json.loads(next(bytes(row["data"]) for row in rows if row["kind"] == "report"))
+        for epoch, logs in report["epochs"]:
+            self._run.record_epoch(epoch, arrays(logs))
+        self._run.partial = None if report["partial"] is None else report["partial"] + 1
+        assign(state, b"".join(bytes(row["data"]) for row in rows if row["kind"] == "bytes"))
+        for callback, attributes in zip(self._deciders, report["deciders"], strict=True):
+            for key, value in attributes.items():
+                setattr(callback, key, value)
+
+
+def contents(model: Any, deciders: list[Any]) -> bytes:
+    """A model, callbacks and Keras' settings as bytes for the workers.
+
+    Raises:
+        ModelError: something in them cannot leave the notebook.
+    """
+    import copy
+
+    import keras
+
+    bare = [copy.copy(one) for one in deciders]
+    for one in bare:
+        one._model = None
+    settings = {
+        "floatx": keras.config.floatx(),
+        "image_data_format": keras.config.image_data_format(),
+        "epsilon": keras.config.epsilon(),
+    }
+    return shipping.dumps({"model": model, "deciders": bare, "settings": settings})
+
+
+def assign(variables: list[Any], data: bytes) -> None:
+    """Assign the concatenated bytes of their values to variables.
+
+    Raises:
+        ModelError: the bytes are not those of these variables.
+    """
+    arrays_, offset = [], 0
+    for variable in variables:
+        dtype = np.asarray(variable.value).dtype
+        size = dtype.itemsize * int(np.prod(variable.shape))
+        arrays_.append(np.frombuffer(data[offset : offset + size], dtype=dtype).reshape(variable.shape))
+        offset += size
+    if offset != len(data):
+        raise ModelError(f"the workers returned {len(data)} bytes of weights, the model has {offset}")
+    for variable, array in zip(variables, arrays_, strict=True):
+        variable.assign(array)
+
+
+def arrays(logs: dict[str, Any]) -> dict[str, Any]:
+    """Logs from JSON: lists become arrays."""
+    return {key: np.asarray(value) if isinstance(value, list) else value for key, value in logs.items()}
+
+
+def worker_error(event: Event) -> NbkerasError:
+    """The error that a worker reported, with the traceback of the user's own code."""
+    kinds: dict[str, type[NbkerasError]] = {
+        "DataError": DataError,
+        "ModelError": ModelError,
+        "ClusterError": ClusterError,
+        "TrainingError": TrainingError,
+    }
+    if event.get("own") and event["kind"] in kinds:
+        return kinds[event["kind"]](event["message"])
+    lines = []
+    for filename, number, function in event.get("frames", ()):
+        # The worker has no source of a notebook's cell; this process has.
+        lines.append(f'  File "{filename}", line {number}, in {function}')
+        if source := linecache.getline(filename, number).strip():
+            lines.append(f"    {source}")
+    if lines:
+        lines.insert(0, f"Traceback of worker {event['rank']} (most recent call last):")
+    message = f"on worker {event['rank']} ({event['host']}): {event['kind']}: {event['message']}"
+    return TrainingError(message, "\n".join(lines))
+
+
+def _callback_error(error: Exception) -> TrainingError:
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename and "nbkeras" not in frame.filename]
+    text = "Traceback of a callback (most recent call last):\n" + "".join(traceback.format_list(own))
+    message = f"in a callback: {type(error).__name__}: {error}"
+    return TrainingError(message, text.rstrip() if own else "")
+
+
+def spark_error(error: Exception) -> NbkerasError:
+    """A Spark exception in one line: the Python cause if there is one."""
+    text = str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if "PYTHON_VERSION_MISMATCH" in text or "Python in worker has different version" in text:
+        return ClusterError(
+            "the executors run another Python version than this notebook: set PYSPARK_PYTHON "
+            f"(or spark.pyspark.python) to the same version. Spark says: {lines[0][:300]}"
+        )
+    if "Cannot run program" in text:
+        line = next(line for line in lines if "Cannot run program" in line)
+        return ClusterError(f"the executors cannot start Python: {line[:300]}: check PYSPARK_PYTHON")
+    causes = [line for line in lines if line.startswith(("ModuleNotFoundError:", "ImportError:", "PySparkImportError", "pyspark.errors.exceptions.base.PySparkImportError"))]
+    if causes:
+        return ClusterError(
+            f"the Python of the executors lacks a package: {causes[-1][:300]}: install it there "
+            "or set PYSPARK_PYTHON to a Python that has it"
+        )
+    own = [line for line in lines if line.startswith("nbkeras.errors.")]
+    if own:
+        name, _, message = own[-1].removeprefix("nbkeras.errors.").partition(": ")
+        kinds = {"DataError": DataError, "ClusterError": ClusterError, "TrainingError": TrainingError}
+        return kinds.get(name, NbkerasError)(message)
+    python = [line for line in lines if line.partition(":")[0].endswith(("Error", "Exception")) and " " not in line.partition(":")[0]]
+    cause = python[-1] if "Traceback (most recent call last)" in text and python else lines[0]
+    return ClusterError(f"Spark could not run the training: {cause[:500]}")

@@ -1,0 +1,181 @@
+"""The notebook's end of the event channel: one thread, one port, bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from nbkeras.engine import wire
+from nbkeras.engine.wire import Event
+
+#: Seconds that a connection has to prove the secret.
+PATIENCE = 5.0
+#: Connections that may be busy with their proof at once; more are closed unheard.
+STRANGERS = 64
+
+Handler = Callable[[str, Event, bytes, Callable[[Event], None]], None]
+
+
+class Peer:
+    """What the server keeps of a worker across its connections."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.answers: dict[int, Event] = {}
+        self.writer: asyncio.StreamWriter | None = None
+
+
+class Server:
+    """Listens for workers of one run and hands their events on, each once and in order.
+
+    Args:
+        host: address to listen on; the port is chosen by the system.
+        secret: known to the run's workers alone.
+        handle: called in the server's thread with the peer's name, the event,
+            the bytes that came with it and a function that answers it, now or
+            later from any thread. Must not block.
+        blob_limit: bytes that one event may bring with it.
+
+    Example:
+        >>> from nbkeras.engine.events import Server
+        >>> with Server("127.0.0.1", b"secret", print) as server:
+        ...     host, port = server.address
+        >>> host
+        '127.0.0.1'
+    """
+
+    def __init__(self, host: str, secret: bytes, handle: Handler, blob_limit: int = 0) -> None:
+        self._secret, self._handle, self._blob_limit = secret, handle, blob_limit
+        self._peers: dict[str, Peer] = {}
+        self._strangers = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="nbkeras-events", daemon=True)
+        self._thread.start()
+        try:
+            self._server = self._call(asyncio.start_server(self._serve, host, 0))
+        except OSError:
+            self._halt()
+            raise
+        self.address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
+
+    def _call(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the port and all connections, and end the thread."""
+        self._call(self._shut())
+        self._halt()
+
+    async def _shut(self) -> None:
+        self._server.close()
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    def _halt(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def control(self, event: Event) -> None:
+        """Send an event to every connected worker, from any thread."""
+        self._loop.call_soon_threadsafe(self._send_all, {"control": event})
+
+    def disconnect(self) -> None:
+        """Drop all connections, as a network would: workers come back by themselves."""
+
+        def drop() -> None:
+            for peer in self._peers.values():
+                if peer.writer is not None:
+                    peer.writer.transport.abort()
+
+        self._loop.call_soon_threadsafe(drop)
+
+    def _send_all(self, event: Event) -> None:
+        for peer in self._peers.values():
+            self._send(peer, event)
+
+    def _send(self, peer: Peer, event: Event) -> None:
+        if peer.writer is not None and not peer.writer.is_closing():
+            peer.writer.write(wire.encode(event))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if self._strangers < STRANGERS and await self._greet(reader, writer):
+                await self._listen(reader, writer)
+        except (wire.ProtocolError, OSError, EOFError, TimeoutError, asyncio.CancelledError):
+            pass  # A broken or hostile connection: the worker, if it was one, comes back.
+        finally:
+            writer.transport.abort()
+
+    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """The challenge; nothing of the other side is parsed here."""
+        self._strangers += 1
+        try:
+            async with asyncio.timeout(PATIENCE):
+                ours = wire.nonce()
+                writer.write(ours)
+                theirs = await reader.readexactly(wire.NONCE)
+                claim = await reader.readexactly(wire.DIGEST)
+        finally:
+            self._strangers -= 1
+        if not wire.proved(self._secret, b"worker", ours, theirs, claim):
+            return False
+        writer.write(wire.proof(self._secret, b"notebook", ours, theirs))
+        return True
+
+    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hello, _ = await self._read(reader)
+        name = str(hello.get("hello"))
+        peer = self._peers.setdefault(name, Peer())
+        peer.writer = writer
+        self._send(peer, {"ack": peer.seen})
+        for number, answer in peer.answers.items():
+            self._send(peer, {"answer": number, "event": answer})
+        while True:
+            event, blob = await self._read(reader)
+            number = int(event.get("seq", 0))
+            if number:
+                if number > peer.seen:
+                    peer.seen = number
+                    self._handle(name, event, blob, self._answerer(peer, number))
+                self._send(peer, {"ack": peer.seen})
+            else:
+                self._handle(name, event, blob, lambda _: None)
+
+    def _answerer(self, peer: Peer, number: int) -> Callable[[Event], None]:
+        def put(event: Event) -> None:
+            # The last one is enough: a worker asks one thing at a time.
+            peer.answers = {number: event}
+            self._send(peer, {"answer": number, "event": event})
+
+        def answer(event: Event) -> None:
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(put, event)
+
+        return answer
+
+    async def _read(self, reader: asyncio.StreamReader) -> tuple[Event, bytes]:
+        kind, length = wire.header(await reader.readexactly(wire.HEADER.size))
+        if kind != b"J":
+            raise wire.ProtocolError("bytes that no event announced")
+        event = wire.decode(await reader.readexactly(length))
+        size = int(event.get("blob", 0))
+        if not 0 <= size <= self._blob_limit:
+            raise wire.ProtocolError(f"{size} bytes announced, at most {self._blob_limit} expected")
+        blob = bytearray()
+        while len(blob) < size:
+            kind, length = wire.header(await reader.readexactly(wire.HEADER.size))
+            if kind != b"B" or not length or len(blob) + length > size:
+                raise wire.ProtocolError("bytes other than announced")
+            blob += await reader.readexactly(length)
+        return event, bytes(blob)

@@ -1,0 +1,153 @@
+"""Evaluation and prediction: each partition on its own, no worker waits for another."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import numpy as np
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import types as T
+
+from nbkeras.engine import cluster, driver, task
+from nbkeras.engine.job import Job
+from nbkeras.errors import DataError
+from nbkeras.plan import ORDER, PREFIX, Plan
+
+Shape = tuple[int, ...]
+#: Inference needs no event channel.
+_NOWHERE = ("", 0)
+
+
+def evaluate(spark: SparkSession, plan: Plan, model: Any, df: DataFrame) -> dict[str, Any]:
+    """Loss and metrics over all rows, by name.
+
+    Metric states of the partitions are summed; results are never averaged.
+
+    Args:
+        spark: the session.
+        plan: with the fields and the batch size.
+        model: compiled and built.
+        df: one column per field, and ``order``.
+
+    Raises:
+        DataError: nulls, or no rows.
+        TrainingError: an exception on a worker.
+    """
+    job = Job("evaluate", plan, driver.contents(model, []), _NOWHERE, b"", cluster.cores(spark))
+
+    def work(batches: Any) -> Any:
+        return task.evaluate(job, batches)
+
+    stage = cluster.Task(spark, f"nbkeras-{uuid.uuid4().hex}", "nbkeras: evaluate")
+    try:
+        rows = stage.run(df.coalesce(plan.workers).mapInArrow(work, task.RESULT).collect)
+    except KeyboardInterrupt:
+        stage.cancel()
+        raise
+    except Exception as error:
+        raise driver.spark_error(error) from error
+    nulls: dict[str, int] = {}
+    states: dict[int, bytes] = {}
+    for row in rows:
+        data = bytes(row["data"])
+        if row["kind"] == "failure":
+            raise driver.worker_error(json.loads(data))
+        if row["kind"] == "nulls":
+            for name, number in json.loads(data).items():
+                nulls[name] = nulls.get(name, 0) + number
+        if row["kind"] == "bytes":
+            states[row["rank"]] = states.get(row["rank"], b"") + data
+    if nulls:
+        raise DataError(task.nulls_message(nulls))
+    if not states:
+        raise DataError("the DataFrame has no rows to evaluate: df.count() is 0")
+    return _result(model, list(states.values()))
+
+
+def _result(model: Any, states: list[bytes]) -> dict[str, Any]:
+    """The model's metrics with the summed states."""
+    variables = model.metrics_variables
+    model.reset_metrics()
+    begun = [np.asarray(one.value) for one in variables]
+    total = [one.astype(np.float64) for one in begun]
+    for state in states:
+        driver.assign(variables, state)
+        for index, variable in enumerate(variables):
+            total[index] += np.asarray(variable.value, dtype=np.float64) - begun[index]
+    for variable, value in zip(variables, total, strict=True):
+        variable.assign(value.astype(np.asarray(variable.value).dtype))
+    return {key: _plain(value) for key, value in model.get_metrics_result().items()}
+
+
+def predict_dataframe(
+    plan: Plan, model: Any, df: DataFrame, inputs: list[Column], names: list[str], shapes: list[Shape]
+) -> DataFrame:
+    """The DataFrame with the model's outputs as further columns, computed when it is read.
+
+    Args:
+        plan: with the fields of the model's inputs.
+        model: built.
+        df: the user's DataFrame.
+        inputs: a column for each of those fields.
+        names: of the columns for the outputs.
+        shapes: of the outputs per row.
+    """
+    kept = list(df.columns)
+    job = Job("predict", plan, driver.contents(model, []), _NOWHERE, b"", cluster.cores(df.sparkSession))
+
+    def work(batches: Any) -> Any:
+        return task.predict(job, kept, names, batches)
+
+    schema = T.StructType([*df.schema.fields])
+    for name, shape in zip(names, shapes, strict=True):
+        kind: T.DataType = T.FloatType()
+        for _ in range(_rank(shape)):
+            kind = T.ArrayType(kind)
+        schema = schema.add(name, kind)
+    return df.select("*", *inputs).coalesce(plan.workers).mapInArrow(work, schema)
+
+
+def predict_arrays(plan: Plan, model: Any, df: DataFrame, shapes: list[Shape]) -> list[Any]:
+    """The model's outputs for numbered rows as arrays, in the rows' order.
+
+    Args:
+        plan: with the fields of the model's inputs.
+        model: built.
+        df: one column per field, and ``order``.
+        shapes: of the outputs per row.
+    """
+    names = [f"output{index}" for index in range(len(shapes))]
+    inputs = [df[one.name].alias(PREFIX + one.name) for one in plan.structure.features]
+    predicted = predict_dataframe(plan, model, df.select(ORDER, *[one.name for one in plan.structure.features]), inputs, names, shapes)
+    try:
+        table = _arrow(predicted.select(ORDER, *names))
+    except Exception as error:
+        raise driver.spark_error(error) from error
+    positions = np.argsort(table.column(ORDER).to_numpy())
+    return [_stacked(table.column(name), shape)[positions] for name, shape in zip(names, shapes, strict=True)]
+
+
+def _rank(shape: Shape) -> int:
+    """The depth of an output's array per row, 0 for a single number."""
+    return 0 if shape in ((), (1,)) else len(shape)
+
+
+def _arrow(df: DataFrame) -> Any:
+    """All rows as an Arrow table."""
+    import pyarrow as pa
+
+    return df.toArrow() if hasattr(df, "toArrow") else pa.Table.from_pandas(df.toPandas())
+
+
+def _stacked(column: Any, shape: Shape) -> Any:
+    rows, values = len(column), column.combine_chunks()
+    for _ in range(_rank(shape)):
+        values = values.flatten()
+    return values.to_numpy(zero_copy_only=False).reshape(rows, *shape)
+
+
+def _plain(value: Any) -> Any:
+    array = np.asarray(value)
+    return float(array) if array.ndim == 0 else array

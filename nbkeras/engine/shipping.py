@@ -1,0 +1,156 @@
+"""Models by value: what a notebook defines reaches a process that has never seen it.
+
+Keras' own pickling goes through ``get_config``, which notebook code often lacks.
+Here a model is pickled as Python objects are, with cloudpickle for classes and
+functions of the notebook. Only what belongs to one process is replaced:
+variables become their values, compiled functions are left out (they are traced
+again), and look-up tables keyed by ``id()`` are made anew.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import Any
+
+import cloudpickle
+import keras
+import numpy as np
+from keras.src.saving.keras_saveable import KerasSaveable
+from keras.src.utils.tracking import TrackedDict, TrackedList, TrackedSet, Tracker
+
+from nbkeras.errors import ModelError
+
+#: Compiled functions of a model: they hold a process's graph.
+_TRACED = ("train_function", "test_function", "predict_function")
+_TRACKED: dict[type, type] = {TrackedList: list, TrackedDict: dict, TrackedSet: set}
+
+
+def dumps(thing: Any) -> bytes:
+    """Pickle a model, a callback or any structure that holds some.
+
+    Raises:
+        ModelError: it holds something that cannot leave the notebook.
+
+    Example:
+        >>> import keras
+        >>> from nbkeras.engine import shipping
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> shipping.loads(shipping.dumps(model)).count_params()
+        3
+    """
+    buffer = io.BytesIO()
+    try:
+        _Pickler(buffer).dump(thing)
+    except (TypeError, AttributeError, pickle.PicklingError, ValueError, RecursionError) as error:
+        raise ModelError(
+            f"{_name(thing)} holds something that cannot be sent to a worker ({error}): "
+            "keep locks, files, sessions and generators out of models, losses and metrics"
+        ) from error
+    return buffer.getvalue()
+
+
+def loads(data: bytes) -> Any:
+    """What :func:`dumps` pickled. Only for bytes that came from the notebook's own Spark job."""
+    return cloudpickle.loads(data)
+
+
+def state(model: Any) -> list[Any]:
+    """The variables that training changes: the model's own, then the optimizer's.
+
+    Metric states are left out: they begin anew in each epoch.
+    """
+    metrics = {id(one) for one in model.metrics_variables}
+    own = [one for one in model.variables if id(one) not in metrics]
+    optimizer = getattr(model, "optimizer", None)
+    return own + (list(optimizer.variables) if optimizer is not None else [])
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    def reducer_override(self, obj: Any) -> Any:
+        kind = type(obj)
+        if isinstance(obj, keras.Variable):
+            values = {**vars(obj), "_value": None}
+            return _blank, (kind,), (values, _array(obj)), None, None, _set_variable
+        if isinstance(obj, KerasSaveable):
+            values = {key: value for key, value in vars(obj).items() if not key.startswith("_self_")}
+            values |= {key: None for key in _TRACED if key in values}
+            return _blank, (kind,), values, None, None, _set_saveable
+        if kind in _TRACKED:
+            plain = _TRACKED[kind]
+            return _blank_tracked, (kind,), (vars(obj), plain(obj)), None, None, _set_tracked
+        if kind is Tracker:
+            return _blank, (kind,), vars(obj), None, None, _set_tracker
+        if kind.__module__.startswith("tensorflow."):
+            return _reduce_tensorflow(obj, kind) or super().reducer_override(obj)
+        return super().reducer_override(obj)
+
+
+def _reduce_tensorflow(obj: Any, kind: type) -> Any:
+    import tensorflow as tf
+
+    if isinstance(obj, tf.distribute.Strategy):
+        return tf.distribute.get_strategy, ()
+    if isinstance(obj, tf.Variable):
+        return tf.Variable, (obj.numpy(), obj.trainable)
+    # TensorFlow wraps the lists and dicts that are attributes of a layer.
+    if kind.__name__ == "ListWrapper":
+        return list, (list(obj),)
+    if kind.__name__ == "_DictWrapper":
+        return dict, (dict(obj),)
+    return None
+
+
+def _array(variable: Any) -> Any:
+    value = variable.value
+    return np.asarray(value) if value is not None else None
+
+
+def _blank(kind: type) -> Any:
+    return object.__new__(kind)
+
+
+def _blank_tracked(kind: type) -> Any:
+    return _TRACKED[kind].__new__(kind)
+
+
+def _set_variable(variable: Any, state: tuple[dict[str, Any], Any]) -> None:
+    values, array = state
+    vars(variable).update(values)
+    if array is not None:
+        variable._initialize(array)
+
+
+def _set_saveable(obj: Any, values: dict[str, Any]) -> None:
+    # Past __setattr__: tracking is part of the values already.
+    vars(obj).update(values)
+    if "_trainable_variables_indices" in values:
+        # An optimizer knows its variables by keys that hold in one process only.
+        new = [obj._var_key(one) for one in obj._trainable_variables]
+        old = values["_trainable_variables_indices"]
+        vars(obj)["_trainable_variables_indices"] = {key: index for index, key in enumerate(new)}
+        if excluded := values.get("_exclude_from_weight_decay"):
+            vars(obj)["_exclude_from_weight_decay"] = {new[old[key]] for key in excluded}
+            vars(obj)["_exclude_from_weight_decay_cache"] = {}
+
+
+def _set_tracked(obj: Any, state: tuple[dict[str, Any], Any]) -> None:
+    values, content = state
+    vars(obj).update(values)
+    if isinstance(obj, list):
+        list.extend(obj, content)
+    elif isinstance(obj, dict):
+        dict.update(obj, content)
+    else:
+        set.update(obj, content)
+
+
+def _set_tracker(tracker: Any, values: dict[str, Any]) -> None:
+    vars(tracker).update(values)
+    tracker.stored_ids = {
+        name: {id(one) for one in store} for name, (_, store) in tracker.config.items()
+    }
+
+
+def _name(thing: Any) -> str:
+    return f"{type(thing).__name__} {getattr(thing, 'name', '')!r}"

@@ -1,0 +1,168 @@
+"""Rows on disk: records of fixed width in a file without a name, mapped into memory.
+
+Spark's Arrow batches are decoded once, as they arrive, into records that hold
+every model input, label and weight of a row. A record can then be read at any
+position without an index, so an epoch may visit rows in any order at the cost
+of one copy per batch, and the trainer's own memory does not grow with the data.
+The file is unlinked before the first byte is written: whatever ends the
+processes that hold it, nothing stays behind.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import tempfile
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from nbkeras.errors import DataError
+from nbkeras.plan import ORDER, Field
+
+
+@dataclass
+class Spool:
+    """Records of one shard, growing while rows arrive.
+
+    Attributes:
+        dtype: the record's NumPy dtype; None until the first row.
+        rows: records written so far.
+        nulls: nulls seen, by the user's column.
+    """
+
+    directory: str | None = None
+    dtype: np.dtype[Any] | None = None
+    rows: int = 0
+    nulls: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.file = tempfile.TemporaryFile(dir=self.directory, prefix="nbkeras-", buffering=0)
+
+    def append(self, fields: tuple[Field, ...], columns: dict[str, pa.Array]) -> None:
+        """Decode and write rows.
+
+        Raises:
+            DataError: a value has another shape than the field or the rows before.
+        """
+        rows = len(columns[ORDER])
+        if not rows:
+            return
+        values: dict[str, npt.NDArray[Any]] = {ORDER: columns[ORDER].to_numpy(zero_copy_only=False)}
+        for one in fields:
+            decoded = decode(columns[one.name], one, self.nulls)
+            if decoded is not None:
+                values[one.name] = decoded
+        if self.nulls:
+            return  # The run will end with their count: go on counting only.
+        dtype = np.dtype([(name, value.dtype, value.shape[1:]) for name, value in values.items()])
+        if self.dtype is None:
+            self.dtype = dtype
+        for one in fields:
+            known, new = self.dtype[one.name].shape, dtype[one.name].shape
+            if known != new:
+                raise DataError(
+                    f"column {_quoted(one.sources)} holds values of shape {known} and of shape {new}: "
+                    "all rows need the same shape"
+                )
+        records = np.empty(rows, dtype=self.dtype)
+        for name, value in values.items():
+            records[name] = value
+        view = memoryview(records).cast("B")
+        while view:
+            view = view[os.write(self.file.fileno(), view) :]
+        self.rows += rows
+
+
+def mapped(fd: int, dtype: np.dtype[Any], rows: int) -> npt.NDArray[Any]:
+    """The records of a spool's file as a read-only array of shape (rows,)."""
+    if not rows:
+        return np.empty(0, dtype=dtype)
+    return np.frombuffer(mmap.mmap(fd, rows * dtype.itemsize, prot=mmap.PROT_READ), dtype=dtype)
+
+
+def scratch(directory: str | None, rows: int) -> npt.NDArray[np.int64]:
+    """An array of int64 in an unnamed file: pages the kernel may drop, not our memory."""
+    if not rows:
+        return np.empty(0, dtype=np.int64)
+    with tempfile.TemporaryFile(dir=directory) as file:
+        os.ftruncate(file.fileno(), rows * 8)
+        return np.frombuffer(mmap.mmap(file.fileno(), rows * 8), dtype=np.int64)
+
+
+def decode(column: pa.Array, one: Field, nulls: dict[str, int]) -> npt.NDArray[Any] | None:
+    """The values of a column as an array of shape (rows, …), or None when it has nulls.
+
+    Args:
+        column: numbers, booleans, nested lists of them, or the bytes of each row.
+        nulls: counts of nulls by source column, added to.
+
+    Raises:
+        DataError: the values do not have the field's shape.
+    """
+    rows = len(column)
+    if one.raw:
+        assert one.dtype is not None and one.shape is not None
+        return _raw(column, rows, np.dtype(one.dtype), one.shape)
+    if column.null_count:
+        _count(nulls, one.sources[0], column.null_count)
+        return None
+    shape: list[int] = [rows]
+    while pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        lengths = np.unique(np.diff(column.offsets.to_numpy()))
+        if len(lengths) > 1:
+            raise DataError(
+                f"column {_quoted(one.sources)} holds arrays of {lengths[0]} to {lengths[-1]} values: "
+                f"{one.title} needs arrays of one length"
+            )
+        shape.append(int(lengths[0]) if len(lengths) else 0)
+        column = column.flatten()
+        if column.null_count:
+            _count_entries(nulls, one, column, shape)
+            return None
+    values = column.to_numpy(zero_copy_only=False)
+    if one.dtype is not None:
+        values = values.astype(one.dtype, copy=False)
+    if one.shape is not None:
+        if math.prod(shape[1:]) != math.prod(one.shape):
+            held = "single numbers" if len(shape) == 1 else f"arrays of shape {tuple(shape[1:])}"
+            raise DataError(
+                f"{one.title} takes shape {one.shape}, column {_quoted(one.sources)} holds {held}"
+            )
+        return values.reshape(rows, *one.shape)
+    return values.reshape(shape)
+
+
+def _raw(
+    column: pa.Array, rows: int, dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> npt.NDArray[Any]:
+    wide = pa.types.is_large_binary(column.type)
+    offsets = np.frombuffer(column.buffers()[1], dtype=np.int64 if wide else np.int32)
+    start, width = int(offsets[column.offset]), dtype.itemsize * math.prod(shape)
+    if not width:
+        return np.empty((rows, *shape), dtype=dtype)
+    data = np.frombuffer(column.buffers()[2], dtype=np.uint8)[start : start + rows * width]
+    return data.view(dtype).reshape(rows, *shape)
+
+
+def _count(nulls: dict[str, int], source: str, number: int) -> None:
+    nulls[source] = nulls.get(source, 0) + number
+
+
+def _count_entries(nulls: dict[str, int], one: Field, values: pa.Array, shape: list[int]) -> None:
+    """Rows with a null among their entries; a stacked vector names the column of the entry."""
+    missing = values.is_null().to_numpy(zero_copy_only=False).reshape(shape[0], -1)
+    if len(one.sources) == 1:
+        _count(nulls, one.sources[0], int(missing.any(axis=1).sum()))
+        return
+    for source, number in zip(one.sources, missing.sum(axis=0), strict=True):
+        if number:
+            _count(nulls, source, int(number))
+
+
+def _quoted(names: tuple[str, ...]) -> str:
+    return ", ".join(f"'{name}'" for name in names)

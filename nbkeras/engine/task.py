@@ -1,0 +1,264 @@
+"""The Spark tasks: rows go to a trainer, and what it learned comes back as rows."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+
+from nbkeras.engine import warm
+from nbkeras.engine.channel import Channel
+from nbkeras.engine.job import Assignment, Failure, Job, Shard, Spooled
+from nbkeras.engine.spool import Spool, decode
+from nbkeras.errors import ClusterError, DataError, NbkerasError, TrainingError
+from nbkeras.plan import PREFIX
+
+#: Schema of the rows that training and evaluation give back, and its Arrow form.
+RESULT = "kind string, rank int, data binary"
+_RESULT = pa.schema([("kind", pa.string()), ("rank", pa.int32()), ("data", pa.binary())])
+#: A row of a result holds at most so many bytes.
+PIECE = 1 << 22
+
+
+def train(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """One worker of a barrier stage: spool the rows, let a trainer learn, return rank 0's state."""
+    from pyspark import BarrierTaskContext
+
+    context = BarrierTaskContext.get()
+    rank = context.partitionId()
+    channel = Channel(job.address, job.secret, f"task-{rank}")
+    try:
+        with _Trainer(job, rank) as trainer:
+            trainer.spool(batches, channel)
+            yield from _rows(trainer.messages(), rank)
+    except Exception as error:
+        # The notebook hears the cause at once; Spark then ends the other tasks.
+        channel.send({"type": "failure", "rank": rank, "host": socket.gethostname(), **words(error)})
+        channel.close()
+        raise
+    channel.close()
+
+
+def evaluate(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Metric states of one partition's rows, or the words of what went wrong."""
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    rank = context.partitionId() if context is not None else 0
+    try:
+        with _Trainer(job, rank) as trainer:
+            trainer.spool(batches, None)
+            yield from _rows(trainer.messages(), rank)
+            if trainer.nulls:
+                yield _row("nulls", rank, json.dumps(trainer.nulls).encode())
+    except Exception as error:
+        yield _row("failure", rank, json.dumps({"rank": rank, "host": socket.gethostname(), **words(error)}).encode())
+
+
+def predict(
+    job: Job, keep: list[str], names: list[str], batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Batches with the model's outputs as further columns.
+
+    Args:
+        job: its plan's fields are the model inputs.
+        keep: columns that are passed on as they are.
+        names: of the columns for the outputs.
+        batches: with the kept columns and the inputs.
+
+    Raises:
+        DataError: nulls in an input, or values of another shape.
+    """
+    with _Trainer(job, 0) as trainer:
+        for batch in batches:
+            nulls: dict[str, int] = {}
+            inputs = [decode(batch.column(PREFIX + one.name), one, nulls) for one in job.plan.structure.features]
+            if nulls:
+                raise DataError(nulls_message(nulls))
+            if not batch.num_rows:
+                continue
+            outputs = trainer.ask(inputs)
+            columns = [batch.column(name) for name in keep] + [_column(one) for one in outputs]
+            yield pa.RecordBatch.from_arrays(columns, names=keep + names)
+        trainer.dismiss()
+
+
+def nulls_message(nulls: dict[str, int]) -> str:
+    """One line that names the columns and counts their nulls.
+
+    Example:
+        >>> from nbkeras.engine.task import nulls_message
+        >>> nulls_message({"age": 3})
+        "column 'age' holds 3 nulls: drop them with df.dropna(subset=['age']) or fill them with df.fillna"
+    """
+    counts = [f"column '{name}' holds {number} null{'s' if number > 1 else ''}" for name, number in nulls.items()]
+    return f"{', '.join(counts)}: drop them with df.dropna(subset={sorted(nulls)}) or fill them with df.fillna"
+
+
+def words(error: BaseException) -> dict[str, Any]:
+    """An exception as plain data for the event channel."""
+    if isinstance(error, TrainerFailed):
+        one = error.failure
+        return {"kind": one.kind, "message": one.message, "frames": [list(frame) for frame in one.frames], "own": one.data}
+    message = " ".join(str(error).split())
+    return {"kind": type(error).__name__, "message": message, "frames": [], "own": isinstance(error, NbkerasError)}
+
+
+class TrainerFailed(Exception):
+    """A trainer has raised or died; ``failure`` says how."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.kind}: {failure.message}")
+        self.failure = failure
+
+
+class _Trainer:
+    """A trainer, its spools and its pipe, as long as a ``with`` block lasts."""
+
+    def __init__(self, job: Job, rank: int) -> None:
+        self._job, self._rank = job, rank
+        directory = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0] or None
+        if directory is not None and not os.path.isdir(directory):
+            directory = None
+        self._train, self._validation = Spool(directory), Spool(directory)
+        self._log: IO[bytes] = tempfile.TemporaryFile(dir=directory)
+        self._pipe: Connection
+
+    def __enter__(self) -> _Trainer:
+        _require(self._job.plan.backend)
+        self._pipe = warm.hire(
+            self._job.plan.backend,
+            self._train.file.fileno(),
+            self._validation.file.fileno(),
+            self._log.fileno(),
+        )
+        executor = f"{socket.gethostname()}-{os.getppid()}"
+        self._put(Assignment(self._job, self._rank, executor, self._job.plan.workers))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The trainer ends at the end of its pipe, whatever it does.
+        self._pipe.close()
+        for file in (self._train.file, self._validation.file, self._log):
+            file.close()
+
+    @property
+    def nulls(self) -> dict[str, int]:
+        """Nulls seen so far, by column."""
+        counts = dict(self._train.nulls)
+        for name, number in self._validation.nulls.items():
+            counts[name] = counts.get(name, 0) + number
+        return counts
+
+    def spool(self, batches: Iterator[pa.RecordBatch], channel: Channel | None) -> None:
+        """Write all rows and tell the trainer."""
+        fields = self._job.plan.structure.fields
+        for batch in batches:
+            columns = {name: batch.column(name) for name in batch.schema.names}
+            if "validation" in columns:
+                flags = columns.pop("validation")
+                self._validation.append(fields, {k: v.filter(flags) for k, v in columns.items()})
+                rest = pa.compute.invert(flags)
+                columns = {k: v.filter(rest) for k, v in columns.items()}
+                self._train.append(fields, columns)
+            elif self._job.kind == "evaluate":
+                self._validation.append(fields, columns)
+            else:
+                self._train.append(fields, columns)
+            if channel is not None:
+                rows = self._train.rows + self._validation.rows
+                channel.progress({"type": "rows", "rank": self._rank, "rows": rows})
+        if channel is not None:
+            rows = self._train.rows + self._validation.rows
+            channel.send({"type": "rows", "rank": self._rank, "rows": rows, "all": True})
+        shards = [Shard(one.dtype, one.rows) for one in (self._train, self._validation)]
+        self._put(Spooled(shards[0], shards[1], self.nulls))
+
+    def messages(self) -> Iterator[tuple[str, Any]]:
+        """What the trainer sends, until it says that it has done."""
+        while True:
+            kind, content = self._get()
+            if kind == "end":
+                return
+            yield kind, content
+
+    def ask(self, inputs: Any) -> list[Any]:
+        """The model's outputs for some inputs."""
+        self._put(inputs)
+        outputs: list[Any] = self._get()[1]
+        return outputs
+
+    def dismiss(self) -> None:
+        """No more inputs will come."""
+        self._put(None)
+
+    def _put(self, thing: Any) -> None:
+        try:
+            self._pipe.send(thing)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise self._died() from error
+
+    def _get(self) -> tuple[str, Any]:
+        try:
+            kind, content = self._pipe.recv()
+        except (EOFError, ConnectionResetError) as error:
+            raise self._died() from error
+        if kind == "failure":
+            raise TrainerFailed(content)
+        return kind, content
+
+    def _died(self) -> TrainingError:
+        """Why a trainer may have ended without a word: the last line that it printed."""
+        self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, self._log.tell() - 4096))
+        lines = [line for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
+        last = lines[-1].strip()[:300] if lines else "no output; out of memory?"
+        return TrainingError(f"the trainer process ended without a result: {last}")
+
+
+def _require(backend: str) -> None:
+    """Tell what this executor's Python lacks before it is missed in the middle of things."""
+    for module in ("keras", backend):
+        if importlib.util.find_spec(module) is None:
+            raise ClusterError(
+                f"the Python of the executor on {socket.gethostname()}, {sys.executable} "
+                f"{sys.version.split()[0]}, has no {module}: install it there (pip install keras {backend}) "
+                "or set PYSPARK_PYTHON to a Python that has it"
+            )
+
+
+def _rows(messages: Iterator[tuple[str, Any]], rank: int) -> Iterator[pa.RecordBatch]:
+    for kind, content in messages:
+        if kind == "result":
+            yield _row("report", rank, json.dumps(content).encode())
+        else:
+            for start in range(0, max(1, len(content)), PIECE):
+                yield _row("bytes", rank, content[start : start + PIECE])
+
+
+def _row(kind: str, rank: int, data: bytes) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays(
+        [pa.array([kind]), pa.array([rank], pa.int32()), pa.array([data], pa.binary())], schema=_RESULT
+    )
+
+
+def _column(output: Any) -> pa.Array:
+    """An output as a column: numbers for one value a row, otherwise nested lists."""
+    values = np.asarray(output, dtype=np.float32)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    array = pa.array(values.reshape(-1))
+    for size in reversed(values.shape[1:]):
+        offsets = np.arange(0, len(array) + 1, max(size, 1), dtype=np.int32)
+        array = pa.ListArray.from_arrays(offsets, array)
+    return array

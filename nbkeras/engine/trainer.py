@@ -1,0 +1,336 @@
+"""The trainer: a process that lives for one training and runs plain ``model.fit``."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from nbkeras.engine import collectives, schedule, shipping
+from nbkeras.engine.channel import Channel
+from nbkeras.engine.feed import Feed, batch
+from nbkeras.engine.job import Assignment, Failure, Shard, Spooled
+from nbkeras.engine.rank import Combine, Follow, Terminate
+from nbkeras.engine.spool import mapped, scratch
+from nbkeras.errors import ModelError, NbkerasError
+from nbkeras.plan import ORDER, Plan
+
+
+def main(pipe: int, train: int, validation: int, log: int) -> None:
+    """Work for the task at the other end of the pipe, then end the process.
+
+    Args:
+        pipe: descriptor of the pipe; its end is the end of this process.
+        train, validation: descriptors of the spools' files.
+        log: descriptor that takes what is printed.
+    """
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    task = Connection(pipe)
+    status = 1
+    try:
+        Trainer(task, train, validation).work()
+        status = 0
+    except EOFError:
+        pass  # The task has ended: nobody is left to tell.
+    except BaseException as error:
+        traceback.print_exc()
+        task.send(("failure", failure(error)))
+    finally:
+        # No interpreter shutdown: the backend's threads may never come to an end.
+        os._exit(status)
+
+
+class Trainer:
+    """One worker's part of a job.
+
+    Args:
+        task: pipe to the Spark task.
+        train, validation: descriptors of the spools' files.
+    """
+
+    def __init__(self, task: Connection, train: int, validation: int) -> None:
+        self._task, self._train_file, self._validation_file = task, train, validation
+        self._assignment: Assignment = task.recv()
+        self._job, self._rank = self._assignment.job, self._assignment.rank
+        self._plan: Plan = self._job.plan
+        self._group: collectives.Collective = collectives.Alone()
+        self._model: Any = None
+
+    def work(self) -> None:
+        """Do the job and send the outcome to the task."""
+        {"train": self._train, "evaluate": self._evaluate, "predict": self._predict}[self._job.kind]()
+        self._task.send(("end", None))
+
+    def _train(self) -> None:
+        channel = Channel(self._job.address, self._job.secret, f"trainer-{self._rank}", self._control)
+        self._group = self._join(channel)
+        contents = self._load()
+        spooled: Spooled = self._task.recv()
+        # From here on the task sends nothing: whatever comes is its end.
+        threading.Thread(target=self._end_with_task, daemon=True).start()
+        self._fit(channel, spooled, self._agree(channel, spooled), contents["deciders"])
+        channel.close()
+
+    def _end_with_task(self) -> None:
+        try:
+            self._task.recv_bytes()
+        except (EOFError, OSError):
+            os._exit(1)
+
+    def _control(self, event: dict[str, Any]) -> None:
+        if event.get("type") == "stop":
+            self._group.request_stop()
+            if self._model is not None:
+                self._model.stop_evaluating = True
+
+    def _load(self) -> dict[str, Any]:
+        """The model, with Keras set as in the notebook."""
+        contents: dict[str, Any] = shipping.loads(self._job.payload)
+        settings = contents["settings"]
+        keras.config.set_floatx(settings["floatx"])
+        keras.config.set_image_data_format(settings["image_data_format"])
+        keras.config.set_epsilon(settings["epsilon"])
+        self._model = contents["model"]
+        return contents
+
+    # -- meeting the others --------------------------------------------------
+
+    def _join(self, channel: Channel) -> collectives.Collective:
+        """Exchange addresses; the backend's runtime must start before anything else of it."""
+        with collectives.reserve_port("") as holder:
+            event = {
+                "type": "hello",
+                "port": holder.getsockname()[1],
+                "host": _own_address(self._job.address[0]),
+                "executor": self._assignment.executor,
+            }
+            # The first to arrive waits for the others: the notebook counts them and may give up.
+            answer = channel.ask(event)
+        self._set_threads(int(answer["neighbours"]))
+        if self._plan.workers == 1:
+            return collectives.Alone()
+        return collectives.TensorFlowRing(answer["addresses"], self._rank)
+
+    def _set_threads(self, neighbours: int) -> None:
+        cores = self._job.cores or len(os.sched_getaffinity(0))
+        collectives.use_threads(max(1, cores // neighbours))
+
+    def _agree(self, channel: Channel, spooled: Spooled) -> dict[str, Any]:
+        """Tell what has arrived and learn what has arrived elsewhere."""
+        dtype = spooled.train.dtype or spooled.validation.dtype
+        self._order = self._canonical(spooled.train)
+        complete = True
+        if self._plan.ordered and len(self._order):
+            positions = mapped(self._train_file, spooled.train.dtype, spooled.train.rows)[ORDER][self._order]
+            complete = bool(np.array_equal(positions, self._rank + self._plan.workers * np.arange(len(positions))))
+        return channel.ask(
+            {
+                "type": "ready",
+                "rows": spooled.train.rows,
+                "validation": spooled.validation.rows,
+                "layout": None if dtype is None else layout(dtype),
+                "nulls": spooled.nulls,
+                "complete": complete,
+            }
+        )
+
+    def _canonical(self, shard: Shard) -> npt.NDArray[np.int64]:
+        """Positions of the rows in an order that does not hang on how they came."""
+        order = scratch(None, shard.rows)
+        if shard.rows:
+            records = mapped(self._train_file, shard.dtype, shard.rows)
+            order[:] = np.argsort(records[ORDER], kind="stable")
+        return order
+
+    # -- training ------------------------------------------------------------
+
+    def _fit(
+        self, channel: Channel, spooled: Spooled, shards: dict[str, Any], deciders: list[Any]
+    ) -> None:
+        plan, model, group = self._plan, self._model, self._group
+        if plan.ordered:
+            table = schedule.dealt(sum(shards["rows"]), plan.workers, plan.batch_size)
+        else:
+            table = schedule.proportional(shards["rows"], plan.batch_size)
+        counts = table[:, self._rank]
+        dtype = np.dtype([(name, kind, tuple(shape)) for name, kind, shape in shards["layout"]])
+        records = mapped(self._train_file, spooled.train.dtype or dtype, spooled.train.rows)
+        filler = self._filler(records, dtype, shards["rows"])
+        if group.size > 1:
+            self._refuse_coupled(records)
+        feed = Feed(
+            records,
+            self._order,
+            counts,
+            filler,
+            plan.structure,
+            seed=None if plan.seed is None else (plan.seed, self._rank),
+            epoch=plan.initial_epoch,
+        )
+        group.synchronise(model, (counts / table.sum(axis=1)).astype(np.float32))
+        self._separate_seeds()
+        callbacks: list[Any] = [
+            Combine(group, channel, plan, feed, self._validation_feed(spooled), table, self._rank),
+            *self._own(deciders),
+            Follow(group, channel, plan, self._rank),
+        ]
+        if group.stop_wanted():
+            raise EOFError  # Stopped before the first step: the notebook ends the job.
+        model.fit(
+            feed,
+            epochs=plan.epochs,
+            initial_epoch=plan.initial_epoch,
+            verbose=0,
+            callbacks=callbacks,
+            class_weight=plan.class_weight,
+            shuffle=False,
+        )
+        if self._rank == 0:
+            report = {
+                "epochs": callbacks[-1].epochs,
+                "partial": callbacks[0].partial,
+                "deciders": [_attributes(one) for one in deciders],
+            }
+            self._task.send(("result", report))
+            for variable in shipping.state(model):
+                self._task.send(("bytes", np.ascontiguousarray(variable.value).tobytes()))
+
+    def _own(self, deciders: list[Any]) -> list[Any]:
+        """The deciding callbacks of this worker: they run where the summed logs are judged."""
+        if self._group.size == 1:
+            return deciders
+        own = [] if self._rank else [one for one in deciders if type(one) is not keras.callbacks.TerminateOnNaN]
+        if any(type(one) is keras.callbacks.TerminateOnNaN for one in deciders):
+            own.append(Terminate(self._group))
+        return own
+
+    def _filler(
+        self, records: npt.NDArray[Any], dtype: np.dtype[Any], rows: list[int]
+    ) -> npt.NDArray[Any] | None:
+        """A real row to stand in where a step has none: our own first, or another worker's."""
+        own = records[:1]
+        if all(rows):
+            return own
+        giver = next(rank for rank, number in enumerate(rows) if number)
+        given = np.zeros(dtype.itemsize)
+        if self._rank == giver:
+            given = np.frombuffer(own.tobytes(), dtype=np.uint8).astype(np.float64)
+        received = self._group.sum(given).astype(np.uint8)
+        return own if len(own) else received.view(dtype)
+
+    def _validation_feed(self, spooled: Spooled) -> Feed | None:
+        shard = spooled.validation
+        if not shard.rows:
+            return None
+        size = self._plan.validation_batch_size or self._plan.batch_size
+        records = mapped(self._validation_file, shard.dtype, shard.rows)
+        order = np.argsort(records[ORDER], kind="stable")
+        counts = np.diff([*range(0, shard.rows, size), shard.rows])
+        return Feed(records, order, counts, None, self._plan.structure)
+
+    def _separate_seeds(self) -> None:
+        """Give each worker random numbers of its own (Dropout, augmentation)."""
+        if self._rank:
+            for variable in self._model.variables:
+                if variable.path.endswith("seed_generator_state"):
+                    state = np.asarray(variable.value)
+                    variable.assign(state ^ np.array([0, self._rank], dtype=state.dtype))
+
+    def _refuse_coupled(self, records: npt.NDArray[Any]) -> None:
+        """Refuse a loss that is not the mean of its rows' losses: its parts cannot be added up.
+
+        Raises:
+            ModelError: the loss of some rows differs from the mean of theirs.
+        """
+        rows = records[:4]
+        if len(rows) < 2:
+            return
+        together = self._loss(rows)
+        apart = [self._loss(rows[index : index + 1]) for index in range(len(rows))]
+        if not np.isclose(together, np.mean(apart), rtol=1e-3, atol=1e-5, equal_nan=True):
+            raise ModelError(
+                f"the loss of {len(rows)} rows is {together:.6g}, the mean of their losses is "
+                f"{np.mean(apart):.6g}: with several workers a loss must be the mean over rows, "
+                "so use --workers 1"
+            )
+
+    def _loss(self, records: npt.NDArray[Any]) -> float:
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch(records, self._plan.structure))
+        predicted = self._model(x, training=False)
+        return float(self._model.compute_loss(x=x, y=y, y_pred=predicted, sample_weight=weights))
+
+    # -- evaluating and predicting -------------------------------------------
+
+    def _evaluate(self) -> None:
+        """Send the metric states of this worker's rows: the notebook adds them up."""
+        self._set_threads(self._assignment.neighbours)
+        self._load()
+        spooled: Spooled = self._task.recv()
+        threading.Thread(target=self._end_with_task, daemon=True).start()
+        feed = self._validation_feed(spooled)
+        if feed is not None and not spooled.nulls:
+            self._model.evaluate(feed, verbose=0)
+            self._task.send(("result", {"rows": spooled.validation.rows}))
+            for variable in self._model.metrics_variables:
+                self._task.send(("bytes", np.ascontiguousarray(variable.value).tobytes()))
+
+    def _predict(self) -> None:
+        """Answer each batch of inputs with the model's outputs, until the task has no more."""
+        self._set_threads(self._assignment.neighbours)
+        self._load()
+        names = self._plan.structure.inputs
+        while (inputs := self._task.recv()) is not None:
+            x = inputs[0] if len(inputs) == 1 else dict(zip(names, inputs, strict=True))
+            outputs = self._model.predict_on_batch(x)
+            self._task.send(("outputs", [np.asarray(one) for one in keras.tree.flatten(outputs)]))
+
+
+def failure(error: BaseException) -> Failure:
+    """An exception in words, with the frames that lie in the user's own code."""
+    frames = tuple(
+        (frame.filename, frame.lineno or 0, frame.name)
+        for frame in traceback.extract_tb(error.__traceback__)
+        if _is_users(frame.filename)
+    )
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return Failure(
+        type(error).__name__,
+        " ".join(lines)[:600],
+        frames,
+        isinstance(error, NbkerasError),
+    )
+
+
+def _is_users(filename: str) -> bool:
+    library = "site-packages" in filename or "dist-packages" in filename or "nbkeras" in filename
+    return not library and not filename.startswith(("<frozen", os.path.dirname(os.__file__)))
+
+
+def layout(dtype: np.dtype[Any]) -> list[Any]:
+    return [[name, dtype[name].base.str, list(dtype[name].shape)] for name in dtype.names or ()]
+
+
+def _attributes(callback: Any) -> dict[str, Any]:
+    """What a deciding callback has found out, such as ``best`` and ``stopped_epoch``."""
+    plain = (bool, int, float, str, type(None), np.number)
+    return {
+        key: value.item() if isinstance(value, np.number) else value
+        for key, value in vars(callback).items()
+        if isinstance(value, plain) and not key.startswith("_")
+    }
+
+
+def _own_address(notebook: str) -> str:
+    """The address of this machine on the way to the notebook."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        # Connecting a datagram socket sends nothing; it only chooses the route.
+        probe.connect((notebook, 9))
+        return str(probe.getsockname()[0])

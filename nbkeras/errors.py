@@ -1,0 +1,64 @@
+"""The errors that nbkeras raises on purpose: each is one line in a notebook.
+
+    NbkerasError
+    ├── OptionError     an option or argument that cannot be
+    ├── DataError       a DataFrame or array that does not fit the model
+    ├── ModelError      a model that cannot be trained as it is
+    ├── ClusterError    Spark, Java or an executor that lacks something
+    ├── TrainingError   an exception on a worker, with its traceback
+    └── Aborted         the second interrupt
+"""
+
+from __future__ import annotations
+
+
+class NbkerasError(Exception):
+    """Base of all errors that nbkeras raises on purpose.
+
+    The message says what was wrong, what was received and what to type next.
+
+    Example:
+        >>> from nbkeras.errors import NbkerasError
+        >>> NbkerasError("no rows")._render_traceback_()
+        ['NbkerasError: no rows']
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython shows these lines in place of a traceback.
+        return [f"{type(self).__name__}: {self}"]
+
+
+class OptionError(NbkerasError):
+    """An option or argument has a name or value that cannot be used."""
+
+
+class DataError(NbkerasError):
+    """The DataFrame or the arrays do not fit the model."""
+
+
+class ModelError(NbkerasError):
+    """The model cannot be trained or shipped as it is."""
+
+
+class ClusterError(NbkerasError):
+    """Spark, Java or an executor is missing or lacks something."""
+
+
+class TrainingError(NbkerasError):
+    """An exception was raised on a worker while it trained.
+
+    Attributes:
+        worker_traceback: the traceback of the worker as text, empty when the
+            cause lies outside the user's own code.
+    """
+
+    def __init__(self, message: str, worker_traceback: str = "") -> None:
+        super().__init__(message)
+        self.worker_traceback = worker_traceback
+
+    def _render_traceback_(self) -> list[str]:
+        return [*self.worker_traceback.splitlines(), *super()._render_traceback_()]
+
+
+class Aborted(NbkerasError):
+    """The training was interrupted twice and dropped at once."""

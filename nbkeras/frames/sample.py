@@ -1,0 +1,83 @@
+"""One row of the data, to build a model that waits for its first input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nbkeras.errors import DataError, ModelError
+from nbkeras.frames.rows import Rows
+
+
+def build(model: Any, rows: Rows) -> None:
+    """Build a model and its optimizer as its first batch would.
+
+    Args:
+        model: any Keras model.
+        rows: the data; one row is read where the model is not built yet.
+
+    Raises:
+        DataError: there is no row.
+        ModelError: the model fails on it.
+    """
+    if not model.built:
+        inputs = first_batch(rows)[0]
+        try:
+            model(inputs)
+        except Exception as error:
+            raise ModelError(
+                f"the model fails on one row of the data: {type(error).__name__}: {' '.join(str(error).split())[:400]}"
+            ) from error
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None and not optimizer.built:
+        optimizer.build(model.trainable_variables)
+
+
+def build_metrics(model: Any, rows: Rows) -> None:
+    """Build a model's metrics as its first batch would, so that their states can be set.
+
+    Raises:
+        DataError: there is no row.
+        ModelError: a metric fails on a row of the data.
+    """
+    metrics = getattr(model, "_compile_metrics", None)
+    if metrics is None or metrics.built:
+        return
+    batch = first_batch(rows)
+    x, y, weights = (*batch, None, None)[:3]
+    try:
+        model.compute_metrics(x, y, model(x, training=False), sample_weight=weights)
+    except Exception as error:
+        raise ModelError(
+            f"a metric fails on one row of the data: {type(error).__name__}: {' '.join(str(error).split())[:400]}"
+        ) from error
+
+
+def outputs(model: Any, rows: Rows) -> list[Any]:
+    """The model's outputs for one row: of zeros where the inputs' shapes are known."""
+    import keras
+
+    fields = rows.structure.features
+    if all(one.shape is not None for one in fields):
+        zeros = [np.zeros((1, *(one.shape or ())), one.dtype) for one in fields]
+        inputs = zeros[0] if len(zeros) == 1 else dict(zip(rows.structure.inputs, zeros, strict=True))
+    else:
+        inputs = first_batch(rows)[0]
+    return list(keras.tree.flatten(model(inputs, training=False)))
+
+
+def first_batch(rows: Rows) -> tuple[Any, ...]:
+    """The first row as a batch of one: x, y and sample_weight as far as there are any."""
+    names = [one.name for one in rows.structure.fields]
+    row = rows.df.select(*names).first()
+    if row is None:
+        raise DataError("the DataFrame has no rows")
+    values: dict[str, Any] = {}
+    for one in rows.structure.fields:
+        value = row[one.name]
+        if value is None:
+            raise DataError(f"column '{', '.join(one.sources)}' holds a null in its first row")
+        array = np.frombuffer(value, one.dtype) if one.raw else np.asarray(value, one.dtype)
+        values[one.name] = array.reshape(1, *(array.shape if one.shape is None else one.shape))
+    return rows.structure.nest(values)

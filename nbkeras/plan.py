@@ -1,0 +1,156 @@
+"""Plan: everything that one training needs, validated, frozen and serialisable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nbkeras.errors import OptionError
+
+#: The column and field that orders the rows of a shard: position or hash of the row.
+ORDER = "order"
+#: Sets the inputs' columns apart from a DataFrame's own where both travel.
+PREFIX = "nbkeras_"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a row on its way to a worker, and the columns that it comes from.
+
+    Attributes:
+        name: ``x0``, ``x1``, … for model inputs, ``y0``, … for labels, ``w``.
+        sources: the user's columns; several are stacked into one vector.
+        title: how an error names it ("model input 'image'", "label").
+        dtype: NumPy dtype of the values; None keeps the column's own.
+        shape: shape of one row's value; None takes it from the first row.
+        raw: the column holds the bytes of a row rather than numbers.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    title: str
+    dtype: str | None = None
+    shape: tuple[int, ...] | None = None
+    raw: bool = False
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The fields of a row, and how Keras takes them.
+
+    Attributes:
+        fields: of a row.
+        inputs: model input names in the order of the fields x0, x1, ….
+        outputs: output names for the label fields; None where Keras gets an
+            array or a list.
+    """
+
+    fields: tuple[Field, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...] | None = None
+
+    @property
+    def features(self) -> tuple[Field, ...]:
+        """The fields of the model's inputs."""
+        return tuple(one for one in self.fields if one.name.startswith("x"))
+
+    @property
+    def labels(self) -> tuple[Field, ...]:
+        """The fields of the labels."""
+        return tuple(one for one in self.fields if one.name.startswith("y"))
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows carry a sample weight."""
+        return any(one.name == "w" for one in self.fields)
+
+    def nest(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        """x, y and sample_weight, as far as there are any, from arrays by field name.
+
+        One model input gives an array, several give a dict by input name; labels
+        are an array, a list, or a dict by output name.
+
+        Example:
+            >>> from nbkeras.plan import Field, Structure
+            >>> one = Structure((Field("x0", ("a",), "a"), Field("y0", ("b",), "b")), ("x",))
+            >>> one.nest({"x0": [1], "y0": [2]})
+            ([1], [2])
+        """
+        x = [values[one.name] for one in self.features]
+        parts: list[Any] = [x[0] if len(x) == 1 else dict(zip(self.inputs, x, strict=True))]
+        y = [values[one.name] for one in self.labels]
+        if self.outputs is not None:
+            parts.append(dict(zip(self.outputs, y, strict=True)))
+        elif y:
+            parts.append(y[0] if len(y) == 1 else y)
+        if self.weighted:
+            parts.append(values["w"])
+        return tuple(parts)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One training or evaluation.
+
+    Attributes:
+        structure: of a row.
+        workers: number of workers.
+        ordered: rows lie on worker (position modulo workers), in their order;
+            otherwise each shard is put in the order of the rows' hashes.
+        seed: permutes the rows in each epoch; None keeps the order.
+        batch_size: rows of a global batch.
+        epochs, initial_epoch: as in ``keras.Model.fit``.
+        validates: whether there are validation rows.
+        validation_batch_size, validation_freq, class_weight: as in ``fit``.
+        asks: whether the notebook's callbacks run at the end of each epoch.
+        needs_weights: whether they look at the model's weights.
+
+    Raises:
+        OptionError: a number is out of its range.
+
+    Example:
+        >>> from nbkeras.plan import Plan, Structure
+        >>> Plan(Structure((), ()), epochs=0)
+        Traceback (most recent call last):
+        nbkeras.errors.OptionError: epochs=0: use a whole number from 1
+    """
+
+    structure: Structure
+    workers: int = 1
+    ordered: bool = False
+    seed: int | None = None
+    batch_size: int = 32
+    epochs: int = 1
+    initial_epoch: int = 0
+    validates: bool = False
+    validation_batch_size: int | None = None
+    validation_freq: Any = 1
+    class_weight: dict[int, float] | None = None
+    asks: bool = False
+    needs_weights: bool = False
+    backend: str = "tensorflow"
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "batch_size", "epochs"):
+            whole(name, getattr(self, name), 1)
+        whole("initial_epoch", self.initial_epoch, 0)
+        if self.initial_epoch >= self.epochs:
+            raise OptionError(
+                f"initial_epoch={self.initial_epoch} leaves nothing to train: "
+                f"epochs={self.epochs} is the epoch to end at, so give a larger one"
+            )
+        if self.validation_batch_size is not None:
+            whole("validation_batch_size", self.validation_batch_size, 1)
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """A whole number, as itself.
+
+    Raises:
+        OptionError: not a whole number, or less than ``least``.
+    """
+    integral = hasattr(value, "__index__") and not isinstance(value, bool)
+    if not integral or value < least:
+        raise OptionError(f"{name}={value!r}: use a whole number from {least}")
+    return int(value)

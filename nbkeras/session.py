@@ -1,0 +1,66 @@
+"""The attached Spark: the one at hand, the active one, or a new local one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from nbkeras import java
+from nbkeras.errors import ClusterError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def attached(spark: Any = None) -> SparkSession:
+    """A session that works.
+
+    Args:
+        spark: the session at hand; None for the active one, or a new local one,
+            which is then said.
+
+    Raises:
+        ClusterError: the session was stopped, or is none.
+    """
+    from pyspark.sql import SparkSession
+
+    if spark is not None and not hasattr(spark, "createDataFrame"):
+        raise ClusterError(f"spark={spark!r} is no SparkSession")
+    session = spark if spark is not None else SparkSession.getActiveSession()
+    if session is None:
+        session = local_spark()
+        print(f"nbkeras: no Spark at hand, started a local one ({session.sparkContext.master})")
+    if not hasattr(session, "_jsparkSession"):
+        raise ClusterError("this is a Spark Connect session, which this version cannot train on: use a classic one")
+    if session.sparkContext._jsc is None:
+        raise ClusterError("the Spark session was stopped: make a new one, or leave it to nbkeras.local_spark()")
+    return session
+
+
+def local_spark() -> SparkSession:
+    """A Spark on this machine with all its cores, or the one that runs already.
+
+    Finds Java first, or installs it; listens on loopback only.
+
+    Raises:
+        ClusterError: there is no Java and none can be installed.
+    """
+    from pyspark.sql import SparkSession
+
+    java.ensure()
+    # The workers must run this very Python, with its packages.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder: Any = SparkSession.builder
+    session: SparkSession = (
+        builder.master("local[*]")
+        .appName("nbkeras")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.sql.execution.arrow.pyspark.enabled", "true")
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("ERROR")
+    return session
