@@ -17,6 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 from nbkeras.engine import cluster, shipping, task
 from nbkeras.engine.events import Server
 from nbkeras.engine.job import Job
+from nbkeras.engine.spool import require_one_shape
 from nbkeras.engine.wire import Event
 from nbkeras.errors import Aborted, ClusterError, DataError, ModelError, NbkerasError, TrainingError
 from nbkeras.plan import Plan
@@ -157,7 +158,7 @@ class Driver:
         if wrong is not None:
             self._fail(wrong)
             return
-        layouts = [ready["layout"] for ready in events if ready["layout"] is not None]
+        layouts = [ready["layout"] for ready in events if ready["layout"]]
         if self._run.stopping.is_set():
             self._stage.cancel()
             return
@@ -176,15 +177,13 @@ class Driver:
             return DataError("the DataFrame has no rows to train on: df.count() is 0")
         if self._plan.validates and not sum(ready["validation"] for ready in readies):
             return DataError("the validation data has no rows")
-        layouts = [ready["layout"] for ready in readies if ready["layout"] is not None]
+        layouts = [ready["layout"] for ready in readies if ready["layout"]]
         for layout in layouts[1:]:
-            for (name, _, one), (_, _, other) in zip(layouts[0], layout, strict=True):
-                if one != other:
-                    sources = next(", ".join(f.sources) for f in self._plan.structure.fields if f.name == name)
-                    return DataError(
-                        f"column '{sources}' holds values of shape {tuple(one)} and of shape {tuple(other)}: "
-                        "all rows need the same shape"
-                    )
+            for one in self._plan.structure.fields:
+                try:
+                    require_one_shape(one, tuple(layouts[0][one.name][1]), tuple(layout[one.name][1]))
+                except DataError as error:
+                    return error
         if self._plan.workers > 1 and not all(ready["complete"] for ready in readies):
             return DataError(
                 "the DataFrame gave its rows in another order when it was read again: "

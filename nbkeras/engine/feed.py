@@ -1,67 +1,60 @@
-"""Feed: the batches of one worker, read from its mapped records."""
+"""Feed: which of its mapped rows a worker gives to each step, in the order of the epoch."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
 from nbkeras.engine.spool import scratch
 from nbkeras.plan import Structure
 
-Batch = tuple[Any, ...]
+Arrays = dict[str, npt.NDArray[Any]]
 
 
-class Feed(keras.utils.PyDataset):  # type: ignore[misc]
-    """The local part of each global batch, in the order of the epoch.
+@dataclass(frozen=True)
+class Feed:
+    """The rows of one worker and their places in the steps of an epoch.
 
-    Args:
-        records: the worker's rows, shape (rows,), a structured array.
-        order: positions of the rows in their canonical order.
-        counts: local rows of each step; 0 where the worker has none.
-        filler: one record that stands in where a step has no local row, since
-            Keras cannot run an empty batch. Its gradient and metrics are dropped.
-        structure: says how x, y and weights are nested.
+    Attributes:
+        arrays: the worker's rows by field, mapped from its spool; at least one row.
+        canonical: positions of the rows in an order that does not hang on how they came.
+        order: positions in the order of the epoch; backends read it where it lies.
+        counts: local rows of each step. Keras cannot run an empty batch, so where
+            a step has none, some row stands in; its gradient and metrics are dropped.
+        structure: how Keras takes the fields.
         seed: permutes the rows anew in each epoch; None keeps the order.
-        epoch: the first epoch, from 0.
     """
 
-    def __init__(
-        self,
-        records: npt.NDArray[Any],
-        order: npt.NDArray[np.int64],
-        counts: npt.NDArray[np.int64],
-        filler: npt.NDArray[Any] | None,
-        structure: Structure,
-        seed: tuple[int, ...] | None = None,
-        epoch: int = 0,
-    ) -> None:
-        super().__init__()
-        self._records, self._filler, self._structure = records, filler, structure
-        self._canonical, self._order = order, order if seed is None else scratch(None, len(order))
-        self._ends = np.concatenate([[0], np.cumsum(counts)])
-        self._seed, self._epoch = seed, epoch
+    arrays: Arrays
+    canonical: npt.NDArray[np.int64]
+    order: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+    structure: Structure
+    seed: tuple[int, ...] | None = None
 
-    def __len__(self) -> int:
-        return len(self._ends) - 1
+    def permute(self, epoch: int) -> None:
+        """Put the rows in the order of an epoch, a function of seed and epoch alone."""
+        if self.seed is not None:
+            self.order[:] = self.canonical
+            np.random.default_rng([*self.seed, epoch]).shuffle(self.order)
 
-    def __getitem__(self, step: int) -> Batch:
-        rows = self._order[self._ends[step] : self._ends[step + 1]]
-        if len(rows):
-            return batch(self._records[rows], self._structure)
-        assert self._filler is not None
-        return batch(self._filler, self._structure)
-
-    def on_epoch_begin(self) -> None:
-        """Permute the rows: a function of seed and epoch alone."""
-        if self._seed is not None:
-            self._order[:] = self._canonical
-            np.random.default_rng([*self._seed, self._epoch]).shuffle(self._order)
-        self._epoch += 1
+    def rows(self, number: int) -> tuple[Any, ...]:
+        """The first rows as one batch: x, y and weights as Keras takes them."""
+        chosen = self.canonical[:number]
+        return self.structure.nest({name: array[chosen] for name, array in self.arrays.items()})
 
 
-def batch(records: npt.NDArray[Any], structure: Structure) -> Batch:
-    """x, y and weights of some records as Keras takes them, each in memory of its own."""
-    return structure.nest({one.name: np.ascontiguousarray(records[one.name]) for one in structure.fields})
+def feed(
+    arrays: Arrays,
+    canonical: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
+    structure: Structure,
+    seed: tuple[int, ...] | None = None,
+) -> Feed:
+    """A feed, with room for the order of its epochs."""
+    order = canonical if seed is None else scratch(len(canonical))
+    order[:] = canonical
+    return Feed(arrays, canonical, order, counts, structure, seed)

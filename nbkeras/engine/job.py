@@ -53,11 +53,11 @@ class Shard:
     """The rows of one spool.
 
     Attributes:
-        dtype: of a record, None where there are no rows.
-        rows: number of records.
+        layout: NumPy type and shape of each field; empty where there are no rows.
+        rows: number of rows.
     """
 
-    dtype: Any
+    layout: dict[str, tuple[str, tuple[int, ...]]]
     rows: int
 
 

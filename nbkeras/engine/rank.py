@@ -31,7 +31,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         channel: to the notebook.
         plan: of the training.
         feed: the training rows of this worker.
-        validation: its validation rows, None where it has none.
+        validation: its batches to validate on, None where it has none.
         table: rows of each worker in each step, shape (steps, workers).
         rank: of this worker.
 
@@ -45,13 +45,13 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         channel: Channel,
         plan: Plan,
         feed: Feed,
-        validation: Feed | None,
+        validation: Any,
         table: npt.NDArray[np.int64],
         rank: int,
     ) -> None:
         super().__init__()
         self._group, self._channel, self._plan = group, channel, plan
-        self._validation, self._rank = validation, rank
+        self._feed, self._validation, self._rank = feed, validation, rank
         self._own, self._rows = table[:, rank], np.concatenate([[0], np.cumsum(table.sum(axis=1))])
         self._steps = len(table)
         self._saved: list[Any] | None = None
@@ -65,7 +65,8 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
             self._channel.send({"type": "phase", "phase": "training"})
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Remember where we are."""
+        """Put the rows in the order of the epoch."""
+        self._feed.permute(epoch)
         self._epoch, self._step = epoch, -1
         self._pulse, self._pulse_rows = 0.0, 0.0
 

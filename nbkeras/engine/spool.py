@@ -1,11 +1,11 @@
-"""Rows on disk: records of fixed width in a file without a name, mapped into memory.
+"""Rows on disk: an array per field in files without names, mapped into memory.
 
-Spark's Arrow batches are decoded once, as they arrive, into records that hold
-every model input, label and weight of a row. A record can then be read at any
+Spark's Arrow batches are decoded and cast once, as they arrive, into arrays
+that hold every model input, label and weight. A row can then be read at any
 position without an index, so an epoch may visit rows in any order at the cost
 of one copy per batch, and the trainer's own memory does not grow with the data.
-The file is unlinked before the first byte is written: whatever ends the
-processes that hold it, nothing stays behind.
+The files are unlinked before the first byte is written: whatever ends the
+processes that hold them, nothing stays behind.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import mmap
 import os
 import tempfile
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,27 +24,44 @@ import pyarrow as pa
 from nbkeras.errors import DataError
 from nbkeras.plan import ORDER, Field
 
+#: The NumPy type and the shape of one row of each field.
+Layout = dict[str, tuple[str, tuple[int, ...]]]
+
 
 @dataclass
 class Spool:
-    """Records of one shard, growing while rows arrive.
+    """The rows of one shard, growing while they arrive.
 
     Attributes:
-        dtype: the record's NumPy dtype; None until the first row.
-        rows: records written so far.
+        fields: of a row, besides its order.
+        directory: where the files lie, without a name.
+        layout: of the fields; empty until the first row.
+        rows: rows written so far.
         nulls: nulls seen, by the user's column.
     """
 
+    fields: tuple[Field, ...]
     directory: str | None = None
-    dtype: np.dtype[Any] | None = None
+    layout: Layout = field(default_factory=dict)
     rows: int = 0
     nulls: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.file = tempfile.TemporaryFile(dir=self.directory, prefix="nbkeras-", buffering=0)
+        names = (ORDER, *(one.name for one in self.fields))
+        self.files: dict[str, IO[bytes]] = {
+            name: tempfile.TemporaryFile(dir=self.directory, buffering=0) for name in names
+        }
 
-    def append(self, fields: tuple[Field, ...], columns: dict[str, pa.Array]) -> None:
+    def close(self) -> None:
+        """Let go of the files."""
+        for file in self.files.values():
+            file.close()
+
+    def append(self, columns: dict[str, pa.Array]) -> None:
         """Decode and write rows.
+
+        Args:
+            columns: by field, and the order.
 
         Raises:
             DataError: a value has another shape than the field or the rows before.
@@ -53,43 +70,55 @@ class Spool:
         if not rows:
             return
         values: dict[str, npt.NDArray[Any]] = {ORDER: columns[ORDER].to_numpy(zero_copy_only=False)}
-        for one in fields:
+        for one in self.fields:
             decoded = decode(columns[one.name], one, self.nulls)
             if decoded is not None:
                 values[one.name] = decoded
         if self.nulls:
             return  # The run will end with their count: go on counting only.
-        dtype = np.dtype([(name, value.dtype, value.shape[1:]) for name, value in values.items()])
-        if self.dtype is None:
-            self.dtype = dtype
-        for one in fields:
-            known, new = self.dtype[one.name].shape, dtype[one.name].shape
-            if known != new:
-                raise DataError(
-                    f"column {_quoted(one.sources)} holds values of shape {known} and of shape {new}: "
-                    "all rows need the same shape"
-                )
-        records = np.empty(rows, dtype=self.dtype)
+        layout = {name: (value.dtype.str, value.shape[1:]) for name, value in values.items()}
+        self.layout = self.layout or layout
+        for one in self.fields:
+            require_one_shape(one, self.layout[one.name][1], layout[one.name][1])
         for name, value in values.items():
-            records[name] = value
-        view = memoryview(records).cast("B")
-        while view:
-            view = view[os.write(self.file.fileno(), view) :]
+            view = memoryview(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
+            while view:
+                view = view[os.write(self.files[name].fileno(), view) :]
         self.rows += rows
 
 
-def mapped(fd: int, dtype: np.dtype[Any], rows: int) -> npt.NDArray[Any]:
-    """The records of a spool's file as a read-only array of shape (rows,)."""
-    if not rows:
-        return np.empty(0, dtype=dtype)
-    return np.frombuffer(mmap.mmap(fd, rows * dtype.itemsize, prot=mmap.PROT_READ), dtype=dtype)
+def require_one_shape(one: Field, shape: tuple[int, ...], other: tuple[int, ...]) -> None:
+    """Two rows' values of a field must have one shape.
+
+    Raises:
+        DataError: they have not.
+    """
+    if shape != other:
+        raise DataError(
+            f"column {_quoted(one.sources)} holds values of shape {shape} and of shape {other}: "
+            "all rows need the same shape"
+        )
 
 
-def scratch(directory: str | None, rows: int) -> npt.NDArray[np.int64]:
+def mapped(fd: int, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """The content of a file as an array of a shape.
+
+    The mapping is private and writable, as backends demand of memory that they
+    use without a copy; nobody writes, so its pages stay the file's own.
+    """
+    kind = np.dtype(dtype)
+    size = kind.itemsize * math.prod(shape)
+    if not size:
+        return np.empty(shape, dtype=kind)
+    pages = mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    return np.frombuffer(pages, dtype=kind).reshape(shape)
+
+
+def scratch(rows: int) -> npt.NDArray[np.int64]:
     """An array of int64 in an unnamed file: pages the kernel may drop, not our memory."""
     if not rows:
         return np.empty(0, dtype=np.int64)
-    with tempfile.TemporaryFile(dir=directory) as file:
+    with tempfile.TemporaryFile() as file:
         os.ftruncate(file.fileno(), rows * 8)
         return np.frombuffer(mmap.mmap(file.fileno(), rows * 8), dtype=np.int64)
 

@@ -130,7 +130,8 @@ class _Trainer:
         directory = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0] or None
         if directory is not None and not os.path.isdir(directory):
             directory = None
-        self._train, self._validation = Spool(directory), Spool(directory)
+        fields = job.plan.structure.fields
+        self._train, self._validation = Spool(fields, directory), Spool(fields, directory)
         self._log: IO[bytes] = tempfile.TemporaryFile(dir=directory)
         self._pipe: Connection
 
@@ -138,8 +139,7 @@ class _Trainer:
         _require(self._job.plan.backend)
         self._pipe = warm.hire(
             self._job.plan.backend,
-            self._train.file.fileno(),
-            self._validation.file.fileno(),
+            [file.fileno() for one in (self._train, self._validation) for file in one.files.values()],
             self._log.fileno(),
         )
         executor = f"{socket.gethostname()}-{os.getppid()}"
@@ -149,8 +149,8 @@ class _Trainer:
     def __exit__(self, *_: object) -> None:
         # The trainer ends at the end of its pipe, whatever it does.
         self._pipe.close()
-        for file in (self._train.file, self._validation.file, self._log):
-            file.close()
+        for one in (self._train, self._validation, self._log):
+            one.close()
 
     @property
     def nulls(self) -> dict[str, int]:
@@ -162,26 +162,25 @@ class _Trainer:
 
     def spool(self, batches: Iterator[pa.RecordBatch], channel: Channel | None) -> None:
         """Write all rows and tell the trainer."""
-        fields = self._job.plan.structure.fields
         for batch in batches:
             columns = {name: batch.column(name) for name in batch.schema.names}
             if "validation" in columns:
                 flags = columns.pop("validation")
-                self._validation.append(fields, {k: v.filter(flags) for k, v in columns.items()})
+                self._validation.append({k: v.filter(flags) for k, v in columns.items()})
                 rest = pa.compute.invert(flags)
                 columns = {k: v.filter(rest) for k, v in columns.items()}
-                self._train.append(fields, columns)
+                self._train.append(columns)
             elif self._job.kind == "evaluate":
-                self._validation.append(fields, columns)
+                self._validation.append(columns)
             else:
-                self._train.append(fields, columns)
+                self._train.append(columns)
             if channel is not None:
                 rows = self._train.rows + self._validation.rows
                 channel.progress({"type": "rows", "rank": self._rank, "rows": rows})
         if channel is not None:
             rows = self._train.rows + self._validation.rows
             channel.send({"type": "rows", "rank": self._rank, "rows": rows, "all": True})
-        shards = [Shard(one.dtype, one.rows) for one in (self._train, self._validation)]
+        shards = [Shard(one.layout, one.rows) for one in (self._train, self._validation)]
         self._put(Spooled(shards[0], shards[1], self.nulls))
 
     def messages(self) -> Iterator[tuple[str, Any]]:

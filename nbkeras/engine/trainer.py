@@ -13,9 +13,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from nbkeras.engine import collectives, schedule, shipping
+from nbkeras.engine import collectives, feed, schedule, shipping, tensorflow
 from nbkeras.engine.channel import Channel
-from nbkeras.engine.feed import Feed, batch
+from nbkeras.engine.feed import Arrays
 from nbkeras.engine.job import Assignment, Failure, Shard, Spooled
 from nbkeras.engine.rank import Combine, Follow, Terminate
 from nbkeras.engine.spool import mapped, scratch
@@ -23,20 +23,20 @@ from nbkeras.errors import ModelError, NbkerasError
 from nbkeras.plan import ORDER, Plan
 
 
-def main(pipe: int, train: int, validation: int, log: int) -> None:
+def main(pipe: int, log: int, files: list[int]) -> None:
     """Work for the task at the other end of the pipe, then end the process.
 
     Args:
         pipe: descriptor of the pipe; its end is the end of this process.
-        train, validation: descriptors of the spools' files.
         log: descriptor that takes what is printed.
+        files: descriptors of the spools' files, training rows first.
     """
     os.dup2(log, 1)
     os.dup2(log, 2)
     task = Connection(pipe)
     status = 1
     try:
-        Trainer(task, train, validation).work()
+        Trainer(task, files).work()
         status = 0
     except EOFError:
         pass  # The task has ended: nobody is left to tell.
@@ -53,14 +53,17 @@ class Trainer:
 
     Args:
         task: pipe to the Spark task.
-        train, validation: descriptors of the spools' files.
+        files: descriptors of the spools' files, training rows first.
     """
 
-    def __init__(self, task: Connection, train: int, validation: int) -> None:
-        self._task, self._train_file, self._validation_file = task, train, validation
+    def __init__(self, task: Connection, files: list[int]) -> None:
+        self._task = task
         self._assignment: Assignment = task.recv()
         self._job, self._rank = self._assignment.job, self._assignment.rank
         self._plan: Plan = self._job.plan
+        names = [ORDER, *(one.name for one in self._plan.structure.fields)]
+        self._files = dict(zip(names, files, strict=False))
+        self._validation_files = dict(zip(names, files[len(names) :], strict=True))
         self._group: collectives.Collective = collectives.Alone()
         self._model: Any = None
 
@@ -117,38 +120,38 @@ class Trainer:
         self._set_threads(int(answer["neighbours"]))
         if self._plan.workers == 1:
             return collectives.Alone()
-        return collectives.TensorFlowRing(answer["addresses"], self._rank)
+        return tensorflow.Ring(answer["addresses"], self._rank)
 
     def _set_threads(self, neighbours: int) -> None:
         cores = self._job.cores or len(os.sched_getaffinity(0))
-        collectives.use_threads(max(1, cores // neighbours))
+        tensorflow.use_threads(max(1, cores // neighbours))
 
     def _agree(self, channel: Channel, spooled: Spooled) -> dict[str, Any]:
         """Tell what has arrived and learn what has arrived elsewhere."""
-        dtype = spooled.train.dtype or spooled.validation.dtype
-        self._order = self._canonical(spooled.train)
+        positions = self._mapped(self._files, spooled.train, ORDER)
+        self._canonical = scratch(spooled.train.rows)
+        self._canonical[:] = np.argsort(positions, kind="stable")
         complete = True
-        if self._plan.ordered and len(self._order):
-            positions = mapped(self._train_file, spooled.train.dtype, spooled.train.rows)[ORDER][self._order]
-            complete = bool(np.array_equal(positions, self._rank + self._plan.workers * np.arange(len(positions))))
+        if self._plan.ordered and self._plan.workers > 1:
+            dealt = self._rank + self._plan.workers * np.arange(len(positions))
+            complete = bool(np.array_equal(positions[self._canonical], dealt))
         return channel.ask(
             {
                 "type": "ready",
                 "rows": spooled.train.rows,
                 "validation": spooled.validation.rows,
-                "layout": None if dtype is None else layout(dtype),
+                "layout": spooled.train.layout or spooled.validation.layout,
                 "nulls": spooled.nulls,
                 "complete": complete,
             }
         )
 
-    def _canonical(self, shard: Shard) -> npt.NDArray[np.int64]:
-        """Positions of the rows in an order that does not hang on how they came."""
-        order = scratch(None, shard.rows)
-        if shard.rows:
-            records = mapped(self._train_file, shard.dtype, shard.rows)
-            order[:] = np.argsort(records[ORDER], kind="stable")
-        return order
+    def _mapped(self, files: dict[str, int], shard: Shard, name: str) -> npt.NDArray[Any]:
+        dtype, shape = shard.layout.get(name, ("<i8", ()))
+        return mapped(files[name], dtype, (shard.rows, *shape))
+
+    def _arrays(self, files: dict[str, int], shard: Shard) -> Arrays:
+        return {one.name: self._mapped(files, shard, one.name) for one in self._plan.structure.fields}
 
     # -- training ------------------------------------------------------------
 
@@ -161,37 +164,28 @@ class Trainer:
         else:
             table = schedule.proportional(shards["rows"], plan.batch_size)
         counts = table[:, self._rank]
-        dtype = np.dtype([(name, kind, tuple(shape)) for name, kind, shape in shards["layout"]])
-        records = mapped(self._train_file, spooled.train.dtype or dtype, spooled.train.rows)
-        filler = self._filler(records, dtype, shards["rows"])
+        seed = None if plan.seed is None else (plan.seed, self._rank)
+        arrays = self._filled(self._arrays(self._files, spooled.train), shards)
+        canonical = self._canonical if len(self._canonical) else np.zeros(1, dtype=np.int64)
+        rows = feed.feed(arrays, canonical, counts, plan.structure, seed)
         if group.size > 1:
-            self._refuse_coupled(records)
-        feed = Feed(
-            records,
-            self._order,
-            counts,
-            filler,
-            plan.structure,
-            seed=None if plan.seed is None else (plan.seed, self._rank),
-            epoch=plan.initial_epoch,
-        )
+            self._refuse_coupled(rows)
         group.synchronise(model, (counts / table.sum(axis=1)).astype(np.float32))
         self._separate_seeds()
         callbacks: list[Any] = [
-            Combine(group, channel, plan, feed, self._validation_feed(spooled), table, self._rank),
+            Combine(group, channel, plan, rows, self._validation(spooled), table, self._rank),
             *self._own(deciders),
             Follow(group, channel, plan, self._rank),
         ]
         if group.stop_wanted():
             raise EOFError  # Stopped before the first step: the notebook ends the job.
         model.fit(
-            feed,
+            tensorflow.dataset(rows),
             epochs=plan.epochs,
             initial_epoch=plan.initial_epoch,
             verbose=0,
             callbacks=callbacks,
             class_weight=plan.class_weight,
-            shuffle=False,
         )
         if self._rank == 0:
             report = {
@@ -212,29 +206,33 @@ class Trainer:
             own.append(Terminate(self._group))
         return own
 
-    def _filler(
-        self, records: npt.NDArray[Any], dtype: np.dtype[Any], rows: list[int]
-    ) -> npt.NDArray[Any] | None:
-        """A real row to stand in where a step has none: our own first, or another worker's."""
-        own = records[:1]
+    def _filled(self, arrays: Arrays, shards: dict[str, Any]) -> Arrays:
+        """The arrays, or one row of another worker where there is none to stand in for missing ones."""
+        rows: list[int] = shards["rows"]
         if all(rows):
-            return own
+            return arrays
         giver = next(rank for rank, number in enumerate(rows) if number)
-        given = np.zeros(dtype.itemsize)
-        if self._rank == giver:
-            given = np.frombuffer(own.tobytes(), dtype=np.uint8).astype(np.float64)
-        received = self._group.sum(given).astype(np.uint8)
-        return own if len(own) else received.view(dtype)
+        filled = {}
+        for name, array in arrays.items():
+            dtype, shape = shards["layout"][name]
+            row = np.zeros(shape, dtype=dtype) if self._rank != giver else array[0]
+            # As bytes: the sum is of float64, which does not hold every int64.
+            summed = self._group.sum(np.frombuffer(row.tobytes(), dtype=np.uint8).astype(np.float64))
+            received = np.frombuffer(summed.astype(np.uint8).tobytes(), dtype=dtype).reshape(1, *shape).copy()
+            filled[name] = array if len(array) else received
+        return filled
 
-    def _validation_feed(self, spooled: Spooled) -> Feed | None:
+    def _validation(self, spooled: Spooled) -> Any:
+        """The batches to validate on, None where this worker has none."""
         shard = spooled.validation
         if not shard.rows:
             return None
         size = self._plan.validation_batch_size or self._plan.batch_size
-        records = mapped(self._validation_file, shard.dtype, shard.rows)
-        order = np.argsort(records[ORDER], kind="stable")
+        order = scratch(shard.rows)
+        order[:] = np.argsort(self._mapped(self._validation_files, shard, ORDER), kind="stable")
         counts = np.diff([*range(0, shard.rows, size), shard.rows])
-        return Feed(records, order, counts, None, self._plan.structure)
+        arrays = self._arrays(self._validation_files, shard)
+        return tensorflow.dataset(feed.feed(arrays, order, counts, self._plan.structure))
 
     def _separate_seeds(self) -> None:
         """Give each worker random numbers of its own (Dropout, augmentation)."""
@@ -244,26 +242,27 @@ class Trainer:
                     state = np.asarray(variable.value)
                     variable.assign(state ^ np.array([0, self._rank], dtype=state.dtype))
 
-    def _refuse_coupled(self, records: npt.NDArray[Any]) -> None:
+    def _refuse_coupled(self, rows: feed.Feed) -> None:
         """Refuse a loss that is not the mean of its rows' losses: its parts cannot be added up.
 
         Raises:
             ModelError: the loss of some rows differs from the mean of theirs.
         """
-        rows = records[:4]
-        if len(rows) < 2:
+        several = rows.rows(4)
+        number = len(keras.tree.flatten(several)[0])
+        if number < 2:
             return
-        together = self._loss(rows)
-        apart = [self._loss(rows[index : index + 1]) for index in range(len(rows))]
+        together = self._loss(several)
+        apart = [self._loss(keras.tree.map_structure(lambda array: array[[row]], several)) for row in range(number)]
         if not np.isclose(together, np.mean(apart), rtol=1e-3, atol=1e-5, equal_nan=True):
             raise ModelError(
-                f"the loss of {len(rows)} rows is {together:.6g}, the mean of their losses is "
+                f"the loss of {number} rows is {together:.6g}, the mean of their losses is "
                 f"{np.mean(apart):.6g}: with several workers a loss must be the mean over rows, "
                 "so use --workers 1"
             )
 
-    def _loss(self, records: npt.NDArray[Any]) -> float:
-        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch(records, self._plan.structure))
+    def _loss(self, batch: tuple[Any, ...]) -> float:
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
         predicted = self._model(x, training=False)
         return float(self._model.compute_loss(x=x, y=y, y_pred=predicted, sample_weight=weights))
 
@@ -275,9 +274,9 @@ class Trainer:
         self._load()
         spooled: Spooled = self._task.recv()
         threading.Thread(target=self._end_with_task, daemon=True).start()
-        feed = self._validation_feed(spooled)
-        if feed is not None and not spooled.nulls:
-            self._model.evaluate(feed, verbose=0)
+        batches = None if spooled.nulls else self._validation(spooled)
+        if batches is not None:
+            self._model.evaluate(batches, verbose=0)
             self._task.send(("result", {"rows": spooled.validation.rows}))
             for variable in self._model.metrics_variables:
                 self._task.send(("bytes", np.ascontiguousarray(variable.value).tobytes()))
@@ -312,10 +311,6 @@ def failure(error: BaseException) -> Failure:
 def _is_users(filename: str) -> bool:
     library = "site-packages" in filename or "dist-packages" in filename or "nbkeras" in filename
     return not library and not filename.startswith(("<frozen", os.path.dirname(os.__file__)))
-
-
-def layout(dtype: np.dtype[Any]) -> list[Any]:
-    return [[name, dtype[name].base.str, list(dtype[name].shape)] for name in dtype.names or ()]
 
 
 def _attributes(callback: Any) -> dict[str, Any]:

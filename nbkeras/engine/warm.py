@@ -25,21 +25,21 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 IDLE_SECONDS = 600
-#: Descriptors that come with a request: pipe to the task, two spools, log.
-_DESCRIPTORS = 4
+#: Descriptors that may come with one request: Linux passes no more at once.
+_DESCRIPTORS = 250
 
 
-def hire(backend: str, train: int, validation: int, log: int) -> Connection:
+def hire(backend: str, files: list[int], log: int) -> Connection:
     """A fresh trainer, and the pipe that it lives by: it ends when the pipe is closed.
 
     Args:
         backend: Keras backend of the trainer.
-        train, validation: descriptors of the spools' files.
+        files: descriptors of the spools' files, at most 248.
         log: descriptor of the file that takes what the trainer prints.
     """
     ours, theirs = socket.socketpair()
     with theirs, _address(backend) as path, _connect(path, backend, log) as server:
-        socket.send_fds(server, [b"t"], [theirs.fileno(), train, validation, log])
+        socket.send_fds(server, [b"t"], [theirs.fileno(), log, *files])
     return Connection(ours.detach())
 
 
@@ -121,10 +121,11 @@ def serve(listener: socket.socket, path: Path, daemon: int) -> None:
             connection, _ = listener.accept()
             with connection:
                 _, descriptors, _, _ = socket.recv_fds(connection, 1, _DESCRIPTORS)
-            if len(descriptors) == _DESCRIPTORS:
+            if descriptors:
                 if not (child := os.fork()):
                     listener.close()
-                    trainer.main(*descriptors)
+                    pipe, log, *files = descriptors
+                    trainer.main(pipe, log, files)
                 trainers.add(child)
             for descriptor in descriptors:
                 os.close(descriptor)
