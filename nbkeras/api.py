@@ -271,7 +271,13 @@ def on_spark(
     """
     import keras
 
-    options: dict[str, Any] = {"workers": workers, "background": background, "name": name, "backend": backend, "spark": spark}
+    options: dict[str, Any] = {
+        "workers": workers,
+        "background": background,
+        "name": name,
+        "backend": backend,
+        "spark": spark,
+    }
     calls = Calls(options, fit, evaluate, predict)
     kept = {method: getattr(keras.Model, method) for method in ("fit", "evaluate", "predict")}
     for method, local in kept.items():

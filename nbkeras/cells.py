@@ -8,7 +8,9 @@ from typing import Any
 
 from nbkeras.errors import OptionError
 
-_LOCAL = "tf.data, PyDataset and generators train in this process: give arrays or a DataFrame to train on Spark"
+_LOCAL = (
+    "tf.data, PyDataset and generators train in this process: give arrays or a DataFrame to train on Spark"
+)
 
 
 class Calls:
@@ -39,14 +41,19 @@ class Calls:
             name: of the method.
             local: Keras' own, for data that does not go to Spark.
         """
-        ours: Callable[..., Any] = {"fit": self.fit, "evaluate": self.evaluate, "predict": self.predict}[name]
+        methods: dict[str, Callable[..., Any]] = {
+            "fit": self.fit,
+            "evaluate": self.evaluate,
+            "predict": self.predict,
+        }
+        ours = methods[name]
 
         @functools.wraps(local)
         def call(model: Any, x: Any = None, *args: Any, **kwargs: Any) -> Any:
             if name == "fit":
                 self.fits += 1
             if _stays(x):
-                print(_LOCAL)
+                print(_LOCAL)  # noqa: T201  # said where Keras will print its own progress
                 return local(model, x, *args, **kwargs)
             return ours(model, x, *args, **kwargs)
 
@@ -149,7 +156,9 @@ def history(run: Any) -> Any:
 def _stays(x: Any) -> bool:
     """Whether Keras iterates this data itself."""
     kinds = {kind.__name__ for kind in type(x).__mro__}
-    return hasattr(x, "__next__") or bool(kinds & {"DatasetV2", "PyDataset", "DataLoader", "DistributedDataset"})
+    return hasattr(x, "__next__") or bool(
+        kinds & {"DatasetV2", "PyDataset", "DataLoader", "DistributedDataset"}
+    )
 
 
 def _refuse(method: str, **arguments: Any) -> None:

@@ -1,12 +1,12 @@
 """The errors that nbkeras raises on purpose: each is one line in a notebook.
 
-    NbkerasError
-    ├── OptionError     an option or argument that cannot be
-    ├── DataError       a DataFrame or array that does not fit the model
-    ├── ModelError      a model that cannot be trained as it is
-    ├── ClusterError    Spark, Java or an executor that lacks something
-    ├── TrainingError   an exception on a worker, with its traceback
-    └── Aborted         the second interrupt
+NbkerasError
+├── OptionError     an option or argument that cannot be
+├── DataError       a DataFrame or array that does not fit the model
+├── ModelError      a model that cannot be trained as it is
+├── ClusterError    Spark, Java or an executor that lacks something
+├── TrainingError   an exception on a worker, with its traceback
+└── Aborted         the second interrupt
 """
 
 from __future__ import annotations
@@ -62,3 +62,14 @@ class TrainingError(NbkerasError):
 
 class Aborted(NbkerasError):
     """The training was interrupted twice and dropped at once."""
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's class and text in one line of bounded length.
+
+    Example:
+        >>> from nbkeras.errors import one_line
+        >>> one_line(ValueError("a   b"))
+        'ValueError: a b'
+    """
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"

@@ -43,7 +43,7 @@ class Structure:
         fields: of a row.
         inputs: model input names in the order of the fields x0, x1, ….
         outputs: output names for the label fields; None where Keras gets an
-            array or a list.
+            array or a tuple.
     """
 
     fields: tuple[Field, ...]
@@ -69,7 +69,8 @@ class Structure:
         """x, y and sample_weight, as far as there are any, from arrays by field name.
 
         One model input gives an array, several give a dict by input name; labels
-        are an array, a list, or a dict by output name.
+        are an array, a tuple (a list would be one tensor to tf.data), or a dict
+        by output name.
 
         Example:
             >>> from nbkeras.plan import Field, Structure
@@ -83,7 +84,7 @@ class Structure:
         if self.outputs is not None:
             parts.append(dict(zip(self.outputs, y, strict=True)))
         elif y:
-            parts.append(y[0] if len(y) == 1 else y)
+            parts.append(y[0] if len(y) == 1 else tuple(y))
         if self.weighted:
             parts.append(values["w"])
         return tuple(parts)

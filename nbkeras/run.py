@@ -80,9 +80,7 @@ class Run:
         {'loss': [0.5]}
     """
 
-    def __init__(
-        self, name: str, model: Any, epochs: int, workers: int, *, background: bool = False
-    ) -> None:
+    def __init__(self, name: str, model: Any, epochs: int, workers: int, *, background: bool = False) -> None:
         self.name = name
         self.model = model
         self.epochs = epochs

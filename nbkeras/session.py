@@ -30,11 +30,16 @@ def attached(spark: Any = None) -> SparkSession:
     session = spark if spark is not None else SparkSession.getActiveSession()
     if session is None:
         session = local_spark()
-        print(f"nbkeras: no Spark at hand, started a local one ({session.sparkContext.master})")
+        # T201: what was done unasked is said.
+        print(f"nbkeras: no Spark at hand, started a local one ({session.sparkContext.master})")  # noqa: T201
     if not hasattr(session, "_jsparkSession"):
-        raise ClusterError("this is a Spark Connect session, which this version cannot train on: use a classic one")
-    if session.sparkContext._jsc is None:
-        raise ClusterError("the Spark session was stopped: make a new one, or leave it to nbkeras.local_spark()")
+        raise ClusterError(
+            "this is a Spark Connect session, which this version cannot train on: use a classic one"
+        )
+    if session.sparkContext._jsc is None:  # noqa: SLF001  # there is no public sign
+        raise ClusterError(
+            "the Spark session was stopped: make a new one, or leave it to nbkeras.local_spark()"
+        )
     return session
 
 

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-import numpy as np
 
-from nbkeras.engine import driver, shipping
+from nbkeras.engine import state
 from nbkeras.errors import OptionError
 
 #: They judge the logs and must act in the step or epoch in which they judge.
@@ -56,7 +55,9 @@ def divided(callbacks: Any) -> tuple[list[Any], list[Any]]:
 def _refuse_batches(callback: Any) -> None:
     name = type(callback).__name__
     if isinstance(callback, keras.callbacks.ModelCheckpoint) and callback.save_freq != "epoch":
-        raise OptionError(f"ModelCheckpoint(save_freq={callback.save_freq!r}) would save between epochs: use 'epoch'")
+        raise OptionError(
+            f"ModelCheckpoint(save_freq={callback.save_freq!r}) would save between epochs: use 'epoch'"
+        )
     if isinstance(callback, _EPOCH_ONLY):
         return
     for hook in _BATCH_HOOKS:
@@ -101,19 +102,19 @@ class NotebookCallbacks:
         self._each("on_train_begin", {})
         self._each("on_epoch_begin", epoch, {})
 
-    def epoch_end(self, epoch: int, logs: dict[str, Any], state: bytes) -> dict[str, Any]:
+    def epoch_end(self, epoch: int, logs: dict[str, Any], weights: bytes) -> dict[str, Any]:
         """At the end of an epoch: what the callbacks decided.
 
         Args:
             epoch: from 0.
             logs: of all workers; callbacks may add to them.
-            state: the values of the model's variables, empty when none looks at them.
+            weights: the values of the model's variables, empty when none looks at them.
         """
-        if state:
-            driver.assign(shipping.state(self._model), state)
-        before = self._rate()
+        if weights:
+            state.assign(state.variables(self._model), weights)
+        before = state.learning_rate(self._model.optimizer)
         self._each("on_epoch_end", epoch, logs)
-        after = self._rate()
+        after = state.learning_rate(self._model.optimizer)
         stop = bool(self._model.stop_training)
         if not stop:
             self._each("on_epoch_begin", epoch + 1, {})
@@ -126,12 +127,6 @@ class NotebookCallbacks:
     def _each(self, hook: str, *arguments: Any) -> None:
         for one in self._callbacks:
             getattr(one, hook)(*arguments)
-
-    def _rate(self) -> float | None:
-        optimizer = self._model.optimizer
-        if isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
-            return None
-        return float(np.asarray(optimizer.learning_rate))
 
 
 def looks_at(callback: Any, model: Any) -> bool:

@@ -23,7 +23,7 @@ _shipped: weakref.WeakKeyDictionary[Any, tempfile.TemporaryDirectory[str]] = wea
 
 def slots(spark: SparkSession) -> int:
     """Tasks that can run at once."""
-    context = spark.sparkContext._jsc.sc()
+    context = spark.sparkContext._jsc.sc()  # noqa: SLF001  # Spark has no public count of slots
     return int(context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile()))
 
 
@@ -41,7 +41,8 @@ def executors(spark: SparkSession) -> int:
     if is_local(spark):
         return 1
     # The status tracker counts the driver's own entry too.
-    return max(1, len(spark.sparkContext._jsc.sc().statusTracker().getExecutorInfos()) - 1)
+    tracker = spark.sparkContext._jsc.sc().statusTracker()  # noqa: SLF001  # PySpark's own lacks executors
+    return max(1, len(tracker.getExecutorInfos()) - 1)
 
 
 def require_slots(spark: SparkSession, workers: int) -> None:
@@ -55,7 +56,9 @@ def require_slots(spark: SparkSession, workers: int) -> None:
     deadline = time.monotonic() + (0.0 if is_local(spark) else _SLOT_SECONDS)
     while (free := slots(spark)) < workers:
         if time.monotonic() >= deadline:
-            most = f"use --workers {free} or fewer" if free else "no executor has registered: check the cluster"
+            most = (
+                f"use --workers {free} or fewer" if free else "no executor has registered: check the cluster"
+            )
             raise ClusterError(
                 f"{workers} workers need {workers} task slots, Spark at {spark.conf.get('spark.master')} "
                 f"has {free}: {most}, or give Spark more cores"

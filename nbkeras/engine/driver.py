@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import linecache
 import secrets
 import threading
-import traceback
 import uuid
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -14,12 +12,12 @@ from typing import Any, Protocol
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
-from nbkeras.engine import cluster, shipping, task
+from nbkeras.engine import cluster, failures, shipping, state, task
 from nbkeras.engine.events import Server
 from nbkeras.engine.job import Job
 from nbkeras.engine.spool import require_one_shape
 from nbkeras.engine.wire import Event
-from nbkeras.errors import Aborted, ClusterError, DataError, ModelError, NbkerasError, TrainingError
+from nbkeras.errors import Aborted, DataError, NbkerasError
 from nbkeras.plan import Plan
 from nbkeras.run import Run
 
@@ -29,7 +27,7 @@ Answer = Callable[[Event], None]
 class EpochEnd(Protocol):
     """What the notebook does at the end of an epoch; its answer goes to all workers."""
 
-    def __call__(self, epoch: int, logs: dict[str, Any], state: bytes) -> Event:
+    def __call__(self, epoch: int, logs: dict[str, Any], weights: bytes) -> Event:
         """Run the callbacks; ``stop`` and ``learning_rate`` in the answer are obeyed."""
 
 
@@ -66,22 +64,24 @@ class Driver:
 
     def train(self) -> None:
         """Run to the end, in the thread that calls; the outcome is in the run."""
-        state = shipping.state(self._run.model)
-        blob_limit = sum(one.value.numpy().nbytes for one in state) if self._plan.needs_weights else 0
+        variables = state.variables(self._run.model)
+        blob_limit = state.size(variables) if self._plan.needs_weights else 0
         try:
             with Server(cluster.listening_host(self._spark), self._secret, self._hear, blob_limit) as server:
                 self._server = server
                 self._run.connect(stop=self._stop, abort=self._abort)
-                payload = contents(self._run.model, self._deciders)
+                payload = shipping.contents(self._run.model, self._deciders)
                 rows = self._submit(payload)
                 self._run.enter("returning")
-                self._land(rows, state)
+                self._land(rows, variables)
             self._run.end("stopped" if self._run.stopping.is_set() else "finished")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # the run tells it to whoever waits
             self._end_early(error)
 
     def _submit(self, payload: bytes) -> list[Any]:
-        job = Job("train", self._plan, payload, self._server.address, self._secret, cluster.cores(self._spark))
+        job = Job(
+            "train", self._plan, payload, self._server.address, self._secret, cluster.cores(self._spark)
+        )
 
         def work(batches: Any) -> Any:
             return task.train(job, batches)
@@ -93,7 +93,10 @@ class Driver:
 
     def _end_early(self, error: Exception) -> None:
         if self._aborted:
-            self._run.end("aborted", Aborted(f"{self._run.name}: the training was dropped; the model is as it was before"))
+            self._run.end(
+                "aborted",
+                Aborted(f"{self._run.name}: the training was dropped; the model is as it was before"),
+            )
         elif self._failure is not None:
             self._run.end("failed", self._failure)
         elif self._run.stopping.is_set() and not isinstance(error, NbkerasError):
@@ -101,7 +104,7 @@ class Driver:
         elif isinstance(error, NbkerasError):
             self._run.end("failed", error)
         else:
-            self._run.end("failed", spark_error(error))
+            self._run.end("failed", failures.of_spark(error))
 
     # -- stop and abort --------------------------------------------------------
 
@@ -123,7 +126,7 @@ class Driver:
             handler = getattr(self, f"_on_{event.get('type')}", None)
             if handler is not None:
                 handler(peer, event, blob, answer)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # the server's thread must go on
             self._fail(NbkerasError(f"an event of {peer} could not be handled: {error!r}"))
 
     def _fail(self, error: NbkerasError) -> None:
@@ -206,9 +209,9 @@ class Driver:
         def call() -> None:
             try:
                 told = self._epoch_end(epoch, logs, blob)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 # The user's own callback: its traceback is the answer.
-                self._fail(_callback_error(error))
+                self._fail(failures.of_callback(error))
                 told = {"stop": True}
             self._run.record_epoch(epoch, logs)
             answer(told)
@@ -216,119 +219,22 @@ class Driver:
         self._run.calls.put(call)
 
     def _on_failure(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
-        self._fail(worker_error(event))
+        self._fail(failures.of_worker(failures.from_event(event), int(event["rank"]), str(event["host"])))
 
     # -- the end -----------------------------------------------------------------
 
-    def _land(self, rows: list[Any], state: list[Any]) -> None:
+    def _land(self, rows: list[Any], variables: list[Any]) -> None:
         """Put the returned weights and what else was learned into the user's own objects."""
         report = json.loads(next(bytes(row["data"]) for row in rows if row["kind"] == "report"))
         for epoch, logs in report["epochs"]:
             self._run.record_epoch(epoch, arrays(logs))
         self._run.partial = None if report["partial"] is None else report["partial"] + 1
-        assign(state, b"".join(bytes(row["data"]) for row in rows if row["kind"] == "bytes"))
+        state.assign(variables, b"".join(bytes(row["data"]) for row in rows if row["kind"] == "bytes"))
         for callback, attributes in zip(self._deciders, report["deciders"], strict=True):
             for key, value in attributes.items():
                 setattr(callback, key, value)
 
 
-def contents(model: Any, deciders: list[Any]) -> bytes:
-    """A model, callbacks and Keras' settings as bytes for the workers.
-
-    Raises:
-        ModelError: something in them cannot leave the notebook.
-    """
-    import copy
-
-    import keras
-
-    bare = [copy.copy(one) for one in deciders]
-    for one in bare:
-        one._model = None
-    settings = {
-        "floatx": keras.config.floatx(),
-        "image_data_format": keras.config.image_data_format(),
-        "epsilon": keras.config.epsilon(),
-    }
-    return shipping.dumps({"model": model, "deciders": bare, "settings": settings})
-
-
-def assign(variables: list[Any], data: bytes) -> None:
-    """Assign the concatenated bytes of their values to variables.
-
-    Raises:
-        ModelError: the bytes are not those of these variables.
-    """
-    arrays_, offset = [], 0
-    for variable in variables:
-        dtype = np.asarray(variable.value).dtype
-        size = dtype.itemsize * int(np.prod(variable.shape))
-        arrays_.append(np.frombuffer(data[offset : offset + size], dtype=dtype).reshape(variable.shape))
-        offset += size
-    if offset != len(data):
-        raise ModelError(f"the workers returned {len(data)} bytes of weights, the model has {offset}")
-    for variable, array in zip(variables, arrays_, strict=True):
-        variable.assign(array)
-
-
 def arrays(logs: dict[str, Any]) -> dict[str, Any]:
     """Logs from JSON: lists become arrays."""
     return {key: np.asarray(value) if isinstance(value, list) else value for key, value in logs.items()}
-
-
-def worker_error(event: Event) -> NbkerasError:
-    """The error that a worker reported, with the traceback of the user's own code."""
-    kinds: dict[str, type[NbkerasError]] = {
-        "DataError": DataError,
-        "ModelError": ModelError,
-        "ClusterError": ClusterError,
-        "TrainingError": TrainingError,
-    }
-    if event.get("own") and event["kind"] in kinds:
-        return kinds[event["kind"]](event["message"])
-    lines = []
-    for filename, number, function in event.get("frames", ()):
-        # The worker has no source of a notebook's cell; this process has.
-        lines.append(f'  File "{filename}", line {number}, in {function}')
-        if source := linecache.getline(filename, number).strip():
-            lines.append(f"    {source}")
-    if lines:
-        lines.insert(0, f"Traceback of worker {event['rank']} (most recent call last):")
-    message = f"on worker {event['rank']} ({event['host']}): {event['kind']}: {event['message']}"
-    return TrainingError(message, "\n".join(lines))
-
-
-def _callback_error(error: Exception) -> TrainingError:
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "site-packages" not in frame.filename and "nbkeras" not in frame.filename]
-    text = "Traceback of a callback (most recent call last):\n" + "".join(traceback.format_list(own))
-    message = f"in a callback: {type(error).__name__}: {error}"
-    return TrainingError(message, text.rstrip() if own else "")
-
-
-def spark_error(error: Exception) -> NbkerasError:
-    """A Spark exception in one line: the Python cause if there is one."""
-    text = str(error)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if "PYTHON_VERSION_MISMATCH" in text or "Python in worker has different version" in text:
-        return ClusterError(
-            "the executors run another Python version than this notebook: set PYSPARK_PYTHON "
-            f"(or spark.pyspark.python) to the same version. Spark says: {lines[0][:300]}"
-        )
-    if "Cannot run program" in text:
-        line = next(line for line in lines if "Cannot run program" in line)
-        return ClusterError(f"the executors cannot start Python: {line[:300]}: check PYSPARK_PYTHON")
-    causes = [line for line in lines if line.startswith(("ModuleNotFoundError:", "ImportError:", "PySparkImportError", "pyspark.errors.exceptions.base.PySparkImportError"))]
-    if causes:
-        return ClusterError(
-            f"the Python of the executors lacks a package: {causes[-1][:300]}: install it there "
-            "or set PYSPARK_PYTHON to a Python that has it"
-        )
-    own = [line for line in lines if line.startswith("nbkeras.errors.")]
-    if own:
-        name, _, message = own[-1].removeprefix("nbkeras.errors.").partition(": ")
-        kinds = {"DataError": DataError, "ClusterError": ClusterError, "TrainingError": TrainingError}
-        return kinds.get(name, NbkerasError)(message)
-    python = [line for line in lines if line.partition(":")[0].endswith(("Error", "Exception")) and " " not in line.partition(":")[0]]
-    cause = python[-1] if "Traceback (most recent call last)" in text and python else lines[0]
-    return ClusterError(f"Spark could not run the training: {cause[:500]}")

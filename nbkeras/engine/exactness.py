@@ -59,13 +59,14 @@ def coupled(model: Any) -> list[str]:
 
 
 def _losses(model: Any) -> Iterator[Any]:
-    compiled = model._compile_loss
+    compiled = model._compile_loss  # noqa: SLF001  # model.loss may hold names only
     given = getattr(compiled, "_user_loss", None)
     yield from (one for one in keras.tree.flatten(given) if isinstance(one, keras.Loss))
 
 
 def _layers(model: Any) -> Iterator[Any]:
-    yield from model._flatten_layers(include_self=False, recursive=True)
+    # Public `layers` does not look into layers.
+    yield from model._flatten_layers(include_self=False, recursive=True)  # noqa: SLF001
 
 
 def _plain_step() -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import types as T
 
-from nbkeras.engine import cluster, driver, task
+from nbkeras.engine import cluster, failures, shipping, state, task
 from nbkeras.engine.job import Job
 from nbkeras.errors import DataError
 from nbkeras.plan import ORDER, PREFIX, Plan
@@ -35,7 +35,7 @@ def evaluate(spark: SparkSession, plan: Plan, model: Any, df: DataFrame) -> dict
         DataError: nulls, or no rows.
         TrainingError: an exception on a worker.
     """
-    job = Job("evaluate", plan, driver.contents(model, []), _NOWHERE, b"", cluster.cores(spark))
+    job = Job("evaluate", plan, shipping.contents(model, []), _NOWHERE, b"", cluster.cores(spark))
 
     def work(batches: Any) -> Any:
         return task.evaluate(job, batches)
@@ -47,23 +47,29 @@ def evaluate(spark: SparkSession, plan: Plan, model: Any, df: DataFrame) -> dict
         stage.cancel()
         raise
     except Exception as error:
-        raise driver.spark_error(error) from error
+        raise failures.of_spark(error) from error
+    return _result(model, _states(rows))
+
+
+def _states(rows: list[Any]) -> list[bytes]:
+    """The packed metric states of the partitions."""
     nulls: dict[str, int] = {}
     states: dict[int, bytes] = {}
     for row in rows:
-        data = bytes(row["data"])
-        if row["kind"] == "failure":
-            raise driver.worker_error(json.loads(data))
-        if row["kind"] == "nulls":
+        kind, data = row["kind"], bytes(row["data"])
+        if kind == "failure":
+            told = json.loads(data)
+            raise failures.of_worker(failures.from_event(told), told["rank"], told["host"])
+        if kind == "nulls":
             for name, number in json.loads(data).items():
                 nulls[name] = nulls.get(name, 0) + number
-        if row["kind"] == "bytes":
+        if kind == "bytes":
             states[row["rank"]] = states.get(row["rank"], b"") + data
     if nulls:
         raise DataError(task.nulls_message(nulls))
     if not states:
         raise DataError("the DataFrame has no rows to evaluate: df.count() is 0")
-    return _result(model, list(states.values()))
+    return list(states.values())
 
 
 def _result(model: Any, states: list[bytes]) -> dict[str, Any]:
@@ -72,13 +78,13 @@ def _result(model: Any, states: list[bytes]) -> dict[str, Any]:
     model.reset_metrics()
     begun = [np.asarray(one.value) for one in variables]
     total = [one.astype(np.float64) for one in begun]
-    for state in states:
-        driver.assign(variables, state)
+    for packed in states:
+        state.assign(variables, packed)
         for index, variable in enumerate(variables):
             total[index] += np.asarray(variable.value, dtype=np.float64) - begun[index]
     for variable, value in zip(variables, total, strict=True):
         variable.assign(value.astype(np.asarray(variable.value).dtype))
-    return {key: _plain(value) for key, value in model.get_metrics_result().items()}
+    return {key: state.plain(value) for key, value in model.get_metrics_result().items()}
 
 
 def predict_dataframe(
@@ -95,7 +101,7 @@ def predict_dataframe(
         shapes: of the outputs per row.
     """
     kept = list(df.columns)
-    job = Job("predict", plan, driver.contents(model, []), _NOWHERE, b"", cluster.cores(df.sparkSession))
+    job = Job("predict", plan, shipping.contents(model, []), _NOWHERE, b"", cluster.cores(df.sparkSession))
 
     def work(batches: Any) -> Any:
         return task.predict(job, kept, names, batches)
@@ -120,11 +126,13 @@ def predict_arrays(plan: Plan, model: Any, df: DataFrame, shapes: list[Shape]) -
     """
     names = [f"output{index}" for index in range(len(shapes))]
     inputs = [df[one.name].alias(PREFIX + one.name) for one in plan.structure.features]
-    predicted = predict_dataframe(plan, model, df.select(ORDER, *[one.name for one in plan.structure.features]), inputs, names, shapes)
+    predicted = predict_dataframe(
+        plan, model, df.select(ORDER, *[one.name for one in plan.structure.features]), inputs, names, shapes
+    )
     try:
         table = _arrow(predicted.select(ORDER, *names))
     except Exception as error:
-        raise driver.spark_error(error) from error
+        raise failures.of_spark(error) from error
     positions = np.argsort(table.column(ORDER).to_numpy())
     return [_stacked(table.column(name), shape)[positions] for name, shape in zip(names, shapes, strict=True)]
 
@@ -146,8 +154,3 @@ def _stacked(column: Any, shape: Shape) -> Any:
     for _ in range(_rank(shape)):
         values = values.flatten()
     return values.to_numpy(zero_copy_only=False).reshape(rows, *shape)
-
-
-def _plain(value: Any) -> Any:
-    array = np.asarray(value)
-    return float(array) if array.ndim == 0 else array

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from nbkeras.plan import Plan
 
@@ -78,10 +78,10 @@ class Failure:
         kind: class name of the exception.
         message: its text.
         frames: (file, line, function) of the frames in the user's own code.
-        data: whether it was raised by nbkeras about the user's data.
+        own: whether nbkeras raised it on purpose.
     """
 
     kind: str
     message: str
     frames: tuple[tuple[str, int, str], ...] = ()
-    data: bool = False
+    own: bool = False

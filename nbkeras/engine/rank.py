@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from nbkeras.engine import shipping
+from nbkeras.engine import state
 from nbkeras.engine.channel import Channel
 from nbkeras.engine.collectives import Collective
 from nbkeras.engine.feed import Feed
@@ -133,7 +133,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         total = self._group.sum(_packed(gained))
         for variable, start, part in zip(variables, begun, _unpacked(total, gained), strict=True):
             variable.assign((start + part).astype(variable.dtype))
-        return {key: _plain(value) for key, value in self.model.get_metrics_result().items()}
+        return {key: state.plain(value) for key, value in self.model.get_metrics_result().items()}
 
     def _average_statistics(self) -> None:
         """Moving statistics of the workers' own batches become their mean."""
@@ -165,7 +165,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
             return {}  # Cut short by a stop: not all rows are in it.
         if self._rank == 0:
             self._channel.send({"type": "phase", "phase": "training"})
-        return {f"val_{key}": _plain(value) for key, value in result.items()}
+        return {f"val_{key}": state.plain(value) for key, value in result.items()}
 
 
 class Terminate(keras.callbacks.Callback):  # type: ignore[misc]
@@ -214,9 +214,7 @@ class Follow(keras.callbacks.Callback):  # type: ignore[misc]
     def _weights(self) -> bytes:
         if not self._plan.needs_weights:
             return b""
-        return b"".join(
-            np.ascontiguousarray(one.value).tobytes() for one in shipping.state(self.model)
-        )
+        return state.pack(state.variables(self.model))
 
     def _obey(self, answer: dict[str, Any]) -> None:
         if answer.get("stop"):
@@ -226,7 +224,7 @@ class Follow(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _follow(self) -> None:
         optimizer = self.model.optimizer
-        rate = _rate(optimizer)
+        rate = state.learning_rate(optimizer)
         ours = [float(self.model.stop_training), math.nan if rate is None else rate]
         decided = self._group.agree(ours if self._rank == 0 else [0.0, 0.0])
         if self._rank and rate is not None and decided[1] != rate:
@@ -235,27 +233,17 @@ class Follow(keras.callbacks.Callback):  # type: ignore[misc]
             self.model.stop_training = True
 
 
-def _rate(optimizer: Any) -> float | None:
-    """The learning rate, or None where a schedule sets it by the step."""
-    if isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
-        return None
-    return float(np.asarray(optimizer.learning_rate))
-
-
 def _packed(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
     return np.concatenate([np.ravel(one) for one in arrays]) if arrays else np.empty(0)
 
 
-def _unpacked(
-    vector: npt.NDArray[np.float64], like: list[npt.NDArray[Any]]
-) -> list[npt.NDArray[np.float64]]:
+def _unpacked(vector: npt.NDArray[np.float64], like: list[npt.NDArray[Any]]) -> list[npt.NDArray[np.float64]]:
     ends = np.cumsum([one.size for one in like])[:-1]
-    return [part.reshape(one.shape) for part, one in zip(np.split(vector, ends), like, strict=True)] if like else []
-
-
-def _plain(value: Any) -> Any:
-    array = np.asarray(value)
-    return float(array) if array.ndim == 0 else array
+    return (
+        [part.reshape(one.shape) for part, one in zip(np.split(vector, ends), like, strict=True)]
+        if like
+        else []
+    )
 
 
 def _wire(value: Any) -> Any:

@@ -9,6 +9,7 @@ again), and look-up tables keyed by ``id()`` are made anew.
 
 from __future__ import annotations
 
+import copy
 import io
 import pickle
 from typing import Any
@@ -23,7 +24,7 @@ from nbkeras.errors import ModelError
 
 #: Compiled functions of a model: they hold a process's graph.
 _TRACED = ("train_function", "test_function", "predict_function")
-_TRACKED: dict[type, type] = {TrackedList: list, TrackedDict: dict, TrackedSet: set}
+_TRACKED: dict[type, Any] = {TrackedList: list, TrackedDict: dict, TrackedSet: set}
 
 
 def dumps(thing: Any) -> bytes:
@@ -55,15 +56,21 @@ def loads(data: bytes) -> Any:
     return cloudpickle.loads(data)
 
 
-def state(model: Any) -> list[Any]:
-    """The variables that training changes: the model's own, then the optimizer's.
+def contents(model: Any, deciders: list[Any]) -> bytes:
+    """A model, callbacks and Keras' settings as bytes for the workers.
 
-    Metric states are left out: they begin anew in each epoch.
+    Raises:
+        ModelError: something in them cannot leave the notebook.
     """
-    metrics = {id(one) for one in model.metrics_variables}
-    own = [one for one in model.variables if id(one) not in metrics]
-    optimizer = getattr(model, "optimizer", None)
-    return own + (list(optimizer.variables) if optimizer is not None else [])
+    bare = [copy.copy(one) for one in deciders]
+    for one in bare:
+        one._model = None  # noqa: SLF001  # set_model(None) does nothing
+    settings = {
+        "floatx": keras.config.floatx(),
+        "image_data_format": keras.config.image_data_format(),
+        "epsilon": keras.config.epsilon(),
+    }
+    return dumps({"model": model, "deciders": bare, "settings": settings})
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -110,7 +117,7 @@ def _blank(kind: type) -> Any:
     return object.__new__(kind)
 
 
-def _blank_tracked(kind: type) -> Any:
+def _blank_tracked(kind: Any) -> Any:
     return _TRACKED[kind].__new__(kind)
 
 
@@ -118,7 +125,7 @@ def _set_variable(variable: Any, state: tuple[dict[str, Any], Any]) -> None:
     values, array = state
     vars(variable).update(values)
     if array is not None:
-        variable._initialize(array)
+        variable._initialize(array)  # noqa: SLF001  # as its constructor does
 
 
 def _set_saveable(obj: Any, values: dict[str, Any]) -> None:
@@ -126,7 +133,7 @@ def _set_saveable(obj: Any, values: dict[str, Any]) -> None:
     vars(obj).update(values)
     if "_trainable_variables_indices" in values:
         # An optimizer knows its variables by keys that hold in one process only.
-        new = [obj._var_key(one) for one in obj._trainable_variables]
+        new = [obj._var_key(one) for one in obj._trainable_variables]  # noqa: SLF001
         old = values["_trainable_variables_indices"]
         vars(obj)["_trainable_variables_indices"] = {key: index for index, key in enumerate(new)}
         if excluded := values.get("_exclude_from_weight_decay"):
@@ -147,9 +154,7 @@ def _set_tracked(obj: Any, state: tuple[dict[str, Any], Any]) -> None:
 
 def _set_tracker(tracker: Any, values: dict[str, Any]) -> None:
     vars(tracker).update(values)
-    tracker.stored_ids = {
-        name: {id(one) for one in store} for name, (_, store) in tracker.config.items()
-    }
+    tracker.stored_ids = {name: {id(one) for one in store} for name, (_, store) in tracker.config.items()}
 
 
 def _name(thing: Any) -> str:

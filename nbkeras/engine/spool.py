@@ -49,7 +49,9 @@ class Spool:
     def __post_init__(self) -> None:
         names = (ORDER, *(one.name for one in self.fields))
         self.files: dict[str, IO[bytes]] = {
-            name: tempfile.TemporaryFile(dir=self.directory, buffering=0) for name in names
+            # Open as long as the spool.
+            name: tempfile.TemporaryFile(dir=self.directory, buffering=0)  # noqa: SIM115
+            for name in names
         }
 
     def close(self) -> None:
@@ -135,7 +137,8 @@ def decode(column: pa.Array, one: Field, nulls: dict[str, int]) -> npt.NDArray[A
     """
     rows = len(column)
     if one.raw:
-        assert one.dtype is not None and one.shape is not None
+        assert one.dtype is not None
+        assert one.shape is not None
         return _raw(column, rows, np.dtype(one.dtype), one.shape)
     if column.null_count:
         _count(nulls, one.sources[0], column.null_count)
@@ -153,7 +156,7 @@ def decode(column: pa.Array, one: Field, nulls: dict[str, int]) -> npt.NDArray[A
         if column.null_count:
             _count_entries(nulls, one, column, shape)
             return None
-    values = column.to_numpy(zero_copy_only=False)
+    values: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False)
     if one.dtype is not None:
         values = values.astype(one.dtype, copy=False)
     if one.shape is not None:
@@ -166,9 +169,7 @@ def decode(column: pa.Array, one: Field, nulls: dict[str, int]) -> npt.NDArray[A
     return values.reshape(shape)
 
 
-def _raw(
-    column: pa.Array, rows: int, dtype: np.dtype[Any], shape: tuple[int, ...]
-) -> npt.NDArray[Any]:
+def _raw(column: pa.Array, rows: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
     wide = pa.types.is_large_binary(column.type)
     offsets = np.frombuffer(column.buffers()[1], dtype=np.int64 if wide else np.int32)
     start, width = int(offsets[column.offset]), dtype.itemsize * math.prod(shape)

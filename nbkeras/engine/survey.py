@@ -33,8 +33,10 @@ def report(spark: SparkSession) -> str:
     ]
     number = max(1, slots)
     rows = spark.range(number, numPartitions=number).mapInArrow(_probe, _SCHEMA).distinct().collect()
-    for row in sorted(rows):
-        lines.append(f"executor on {row['host']}: Python {row['python']}, {row['packages']}; {row['server']}")
+    lines += [
+        f"executor on {row['host']}: Python {row['python']}, {row['packages']}; {row['server']}"
+        for row in sorted(rows)
+    ]
     return "\n".join(lines)
 
 
@@ -56,7 +58,11 @@ def _version(name: str) -> str:
     except metadata.PackageNotFoundError:
         # The same module comes in builds of other names.
         return next(
-            (one.version for one in metadata.distributions() if (one.name or "").replace("_", "-").startswith(f"{name}-")),
+            (
+                one.version
+                for one in metadata.distributions()
+                if (one.name or "").replace("_", "-").startswith(f"{name}-")
+            ),
             f"is missing in {sys.executable}",
         )
 

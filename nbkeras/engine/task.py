@@ -10,17 +10,18 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
-from typing import IO, Any
+from pathlib import Path
+from typing import IO, Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from nbkeras.engine import warm
+from nbkeras.engine import failures, warm
 from nbkeras.engine.channel import Channel
 from nbkeras.engine.job import Assignment, Failure, Job, Shard, Spooled
 from nbkeras.engine.spool import Spool, decode
-from nbkeras.errors import ClusterError, DataError, NbkerasError, TrainingError
+from nbkeras.errors import ClusterError, DataError, TrainingError
 from nbkeras.plan import PREFIX
 
 #: Schema of the rows that training and evaluation give back, and its Arrow form.
@@ -43,7 +44,7 @@ def train(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatc
             yield from _rows(trainer.messages(), rank)
     except Exception as error:
         # The notebook hears the cause at once; Spark then ends the other tasks.
-        channel.send({"type": "failure", "rank": rank, "host": socket.gethostname(), **words(error)})
+        channel.send({"type": "failure", **_told(error, rank)})
         channel.close()
         raise
     channel.close()
@@ -61,8 +62,8 @@ def evaluate(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordB
             yield from _rows(trainer.messages(), rank)
             if trainer.nulls:
                 yield _row("nulls", rank, json.dumps(trainer.nulls).encode())
-    except Exception as error:
-        yield _row("failure", rank, json.dumps({"rank": rank, "host": socket.gethostname(), **words(error)}).encode())
+    except Exception as error:  # noqa: BLE001  # told as a row: no retries, no wall of text
+        yield _row("failure", rank, json.dumps(_told(error, rank)).encode())
 
 
 def predict(
@@ -82,7 +83,9 @@ def predict(
     with _Trainer(job, 0) as trainer:
         for batch in batches:
             nulls: dict[str, int] = {}
-            inputs = [decode(batch.column(PREFIX + one.name), one, nulls) for one in job.plan.structure.features]
+            inputs = [
+                decode(batch.column(PREFIX + one.name), one, nulls) for one in job.plan.structure.features
+            ]
             if nulls:
                 raise DataError(nulls_message(nulls))
             if not batch.num_rows:
@@ -101,17 +104,18 @@ def nulls_message(nulls: dict[str, int]) -> str:
         >>> nulls_message({"age": 3})
         "column 'age' holds 3 nulls: drop them with df.dropna(subset=['age']) or fill them with df.fillna"
     """
-    counts = [f"column '{name}' holds {number} null{'s' if number > 1 else ''}" for name, number in nulls.items()]
-    return f"{', '.join(counts)}: drop them with df.dropna(subset={sorted(nulls)}) or fill them with df.fillna"
+    counts = [
+        f"column '{name}' holds {number} null{'s' if number > 1 else ''}" for name, number in nulls.items()
+    ]
+    return (
+        f"{', '.join(counts)}: drop them with df.dropna(subset={sorted(nulls)}) or fill them with df.fillna"
+    )
 
 
-def words(error: BaseException) -> dict[str, Any]:
-    """An exception as plain data for the event channel."""
-    if isinstance(error, TrainerFailed):
-        one = error.failure
-        return {"kind": one.kind, "message": one.message, "frames": [list(frame) for frame in one.frames], "own": one.data}
-    message = " ".join(str(error).split())
-    return {"kind": type(error).__name__, "message": message, "frames": [], "own": isinstance(error, NbkerasError)}
+def _told(error: BaseException, rank: int) -> dict[str, Any]:
+    """An exception as plain data, with the worker that it comes from."""
+    failure = error.failure if isinstance(error, TrainerFailed) else failures.describe(error)
+    return {"rank": rank, "host": socket.gethostname(), **failures.event(failure)}
 
 
 class TrainerFailed(Exception):
@@ -128,14 +132,14 @@ class _Trainer:
     def __init__(self, job: Job, rank: int) -> None:
         self._job, self._rank = job, rank
         directory = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0] or None
-        if directory is not None and not os.path.isdir(directory):
+        if directory is not None and not Path(directory).is_dir():
             directory = None
         fields = job.plan.structure.fields
         self._train, self._validation = Spool(fields, directory), Spool(fields, directory)
-        self._log: IO[bytes] = tempfile.TemporaryFile(dir=directory)
+        self._log: IO[bytes] = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115  # closed at exit
         self._pipe: Connection
 
-    def __enter__(self) -> _Trainer:
+    def __enter__(self) -> Self:
         _require(self._job.plan.backend)
         self._pipe = warm.hire(
             self._job.plan.backend,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import socket
 import threading
@@ -13,13 +14,13 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from nbkeras.engine import collectives, feed, schedule, shipping, tensorflow
+from nbkeras.engine import collectives, failures, feed, schedule, shipping, state, tensorflow
 from nbkeras.engine.channel import Channel
 from nbkeras.engine.feed import Arrays
-from nbkeras.engine.job import Assignment, Failure, Shard, Spooled
+from nbkeras.engine.job import Assignment, Shard, Spooled
 from nbkeras.engine.rank import Combine, Follow, Terminate
 from nbkeras.engine.spool import mapped, scratch
-from nbkeras.errors import ModelError, NbkerasError
+from nbkeras.errors import ModelError
 from nbkeras.plan import ORDER, Plan
 
 
@@ -40,9 +41,9 @@ def main(pipe: int, log: int, files: list[int]) -> None:
         status = 0
     except EOFError:
         pass  # The task has ended: nobody is left to tell.
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  # the task tells it to the notebook
         traceback.print_exc()
-        task.send(("failure", failure(error)))
+        task.send(("failure", failures.describe(error)))
     finally:
         # No interpreter shutdown: the backend's threads may never come to an end.
         os._exit(status)
@@ -155,9 +156,7 @@ class Trainer:
 
     # -- training ------------------------------------------------------------
 
-    def _fit(
-        self, channel: Channel, spooled: Spooled, shards: dict[str, Any], deciders: list[Any]
-    ) -> None:
+    def _fit(self, channel: Channel, spooled: Spooled, shards: dict[str, Any], deciders: list[Any]) -> None:
         plan, model, group = self._plan, self._model, self._group
         if plan.ordered:
             table = schedule.dealt(sum(shards["rows"]), plan.workers, plan.batch_size)
@@ -194,14 +193,15 @@ class Trainer:
                 "deciders": [_attributes(one) for one in deciders],
             }
             self._task.send(("result", report))
-            for variable in shipping.state(model):
-                self._task.send(("bytes", np.ascontiguousarray(variable.value).tobytes()))
+            self._task.send(("bytes", state.pack(state.variables(model))))
 
     def _own(self, deciders: list[Any]) -> list[Any]:
         """The deciding callbacks of this worker: they run where the summed logs are judged."""
         if self._group.size == 1:
             return deciders
-        own = [] if self._rank else [one for one in deciders if type(one) is not keras.callbacks.TerminateOnNaN]
+        own = (
+            [] if self._rank else [one for one in deciders if type(one) is not keras.callbacks.TerminateOnNaN]
+        )
         if any(type(one) is keras.callbacks.TerminateOnNaN for one in deciders):
             own.append(Terminate(self._group))
         return own
@@ -239,8 +239,8 @@ class Trainer:
         if self._rank:
             for variable in self._model.variables:
                 if variable.path.endswith("seed_generator_state"):
-                    state = np.asarray(variable.value)
-                    variable.assign(state ^ np.array([0, self._rank], dtype=state.dtype))
+                    seed = np.asarray(variable.value)
+                    variable.assign(seed ^ np.array([0, self._rank], dtype=seed.dtype))
 
     def _refuse_coupled(self, rows: feed.Feed) -> None:
         """Refuse a loss that is not the mean of its rows' losses: its parts cannot be added up.
@@ -253,7 +253,8 @@ class Trainer:
         if number < 2:
             return
         together = self._loss(several)
-        apart = [self._loss(keras.tree.map_structure(lambda array: array[[row]], several)) for row in range(number)]
+        singles = [keras.tree.map_structure(operator.itemgetter([row]), several) for row in range(number)]
+        apart = [self._loss(single) for single in singles]
         if not np.isclose(together, np.mean(apart), rtol=1e-3, atol=1e-5, equal_nan=True):
             raise ModelError(
                 f"the loss of {number} rows is {together:.6g}, the mean of their losses is "
@@ -278,8 +279,7 @@ class Trainer:
         if batches is not None:
             self._model.evaluate(batches, verbose=0)
             self._task.send(("result", {"rows": spooled.validation.rows}))
-            for variable in self._model.metrics_variables:
-                self._task.send(("bytes", np.ascontiguousarray(variable.value).tobytes()))
+            self._task.send(("bytes", state.pack(self._model.metrics_variables)))
 
     def _predict(self) -> None:
         """Answer each batch of inputs with the model's outputs, until the task has no more."""
@@ -290,27 +290,6 @@ class Trainer:
             x = inputs[0] if len(inputs) == 1 else dict(zip(names, inputs, strict=True))
             outputs = self._model.predict_on_batch(x)
             self._task.send(("outputs", [np.asarray(one) for one in keras.tree.flatten(outputs)]))
-
-
-def failure(error: BaseException) -> Failure:
-    """An exception in words, with the frames that lie in the user's own code."""
-    frames = tuple(
-        (frame.filename, frame.lineno or 0, frame.name)
-        for frame in traceback.extract_tb(error.__traceback__)
-        if _is_users(frame.filename)
-    )
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return Failure(
-        type(error).__name__,
-        " ".join(lines)[:600],
-        frames,
-        isinstance(error, NbkerasError),
-    )
-
-
-def _is_users(filename: str) -> bool:
-    library = "site-packages" in filename or "dist-packages" in filename or "nbkeras" in filename
-    return not library and not filename.startswith(("<frozen", os.path.dirname(os.__file__)))
 
 
 def _attributes(callback: Any) -> dict[str, Any]:

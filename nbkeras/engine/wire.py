@@ -56,7 +56,7 @@ def proved(secret: bytes, role: bytes, ours: bytes, theirs: bytes, claim: bytes)
 
 
 def encode(event: Event, blob: bytes | memoryview = b"") -> bytes:
-    """The frames of an event and of the bytes that go with it.
+    r"""The frames of an event and of the bytes that go with it.
 
     Raises:
         ProtocolError: the event is larger than a frame may be.
@@ -64,7 +64,7 @@ def encode(event: Event, blob: bytes | memoryview = b"") -> bytes:
     Example:
         >>> from nbkeras.engine.wire import encode
         >>> encode({"a": 1})
-        b'J\\x00\\x00\\x00\\x07{"a":1}'
+        b'J\x00\x00\x00\x07{"a":1}'
     """
     if blob:
         event = {**event, "blob": len(blob)}

@@ -41,8 +41,9 @@ def from_arrays(
     inputs = _inputs(x, signature)
     arrays: list[tuple[Field, Array]] = []
     for index, (one, array) in enumerate(zip(signature.inputs, inputs, strict=True)):
-        array = _numbers(array, f"model input '{one.name}'", numeric(one.dtype))
-        arrays.append(_field(f"x{index}", f"model input '{one.name}'", _fitted(array, one, signature)))
+        title = f"model input '{one.name}'"
+        numbers = _numbers(array, title, numeric(one.dtype))
+        arrays.append(_field(f"x{index}", title, _fitted(numbers, one, signature)))
     outputs = tuple(y) if isinstance(y, dict) else None
     labels = list(y.values()) if isinstance(y, dict) else y if isinstance(y, (list, tuple)) else [y]
     if isinstance(y, (list, tuple)) and len(signature.outputs) <= 1:
@@ -86,7 +87,9 @@ def _inputs(x: Any, signature: Signature) -> list[Any]:
     names = [one.name for one in signature.inputs]
     if isinstance(x, dict):
         if set(x) != set(names):
-            raise DataError(f"{signature}, but x has {', '.join(map(repr, x))}: use the inputs' names as keys")
+            raise DataError(
+                f"{signature}, but x has {', '.join(map(repr, x))}: use the inputs' names as keys"
+            )
         return [x[name] for name in names]
     if isinstance(x, (list, tuple)) and len(names) > 1:
         if len(x) != len(names):

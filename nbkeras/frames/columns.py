@@ -98,9 +98,13 @@ def label_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Fiel
                 f"label column '{name}' is {dtype.simpleString()}: turn it into numbers first, "
                 "for example with pyspark.ml.feature.StringIndexer"
             )
-        whole = isinstance(_element(dtype), (T.ByteType, T.ShortType, T.IntegerType, T.LongType, T.BooleanType))
+        whole = isinstance(
+            _element(dtype), (T.ByteType, T.ShortType, T.IntegerType, T.LongType, T.BooleanType)
+        )
         title = f"label '{name}'"
-        fields.append(Field(f"y{index}", (name,), title, "int64" if whole and kind(dtype) != "vector" else floatx))
+        fields.append(
+            Field(f"y{index}", (name,), title, "int64" if whole and kind(dtype) != "vector" else floatx)
+        )
     return tuple(fields)
 
 
@@ -140,7 +144,9 @@ def existing(df: DataFrame, name: Any, role: str) -> str:
         hint = f"did you mean '{near[0]}'? " if near else ""
         raise DataError(f"{role} column {name!r} is not in the DataFrame: {hint}{offered(df)}")
     if df.columns.count(name) > 1:
-        raise DataError(f"{role} column '{name}' is in the DataFrame {df.columns.count(name)} times: rename one")
+        raise DataError(
+            f"{role} column '{name}' is in the DataFrame {df.columns.count(name)} times: rename one"
+        )
     return str(name)
 
 
@@ -191,7 +197,7 @@ def _cast(source: Column, dtype: T.DataType, target: str) -> Column:
     depth, inner = 0, dtype
     while isinstance(inner, T.ArrayType):
         depth, inner = depth + 1, inner.elementType
-    if isinstance(inner, T.BooleanType) and wanted == "boolean" or inner.simpleString() == wanted:
+    if inner.simpleString() == wanted:
         return source
     return source.cast("array<" * depth + wanted + ">" * depth)
 

@@ -121,9 +121,7 @@ def hashed(rows: Rows) -> DataFrame:
 
 def inputs(df: DataFrame, rows: Rows) -> list[Column]:
     """The model inputs' columns of a DataFrame, named apart from its own."""
-    return [
-        columns.expression(df, one).alias(f"{PREFIX}{one.name}") for one in rows.structure.features
-    ]
+    return [columns.expression(df, one).alias(f"{PREFIX}{one.name}") for one in rows.structure.features]
 
 
 def _hash(structure: Structure) -> Column:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nbkeras.errors import DataError, ModelError
+from nbkeras.errors import DataError, ModelError, one_line
 from nbkeras.frames.rows import Rows
 
 
@@ -26,9 +26,7 @@ def build(model: Any, rows: Rows) -> None:
         try:
             model(inputs)
         except Exception as error:
-            raise ModelError(
-                f"the model fails on one row of the data: {type(error).__name__}: {' '.join(str(error).split())[:400]}"
-            ) from error
+            raise ModelError(f"the model fails on one row of the data: {one_line(error)}") from error
     optimizer = getattr(model, "optimizer", None)
     if optimizer is not None and not optimizer.built:
         optimizer.build(model.trainable_variables)
@@ -49,9 +47,7 @@ def build_metrics(model: Any, rows: Rows) -> None:
     try:
         model.compute_metrics(x, y, model(x, training=False), sample_weight=weights)
     except Exception as error:
-        raise ModelError(
-            f"a metric fails on one row of the data: {type(error).__name__}: {' '.join(str(error).split())[:400]}"
-        ) from error
+        raise ModelError(f"a metric fails on one row of the data: {one_line(error)}") from error
 
 
 def outputs(model: Any, rows: Rows) -> list[Any]:

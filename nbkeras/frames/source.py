@@ -30,7 +30,8 @@ class Source:
 
     def __init__(self, spark: SparkSession, model: Any, features: Sequence[str] | None) -> None:
         self._spark, self._model = spark, model
-        self._features = [features] if isinstance(features, str) else features
+        # One name is a list of one, though text is a sequence too.
+        self._features = (features,) if isinstance(features, str) else features
 
     def rows(self, data: Any, y: Any, sample_weight: Any, *, known: bool = True) -> Rows:
         """The rows of some data.
@@ -66,8 +67,10 @@ class Source:
             DataError: the data does not fit the model.
             OptionError: validation_split is no part, or validation_data no pair.
         """
-        if not isinstance(validation_split, (int, float)) or not 0 <= validation_split < 1:
-            raise OptionError(f"validation_split={validation_split!r}: use a part of the rows, from 0 to below 1")
+        if not 0 <= validation_split < 1:
+            raise OptionError(
+                f"validation_split={validation_split!r}: use a part of the rows, from 0 to below 1"
+            )
         if validation_data is not None:
             validation_split = 0.0
         if names_columns(data, y) and y is None:
@@ -98,7 +101,9 @@ class Source:
             # Keras weighs validation rows by 1 where no weights are given.
             weights = np.ones(len(labels))
         if weights is not None and not train.structure.weighted:
-            raise OptionError("validation_data has sample weights, the training data has none: give both or neither")
+            raise OptionError(
+                "validation_data has sample weights, the training data has none: give both or neither"
+            )
         return self.rows(x, labels, weights)
 
     def _weighted(self, given: Any, name: str) -> DataFrame:
@@ -121,7 +126,12 @@ def names_columns(data: Any, y: Any) -> bool:
     """Whether labels are columns of the data: of a Spark DataFrame, or of a pandas one with a name as y."""
     if isinstance(data, DataFrame):
         return True
-    return hasattr(data, "iloc") and hasattr(data, "columns") and isinstance(y, (str, list, dict)) and _all_text(y)
+    return (
+        hasattr(data, "iloc")
+        and hasattr(data, "columns")
+        and isinstance(y, (str, list, dict))
+        and _all_text(y)
+    )
 
 
 def data_frame(spark: SparkSession, data: Any) -> DataFrame:
@@ -135,7 +145,10 @@ def columns_of(data: Any) -> str:
 
 
 def _all_text(y: Any) -> bool:
-    return all(isinstance(one, str) for one in (y.values() if isinstance(y, dict) else [y] if isinstance(y, str) else y))
+    return all(
+        isinstance(one, str)
+        for one in (y.values() if isinstance(y, dict) else [y] if isinstance(y, str) else y)
+    )
 
 
 def _array(data: Any) -> Any:

@@ -126,7 +126,8 @@ def _draw_axes(axes: Axes, title: str, snapshot: Snapshot) -> None:
     first, last = min(snapshot.epoch_numbers), max(snapshot.epoch_numbers)
     axes.set_xlim((first, last) if last > first else (first - 0.5, last + 0.5))
     step = nice_step((last - first) / 4)
-    axes.set_xticks([first, *(tick for tick in range(step, last + 1, step) if tick - first > step / 2)])
+    between = [tick for tick in range(step, last, step) if min(tick - first, last - tick) > step / 2]
+    axes.set_xticks([first, *between, last])
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.locator_params(axis="y", nbins=4)
     axes.ticklabel_format(axis="y", useOffset=False, useMathText=False)

@@ -101,8 +101,7 @@ function drawChart(figure, title, curves, state, words) {
   });
   const all = curves.flatMap((curve) => curve.points);
   const reached = Math.max(1, ...all.map((point) => point[0]));
-  let x0 = Math.min(reached, ...all.map((point) => point[0]));
-  x0 = Math.min(x0, 1);
+  const x0 = Math.min(1, ...all.map((point) => point[0]));
   const x1 = Math.max(x0 + 1, lastEpochShown(state.epochs, reached));
   let y0 = Math.min(...all.map((point) => point[1])), y1 = Math.max(...all.map((point) => point[1]));
   if (!all.length) [y0, y1] = [0, 1];
@@ -119,7 +118,8 @@ function drawChart(figure, title, curves, state, words) {
   make(svg, "line", { class: "nbkeras-rule", x1: LEFT, x2: right, y1: bottom, y2: bottom });
   const xStep = Math.max(1, niceStep(x1 - x0, 5));
   const ticks = [x0];
-  for (let x = xStep; x <= x1; x += xStep) if (x - x0 > xStep / 2) ticks.push(x);
+  for (let x = xStep; x < x1; x += xStep) if (x - x0 > xStep / 2 && x1 - x > xStep / 2) ticks.push(x);
+  ticks.push(x1);
   for (const x of ticks) make(svg, "text", { x: X(x), y: bottom + 14, "text-anchor": "middle" }, whole.format(x));
   make(svg, "text", { x: (LEFT + right) / 2, y: bottom + 28, "text-anchor": "middle" }, words.axis);
 
