@@ -279,14 +279,25 @@ def on_spark(
         "spark": spark,
     }
     calls = Calls(options, fit, evaluate, predict)
-    kept = {method: getattr(keras.Model, method) for method in ("fit", "evaluate", "predict")}
-    for method, local in kept.items():
-        setattr(keras.Model, method, calls.method(method, local))
-    try:
+    with contextlib.ExitStack() as stack:
+        for method in ("fit", "evaluate", "predict"):
+            replacement = calls.method(method, getattr(keras.Model, method))
+            stack.enter_context(_replaced(keras.Model, method, replacement))
         yield calls
+
+
+@contextlib.contextmanager
+def _replaced(kind: type, name: str, value: Any) -> Iterator[None]:
+    """Another attribute of a class for a while; an inherited one shows through again afterwards."""
+    own = vars(kind).get(name)
+    setattr(kind, name, value)
+    try:
+        yield
     finally:
-        for method, local in kept.items():
-            setattr(keras.Model, method, local)
+        if own is None:
+            delattr(kind, name)
+        else:
+            setattr(kind, name, own)
 
 
 def status(spark: SparkSession | None = None) -> str:

@@ -77,7 +77,11 @@ def attend(
     """
     from pyspark import InheritableThread
 
-    callbacks.begin(initial_epoch)
+    try:
+        callbacks.begin(initial_epoch)
+    except BaseException as error:
+        run.end("failed", error)
+        raise
     InheritableThread(target=train, name=f"nbkeras {run.name}", daemon=True).start()
     if run.background:
         threading.Thread(target=_watch, args=(run, callbacks, display), daemon=True).start()

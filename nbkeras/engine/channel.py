@@ -12,13 +12,10 @@ from collections.abc import Callable
 
 from nbkeras.engine import wire
 from nbkeras.engine.wire import Event
+from nbkeras.errors import ClusterError
 
 #: Seconds between two attempts to connect, and between two progress events.
 RETRY, PULSE = 0.2, 0.25
-
-
-class Unreachable(ConnectionError):
-    """The notebook could not be reached within the time that the caller allowed."""
 
 
 class Channel:
@@ -49,11 +46,25 @@ class Channel:
         self._sent = 0
         self._progress: bytes | None = None
         self._answers: dict[int, Event] = {}
-        self._closing = False
+        self._closing = self._reached = False
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
         self._thread = threading.Thread(target=self._pump, name="nbkeras-channel", daemon=True)
         self._thread.start()
+
+    def require(self, timeout: float) -> None:
+        """Wait for the first connection.
+
+        Raises:
+            ClusterError: there is none after so many seconds.
+        """
+        with self._lock:
+            if not self._lock.wait_for(lambda: self._reached, timeout):
+                raise ClusterError(
+                    f"{socket.gethostname()} cannot reach the notebook at "
+                    f"{self._address[0]}:{self._address[1]}: let workers through to that machine, "
+                    "or set spark.driver.host to an address that they can reach"
+                )
 
     def send(self, event: Event, blob: bytes | memoryview = b"") -> int:
         """Queue an event that must arrive; returns its number."""
@@ -67,18 +78,11 @@ class Channel:
         """Say where we are; replaces what was said before and not yet sent."""
         self._progress = wire.encode(event)
 
-    def ask(self, event: Event, blob: bytes | memoryview = b"", timeout: float | None = None) -> Event:
-        """Send an event and wait for its answer.
-
-        Raises:
-            Unreachable: no answer within ``timeout`` seconds.
-        """
+    def ask(self, event: Event, blob: bytes | memoryview = b"") -> Event:
+        """Send an event and wait for its answer, as long as the notebook lets us live."""
         number = self.send(event, blob)
         with self._lock:
-            if not self._lock.wait_for(lambda: number in self._answers, timeout):
-                raise Unreachable(
-                    f"the notebook at {self._address[0]}:{self._address[1]} did not answer in {timeout} s"
-                )
+            self._lock.wait_for(lambda: number in self._answers)
             return self._answers.pop(number)
 
     def close(self, timeout: float = 5.0) -> None:
@@ -121,6 +125,9 @@ class Channel:
             connection.close()
             raise
         self._sent = 0
+        with self._lock:
+            self._reached = True
+            self._lock.notify_all()
         return connection
 
     def _talk(self, connection: socket.socket) -> None:

@@ -66,11 +66,12 @@ def require_slots(spark: SparkSession, workers: int) -> None:
         time.sleep(0.1)
 
 
-def listening_host(spark: SparkSession) -> str:
-    """The address on which workers reach this process: Spark's own."""
+def hosts(spark: SparkSession) -> tuple[str, str]:
+    """The address to listen on and the one by which workers know it: Spark's own."""
     if is_local(spark):
-        return "127.0.0.1"
-    return str(spark.conf.get("spark.driver.bindAddress", None) or spark.conf.get("spark.driver.host"))
+        return "127.0.0.1", "127.0.0.1"
+    known = str(spark.conf.get("spark.driver.host"))
+    return str(spark.conf.get("spark.driver.bindAddress", None) or known), known
 
 
 def cores(spark: SparkSession) -> int | None:

@@ -67,7 +67,7 @@ class Driver:
         variables = state.variables(self._run.model)
         blob_limit = state.size(variables) if self._plan.needs_weights else 0
         try:
-            with Server(cluster.listening_host(self._spark), self._secret, self._hear, blob_limit) as server:
+            with Server(cluster.hosts(self._spark)[0], self._secret, self._hear, blob_limit) as server:
                 self._server = server
                 self._run.connect(stop=self._stop, abort=self._abort)
                 payload = shipping.contents(self._run.model, self._deciders)
@@ -79,9 +79,8 @@ class Driver:
             self._end_early(error)
 
     def _submit(self, payload: bytes) -> list[Any]:
-        job = Job(
-            "train", self._plan, payload, self._server.address, self._secret, cluster.cores(self._spark)
-        )
+        address = (cluster.hosts(self._spark)[1], self._server.address[1])
+        job = Job("train", self._plan, payload, address, self._secret, cluster.cores(self._spark))
 
         def work(batches: Any) -> Any:
             return task.train(job, batches)

@@ -27,6 +27,8 @@ from nbkeras.plan import PREFIX
 #: Schema of the rows that training and evaluation give back, and its Arrow form.
 RESULT = "kind string, rank int, data binary"
 _RESULT = pa.schema([("kind", pa.string()), ("rank", pa.int32()), ("data", pa.binary())])
+#: Seconds that a worker tries to reach the notebook.
+REACH_SECONDS = 20.0
 #: A row of a result holds at most so many bytes.
 PIECE = 1 << 22
 
@@ -39,6 +41,7 @@ def train(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatc
     rank = context.partitionId()
     channel = Channel(job.address, job.secret, f"task-{rank}")
     try:
+        channel.require(REACH_SECONDS)
         with _Trainer(job, rank) as trainer:
             trainer.spool(batches, channel)
             yield from _rows(trainer.messages(), rank)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import queue
 import socket
 import threading
 import traceback
@@ -39,8 +40,6 @@ def main(pipe: int, log: int, files: list[int]) -> None:
     try:
         Trainer(task, files).work()
         status = 0
-    except EOFError:
-        pass  # The task has ended: nobody is left to tell.
     except BaseException as error:  # noqa: BLE001  # the task tells it to the notebook
         traceback.print_exc()
         task.send(("failure", failures.describe(error)))
@@ -59,7 +58,9 @@ class Trainer:
 
     def __init__(self, task: Connection, files: list[int]) -> None:
         self._task = task
-        self._assignment: Assignment = task.recv()
+        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        threading.Thread(target=self._receive, daemon=True).start()
+        self._assignment: Assignment = self._inbox.get()
         self._job, self._rank = self._assignment.job, self._assignment.rank
         self._plan: Plan = self._job.plan
         names = [ORDER, *(one.name for one in self._plan.structure.fields)]
@@ -77,15 +78,15 @@ class Trainer:
         channel = Channel(self._job.address, self._job.secret, f"trainer-{self._rank}", self._control)
         self._group = self._join(channel)
         contents = self._load()
-        spooled: Spooled = self._task.recv()
-        # From here on the task sends nothing: whatever comes is its end.
-        threading.Thread(target=self._end_with_task, daemon=True).start()
+        spooled: Spooled = self._inbox.get()
         self._fit(channel, spooled, self._agree(channel, spooled), contents["deciders"])
         channel.close()
 
-    def _end_with_task(self) -> None:
+    def _receive(self) -> None:
+        """Take in what the task sends; its end is ours, whatever we wait for or compute."""
         try:
-            self._task.recv_bytes()
+            while True:
+                self._inbox.put(self._task.recv())
         except (EOFError, OSError):
             os._exit(1)
 
@@ -124,8 +125,10 @@ class Trainer:
         return tensorflow.Ring(answer["addresses"], self._rank)
 
     def _set_threads(self, neighbours: int) -> None:
-        cores = self._job.cores or len(os.sched_getaffinity(0))
-        tensorflow.use_threads(max(1, cores // neighbours))
+        # Alone with a machine, a backend knows best.
+        if neighbours > 1 or self._job.cores:
+            cores = self._job.cores or _cores()
+            tensorflow.use_threads(max(1, cores // neighbours))
 
     def _agree(self, channel: Channel, spooled: Spooled) -> dict[str, Any]:
         """Tell what has arrived and learn what has arrived elsewhere."""
@@ -176,8 +179,6 @@ class Trainer:
             *self._own(deciders),
             Follow(group, channel, plan, self._rank),
         ]
-        if group.stop_wanted():
-            raise EOFError  # Stopped before the first step: the notebook ends the job.
         model.fit(
             tensorflow.dataset(rows),
             epochs=plan.epochs,
@@ -273,8 +274,7 @@ class Trainer:
         """Send the metric states of this worker's rows: the notebook adds them up."""
         self._set_threads(self._assignment.neighbours)
         self._load()
-        spooled: Spooled = self._task.recv()
-        threading.Thread(target=self._end_with_task, daemon=True).start()
+        spooled: Spooled = self._inbox.get()
         batches = None if spooled.nulls else self._validation(spooled)
         if batches is not None:
             self._model.evaluate(batches, verbose=0)
@@ -286,10 +286,16 @@ class Trainer:
         self._set_threads(self._assignment.neighbours)
         self._load()
         names = self._plan.structure.inputs
-        while (inputs := self._task.recv()) is not None:
+        while (inputs := self._inbox.get()) is not None:
             x = inputs[0] if len(inputs) == 1 else dict(zip(names, inputs, strict=True))
             outputs = self._model.predict_on_batch(x)
             self._task.send(("outputs", [np.asarray(one) for one in keras.tree.flatten(outputs)]))
+
+
+def _cores() -> int:
+    """Cores that this process may run on."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _attributes(callback: Any) -> dict[str, Any]:
