@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nbkeras.attend import Host, Silent, attend
-from nbkeras.cells import Calls
+from nbkeras.cells import Calls, history
 from nbkeras.errors import DataError, ModelError, OptionError
 from nbkeras.plan import Plan, Structure, whole
 from nbkeras.run import Run
@@ -98,8 +98,7 @@ def fit(
     from nbkeras.frames.source import Source
 
     _require_compiled(model, "fit")
-    if backend != "tensorflow":
-        raise OptionError(f"backend={backend!r}: this version trains with 'tensorflow' only")
+    _require_tensorflow(backend)
     deciders, others = user.divided(callbacks)
     spark = attached(spark)
     cluster.refuse_unsafe(spark)
@@ -145,7 +144,11 @@ def fit(
     source.remember(train)
     training = driver.Driver(spark, plan, df, run, deciders, notebook.epoch_end)
     display = Silent() if verbose in (0, False) else host.display(run)
-    return attend(run, training.train, notebook, display, initial_epoch)
+    try:
+        return attend(run, training.train, notebook, display, initial_epoch)
+    finally:
+        # As Keras does, also where an error or an interrupt ends the cell.
+        model.history = history(run)
 
 
 def evaluate(
@@ -318,6 +321,18 @@ def _require_compiled(model: Any, method: str) -> None:
     _require_model(model, method)
     if not model.compiled:
         raise ModelError(f"the model is not compiled: call model.compile(optimizer, loss) before {method}")
+
+
+def _require_tensorflow(backend: str) -> None:
+    import keras
+
+    if backend != "tensorflow":
+        raise OptionError(f"backend={backend!r}: this version trains with 'tensorflow' only")
+    if keras.config.backend() != "tensorflow":
+        raise ModelError(
+            f"Keras runs on {keras.config.backend()} in this notebook, this version trains with TensorFlow "
+            "only: restart the kernel with KERAS_BACKEND=tensorflow"
+        )
 
 
 def _seed(seed: int | None) -> int:

@@ -104,7 +104,7 @@ class Calls:
             validation_freq=validation_freq,
             **self._options,
         )
-        return run if run.background else history(run)
+        return run if run.background else run.model.history
 
     def evaluate(
         self,
@@ -148,8 +148,8 @@ def history(run: Any) -> Any:
     done = keras.callbacks.History()
     done.set_model(run.model)
     done.set_params({"verbose": 0, "epochs": run.epochs, "steps": run.snapshot().steps})
-    done.epoch, done.history = list(run.epoch_numbers), run.history
-    run.model.history = done
+    # The run's own lists: they grow with it in the background.
+    done.epoch, done.history = run.epoch_numbers, run.history
     return done
 
 

@@ -73,7 +73,7 @@ def split(thing: Any, part: float) -> tuple[Any, Any]:
     if isinstance(thing, dict):
         halves = {key: split(value, part) for key, value in thing.items()}
         return {k: v[0] for k, v in halves.items()}, {k: v[1] for k, v in halves.items()}
-    if isinstance(thing, (list, tuple)):
+    if isinstance(thing, (list, tuple)) and all(hasattr(one, "shape") for one in thing):
         pairs = [split(value, part) for value in thing]
         return [one for one, _ in pairs], [two for _, two in pairs]
     array = np.asarray(thing)

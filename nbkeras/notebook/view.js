@@ -154,7 +154,9 @@ function render({ model, el }) {
   const head = make(root, "div", { class: "nbkeras-head" });
   const phase = make(head, "span", { class: "nbkeras-phase" });
   const times = make(head, "span", { class: "nbkeras-clock" });
-  const stop = make(head, "button", { class: "nbkeras-stop", type: "button", title: words.stop_title }, words.stop);
+  const stop = make(head, "button", { class: "nbkeras-stop", type: "button", title: words.stop_title });
+  make(stop, "span", { "aria-hidden": "true" }, "■");
+  const stopWords = make(stop, "span", {}, words.stop);
   const progress = make(root, "progress", { class: "nbkeras-progress", max: 1, "aria-label": words.progress });
   const charts = make(root, "div", { class: "nbkeras-charts" });
   const notes = make(root, "ul", { class: "nbkeras-notes" });
@@ -217,7 +219,7 @@ function render({ model, el }) {
     phase.textContent = line;
     stop.hidden = ended;
     stop.disabled = asked !== null || state.stopping;
-    if (stop.disabled) stop.textContent = words.stop_asked;
+    if (stop.disabled) stopWords.textContent = words.stop_asked;
     const within = state.steps ? state.step / state.steps : 0;
     const share = ended ? 1 : state.epoch ? (state.epoch - 1 + within) / state.epochs : 0;
     if (share > 0 || calm) progress.value = share; // without a value the bar moves to and fro

@@ -1,0 +1,96 @@
+"""The task of the benchmarks: 784 floats a row from Parquet, 784-128-10 softmax, Adam, batch 256."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
+
+from nbkeras import java
+from nbkeras.run import Run
+
+FEATURES, BATCH, EPOCHS = 784, 256, 5
+
+
+def model() -> keras.Model:
+    keras.utils.set_random_seed(1)
+    made = keras.Sequential(
+        [
+            keras.Input((FEATURES,)),
+            keras.layers.Dense(128, activation="relu"),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    made.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return made
+
+
+def arrays(rows: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    return random.random((rows, FEATURES), dtype=np.float32), random.integers(0, 10, rows)
+
+
+@contextmanager
+def parquet(rows: int, files: int = 4):
+    """A folder of Parquet files, written in pieces so that the writer stays small."""
+    with TemporaryDirectory() as folder:
+        for index in range(files):
+            x, y = arrays(rows // files)
+            vectors = pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), FEATURES)
+            table = pa.table({"features": vectors.cast(pa.list_(pa.float32())), "label": y})
+            pq.write_table(table, Path(folder) / f"{index}.parquet")
+        yield folder
+
+
+def spark() -> SparkSession:
+    java.ensure()
+    session = (
+        SparkSession.builder.master("local[2]")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.memory", "4g")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("ERROR")
+    return session
+
+
+@contextmanager
+def epoch_times():
+    """The moments at which epochs of a run are recorded."""
+    moments: list[float] = []
+    record = Run.record_epoch
+
+    def timed(self, epoch, logs, **more):
+        if epoch not in self.epoch_numbers:
+            moments.append(time.perf_counter())
+        record(self, epoch, logs, **more)
+
+    Run.record_epoch = timed
+    try:
+        yield moments
+    finally:
+        Run.record_epoch = record
+
+
+class EpochTimes(keras.callbacks.Callback):
+    """The same for plain Keras."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moments: list[float] = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.moments.append(time.perf_counter())

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pyspark.sql import functions as F
+
+from nbkeras.errors import DataError
+from nbkeras.frames import arrays, rows
+from nbkeras.frames.signature import Input, Signature
+
+SIGNATURE = Signature((Input("x", (1,), "float32"),))
+
+
+def train_rows(df):
+    return rows.from_dataframe(df, SIGNATURE, "label", "float32", ["value"])
+
+
+def shards(df):
+    """The rows of each partition."""
+    found = df.withColumn("shard", F.spark_partition_id()).collect()
+    return [[row for row in found if row.shard == shard] for shard in range(df.rdd.getNumPartitions())]
+
+
+@pytest.fixture(scope="module")
+def table(spark):
+    values = [(float(index), index % 3) for index in range(101)]
+    return spark.createDataFrame(values, ["value", "label"])
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 7])
+def test_without_shuffling_row_i_goes_to_worker_i_modulo_workers(spark, table, workers):
+    df, numbered = rows.exchanged(spark, train_rows(table), None, workers=workers, shuffle=False)
+    found = shards(df)
+
+    assert numbered
+    assert len(found) == workers
+    # Partitions may stand for workers in any order: each is told its worker by its rows.
+    ordered = [[row.x0 for row in sorted(shard, key=lambda row: row.order)] for shard in found]
+    assert sorted(ordered) == sorted(
+        [[float(i) for i in range(101) if i % workers == w] for w in range(workers)]
+    )
+
+
+def test_rows_keep_the_order_of_a_sorted_dataframe(spark, table):
+    backwards = table.orderBy(F.desc("value"))
+    df, _ = rows.exchanged(spark, train_rows(backwards), None, workers=2, shuffle=False)
+
+    assert [row.x0 for row in df.orderBy("order").collect()] == [
+        float(index) for index in reversed(range(101))
+    ]
+
+
+def test_with_shuffling_a_worker_gets_the_same_rows_however_they_come(spark, table):
+    def content(df):
+        dealt, numbered = rows.exchanged(spark, train_rows(df), None, workers=3, shuffle=True)
+        assert not numbered
+        return [sorted(row.x0 for row in shard) for shard in shards(dealt)]
+
+    once = content(table)
+
+    assert sum(map(len, once)) == 101
+    assert content(table.repartition(5)) == once
+    assert content(table.orderBy("label")) == once
+
+
+def test_the_split_by_hash_takes_about_its_part_and_the_same_rows_each_time(spark, table):
+    def validation(df, shuffle):
+        split, _ = rows.exchanged(
+            spark, train_rows(df), None, workers=2, shuffle=shuffle, validation_split=0.3
+        )
+        return sorted(row.x0 for row in split.filter("validation").collect())
+
+    held = validation(table, shuffle=True)
+
+    assert 15 <= len(held) <= 45
+    assert validation(table.repartition(4), shuffle=True) == held
+    assert validation(table, shuffle=False) == held
+
+
+def test_validation_rows_travel_flagged_beside_the_others(spark, table):
+    train, validation = train_rows(table), train_rows(table.limit(7))
+    df, _ = rows.exchanged(spark, train, validation, workers=2, shuffle=True)
+
+    assert df.filter("validation").count() == 7
+    assert df.filter("NOT validation").count() == 101
+
+
+def test_arrays_are_numbered_and_come_back_byte_for_byte(spark):
+    x = np.random.default_rng(0).random((11, 1), dtype=np.float32)
+    made = arrays.from_arrays(spark, SIGNATURE, x, np.arange(11), None, "float32")
+    found = sorted(made.df.collect(), key=lambda row: row.order)
+
+    assert made.numbered
+    assert b"".join(bytes(row.x0) for row in found) == x.tobytes()
+    assert [int(np.frombuffer(row.y0, "int64")[0]) for row in found] == list(range(11))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        (np.ones((3, 1)), np.ones(2), "differ in length: model input 'x' 3, label 2"),
+        (np.ones((0, 1)), np.ones(0), "no rows"),
+        (np.ones((3, 5)), np.ones(3), r"'x' of shape \(1,\), but x has shape \(3, 5\)"),
+        (np.array([["a"]]), np.ones(1), "a model takes numbers"),
+        ({"z": np.ones((3, 1))}, np.ones(3), "x has 'z'"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused_in_one_line(spark, x, y, words):
+    with pytest.raises(DataError, match=words) as caught:
+        arrays.from_arrays(spark, SIGNATURE, x, y, None, "float32")
+
+    assert "\n" not in str(caught.value)
+
+
+def test_the_last_rows_of_arrays_are_split_off_as_keras_does():
+    first, last = arrays.split({"a": np.arange(10), "b": [1] * 10}, 0.25)
+
+    assert first["a"].tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert last["a"].tolist() == [7, 8, 9]
