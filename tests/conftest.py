@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,3 +47,30 @@ def chromium() -> Path:
     if found is None:
         pytest.skip(f"no browser: none of {', '.join(CHROMIUM_NAMES)} is on PATH")
     return Path(found)
+
+
+@pytest.fixture(scope="session")
+def wait_for() -> Callable[..., None]:
+    """Wait for a condition; the only thing that a test may wait for."""
+
+    def wait_for(condition: Callable[[], object], what: str, timeout: float = 30) -> None:
+        end = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > end:
+                pytest.fail(f"waited {timeout} s for {what}")
+            time.sleep(0.02)
+
+    return wait_for
+
+
+@pytest.fixture(scope="session", params=["6.30.1", "7.3.0", "7.4.0"])
+def ipykernel(request: pytest.FixtureRequest) -> tuple[str, Path]:
+    """An ipykernel as its version and the folder that shadows the installed one; kept between runs."""
+    version = request.param
+    folder = Path(request.config.cache.mkdir(f"ipykernel-{version}"))
+    if not (folder / "ipykernel").is_dir():
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
+        done = subprocess.run([*pip, f"ipykernel=={version}"], check=False, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"ipykernel {version} cannot be had: {done.stderr.strip().splitlines()[-1]}")
+    return version, folder

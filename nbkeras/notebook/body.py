@@ -60,23 +60,17 @@ class Body:
             _shorten(error, self._file, shell)
             raise
 
-    def calls(self, method: str) -> bool:
-        """Whether some ``x.method(...)`` is in it."""
-        return any(True for _ in self._calls(method))
-
     def receivers(self, method: str) -> list[str]:
         """The variables ``x`` of ``x.method(...)``, in order, each once."""
-        callers = (call.value for call in self._calls(method))
-        return list(dict.fromkeys(name.id for name in callers if isinstance(name, ast.Name)))
-
-    def _calls(self, method: str) -> Iterator[ast.Attribute]:
-        for node in ast.walk(self._tree):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr == method
-            ):
-                yield node.func
+        names = (
+            node.func.value.id
+            for node in ast.walk(self._tree)
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == method
+            and isinstance(node.func.value, ast.Name)
+        )
+        return list(dict.fromkeys(names))
 
 
 def _shorten(error: BaseException, file: str, shell: Any) -> None:

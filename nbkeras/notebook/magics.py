@@ -16,6 +16,7 @@ from nbkeras.notebook.options import WHERE, Parser, suggest
 
 _PARSER = Parser()
 _WORDS = ("status", "stop")
+_CALLS_FIT = "--data is for a cell that does not call fit; drop --data or the call"
 _COLUMNS = {"label": "y", "features": "features"}
 
 
@@ -52,8 +53,8 @@ class KerasSpark(Magics):
             return self._word(line)
         options = _PARSER.parse(line, self.shell.user_ns)
         body = Body(self.shell, cell)
-        if "data" in options and body.calls("fit"):
-            raise OptionError("--data is for a cell that does not call fit; drop --data or the call")
+        if "data" in options and set(body.receivers("compile")) & set(body.receivers("fit")):
+            raise OptionError(_CALLS_FIT)
         if options.pop("explain", False):
             print(self._explain(options, body))  # noqa: T201  # shown as text, to be copied
             return None
@@ -76,8 +77,10 @@ class KerasSpark(Magics):
                 frame(options[option], names, option)  # a wrong name is told before the body runs
         before = dict(names)
         where = {key: options[key] for key in WHERE if key in options}
-        with api.on_spark(**where, **self._spark()):
+        with api.on_spark(**where, **self._spark()) as calls:
             body.run()
+        if calls.fits:  # by a function, say, that the cell calls
+            raise OptionError(_CALLS_FIT)
         model = assigned_model(before, names)
         data = frame(options.pop("data"), names, "data")
         if "validation" in options:

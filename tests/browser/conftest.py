@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import nbkeras
+
+playwright = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("jupyterlab")
+
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+READ_POINTS = """() => Object.fromEntries(
+    [...document.querySelectorAll(".nbkeras-curve")].map((curve) => [
+        curve.dataset.curve,
+        [...curve.querySelectorAll("circle")].map((dot) => [+dot.dataset.epoch, +dot.dataset.value]),
+    ])
+)"""
+
+# The last chart is replaced by the picture before a test can look at it.
+KEEP_POINTS = f"""() => {{
+    const read = {READ_POINTS};
+    new MutationObserver(() => {{
+        if (document.querySelector(".nbkeras-curve")) window.lastPoints = read();
+    }}).observe(document.body, {{ childList: true, subtree: true }});
+}}"""
+
+KERNEL_IS_READY = """() => {
+    const session = jupyterapp.shell.currentWidget?.sessionContext;
+    return session?.isReady && session.session?.kernel?.status === "idle";
+}"""
+
+
+class Lab:
+    """A JupyterLab server on this machine."""
+
+    def __init__(self, root: Path, wait_for) -> None:
+        self.root, self.wait_for = root, wait_for
+        self.files = root / "files"
+        self.files.mkdir()
+        shutil.copy(Path(__file__).with_name("fed.py"), self.files)
+        self.url = ""
+        self.token = secrets.token_hex()
+        self.set("apputils-extension/notification", fetchNews="false", checkForUpdates=False)
+
+    def set(self, plugin: str, **values: object) -> None:
+        """Change settings of JupyterLab, for pages that are opened from now on."""
+        file = self.root / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))
+
+    @contextlib.contextmanager
+    def served(self):
+        environment = os.environ | {
+            "JUPYTER_CONFIG_DIR": str(self.root / "config"),
+            "JUPYTER_DATA_DIR": str(self.root / "data"),
+            "JUPYTER_RUNTIME_DIR": str(self.root / "runtime"),
+            "IPYTHONDIR": str(self.root / "ipython"),
+            "JUPYTERLAB_SETTINGS_DIR": str(self.root / "settings"),
+        }
+        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0"]
+        options = [
+            "--allow-root",  # in a container
+            f"--IdentityProvider.token={self.token}",
+            f"--ServerApp.root_dir={self.files}",
+            "--LabApp.expose_app_in_browser=True",
+            "--LabApp.extension_manager=readonly",  # the other asks the network
+        ]
+        with (self.root / "lab.log").open("w") as log:
+            server = subprocess.Popen([*command, *options], env=environment, stdout=log, stderr=log)
+            try:
+                written = lambda: list((self.root / "runtime").glob("jpserver-*.json"))  # noqa: E731
+                self.wait_for(written, "JupyterLab to start")
+                self.wait_for(lambda: written()[0].read_text().endswith("}"), "JupyterLab to start")
+                self.url = json.loads(written()[0].read_text())["url"]
+                yield self
+            finally:
+                server.terminate()
+                server.wait(30)
+
+    def add_kernel(self, version: str, *overlays: Path) -> None:
+        """Offer a kernel with this version of ipykernel."""
+        folder = self.root / "data" / "kernels" / f"python-{version}"
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        path = os.pathsep.join(map(str, [*overlays, Path(nbkeras.__file__).parent.parent]))
+        spec = {"argv": command, "display_name": version, "language": "python", "env": {"PYTHONPATH": path}}
+        (folder / "kernel.json").write_text(json.dumps(spec))
+
+    def write(self, name: str, cells: list[str], version: str) -> None:
+        """Put a notebook on the server."""
+        kernel = {"name": f"python-{version}", "display_name": version, "language": "python"}
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata={"kernelspec": kernel}
+        )
+        nbformat.write(notebook, self.files / name)
+
+
+class Notebook:
+    """A notebook that is open in the browser."""
+
+    def __init__(self, lab: Lab, page: playwright.Page, name: str) -> None:
+        self.lab, self.page, self.name = lab, page, name
+        self.cells = page.locator(".jp-Notebook .jp-CodeCell")
+        self.chart = page.locator(".nbkeras")
+        self.stop = page.get_by_role("button", name="Stop", exact=True)
+        self.picture = page.locator(".jp-OutputArea figure img")
+
+    def open(self) -> None:
+        self.page.goto(
+            f"{self.lab.url}lab/tree/{self.name}?reset&token={self.lab.token}", wait_until="domcontentloaded"
+        )
+        playwright.expect(self.cells.first).to_be_visible(timeout=90_000)
+        self.page.wait_for_function(KERNEL_IS_READY, timeout=90_000)
+
+    def run(self, cell: int) -> None:
+        self.cells.nth(cell).locator(".cm-content").click()
+        self.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-cell'); }")
+
+    def is_busy(self, cell: int) -> bool:
+        return self._prompt(cell).inner_text().strip() == "[*]:"
+
+    def expect_done(self, cell: int, seconds: float = 120) -> None:
+        playwright.expect(self._prompt(cell)).to_have_text(re.compile(r"\[\d+\]:"), timeout=seconds * 1000)
+
+    def output(self, cell: int) -> str:
+        return self.cells.nth(cell).locator(".jp-Cell-outputArea").inner_text()
+
+    def points(self) -> dict[str, list[list[float]]]:
+        """The points that are on the screen, by curve."""
+        return self.page.evaluate(READ_POINTS)
+
+    def keep_points(self) -> None:
+        """Have the page keep what was drawn last, also when the chart is gone."""
+        self.page.evaluate(KEEP_POINTS)
+
+    def last_points(self) -> dict[str, list[list[float]]]:
+        return self.page.evaluate("window.lastPoints")
+
+    def saved(self) -> nbformat.NotebookNode:
+        """Save and read the file."""
+        self.page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+        return nbformat.read(self.lab.files / self.name, as_version=4)
+
+    def _prompt(self, cell: int) -> playwright.Locator:
+        return self.cells.nth(cell).locator(".jp-InputPrompt").first
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory, wait_for):
+    with Lab(tmp_path_factory.mktemp("lab"), wait_for).served() as lab:
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def browser(chromium):
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, headless=True, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_notebook(lab, browser, screenshots):
+    """Open a notebook of these cells, on the installed ipykernel or another one."""
+    with contextlib.ExitStack() as stack:
+
+        def open_notebook(name: str, cells: list[str], kernel=("installed",), **page) -> Notebook:
+            lab.add_kernel(*kernel)
+            opened = browser.new_page(**{"viewport": {"width": 1200, "height": 900}} | page)
+            stack.callback(opened.close)
+            stack.callback(opened.screenshot, path=screenshots / f"last-{name}.png")  # explains a failure
+            lab.write(f"{name}-{kernel[0]}.ipynb", cells, kernel[0])
+            notebook = Notebook(lab, opened, f"{name}-{kernel[0]}.ipynb")
+            notebook.open()
+            return notebook
+
+        yield open_notebook
+
+
+@pytest.fixture
+def screenshots() -> Path:
+    """Where pictures for the eye go; they are kept."""
+    folder = Path(os.environ.get("NBKERAS_SCREENSHOTS", "/tmp/nbkeras-screenshots"))  # noqa: S108  # for people
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,145 @@
+"""The view in JupyterLab, fed by a thread in place of Spark (fed.py)."""
+
+import json
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import expect
+
+HISTORY = "import json; print(json.dumps(run.history))"
+
+
+def history(notebook, cell):
+    notebook.run(cell)
+    notebook.expect_done(cell)
+    return json.loads(notebook.output(cell))
+
+
+def drawn(notebook):
+    return len(notebook.points().get("loss", []))
+
+
+def test_points_grow_while_the_cell_is_busy_and_the_picture_stays(open_notebook, wait_for, screenshots):
+    notebook = open_notebook("live", ["from fed import show", "run = show()", HISTORY])
+    asked = []
+    notebook.page.on("request", lambda request: asked.append(urlsplit(request.url).hostname))
+    notebook.run(0)
+    notebook.keep_points()
+    notebook.run(1)
+
+    seen = []
+    for enough in (1, 4, 8):
+        wait_for(lambda n=enough: drawn(notebook) >= n, f"{enough} points")
+        assert notebook.is_busy(1)
+        seen.append(notebook.points())
+    notebook.chart.screenshot(path=screenshots / "live-light.png")
+    notebook.expect_done(1)
+
+    values = history(notebook, 2)
+    assert len(seen[0]["loss"]) < len(seen[1]["loss"]) < len(seen[2]["loss"])
+    for points in [*seen, notebook.last_points()]:
+        for name, dots in points.items():
+            assert [epoch for epoch, _ in dots] == list(range(1, len(dots) + 1))
+            assert [value for _, value in dots] == pytest.approx(values[name][: len(dots)], rel=1e-6)
+    assert {name: len(dots) for name, dots in notebook.last_points().items()} == dict.fromkeys(values, 12)
+    notebook.cells.nth(1).screenshot(path=screenshots / "still-light.png")
+    assert "widgets" not in notebook.saved().metadata
+    assert set(asked) - {None} == {"127.0.0.1"}  # None: an image within the page
+    notebook.open()
+    expect(notebook.picture).to_be_visible()
+    assert notebook.picture.evaluate("image => image.complete && image.naturalWidth > 0")
+
+
+def test_the_stop_button_answers_while_the_cell_is_busy(open_notebook, wait_for, ipykernel):
+    notebook = open_notebook("stop", ["from fed import show", "run = show(1000)", "run.status"], ipykernel)
+    notebook.run(0)
+    notebook.run(1)
+    wait_for(lambda: drawn(notebook) >= 1, "a point")
+
+    notebook.stop.click()
+
+    expect(notebook.chart.get_by_role("button")).to_have_text("■Stopping…", timeout=500)
+    notebook.expect_done(1, seconds=10)
+    assert "stopped after" in notebook.output(1)
+    assert "of 1,000 epochs" in notebook.output(1)
+    notebook.run(2)
+    notebook.expect_done(2)
+    assert "stopped" in notebook.output(2)
+
+
+def test_a_background_run_outlives_a_reload_and_can_be_stopped(open_notebook, wait_for, ipykernel):
+    cells = ["from fed import show", "run = show(1000, background=True)", "run.status"]
+    notebook = open_notebook("background", cells, ipykernel)
+    notebook.run(0)
+    notebook.run(1)
+    notebook.expect_done(1)
+    wait_for(lambda: drawn(notebook) >= 1, "a point")
+    notebook.saved()
+
+    notebook.open()
+    wait_for(lambda: drawn(notebook) >= 3, "points after the reload")
+    notebook.stop.click()
+
+    expect(notebook.chart).to_contain_text("Stopped after", timeout=10_000)
+    notebook.run(2)
+    notebook.expect_done(2)
+    assert "stopped" in notebook.output(2)
+
+
+def test_the_picture_replaces_the_view_of_a_background_run(open_notebook):
+    notebook = open_notebook("behind", ["from fed import show", "run = show(3, background=True)"])
+    notebook.run(0)
+    notebook.run(1)
+
+    expect(notebook.picture).to_be_visible(timeout=30_000)
+    expect(notebook.chart).to_have_count(0)
+    assert "finished 3 epochs" in notebook.output(1)
+
+
+def test_a_screen_reader_finds_words_for_everything(open_notebook, wait_for):
+    notebook = open_notebook("words", ["from fed import show", "run = show()"])
+    notebook.run(0)
+    notebook.run(1)
+    wait_for(lambda: drawn(notebook) >= 2, "two points")
+    page = notebook.page
+
+    expect(page.get_by_role("group", name="Training digits")).to_be_visible()
+    expect(page.get_by_role("progressbar", name="Progress of the training")).to_be_visible()
+    expect(page.get_by_role("img", name="loss by epoch. loss ")).to_be_visible()
+    expect(page.get_by_role("img", name="accuracy by epoch. accuracy ")).to_be_visible()
+    expect(notebook.chart.get_by_role("status")).to_contain_text("Epoch ", timeout=10_000)
+    notebook.stop.focus()
+    page.keyboard.press("Enter")
+    notebook.expect_done(1, seconds=10)
+
+
+def test_evil_names_are_shown_as_text(open_notebook, wait_for):
+    evil = "<img src=x onerror=window.evil=1>"
+    feed = f"from fed import show\nrun = show(name={evil!r})"
+    notebook = open_notebook("evil", [feed])
+    notebook.run(0)
+    wait_for(lambda: drawn(notebook) >= 2, "two points")
+
+    assert evil in notebook.chart.inner_text()
+    notebook.expect_done(0)
+    assert evil in notebook.output(0)
+    assert notebook.page.evaluate("window.evil") is None
+
+
+@pytest.mark.parametrize(("theme", "width"), [("Dark", 1200), ("Light", 620)])
+def test_it_is_readable_in_the_dark_and_in_a_narrow_cell(
+    lab, open_notebook, wait_for, screenshots, theme, width
+):
+    lab.set("apputils-extension/themes", theme=f"JupyterLab {theme}")
+    cells = ["from fed import show", "run = show()"]
+    notebook = open_notebook(theme, cells, viewport={"width": width, "height": 900})
+    notebook.run(0)
+    notebook.run(1)
+    wait_for(lambda: drawn(notebook) >= 6, "six points")
+
+    notebook.cells.nth(1).screenshot(path=screenshots / f"live-{theme}-{width}.png")
+    overflow = notebook.chart.evaluate("root => root.scrollWidth - root.clientWidth")
+    notebook.expect_done(1)
+    notebook.cells.nth(1).screenshot(path=screenshots / f"still-{theme}-{width}.png")
+
+    assert overflow <= 0
