@@ -30,8 +30,8 @@ def attached(spark: Any = None) -> SparkSession:
     session = spark if spark is not None else SparkSession.getActiveSession()
     if session is None:
         session = local_spark()
-        # T201: what was done unasked is said.
-        print(f"nbkeras: no Spark at hand, started a local one ({session.sparkContext.master})")  # noqa: T201
+        started = f"nbkeras: no Spark at hand, started a local one ({session.sparkContext.master})"
+        print(started)
     if not hasattr(session, "_jsparkSession"):
         raise ClusterError(
             "this is a Spark Connect session, which this version cannot train on: use a classic one"
@@ -54,8 +54,8 @@ def local_spark() -> SparkSession:
     from pyspark.sql import SparkSession
 
     java.ensure()
-    # The workers must run this very Python, with its packages.
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    # The workers must run this very Python, with its packages; PATH may know another first.
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     builder: Any = SparkSession.builder
     session: SparkSession = (
         builder.master("local[*]")

@@ -110,17 +110,28 @@ def _fitted(array: Array, one: Input, signature: Signature) -> Array:
 
 
 def _label(label: Any, floatx: str) -> Array:
-    array = np.asarray(label)
+    array = _array(label, "label")
     return _numbers(array, "label", array.dtype.name if array.dtype.kind in "iu" else floatx)
 
 
 def _numbers(thing: Any, title: str, dtype: str) -> Array:
-    array = np.asarray(thing)
-    if array.ndim == 0:
-        raise DataError(f"{title} is {type(thing).__name__}: give an array with one entry per row")
+    array = _array(thing, title)
     if array.dtype.kind not in "iufb":
         raise DataError(f"{title} holds {array.dtype} values: a model takes numbers")
     return np.ascontiguousarray(array, dtype=dtype)
+
+
+def _array(thing: Any, title: str) -> Array:
+    try:
+        array = np.asarray(thing)
+    except ValueError as error:
+        # NumPy says more than a reader wants to know about nested lists of several lengths.
+        raise DataError(
+            f"{title} is a {type(thing).__name__} whose rows are not of one length: cut or pad them"
+        ) from error
+    if array.ndim == 0:
+        raise DataError(f"{title} is {type(thing).__name__}: give an array with one entry per row")
+    return array
 
 
 def _field(name: str, title: str, array: Array) -> tuple[Field, Array]:
@@ -133,7 +144,8 @@ def _rows(arrays: Sequence[tuple[Field, Array]]) -> int:
         raise DataError("the arrays differ in length: " + ", ".join(f"{k} {v}" for k, v in sizes.items()))
     rows = next(iter(sizes.values()))
     if not rows:
-        raise DataError("the arrays have no rows")
+        shapes = ", ".join(f"{field.title} has shape {array.shape}" for field, array in arrays)
+        raise DataError(f"the arrays have no rows: {shapes}")
     return rows
 
 

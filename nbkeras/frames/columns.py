@@ -47,7 +47,8 @@ def feature_fields(
         if set(named) <= set(candidates):
             candidates = named
     else:
-        candidates = [existing(df, name, "feature") for name in features]
+        candidates = list(features)
+    candidates = [existing(df, name, "feature") for name in candidates]
     if not candidates:
         raise DataError(f"{signature}, but no column is left for it: {offered(df)}")
     for name in candidates:

@@ -47,7 +47,7 @@ def signature(model: Any) -> Signature:
     Example:
         >>> import keras
         >>> from nbkeras.frames.signature import signature
-        >>> print(signature(keras.Sequential([keras.Input((4,), name="iris")])))
+        >>> print(signature(keras.Sequential([keras.Input((4,), name="iris"), keras.layers.Dense(3)])))
         the model takes 'iris' of shape (4,)
     """
     import keras

@@ -20,9 +20,8 @@ def main() -> None:
             with Watch() as watch:
                 nbkeras.fit(task.model(), df, "label", batch_size=task.BATCH, epochs=2, workers=1, verbose=0)
             peaks[rows] = watch.peak
-            print(
-                f"{rows:>9,} rows ({rows * task.FEATURES * 4 / 1e6:,.0f} MB): RssAnon {watch.peak / 1e6:.0f} MB"
-            )
+            size = rows * task.FEATURES * 4 / 1e6
+            print(f"{rows:>9,} rows ({size:,.0f} MB): RssAnon {watch.peak / 1e6:.0f} MB")
     small, large = peaks.values()
     print(f"RssAnon of the trainer, ten times the rows: {large / small:.2f} times")
     spark.stop()
