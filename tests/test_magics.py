@@ -2,6 +2,7 @@ import ast
 import contextlib
 import subprocess
 import sys
+import types
 
 import pandas as pd
 import pytest
@@ -40,11 +41,12 @@ class Api:
     def __init__(self):
         self.calls = []
         self.runs = []
+        self.fits = 0
 
     @contextlib.contextmanager
     def on_spark(self, **where):
         self.calls.append(("on_spark", where))
-        yield
+        yield types.SimpleNamespace(fits=self.fits)
 
     def fit(self, model, data, **arguments):
         self.calls.append(("fit", model, data, arguments))
@@ -256,13 +258,33 @@ def test_without_fit_the_assigned_compiled_model_is_trained(run, shell, api):
             "a = Model(); b = Model(); a.compile(); b.compile()",
             "several compiled models: a, b; call fit in it",
         ),
-        ("a = Model(); a.fit()", "--data is for a cell that does not call fit"),
+        ("a = Model(); a.compile(); a.fit()", "--data is for a cell that does not call fit"),
     ],
 )
 def test_without_fit_it_must_be_clear_which_model_is_meant(run, shell, body, message):
     shell.user_ns["train"] = pd.DataFrame()
 
     assert message in one_line(run, f"%%keras_spark --data train --label y\n{body}")
+
+
+def test_a_fit_that_the_cell_does_not_show_is_noticed(run, shell, api):
+    shell.user_ns["train"] = pd.DataFrame()
+    api.fits = 1
+
+    said = one_line(run, "%%keras_spark --data train --label y\nm = Model()\nm.compile()")
+
+    assert "--data is for a cell that does not call fit" in said
+
+
+def test_the_fit_of_something_else_is_no_training(run, shell, api):
+    shell.user_ns["train"] = pd.DataFrame()
+
+    run(
+        "%%keras_spark --data train --label y\nfrom types import SimpleNamespace\n"
+        "scaler = SimpleNamespace(fit=len)\nscaler.fit('rows')\nm = Model()\nm.compile()"
+    )
+
+    assert [call[0] for call in api.calls] == ["on_spark", "fit"]
 
 
 @pytest.mark.parametrize(
