@@ -127,7 +127,7 @@ class Plan:
     validates: bool = False
     validation_batch_size: int | None = None
     validation_freq: Any = 1
-    class_weight: dict[int, float] | None = None
+    class_weight: Any = None
     asks: bool = False
     needs_weights: bool = False
     backend: str = "tensorflow"
@@ -143,6 +143,13 @@ class Plan:
             )
         if self.validation_batch_size is not None:
             whole("validation_batch_size", self.validation_batch_size, 1)
+        if not isinstance(self.validation_freq, (list, tuple, set, range)):
+            whole("validation_freq", self.validation_freq, 1)
+        if not isinstance(self.class_weight, (dict, type(None))):
+            raise OptionError(
+                f"class_weight={self.class_weight!r}: use a dict from class to weight, "
+                "such as {0: 1.0, 1: 2.5}"
+            )
 
 
 def whole(name: str, value: Any, least: int) -> int:

@@ -47,19 +47,26 @@ class Source:
         """
         floatx = _floatx()
         if not names_columns(data, y):
+            if data is None or isinstance(data, (str, bytes, int, float)):
+                raise DataError(
+                    f"the data is {data!r}, a {type(data).__name__}: "
+                    "give a DataFrame of Spark or pandas, or arrays"
+                )
             return arrays.from_arrays(
                 self._spark, signature(self._model), _array(data), y, sample_weight, floatx
             )
         df = data_frame(self._spark, data)
         if sample_weight is not None and not isinstance(sample_weight, str):
-            raise DataError("sample_weight of a DataFrame is the name of a column")
+            raise DataError(
+                f"sample_weight of a DataFrame is the name of a column, not a {type(sample_weight).__name__}"
+            )
         features = self._features
         if features is None and known:
             features = _trained_on.get(self._model)
         return rows.from_dataframe(df, signature(self._model), y, floatx, features, sample_weight)
 
     def both(
-        self, data: Any, y: Any, sample_weight: Any, validation_data: Any, validation_split: float
+        self, data: Any, y: Any, sample_weight: Any, validation_data: Any, validation_split: Any
     ) -> tuple[Rows, Rows | None, float]:
         """Rows to train and to validate on, and the part still to be split off by hash.
 
@@ -67,7 +74,7 @@ class Source:
             DataError: the data does not fit the model.
             OptionError: validation_split is no part, or validation_data no pair.
         """
-        if not 0 <= validation_split < 1:
+        if not isinstance(validation_split, (int, float)) or not 0 <= validation_split < 1:
             raise OptionError(
                 f"validation_split={validation_split!r}: use a part of the rows, from 0 to below 1"
             )
@@ -87,15 +94,21 @@ class Source:
 
     def _validation(self, given: Any, data: Any, y: Any, sample_weight: Any, train: Rows) -> Rows:
         if names_columns(data, y):
-            if isinstance(given, tuple):
-                raise OptionError("validation_data of a DataFrame is a DataFrame with the same columns")
+            if not is_frame(given):
+                raise OptionError(
+                    f"validation_data is a {type(given).__name__}: for a DataFrame give a DataFrame "
+                    "with the same columns"
+                )
             if isinstance(sample_weight, str) and sample_weight not in given.columns:
                 given = self._weighted(given, sample_weight)
             chosen = self._features if self._features is not None else features_of(train)
             source = Source(self._spark, self._model, chosen)
             return source.rows(given, y, sample_weight)
         if not isinstance(given, tuple) or len(given) not in (2, 3):
-            raise OptionError("validation_data of arrays is a tuple (x, y) or (x, y, sample_weight)")
+            raise OptionError(
+                f"validation_data is a {type(given).__name__}: for arrays give a tuple (x, y) "
+                "or (x, y, sample_weight)"
+            )
         x, labels, weights = (*given, None)[:3]
         if train.structure.weighted and weights is None:
             # Keras weighs validation rows by 1 where no weights are given.
@@ -126,12 +139,12 @@ def names_columns(data: Any, y: Any) -> bool:
     """Whether labels are columns of the data: of a Spark DataFrame, or of a pandas one with a name as y."""
     if isinstance(data, DataFrame):
         return True
-    return (
-        hasattr(data, "iloc")
-        and hasattr(data, "columns")
-        and isinstance(y, (str, list, dict))
-        and _all_text(y)
-    )
+    return is_frame(data) and isinstance(y, (str, list, dict)) and _all_text(y)
+
+
+def is_frame(data: Any) -> bool:
+    """Whether this is a DataFrame of Spark or pandas."""
+    return isinstance(data, DataFrame) or (hasattr(data, "iloc") and hasattr(data, "columns"))
 
 
 def data_frame(spark: SparkSession, data: Any) -> DataFrame:
