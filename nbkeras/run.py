@@ -111,6 +111,7 @@ class Run:
         #: By column, so that a snapshot of 10,000 epochs copies a few lists.
         self._curves: dict[str, list[float]] = {}
         self._known: set[int] = set()
+        self._diverged = False
 
     # -- what the owner does ------------------------------------------------
 
@@ -211,6 +212,13 @@ class Run:
             if partial:
                 self.partial = epoch + 1
             self.version += 1
+        if not math.isfinite(point.get("loss", 0.0)) and not self._diverged:
+            self._diverged = True
+            self.note(
+                f"the loss is no number since epoch {epoch + 1}: try a smaller learning rate or clipnorm=1.0 "
+                "in the optimizer, look for NaN and unknown classes in the data, or stop there with "
+                "TerminateOnNaN()"
+            )
 
     def end(self, status: Status, error: BaseException | None = None) -> None:
         """Close the run; only the first call counts."""
