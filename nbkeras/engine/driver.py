@@ -22,6 +22,7 @@ from nbkeras.plan import Plan
 from nbkeras.run import Run
 
 Answer = Callable[[Event], None]
+_NO_ROWS = "the DataFrame has no rows to train on: df.count() is 0"
 
 
 class EpochEnd(Protocol):
@@ -176,7 +177,7 @@ class Driver:
         if nulls:
             return DataError(task.nulls_message(nulls))
         if not sum(ready["rows"] for ready in readies):
-            return DataError("the DataFrame has no rows to train on: df.count() is 0")
+            return DataError(_NO_ROWS)
         if self._plan.validates and not sum(ready["validation"] for ready in readies):
             return DataError("the validation data has no rows")
         layouts = [ready["layout"] for ready in readies if ready["layout"]]
@@ -224,6 +225,9 @@ class Driver:
 
     def _land(self, rows: list[Any], variables: list[Any]) -> None:
         """Put the returned weights and what else was learned into the user's own objects."""
+        if not rows:
+            # Spark starts no task for a DataFrame that it knows to be empty.
+            raise DataError(_NO_ROWS)
         report = json.loads(next(bytes(row["data"]) for row in rows if row["kind"] == "report"))
         for epoch, logs in report["epochs"]:
             self._run.record_epoch(epoch, arrays(logs))

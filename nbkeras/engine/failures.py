@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import os
+import re
 import traceback
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,23 @@ from nbkeras import errors
 from nbkeras.engine.job import Failure
 from nbkeras.errors import ClusterError, NbkerasError, TrainingError
 
+#: A frame, and what else TensorFlow says of a graph before and after what went wrong.
+_TRACED = re.compile(r'\s*File "(.+)", line (\d+), in (.+)')
+_GRAPH = re.compile(r"Graph execution error:|Detected at node .* defined at|\s*\[\[\{\{node ")
+
 
 def describe(error: BaseException) -> Failure:
     """An exception in words, with the frames that lie in the user's own code."""
-    frames = tuple(
-        (frame.filename, frame.lineno or 0, frame.name)
-        for frame in traceback.extract_tb(error.__traceback__)
-        if _is_users(frame.filename)
-    )
-    message = " ".join(str(error).split())[:600]
-    return Failure(type(error).__name__, message, frames, isinstance(error, NbkerasError))
+    raised = [(one.filename, one.lineno or 0, one.name) for one in traceback.extract_tb(error.__traceback__)]
+    # What fails while TensorFlow runs a graph has the frames that made the graph in its text.
+    traced = [(one[1], int(one[2]), one[3]) for one in map(_TRACED.match, str(error).splitlines()) if one]
+    frames = tuple(one for one in raised + traced if _is_users(one[0]))
+    return Failure(type(error).__name__, _message(error), frames, isinstance(error, NbkerasError))
+
+
+def _message(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if not (_TRACED.match(line) or _GRAPH.match(line))]
+    return " ".join(" ".join(lines or [str(error)]).split())[:600]
 
 
 def _is_users(filename: str) -> bool:
@@ -37,6 +45,10 @@ def of_worker(failure: Failure, rank: int, host: str) -> NbkerasError:
     if failure.own and isinstance(kind, type) and issubclass(kind, NbkerasError):
         return kind(failure.message)
     message = f"on worker {rank} ({host}): {failure.kind}: {failure.message}"
+    if failure.kind == "ModuleNotFoundError":
+        message += (
+            ": give the workers the file with spark.sparkContext.addPyFile(…), or install the package there"
+        )
     return TrainingError(message, _traceback(f"Traceback of worker {rank}", failure.frames))
 
 
@@ -81,9 +93,11 @@ def of_spark(error: BaseException) -> NbkerasError:
         kind: type[NbkerasError] = getattr(errors, name, NbkerasError)
         return kind(message)
     if causes:
-        return ClusterError(f"Spark failed on the rows: {causes[-1][:500]}")
+        return ClusterError(
+            f"Spark failed on the rows: {causes[-1][:500]}: mend what computes the columns of the DataFrame"
+        )
     java = [line for line in lines if line.startswith((": ", "Caused by: "))]
-    return ClusterError(f"Spark failed: {(java or lines or ['no reason given'])[-1].lstrip(': ')[:500]}")
+    return ClusterError(f"Spark failed: {(java[-1:] or lines or ['no reason given'])[0].lstrip(': ')[:500]}")
 
 
 def _is_exception(line: str) -> bool:

@@ -45,7 +45,7 @@ def dumps(thing: Any) -> bytes:
         _Pickler(buffer).dump(thing)
     except (TypeError, AttributeError, pickle.PicklingError, ValueError, RecursionError) as error:
         raise ModelError(
-            f"{_name(thing)} holds something that cannot be sent to a worker ({error}): "
+            f"{_culprit(thing)} holds something that cannot be sent to a worker ({error}): "
             "keep locks, files, sessions and generators out of models, losses and metrics"
         ) from error
     return buffer.getvalue()
@@ -157,5 +157,27 @@ def _set_tracker(tracker: Any, values: dict[str, Any]) -> None:
     tracker.stored_ids = {name: {id(one) for one in store} for name, (_, store) in tracker.config.items()}
 
 
-def _name(thing: Any) -> str:
-    return f"{type(thing).__name__} {getattr(thing, 'name', '')!r}"
+class _Alone(_Pickler):
+    """Pickles one layer, or whatever it is, without the layers that it leads to."""
+
+    def __init__(self, root: Any) -> None:
+        super().__init__(io.BytesIO())
+        self._root = root
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, KerasSaveable) and obj is not self._root:
+            return _blank, (object,)
+        return super().reducer_override(obj)
+
+
+def _culprit(thing: Any) -> str:
+    """The name of what cannot be pickled: a layer, or the whole."""
+    parts = list(thing.values()) if isinstance(thing, dict) else [thing]
+    model = next((one for one in parts if isinstance(one, keras.Model)), None)
+    layers = [] if model is None else model._flatten_layers(include_self=False)  # noqa: SLF001  # nested ones too
+    for one in [*layers, *parts]:
+        try:
+            _Alone(one).dump(one)
+        except Exception:  # noqa: BLE001  # whatever it is, this is what holds it
+            return f"{type(one).__name__} {getattr(one, 'name', '')!r}"
+    return f"{type(thing).__name__}"
