@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jupyter_client.manager import start_new_kernel
+
+import nbkeras
+
+#: Digits on a Spark with two slots, and a model that learns them.
+SETUP = """
+%load_ext nbkeras
+import keras, pyspark
+from sklearn.datasets import load_digits
+from nbkeras import java
+java.ensure()
+spark = (
+    pyspark.sql.SparkSession.builder.master("local[2]")
+    .config("spark.driver.bindAddress", "127.0.0.1")
+    .config("spark.driver.host", "127.0.0.1")
+    .config("spark.ui.enabled", "false")
+    .config("spark.ui.showConsoleProgress", "false")
+    .getOrCreate()
+)
+digits = load_digits()
+df = spark.createDataFrame(
+    [(row.tolist(), int(label)) for row, label in zip(digits.data / 16, digits.target)],
+    "features array<double>, label int",
+).cache()
+train_df, test_df = df.randomSplit([0.8, 0.2], seed=1)
+
+def make_model():
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([
+        keras.Input((64,)),
+        keras.layers.Dense(32, activation="relu"),
+        keras.layers.Dense(10, activation="softmax"),
+    ])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+"""
+
+
+class Cell:
+    """What one execution has sent so far."""
+
+    def __init__(self, session: Session, message: str) -> None:
+        self._session, self._message = session, message
+        self.messages: list[dict] = []
+        self.idle = False
+
+    def read(self, seconds: float = 1) -> None:
+        """Take one message from the kernel, of whatever parent."""
+        try:
+            message = self._session.client.get_iopub_msg(timeout=seconds)
+        except queue.Empty:
+            return
+        self.messages.append(message | {"received": time.monotonic()})
+        ours = message["parent_header"].get("msg_id") == self._message
+        self.idle |= ours and message["content"].get("execution_state") == "idle"
+
+    def until(self, condition, seconds: float = 120) -> None:
+        """Read until a condition holds."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f"nothing after {seconds} s; so far: {self.text()}"
+            self.read()
+
+    def done(self, seconds: float = 120) -> Cell:
+        """Read until the cell has ended."""
+        self.until(lambda: self.idle, seconds)
+        return self
+
+    def of(self, *kinds: str) -> list[dict]:
+        return [message["content"] for message in self.messages if message["msg_type"] in kinds]
+
+    def text(self) -> str:
+        """Everything that is shown as text."""
+        parts = [content["text"] for content in self.of("stream")]
+        shown = self.of("display_data", "execute_result", "update_display_data")
+        parts += [content["data"].get("text/plain", "") for content in shown]
+        parts += ["\n".join(content["traceback"]) for content in self.of("error")]
+        return "\n".join(parts)
+
+    def snapshots(self) -> list[dict]:
+        """The states that the chart was given."""
+        updates = [content["data"] for content in self.of("comm_open", "comm_msg")]
+        return [data["state"]["state"] for data in updates if "state" in data.get("state", {})]
+
+    @property
+    def epochs(self) -> int:
+        """The epochs that the chart shows."""
+        return max((state["logged"] for state in self.snapshots()), default=0)
+
+
+class Session:
+    """A kernel with Spark and the digits."""
+
+    def __init__(self, overlay: Path) -> None:
+        path = os.pathsep.join([str(overlay), str(Path(nbkeras.__file__).parent.parent)])
+        environment = os.environ | {"PYTHONPATH": path, "PYSPARK_PYTHON": sys.executable}
+        self.manager, self.client = start_new_kernel(
+            startup_timeout=120, kernel_name="python3", env=environment
+        )
+
+    def start(self, code: str) -> Cell:
+        """Execute code and come back at once."""
+        return Cell(self, self.client.execute(code))
+
+    def run(self, code: str) -> Cell:
+        """Execute code to its end."""
+        return self.start(code).done()
+
+    def value(self, expression: str) -> str:
+        """The representation of an expression."""
+        [content] = self.run(expression).of("execute_result")
+        return content["data"]["text/plain"]
+
+    def send(self, comm: str, content: dict) -> None:
+        """Send what a widget in the page would send."""
+        data = {"comm_id": comm, "data": {"method": "custom", "content": content}}
+        self.client.shell_channel.send(self.client.session.msg("comm_msg", data))
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=False)
+
+
+@pytest.fixture(scope="module")
+def session(ipykernel) -> Iterator[Session]:
+    version, overlay = ipykernel
+    session = Session(overlay)
+    try:
+        setup = session.run(SETUP)
+        assert not setup.of("error"), setup.text()
+        assert session.value("__import__('ipykernel').__version__") == repr(version)
+        yield session
+    finally:
+        session.close()
+
+
+@pytest.fixture
+def digits_in_spark() -> str:
+    """A cell that makes the DataFrames and ``make_model``."""
+    return SETUP
