@@ -125,6 +125,13 @@ def scratch(rows: int) -> npt.NDArray[np.int64]:
         return np.frombuffer(mmap.mmap(file.fileno(), rows * 8), dtype=np.int64)
 
 
+def pages(content: bytes) -> mmap.mmap:
+    """Bytes at the start of a page: backends refuse to borrow memory that is less aligned."""
+    held = mmap.mmap(-1, max(1, len(content)))
+    held[: len(content)] = content
+    return held
+
+
 def decode(column: pa.Array, one: Field, nulls: dict[str, int]) -> npt.NDArray[Any] | None:
     """The values of a column as an array of shape (rows, …), or None when it has nulls.
 

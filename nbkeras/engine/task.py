@@ -227,8 +227,10 @@ class _Trainer:
         """Why a trainer may have ended without a word: the last line that it printed."""
         self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, self._log.tell() - 4096))
-        lines = [line for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
-        last = lines[-1].strip()[:300] if lines else "no output; out of memory?"
+        printed = [line.strip() for line in self._log.read().decode(errors="replace").splitlines()]
+        # Below the reason of a fatal error lies a stack of bare addresses.
+        lines = [line for line in printed if line and not line.startswith(("@ ", "***"))]
+        last = lines[-1][:300] if lines else "no output; out of memory?"
         return TrainingError(f"the trainer process ended without a result: {last}")
 
 

@@ -20,7 +20,7 @@ from nbkeras.engine.channel import Channel
 from nbkeras.engine.feed import Arrays
 from nbkeras.engine.job import Assignment, Shard, Spooled
 from nbkeras.engine.rank import Combine, Follow, Terminate
-from nbkeras.engine.spool import mapped, scratch
+from nbkeras.engine.spool import mapped, pages, scratch
 from nbkeras.errors import ModelError
 from nbkeras.plan import ORDER, Plan
 
@@ -168,7 +168,7 @@ class Trainer:
         counts = table[:, self._rank]
         seed = None if plan.seed is None else (plan.seed, self._rank)
         arrays = self._filled(self._arrays(self._files, spooled.train), shards)
-        canonical = self._canonical if len(self._canonical) else np.zeros(1, dtype=np.int64)
+        canonical = self._canonical if len(self._canonical) else scratch(1)
         rows = feed.feed(arrays, canonical, counts, plan.structure, seed)
         if group.size > 1:
             self._refuse_coupled(rows)
@@ -219,8 +219,8 @@ class Trainer:
             row = np.zeros(shape, dtype=dtype) if self._rank != giver else array[0]
             # As bytes: the sum is of float64, which does not hold every int64.
             summed = self._group.sum(np.frombuffer(row.tobytes(), dtype=np.uint8).astype(np.float64))
-            received = np.frombuffer(summed.astype(np.uint8).tobytes(), dtype=dtype).reshape(1, *shape).copy()
-            filled[name] = array if len(array) else received
+            received = np.frombuffer(pages(summed.astype(np.uint8).tobytes()), dtype=dtype)
+            filled[name] = array if len(array) else received.reshape(1, *shape)
         return filled
 
     def _validation(self, spooled: Spooled) -> Any:
