@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from itertools import chain
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nbkeras.engine import schedule, spool, tensorflow
+from nbkeras.engine.feed import feed
+from nbkeras.plan import Field, Structure
+
+STRUCTURE = Structure((Field("x0", ("x",), "x"), Field("y0", ("y",), "y"), Field("w", ("w",), "w")), ("x",))
+
+
+def mapped(array):
+    """A copy at the start of a page, as the spool's are."""
+    array = np.asarray(array)
+    return np.frombuffer(spool.pages(array.tobytes()), dtype=array.dtype)[: array.size].reshape(array.shape)
+
+
+def rows(number):
+    position = np.arange(number)
+    return {
+        "x0": mapped(np.stack([position, 10 * position], axis=1).astype("float32")),
+        "y0": mapped(position),
+        "w": mapped((position / 2).astype("float32")),
+    }
+
+
+def canonical(number, seed=4):
+    order = spool.scratch(number)
+    order[:] = np.random.default_rng(seed).permutation(number)
+    return order
+
+
+def epochs(fed, number):
+    """The labels of each step of some epochs: labels are positions."""
+    batches = tensorflow.dataset(fed)
+    found = []
+    for epoch in range(number):
+        fed.permute(epoch)
+        found.append([y.numpy().tolist() for _, y, _ in batches])
+    return found
+
+
+def test_without_a_seed_every_epoch_keeps_the_canonical_order():
+    order = canonical(7)
+    fed = feed(rows(7), order, np.array([3, 1, 3]), STRUCTURE)
+
+    first, second = epochs(fed, 2)
+
+    assert [len(step) for step in first] == [3, 1, 3]
+    assert [*chain(*first)] == order.tolist()
+    assert second == first
+
+
+def test_fields_of_a_row_stay_together():
+    fed = feed(rows(9), canonical(9), np.array([4, 5]), STRUCTURE, seed=(1, 0))
+    fed.permute(3)
+
+    for x, y, w in tensorflow.dataset(fed):
+        np.testing.assert_array_equal(x[:, 1], 10.0 * y.numpy())
+        np.testing.assert_array_equal(w, y.numpy() / 2)
+
+
+def test_a_seed_gives_every_row_once_per_epoch_in_another_order_each_time():
+    fed = feed(rows(20), canonical(20), np.array([8, 8, 4]), STRUCTURE, seed=(1, 0))
+
+    orders = [[*chain(*epoch)] for epoch in epochs(fed, 3)]
+
+    assert [sorted(order) for order in orders] == [list(range(20))] * 3
+    assert len({tuple(order) for order in orders}) == 3
+
+
+def test_the_same_seed_gives_the_same_order_and_another_seed_another():
+    def of(seed, worker=0):
+        return epochs(feed(rows(20), canonical(20), np.array([20]), STRUCTURE, seed=(seed, worker)), 2)
+
+    assert of(1) == of(1)
+    assert of(1) != of(2)
+    assert of(1) != of(1, worker=1)
+
+
+def test_an_order_hangs_on_seed_and_epoch_alone_not_on_the_epochs_before():
+    def order(*passed):
+        fed = feed(rows(20), canonical(20), np.array([20]), STRUCTURE, seed=(1, 0))
+        for epoch in passed:
+            fed.permute(epoch)
+        return fed.order.tolist()
+
+    assert order(0, 1, 2) == order(2)
+
+
+def test_the_canonical_order_is_left_as_it_is():
+    order = canonical(9)
+    before = order.tolist()
+
+    feed(rows(9), order, np.array([9]), STRUCTURE, seed=(1, 0)).permute(0)
+
+    assert order.tolist() == before
+
+
+@pytest.mark.parametrize("counts", [[0, 2, 0, 1, 0], [0, 0, 0, 0, 3], [3, 0, 0, 0, 0]])
+def test_some_row_stands_in_where_a_step_has_none(counts):
+    fed = feed(rows(3), canonical(3), np.array(counts), STRUCTURE)
+
+    (steps,) = epochs(fed, 1)
+
+    assert [len(step) for step in steps] == [max(1, count) for count in counts]
+    own = [row for step, count in zip(steps, counts, strict=True) if count for row in step]
+    assert own == fed.order.tolist()
+
+
+def test_rows_gives_the_first_of_them_as_keras_takes_them():
+    order = canonical(6)
+
+    x, y, w = feed(rows(6), order, np.array([6]), STRUCTURE, seed=(1, 0)).rows(2)
+
+    assert y.tolist() == order[:2].tolist()
+    assert x[:, 1].tolist() == [10 * one for one in y]
+    assert w.tolist() == [one / 2 for one in y]
+
+
+def test_labels_of_several_outputs_come_as_a_tuple():
+    several = Structure(
+        (Field("x0", ("x",), "x"), Field("y0", ("y",), "y"), Field("y1", ("w",), "w")), ("x",)
+    )
+    arrays = rows(4)
+    arrays["y1"] = arrays.pop("w")
+
+    (batch,) = tensorflow.dataset(feed(arrays, canonical(4), np.array([4]), several))
+
+    assert isinstance(batch[1], tuple)
+    assert [label.shape.as_list() for label in batch[1]] == [[4], [4]]
+
+
+@given(
+    shards=st.lists(st.integers(0, 30), min_size=1, max_size=4).filter(any),
+    batch_size=st.integers(1, 16),
+    epoch=st.integers(0, 5),
+)
+def test_the_workers_feeds_give_every_row_once(shards, batch_size, epoch):
+    table = schedule.proportional(shards, batch_size)
+    starts = np.cumsum([0, *shards])
+    seen = []
+    for worker, number in enumerate(shards):
+        if number:
+            arrays = {"y0": starts[worker] + np.arange(number)}
+            fed = feed(arrays, canonical(number), table[:, worker], STRUCTURE, seed=(7, worker))
+            fed.permute(epoch)
+            ends = np.cumsum(fed.counts)
+            for start, end in zip(ends - fed.counts, ends, strict=True):
+                seen += arrays["y0"][fed.order[start:end]].tolist()
+    assert sorted(seen) == list(range(sum(shards)))
