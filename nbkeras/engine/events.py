@@ -143,7 +143,7 @@ class Server:
             self._send(peer, {"answer": number, "event": answer})
         while True:
             event, blob = await self._read(reader)
-            number = int(event.get("seq", 0))
+            number = _number(event, "seq")
             if number:
                 if number > peer.seen:
                     peer.seen = number
@@ -169,7 +169,7 @@ class Server:
         if kind != b"J":
             raise wire.ProtocolError("bytes that no event announced")
         event = wire.decode(await reader.readexactly(length))
-        size = int(event.get("blob", 0))
+        size = _number(event, "blob")
         if not 0 <= size <= self._blob_limit:
             raise wire.ProtocolError(f"{size} bytes announced, at most {self._blob_limit} expected")
         blob = bytearray()
@@ -179,3 +179,15 @@ class Server:
                 raise wire.ProtocolError("bytes other than announced")
             blob += await reader.readexactly(length)
         return event, bytes(blob)
+
+
+def _number(event: Event, key: str) -> int:
+    """A whole number that an event may hold.
+
+    Raises:
+        ProtocolError: it holds something else there.
+    """
+    value = event.get(key, 0)
+    if not isinstance(value, int):
+        raise wire.ProtocolError(f"{key} is {type(value).__name__}, no whole number")
+    return value

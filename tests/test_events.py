@@ -1,0 +1,459 @@
+"""The event channel: everything arrives once and in order, and nothing is read from strangers."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import socket
+import struct
+import threading
+import time
+
+import keras
+import numpy as np
+import psutil
+import pytest
+
+import nbkeras
+from nbkeras.engine import events, wire
+from nbkeras.engine.channel import Channel
+from nbkeras.engine.events import Server
+from nbkeras.errors import ClusterError
+
+SECRET = b"of this run"
+
+
+class Heard:
+    """A handler that keeps what it hears and answers every question with its double."""
+
+    def __init__(self):
+        self.events = []
+        self.blobs = []
+        self.questions = []
+
+    def __call__(self, peer, event, blob, answer):
+        self.events.append((peer, event))
+        self.blobs.append(blob)
+        if event.get("type") == "question":
+            self.questions.append((event, answer))
+
+    def numbers(self, kind="number"):
+        return [event["n"] for _, event in self.events if event["type"] == kind]
+
+
+@pytest.fixture
+def heard():
+    return Heard()
+
+
+@pytest.fixture
+def server(heard):
+    with Server("127.0.0.1", SECRET, heard, blob_limit=1 << 22) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def channel(server, name="worker", secret=SECRET, **how):
+    one = Channel(server.address, secret, name, **how)
+    try:
+        yield one
+    finally:
+        one.close(timeout=1)
+
+
+def stranger(server):
+    """A connection that has read the server's challenge."""
+    connection = socket.create_connection(server.address, timeout=30)
+    return connection, receive(connection, wire.NONCE)
+
+
+def receive(connection, size):
+    data = b""
+    while len(data) < size:
+        piece = connection.recv(size - len(data))
+        if not piece:
+            raise EOFError
+        data += piece
+    return data
+
+
+def member(server, name="raw"):
+    """A connection that has proved the secret and said its name."""
+    connection, theirs = stranger(server)
+    ours = wire.nonce()
+    connection.sendall(ours + wire.proof(SECRET, b"worker", theirs, ours))
+    assert wire.proved(SECRET, b"notebook", theirs, ours, receive(connection, wire.DIGEST))
+    connection.sendall(wire.encode({"hello": name}))
+    return connection
+
+
+def is_closed(connection):
+    """Whether the other side hangs up; what it still had to say is read first."""
+    try:
+        while connection.recv(4096):
+            pass
+    except ConnectionError:
+        return True
+    return True
+
+
+# -- what arrives ------------------------------------------------------------------------------------
+
+
+def test_events_arrive_once_and_in_order_though_connections_drop(server, heard, wait_for):
+    number = 4000
+    with channel(server) as worker:
+        for n in range(number):
+            worker.send({"type": "number", "n": n})
+            if n % 200 == 100:
+                wait_for(lambda: heard.events, "the first events")
+                server.disconnect()
+        wait_for(lambda: len(heard.events) >= number, "all events")
+    assert heard.numbers() == list(range(number))
+
+
+def test_bytes_arrive_whole_though_connections_drop(server, heard, wait_for):
+    blobs = [bytes([n]) * ((1 << 20) * 3 + n) for n in range(8)]
+    with channel(server) as worker:
+        for n, blob in enumerate(blobs):
+            worker.send({"type": "number", "n": n}, blob)
+            server.disconnect()
+        wait_for(lambda: len(heard.events) >= len(blobs), "all events")
+    assert heard.numbers() == list(range(len(blobs)))
+    assert heard.blobs == blobs
+
+
+def test_workers_do_not_share_numbers(server, heard, wait_for):
+    with channel(server, "a") as one, channel(server, "b") as two:
+        for n in range(50):
+            one.send({"type": "number", "n": n})
+            two.send({"type": "number", "n": -n})
+        wait_for(lambda: len(heard.events) >= 100, "all events")
+    for name, sign in (("a", 1), ("b", -1)):
+        assert [event["n"] for peer, event in heard.events if peer == name] == [sign * n for n in range(50)]
+
+
+def test_an_answer_comes_back_after_a_reconnection(server, heard, wait_for):
+    answers = []
+    with channel(server) as worker:
+        asking = threading.Thread(target=lambda: answers.append(worker.ask({"type": "question", "n": 21})))
+        asking.start()
+        wait_for(lambda: heard.questions, "the question")
+        server.disconnect()
+        event, answer = heard.questions[0]
+        answer({"double": 2 * event["n"]})
+        asking.join(30)
+    assert answers == [{"double": 42}]
+    assert len(heard.questions) == 1
+
+
+def test_each_question_gets_its_own_answer(server, heard, wait_for):
+    stop = threading.Event()
+
+    def answer_all():
+        while not stop.is_set():
+            while heard.questions:
+                event, answer = heard.questions.pop(0)
+                answer({"double": 2 * event["n"]})
+            time.sleep(0.001)
+
+    answering = threading.Thread(target=answer_all)
+    answering.start()
+    try:
+        with channel(server) as worker:
+            for n in range(20):
+                if n % 5 == 2:
+                    server.disconnect()
+                assert worker.ask({"type": "question", "n": n}) == {"double": 2 * n}
+    finally:
+        stop.set()
+        answering.join()
+
+
+def test_control_reaches_every_worker(server, wait_for):
+    told = {"a": [], "b": []}
+    with channel(server, "a", on_control=told["a"].append), channel(server, "b", on_control=told["b"].append):
+        wait_for(lambda: len(server._peers) == 2, "both workers")
+        server.control({"type": "stop"})
+        wait_for(lambda: told["a"] and told["b"], "the control event")
+    assert told == {"a": [{"type": "stop"}], "b": [{"type": "stop"}]}
+
+
+def test_progress_is_replaced_not_queued(server, heard, wait_for):
+    with channel(server) as worker:
+        for n in range(5000):
+            worker.progress({"type": "progress", "n": n})
+        wait_for(lambda: 4999 in heard.numbers("progress"), "the last progress")
+    told = heard.numbers("progress")
+    assert len(told) < 50
+    assert told == sorted(told)
+
+
+def test_numbers_that_are_none_pass(server, heard, wait_for):
+    with channel(server) as worker:
+        worker.send({"type": "epoch", "logs": {"loss": math.nan, "best": math.inf, "worst": -math.inf}})
+        wait_for(lambda: heard.events, "the event")
+    logs = heard.events[0][1]["logs"]
+    assert math.isnan(logs["loss"])
+    assert (logs["best"], logs["worst"]) == (math.inf, -math.inf)
+
+
+def test_sending_does_not_wait_for_a_notebook_that_is_away():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        one = Channel(silent.getsockname()[:2], SECRET, "worker")
+        begun = time.monotonic()
+        for n in range(1000):
+            one.send({"type": "number", "n": n})
+        assert time.monotonic() - begun < 2
+    one.close(timeout=0.1)
+
+
+def test_what_was_sent_while_the_notebook_was_away_arrives_when_it_is_back(heard, wait_for):
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+    one = Channel(("127.0.0.1", port), SECRET, "worker")
+    for n in range(100):
+        one.send({"type": "number", "n": n})
+    server = _server_on(port, heard)
+    try:
+        wait_for(lambda: len(heard.events) >= 100, "all events")
+    finally:
+        one.close()
+        server.close()
+    assert heard.numbers() == list(range(100))
+
+
+def _server_on(port, heard):
+    original = events.asyncio.start_server
+
+    async def start(serve, host, _):
+        return await original(serve, host, port)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(events.asyncio, "start_server", start)
+        return Server("127.0.0.1", SECRET, heard)
+
+
+def test_a_notebook_that_cannot_be_reached_is_told_in_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        address = holder.getsockname()[:2]
+    one = Channel(address, SECRET, "worker")
+    with pytest.raises(
+        ClusterError, match=rf"cannot reach the notebook at 127.0.0.1:{address[1]}.*driver.host"
+    ):
+        one.require(0.5)
+    one.close(timeout=0.1)
+
+
+# -- what is not let in --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """Whatever the server parses."""
+    seen = []
+    decode, header = wire.decode, wire.header
+
+    def watch(function):
+        def call(data):
+            seen.append(bytes(data))
+            return function(data)
+
+        return call
+
+    monkeypatch.setattr(wire, "decode", watch(decode))
+    monkeypatch.setattr(wire, "header", watch(header))
+    return seen
+
+
+def test_who_does_not_know_the_secret_never_reaches_the_parser(server, heard, parsed):
+    connection, theirs = stranger(server)
+    with connection:
+        ours = wire.nonce()
+        claim = wire.proof(b"another secret", b"worker", theirs, ours)
+        connection.sendall(ours + claim + wire.encode({"hello": "worker"}) + wire.encode({"type": "number"}))
+        assert is_closed(connection)
+    assert parsed == []
+    assert heard.events == []
+
+
+def test_a_proof_cannot_be_used_again(server, heard, parsed):
+    connection, theirs = stranger(server)
+    ours = wire.nonce()
+    proof = ours + wire.proof(SECRET, b"worker", theirs, ours)
+    with connection:
+        connection.sendall(proof)
+        receive(connection, wire.DIGEST)
+    again, _ = stranger(server)
+    with again:
+        again.sendall(proof + wire.encode({"hello": "worker"}))
+        assert is_closed(again)
+    assert parsed == []
+
+
+def test_the_servers_own_proof_does_not_open_the_door(server, parsed):
+    connection, theirs = stranger(server)
+    with connection:
+        ours = wire.nonce()
+        connection.sendall(ours + wire.proof(SECRET, b"notebook", theirs, ours))
+        assert is_closed(connection)
+    assert parsed == []
+
+
+def test_a_worker_does_not_talk_to_who_does_not_know_the_secret():
+    with socket.create_server(("127.0.0.1", 0)) as impostor:
+        one = Channel(impostor.getsockname()[:2], SECRET, "worker")
+        one.send({"type": "number", "n": 1})
+        connection, _ = impostor.accept()
+        with connection:
+            connection.settimeout(30)
+            connection.sendall(bytes(wire.NONCE))
+            receive(connection, wire.NONCE + wire.DIGEST)
+            connection.sendall(bytes(wire.DIGEST))
+            assert connection.recv(1) == b""
+    one.close(timeout=0.1)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        struct.pack(">cI", b"J", wire.LIMIT + 1),
+        struct.pack(">cI", b"J", 2**32 - 1),
+        struct.pack(">cI", b"P", 4) + b"\x80\x05N.",
+        struct.pack(">cI", b"J", 4) + b"\x80\x05N.",
+        struct.pack(">cI", b"J", 6) + b"{loss}",
+        struct.pack(">cI", b"J", 2) + b"[]",
+        struct.pack(">cI", b"J", 200_000) + b"[" * 200_000,
+        struct.pack(">cI", b"B", 4) + b"data",
+        wire.encode({"type": "number", "seq": "one"}),
+        wire.encode({"type": "number", "seq": 1, "blob": "many"}),
+        wire.encode({"type": "number", "seq": 1, "blob": -1}),
+        wire.encode({"type": "number", "seq": 1, "blob": (1 << 22) + 1}),
+        wire.encode({"type": "number", "seq": 1, "blob": 4}) + wire.encode({"type": "number"}),
+        wire.encode({"type": "number", "seq": 1, "blob": 4}) + struct.pack(">cI", b"B", 5) + b"12345",
+        wire.encode({"type": "number", "seq": 1, "blob": 4}) + struct.pack(">cI", b"B", 0),
+    ],
+    ids=[
+        "longer than a frame",
+        "four gigabytes",
+        "of an unknown kind",
+        "pickle",
+        "no JSON",
+        "no object",
+        "deeply nested",
+        "bytes that nothing announced",
+        "a number that is text",
+        "a size that is text",
+        "a negative size",
+        "more bytes than allowed",
+        "an event in place of bytes",
+        "more bytes than announced",
+        "no bytes where some were announced",
+    ],
+)
+def test_a_frame_that_breaks_the_protocol_closes_its_connection_only(server, heard, wait_for, caplog, frame):
+    with channel(server) as worker:
+        connection = member(server)
+        with connection:
+            connection.sendall(frame)
+            assert is_closed(connection)
+        assert heard.events == []
+        worker.send({"type": "number", "n": 7})
+        wait_for(lambda: heard.events, "the event of the honest worker")
+    assert heard.numbers() == [7]
+    assert caplog.records == []
+
+
+def test_an_event_too_large_for_a_frame_is_refused_where_it_is_sent(server):
+    with channel(server) as worker, pytest.raises(wire.ProtocolError, match="at most 1048576"):
+        worker.send({"type": "number", "text": "x" * wire.LIMIT})
+
+
+def test_who_is_too_slow_to_prove_the_secret_is_cut_off(server, monkeypatch):
+    monkeypatch.setattr(events, "PATIENCE", 0.3)
+    connection, _ = stranger(server)
+    with connection:
+        begun = time.monotonic()
+        connection.sendall(b"x")
+        assert is_closed(connection)
+        assert time.monotonic() - begun < 10
+
+
+def test_a_crowd_of_strangers_is_not_let_in(server, heard, monkeypatch, wait_for):
+    monkeypatch.setattr(events, "STRANGERS", 3)
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(stranger(server)[0])
+        one_more = stack.enter_context(socket.create_connection(server.address, timeout=30))
+        assert one_more.recv(1) == b""
+    with channel(server) as worker:
+        worker.send({"type": "number", "n": 1})
+        wait_for(lambda: heard.events, "an event, once the strangers have gone")
+
+
+# -- what is left ----------------------------------------------------------------------------------------
+
+
+def ports():
+    return {one.laddr.port for one in psutil.Process().net_connections() if one.status == psutil.CONN_LISTEN}
+
+
+def test_a_closed_server_leaves_no_thread_and_no_port(heard, wait_for):
+    threads, listening = set(threading.enumerate()), ports()
+    server = Server("127.0.0.1", SECRET, heard)
+    port = server.address[1]
+    assert port in ports()
+    with channel(server) as worker, member(server), stranger(server)[0]:
+        worker.send({"type": "number", "n": 1})
+        wait_for(lambda: heard.events, "the event")
+        server.close()
+    assert set(threading.enumerate()) == threads
+    assert ports() == listening
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_a_port_that_cannot_be_had_leaves_no_thread(heard):
+    threads = set(threading.enumerate())
+    with pytest.raises(OSError, match="assign"):
+        Server("192.0.2.1", SECRET, heard)
+    assert set(threading.enumerate()) == threads
+
+
+def test_a_closed_channel_leaves_no_thread_and_no_connection(server, heard, wait_for):
+    threads, descriptors = set(threading.enumerate()), psutil.Process().num_fds()
+    with channel(server) as worker:
+        worker.send({"type": "number", "n": 1})
+    assert heard.numbers() == [1]
+    assert set(threading.enumerate()) == threads
+    wait_for(lambda: psutil.Process().num_fds() <= descriptors, "the connection to be gone")
+
+
+# -- end to end ------------------------------------------------------------------------------------------
+
+
+def test_a_history_is_complete_and_exact_though_connections_drop(spark, wait_for):
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
+    y = x.sum(axis=1)
+    epochs, cuts = 120, 0
+
+    def model():
+        keras.utils.set_random_seed(1)
+        one = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        one.compile("sgd", "mse", metrics=["mae"])
+        return one
+
+    how = {"epochs": epochs, "shuffle": False, "verbose": 0}
+    plain = model().fit(x, y, **how).history
+    run = nbkeras.fit(model(), x, y, **how, workers=1, background=True, spark=spark)
+    for seen in range(1, epochs, 12):
+        wait_for(lambda seen=seen: len(run.epoch_numbers) >= seen or run.done.is_set(), f"epoch {seen}")
+        if not run.done.is_set():
+            run._on_stop.__self__._server.disconnect()
+            cuts += 1
+    run.wait(timeout=120)
+    assert cuts
+    assert run.epoch_numbers == list(range(epochs))
+    assert list(run.history) == list(plain)
+    for name, values in plain.items():
+        np.testing.assert_allclose(run.history[name], values, rtol=1e-5)
