@@ -1,0 +1,721 @@
+"""What cannot be trained is refused in one line that says what was wrong, what came, and what to type."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import types
+from pathlib import Path
+
+import cloudpickle
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+import nbkeras
+from nbkeras.errors import ClusterError, DataError, ModelError, OptionError, TrainingError
+from nbkeras.notebook.options import Parser
+
+NOTEBOOK = os.getpid()
+ROWS = 12
+
+
+@pytest.fixture(scope="module", autouse=True)
+def as_in_a_notebook():
+    """Workers cannot import this file, as they cannot import a notebook."""
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+@pytest.fixture(scope="module")
+def table(spark):
+    """Two number columns, the same as an array, and whole-number labels of three classes."""
+    rows = [(float(i), float(i * i % 7), [float(i), 1.0], i % 3) for i in range(ROWS)]
+    return spark.createDataFrame(rows, "a double, b double, both array<double>, label int").cache()
+
+
+@pytest.fixture
+def numbers(table):
+    return table.select("a", "b", "label")
+
+
+@contextlib.contextmanager
+def refused(kind, *words, within=20):
+    """The block raises one line of this kind, with all these words, in so many seconds."""
+    begun = time.monotonic()
+    with pytest.raises(kind) as caught:
+        yield caught
+    took = time.monotonic() - begun
+    message = str(caught.value)
+    assert type(caught.value) is kind
+    assert "\n" not in message
+    assert len(message) < 700, message
+    assert [word for word in words if word not in message] == [], message
+    assert took < within, f"took {took:.1f} s"
+
+
+def net(*layers, inputs=2, units=3, loss="sparse_categorical_crossentropy", **how):
+    last = keras.layers.Dense(units, activation="softmax" if units > 1 else None)
+    model = keras.Sequential([keras.Input((inputs,), name="point"), *layers, last])
+    model.compile("sgd", loss, **how)
+    return model
+
+
+def fit(model, data, y="label", **how):
+    return nbkeras.fit(model, data, y, **{"verbose": 0, "workers": 1, **how})
+
+
+def works(spark, numbers):
+    """A training as it should be."""
+    model = net(loss="sparse_categorical_crossentropy")
+    before = model.get_weights()[0]
+    run = fit(model, numbers, epochs=2, spark=spark)
+    assert run.status == "finished"
+    assert len(run.history["loss"]) == 2
+    assert np.abs(model.get_weights()[0] - before).max() > 0
+    return True
+
+
+# -- columns ---------------------------------------------------------------------------------------
+
+
+def test_a_wrong_label_name_is_answered_with_the_nearest_one(numbers):
+    with refused(DataError, "label column 'lable'", "did you mean 'label'?", "a double, b double, label int"):
+        fit(net(), numbers, "lable")
+
+
+def test_a_missing_label_is_asked_for_and_the_columns_are_named(numbers):
+    with refused(DataError, "y is missing", "y='…'", "a, b, label"):
+        fit(net(), numbers, None)
+
+
+def test_too_many_number_columns_for_the_model_are_counted(table):
+    with refused(DataError, "'point' of shape (3,)", "2 columns are left", "a, b", "label int"):
+        fit(net(inputs=3), table.select("a", "b", "label"))
+
+
+def test_a_named_feature_that_is_not_there_is_answered_with_the_nearest_one(table):
+    with refused(DataError, "feature column 'bth'", "did you mean 'both'?"):
+        fit(net(), table, features=["bth"])
+
+
+def test_an_array_column_beside_number_columns_asks_which_to_use(table):
+    with refused(DataError, "'point' of shape (2,)", "both array<double>", "features=["):
+        fit(net(), table)
+
+
+def test_arrays_of_another_length_than_the_model_takes_name_both_lengths(table):
+    with refused(DataError, "model input 'point' takes shape (3,)", "column 'both'", "(2,)"):
+        fit(net(inputs=3), table.select("both", "label"))
+
+
+def test_arrays_of_several_lengths_name_the_column_and_the_lengths(spark):
+    df = spark.createDataFrame([([1.0, 2.0], 0), ([1.0, 2.0, 3.0], 1)], "v array<double>, label int")
+    with refused(DataError, "column 'v'", "2 to 3 values", "one length"):
+        fit(net(), df)
+
+
+def test_an_empty_array_column_is_refused(spark):
+    df = spark.createDataFrame([([], 0), ([], 1)], "v array<double>, label int")
+    with refused(DataError, "'point'", "(2,)", "column 'v'", "(0,)"):
+        fit(net(), df)
+
+
+def test_nulls_in_a_column_are_counted(spark):
+    rows = [(1.0, None if i % 3 == 0 else 2.0, i % 3) for i in range(ROWS)]
+    df = spark.createDataFrame(rows, "a double, b double, label int")
+    with refused(DataError, "column 'b' holds 4 nulls", "df.dropna(subset=['b'])"):
+        fit(net(), df)
+
+
+def test_nulls_of_several_workers_are_added_up(spark):
+    rows = [(None if i % 2 else 1.0, None if i % 3 == 0 else 2.0, i % 3) for i in range(ROWS)]
+    df = spark.createDataFrame(rows, "a double, b double, label int")
+    with refused(
+        DataError, "column 'a' holds 6 nulls", "column 'b' holds 4 nulls", "dropna(subset=['a', 'b'])"
+    ):
+        fit(net(), df, workers=2)
+
+
+def test_nulls_among_labels_are_counted(spark):
+    rows = [(1.0, 2.0, None if i == 3 else 1) for i in range(ROWS)]
+    df = spark.createDataFrame(rows, "a double, b double, label int")
+    with refused(DataError, "column 'label' holds 1 null:", "dropna(subset=['label'])"):
+        fit(net(), df)
+
+
+def test_arrays_that_are_null_are_counted(spark):
+    df = spark.createDataFrame([([1.0, 2.0], 0), (None, 1), (None, 1)], "v array<double>, label int")
+    with refused(DataError, "column 'v' holds 2 nulls", "dropna"):
+        fit(net(), df)
+
+
+def test_arrays_with_a_null_among_their_entries_are_counted(spark):
+    df = spark.createDataFrame(
+        [([1.0, 2.0], 0), ([None, None], 1), ([1.0, None], 1)], "v array<double>, label int"
+    )
+    with refused(DataError, "column 'v' holds 2", "null"):
+        fit(net(), df)
+
+
+def test_nulls_among_validation_rows_are_counted(spark, numbers):
+    held = spark.createDataFrame([(None, 1.0, 0), (1.0, 1.0, 1)], "a double, b double, label int")
+    with refused(DataError, "column 'a' holds 1 null:"):
+        fit(net(), numbers, validation_data=held)
+
+
+def test_a_data_frame_without_rows_is_refused(numbers):
+    with refused(DataError, "no rows", "df.count() is 0"):
+        fit(net(), numbers.limit(0))
+
+
+def test_validation_data_without_rows_is_refused(numbers):
+    with refused(DataError, "validation", "no rows"):
+        fit(net(), numbers, validation_data=numbers.limit(0))
+
+
+def test_a_string_column_names_itself_and_the_way_out(spark):
+    df = spark.createDataFrame([(1.0, "red", 0)], "a double, colour string, label int")
+    with refused(DataError, "column 'colour' is string", "df.drop('colour')"):
+        fit(net(), df)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [(dt.date(2024, 2, 29), "date"), ((1,), "struct<x:int>")], ids=["date", "struct"]
+)
+def test_a_date_or_struct_column_names_its_type(spark, value, kind):
+    df = spark.createDataFrame([(1.0, value, 0)], f"a double, when {kind}, label int")
+    with refused(DataError, f"column 'when' is {kind}", "df.drop('when')"):
+        fit(net(), df)
+
+
+def test_a_string_label_is_sent_to_the_string_indexer(spark):
+    df = spark.createDataFrame([(1.0, 2.0, "cat")], "a double, b double, label string")
+    with refused(DataError, "label column 'label' is string", "StringIndexer"):
+        fit(net(), df)
+
+
+def test_two_feature_columns_of_one_name_are_refused(spark):
+    df = spark.createDataFrame([(1.0, 2.0, 0)], "a double, a double, label int")
+    with refused(DataError, "column 'a' is in the DataFrame 2 times", "rename"):
+        fit(net(), df)
+
+
+def test_two_label_columns_of_one_name_are_refused(spark):
+    df = spark.createDataFrame([(1.0, 2.0, 1, 0)], "a double, b double, label int, label int")
+    with refused(DataError, "label column 'label' is in the DataFrame 2 times", "rename"):
+        fit(net(), df)
+
+
+def test_a_model_with_several_inputs_names_those_without_a_column(numbers):
+    inputs = {name: keras.Input((1,), name=name) for name in ("a", "left")}
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.concatenate(list(inputs.values()))))
+    model.compile("sgd", "mse")
+    with refused(DataError, "'a' of shape (1,), 'left' of shape (1,)", "b double", "withColumnRenamed"):
+        fit(model, numbers)
+
+
+def test_a_weight_column_that_is_not_there_is_answered_with_the_nearest_one(numbers):
+    df = numbers.withColumn("weight", numbers.a * 0 + 1)
+    with refused(DataError, "sample_weight column 'wieght'", "did you mean 'weight'?"):
+        fit(net(), df, sample_weight="wieght")
+
+
+def test_a_weight_column_must_hold_one_number_per_row(table):
+    with refused(DataError, "sample_weight column 'both' is array<double>", "one number per row"):
+        fit(net(), table, sample_weight="both")
+
+
+def test_weights_of_a_data_frame_are_a_column(numbers):
+    with refused(DataError, "sample_weight", "list", "name of a column"):
+        fit(net(), numbers, sample_weight=[1.0] * ROWS)
+
+
+def test_negative_weights_are_keras_own_business(spark, numbers):
+    df = numbers.withColumn("weight", numbers.a - 5)
+    assert fit(net(), df, sample_weight="weight").status == "finished"
+
+
+def test_labels_that_the_loss_has_no_class_for_are_told_or_become_nan_as_in_keras(spark):
+    df = spark.createDataFrame([(1.0, 2.0, 7), (1.0, 3.0, 1)], "a double, b double, label int")
+    with refused(TrainingError, "on worker 0", "label", "7", "[0, 3)"):
+        fit(net(run_eagerly=False, jit_compile=False), df)
+
+
+@pytest.mark.parametrize("given", ["test_df", 3, np.ones((4, 2)), ("a", "b")])
+def test_validation_data_of_another_kind_than_the_training_data_is_refused(numbers, given):
+    with refused(OptionError, "validation_data", "DataFrame", type(given).__name__):
+        fit(net(), numbers, validation_data=given)
+
+
+def test_validation_data_without_the_label_is_refused(numbers):
+    with refused(DataError, "label column 'label' is not in", "a double, b double"):
+        fit(net(), numbers, validation_data=numbers.drop("label"))
+
+
+def test_the_next_training_works_after_bad_columns(spark, numbers):
+    assert works(spark, numbers)
+
+
+# -- arrays ------------------------------------------------------------------------------------------
+
+
+def test_arrays_of_another_width_than_the_model_takes_name_both(spark):
+    with refused(DataError, "'point' of shape (2,)", "x has shape (5, 4)"):
+        fit(net(), np.ones((5, 4)), np.zeros(5))
+
+
+def test_arrays_of_several_lengths_name_them(spark):
+    with refused(DataError, "differ in length", "'point' 5", "label 4"):
+        fit(net(), np.ones((5, 2)), np.zeros(4))
+
+
+def test_arrays_without_rows_are_refused(spark):
+    with refused(DataError, "the arrays have no rows", "(0, 2)"):
+        fit(net(), np.ones((0, 2)), np.zeros(0))
+
+
+def test_ragged_lists_are_refused(spark):
+    with refused(DataError, "model input 'point' is a list", "one length", "cut or pad"):
+        fit(net(), [[1.0, 2.0], [3.0]], [0, 1])
+
+
+def test_arrays_of_text_are_refused(spark):
+    with refused(DataError, "model input 'point'", "<U3", "numbers"):
+        fit(net(), np.array([["one", "two"]]), np.zeros(1))
+
+
+def test_a_column_name_for_arrays_is_refused(spark):
+    with refused(DataError, "label is str", "array"):
+        fit(net(), np.ones((4, 2)), "label")
+
+
+def test_data_that_is_no_data_is_refused(spark):
+    with refused(DataError, "str", "array", "DataFrame"):
+        fit(net(), "train.csv", "label")
+
+
+def test_a_pandas_frame_with_text_is_refused(spark):
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"], "label": [0, 1]})
+    with refused(DataError, "column 'b' is string", "drop('b')"):
+        fit(net(), frame)
+
+
+def test_validation_arrays_must_be_a_pair(spark):
+    with refused(OptionError, "validation_data", "(x, y)", "ndarray"):
+        fit(net(), np.ones((4, 2)), np.zeros(4), validation_data=np.ones((4, 2)))
+
+
+def test_a_split_that_leaves_nothing_is_refused(spark):
+    with refused(DataError, "validation_split=0.5 of 1 rows"):
+        fit(net(), np.ones((1, 2)), np.zeros(1), validation_split=0.5)
+
+
+# -- models and options --------------------------------------------------------------------------------
+
+
+def test_a_model_that_is_not_compiled_is_told_how(numbers):
+    with refused(ModelError, "not compiled", "model.compile(optimizer, loss)"):
+        fit(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), numbers)
+
+
+@pytest.mark.parametrize("thing", [None, "model", keras.layers.Dense(1)])
+def test_what_is_no_model_names_its_type(numbers, thing):
+    with refused(ModelError, "keras.Model", type(thing).__name__):
+        fit(thing, numbers)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--wrokers 2", ["unknown option --wrokers", "did you mean --workers?"]),
+        ("--workers 0", ["--workers", "whole number from 1", "'0'"]),
+        ("--workers two", ["--workers", "whole number from 1, or auto", "'two'"]),
+        ("--data df --label y --epochs 0", ["--epochs", "whole number from 1", "'0'"]),
+        ("--data df --label y --epochs -1", ["--epochs"]),
+        ("--data df --label y --epochs abc", ["--epochs", "whole number from 1", "'abc'"]),
+        ("--data df --label y --batch-size 0", ["--batch-size", "whole number from 1", "'0'"]),
+        ("--backend tensorflwo", ["--backend", "did you mean tensorflow?"]),
+        ("--label y", ["--label needs --data NAME"]),
+        ("train_df", ["'train_df' is no option", "--workers 2"]),
+    ],
+)
+def test_an_option_that_cannot_be_names_itself_and_what_it_takes(line, words):
+    with refused(OptionError, *words, within=1):
+        Parser().parse(line)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("epochs", -1),
+        ("epochs", "abc"),
+        ("batch_size", 0),
+        ("batch_size", 2.5),
+        ("workers", 0),
+        ("workers", "two"),
+        ("validation_split", 1.5),
+        ("validation_split", -0.5),
+        ("validation_batch_size", 0),
+        ("validation_freq", 0),
+        ("initial_epoch", -1),
+        ("initial_epoch", 1),
+        ("validation_split", "half"),
+        ("seed", "x"),
+        ("class_weight", [1.0, 2.0]),
+    ],
+)
+def test_an_argument_that_cannot_be_names_itself_and_what_it_takes(numbers, name, value):
+    with refused(OptionError, f"{name}=", repr(value), within=5):
+        fit(net(), numbers, **{name: value})
+
+
+def test_more_workers_than_slots_are_refused_at_once_with_the_number_of_slots(numbers):
+    with refused(ClusterError, "99 workers need 99 task slots", "has 3", "--workers 3 or fewer", within=2):
+        fit(net(), numbers, workers=99)
+
+
+def test_steps_per_epoch_would_leave_rows_out(numbers):
+    with nbkeras.on_spark(), refused(OptionError, "steps_per_epoch=3", "df.limit"):
+        net().fit(numbers, y="label", steps_per_epoch=3)
+
+
+def test_a_callback_must_be_one(numbers):
+    with refused(OptionError, "callbacks", "object", "keras.callbacks.Callback"):
+        fit(net(), numbers, callbacks=[object()])
+
+
+def test_a_callback_class_is_not_a_callback(numbers):
+    with refused(OptionError, "EarlyStopping", "keras.callbacks.Callback"):
+        fit(net(), numbers, callbacks=[keras.callbacks.EarlyStopping])
+
+
+class EachBatch(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        raise AssertionError
+
+
+def test_a_callback_for_batches_is_sent_to_the_epochs_end(numbers):
+    with refused(OptionError, "EachBatch", "on_train_batch_end", "use on_epoch_end"):
+        fit(net(), numbers, callbacks=[EachBatch()])
+
+
+def test_a_callback_that_raises_keeps_its_traceback(numbers):
+    def boom(epoch, logs):
+        return logs["no such metric"]
+
+    with refused(TrainingError, "in a callback", "KeyError", "no such metric") as caught:
+        fit(net(), numbers, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=boom)])
+    assert 'return logs["no such metric"]' in caught.value.worker_traceback
+
+
+def test_another_backend_is_refused(numbers):
+    with refused(OptionError, "backend='torch'", "'tensorflow'"):
+        fit(net(), numbers, backend="torch")
+
+
+def test_what_is_no_session_is_refused(numbers):
+    with refused(ClusterError, "spark='local'", "SparkSession"):
+        fit(net(), numbers, spark="local")
+
+
+def test_the_next_training_works_after_bad_models_and_options(spark, numbers):
+    assert works(spark, numbers)
+
+
+# -- what several workers would train wrongly ------------------------------------------------------------
+
+
+class OwnStep(keras.Sequential):
+    def train_step(self, data):
+        return super().train_step(data)
+
+
+def own_step():
+    model = OwnStep([keras.Input((2,)), keras.layers.Dense(3)])
+    model.compile("sgd", "mse")
+    return model
+
+
+def half_precision():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        return net()
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def masked():
+    model = keras.Sequential([keras.Input((2, 1)), keras.layers.Masking(), keras.layers.LSTM(3)])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (lambda: net(loss=keras.losses.SparseCategoricalCrossentropy(reduction="sum")), ["reduction='sum'"]),
+        (masked, ["masking", "mask"]),
+        (own_step, ["OwnStep", "train_step"]),
+        (half_precision, ["mixed_float16"]),
+        (lambda: net(steps_per_execution=4), ["steps_per_execution=4"]),
+    ],
+    ids=["loss that sums", "masking", "own train_step", "mixed precision", "steps_per_execution"],
+)
+def test_what_is_not_exact_with_several_workers_is_sent_to_one(numbers, model, words):
+    with refused(ModelError, *words, "use --workers 1"):
+        fit(model(), numbers, workers=2)
+
+
+@keras.saving.register_keras_serializable()
+def coupled_loss(y, predicted):
+    return keras.ops.std(predicted) + keras.ops.mean(keras.ops.square(predicted), axis=-1)
+
+
+def test_a_loss_that_couples_rows_is_sent_to_one_worker(numbers):
+    with refused(ModelError, "mean", "use --workers 1"):
+        fit(net(loss=coupled_loss), numbers, workers=2)
+
+
+# -- what fails on a worker ------------------------------------------------------------------------------
+
+
+class FailsElsewhere(keras.layers.Layer):
+    def call(self, x):
+        if os.getpid() != NOTEBOOK:
+            raise ValueError("the scale\nof this layer is missing")
+        return x
+
+
+def test_a_layer_that_raises_on_the_worker_keeps_its_traceback_and_names_the_worker(numbers):
+    with refused(TrainingError, "on worker 0", "ValueError", "the scale of this layer is missing") as caught:
+        fit(net(FailsElsewhere()), numbers)
+    shown = caught.value.worker_traceback
+    assert 'raise ValueError("the scale\\nof this layer is missing")' in shown
+    assert "in call" in shown
+    assert "site-packages" not in shown
+    assert caught.value._render_traceback_()[-1].startswith("TrainingError: on worker 0")
+
+
+def test_a_layer_that_raises_on_two_workers_is_told_once(numbers):
+    with refused(TrainingError, "on worker ", "ValueError", "the scale of this layer is missing"):
+        fit(net(FailsElsewhere()), numbers, workers=2)
+
+
+class NoMetric(keras.metrics.Metric):
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        raise ZeroDivisionError("nothing to count")
+
+    def result(self):
+        return 0.0
+
+
+def test_a_metric_that_raises_is_named_with_its_line(numbers):
+    with refused(TrainingError, "on worker 0", "ZeroDivisionError", "nothing to count") as caught:
+        fit(net(metrics=[NoMetric()]), numbers)
+    assert "in update_state" in caught.value.worker_traceback
+
+
+def test_a_loss_that_is_no_number_goes_on_as_in_keras_and_is_noted(numbers):
+    model = net()
+    model.optimizer.learning_rate = 1e38
+    run = fit(model, numbers, epochs=4)
+    assert run.status == "finished"
+    assert len(run.history["loss"]) == 4
+    assert np.isnan(run.history["loss"][-1])
+    first = int(np.flatnonzero(~np.isfinite(run.history["loss"]))[0]) + 1
+    (note,) = [one for one in run.notes if "loss" in one]
+    assert "\n" not in note
+    assert f"epoch {first}" in note
+    assert "learning rate" in note
+
+
+class Holder(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.guard = threading.Lock()
+
+    def call(self, x):
+        return x
+
+
+def test_a_lock_in_a_layer_cannot_travel(numbers):
+    with refused(ModelError, "lock", "Holder", "keep locks"):
+        fit(net(Holder()), numbers)
+
+
+def test_a_layer_of_a_file_that_workers_do_not_have_says_how_to_ship_it(numbers, monkeypatch):
+    module = types.ModuleType("layers_of_mine")
+    source = "import keras\nclass Twice(keras.layers.Layer):\n    def call(self, x):\n        return x + x\n"
+    exec(source, module.__dict__)  # noqa: S102  # as importing the file would
+    monkeypatch.setitem(sys.modules, "layers_of_mine", module)
+    with refused(TrainingError, "on worker 0", "layers_of_mine", "addPyFile"):
+        fit(net(module.Twice()), numbers)
+
+
+def test_a_data_frame_that_cannot_be_computed_tells_the_cause(spark, numbers):
+    from pyspark.sql import functions as F
+
+    divide = F.udf(lambda a: a / 0, "double")
+    with refused(ClusterError, "ZeroDivisionError: float division by zero", "columns of the DataFrame"):
+        fit(net(), numbers.withColumn("a", divide("a")))
+
+
+def test_a_data_frame_that_spark_cannot_compute_tells_the_cause(spark, numbers):
+    from pyspark.sql import functions as F
+
+    with refused(ClusterError, "DIVIDE_BY_ZERO"):
+        fit(net(), numbers.withColumn("a", F.expr("1 / (label - label)").cast("double")))
+
+
+def test_the_next_training_works_after_failures_on_workers(spark, numbers):
+    assert works(spark, numbers)
+
+
+# -- other machines ----------------------------------------------------------------------------------------
+
+
+_NO_JAVA = """
+import jdk
+def install(*_, **__):
+    raise OSError("the network is down")
+jdk.install = install
+"""
+
+
+def test_without_java_one_line_names_the_commands_that_install_it(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(_NO_JAVA)
+    script = """
+        import nbkeras
+        from nbkeras import java
+        java._USUAL_PLACES = ()
+        try:
+            nbkeras.status()
+        except nbkeras.errors.ClusterError as error:
+            print("REFUSED", error)
+    """
+    environment = {
+        **os.environ,
+        "PATH": "",
+        "JAVA_HOME": "",
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(tmp_path),
+    }
+    environment.pop("CONDA_PREFIX", None)
+    done = subprocess.run(
+        [sys.executable, "-c", "import nbkeras.errors\n" + textwrap.dedent(script)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=Path(__file__).parents[1],
+        timeout=120,
+    )
+    (line,) = [one for one in done.stdout.splitlines() if one.startswith("REFUSED")]
+    assert "Spark needs Java 17" in line
+    assert "the network is down" in line
+    assert [command for command in ("apt-get", "brew", "conda") if f"{command} install" not in line] == []
+
+
+_ELSEWHERE = """
+import json, os, sys, time
+import keras, numpy as np, nbkeras
+from nbkeras import java
+from pyspark.sql import SparkSession
+
+java.ensure()
+
+def session(python, **settings):
+    os.environ["PYSPARK_PYTHON"] = python
+    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+    builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
+    for key, value in settings.items():
+        builder = builder.config(key.replace("_", "."), value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("OFF")
+    return spark
+
+def outcome(spark):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    begun = time.monotonic()
+    try:
+        kind, line = "fit", nbkeras.fit(model, np.ones((8, 2)), np.ones(8), verbose=0, spark=spark).status
+    except Exception as error:
+        kind, line = type(error).__name__, str(error)
+    return kind, line, time.monotonic() - begun
+
+found = {}
+spark = session("/no/such/python")
+found["no python"] = outcome(spark)
+spark.stop()
+spark = session(sys.argv[1])
+found["no keras"] = outcome(spark)
+spark.stop()
+found["stopped"] = outcome(spark)
+spark = session(sys.executable, spark_io_encryption_enabled="true")
+found["encrypted"] = outcome(spark)
+spark.stop()
+spark = session(sys.executable, spark_io_encryption_enabled="false")
+found["good"] = outcome(spark)
+spark.stop()
+print("FOUND", json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """What fit answers where the executors lack something: error or 'fit', its line, seconds."""
+    bare = tmp_path_factory.mktemp("bare")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
+    (theirs,) = bare.glob("lib/python*/site-packages")
+    ours = Path(np.__file__).parents[1]
+    for name in ("pyspark", "py4j", "pyarrow", "pandas", "numpy", "numpy.libs", "pytz", "six.py", "tzdata"):
+        if (ours / name).exists():
+            (theirs / name).symlink_to(ours / name)
+    (theirs / "dateutil").symlink_to(ours / "dateutil")
+    for metadata in [*ours.glob("pandas-*"), *ours.glob("pyarrow-*"), *ours.glob("numpy-*")]:
+        (theirs / metadata.name).symlink_to(metadata)
+    done = subprocess.run(
+        [sys.executable, "-c", _ELSEWHERE, bare / "bin" / "python"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        timeout=240,
+    )
+    (line,) = [one for one in done.stdout.splitlines() if one.startswith("FOUND")] or [done.stderr[-3000:]]
+    return json.loads(line.removeprefix("FOUND"))
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("no python", ["/no/such/python", "PYSPARK_PYTHON"]),
+        ("no keras", ["has no keras", "pip install keras tensorflow", "bin/python"]),
+        ("stopped", ["Spark session was stopped", "nbkeras.local_spark()"]),
+        ("encrypted", ["spark.io.encryption.enabled is true", "spool"]),
+    ],
+)
+def test_a_cluster_that_lacks_something_is_told_in_one_line(elsewhere, where, words):
+    kind, line, seconds = elsewhere[where]
+    assert kind == "ClusterError", line
+    assert "\n" not in line
+    assert len(line) < 700
+    assert [word for word in words if word not in line] == [], line
+    assert seconds < 60
+
+
+def test_the_next_training_works_after_a_cluster_that_lacked_something(elsewhere):
+    assert elsewhere["good"][:2] == ["fit", "finished"]
