@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +65,11 @@ class Structure:
     def weighted(self) -> bool:
         """Whether rows carry a sample weight."""
         return any(one.name == "w" for one in self.fields)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row's values, as far as their shapes are known; eight for each number at most."""
+        return sum(8 * math.prod(one.shape or ()) for one in self.fields)
 
     def nest(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """x, y and sample_weight, as far as there are any, from arrays by field name.

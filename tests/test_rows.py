@@ -117,3 +117,14 @@ def test_the_last_rows_of_arrays_are_split_off_as_keras_does():
 
     assert first["a"].tolist() == [0, 1, 2, 3, 4, 5, 6]
     assert last["a"].tolist() == [7, 8, 9]
+
+
+def test_wide_rows_travel_in_small_batches_and_the_setting_comes_back(spark):
+    from nbkeras.engine import cluster
+
+    key = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    before = spark.conf.get(key)
+    with cluster.bounded_batches(spark, row_bytes=1 << 20):
+        assert int(spark.conf.get(key)) == 16
+
+    assert spark.conf.get(key) == before

@@ -6,7 +6,8 @@ import tempfile
 import time
 import weakref
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from nbkeras.errors import ClusterError
 
 #: Seconds that executors have to register before too few slots are an error.
 _SLOT_SECONDS = 1.5
+#: Bytes of rows that travel to Python at once.
+_BATCH_BYTES = 1 << 24
 #: The folder of the package's archive, by Spark application.
 _shipped: weakref.WeakKeyDictionary[Any, tempfile.TemporaryDirectory[str]] = weakref.WeakKeyDictionary()
 
@@ -110,6 +113,26 @@ def ship(spark: SparkSession) -> None:
             bundle.write(source, Path("nbkeras") / source.relative_to(root))
     context.addPyFile(str(archive))
     _shipped[context] = folder
+
+
+@contextmanager
+def bounded_batches(spark: SparkSession, row_bytes: int) -> Iterator[None]:
+    """Within the block, Spark hands Python no more than some megabytes of rows at once.
+
+    Spark counts rows, ten thousand of them unless told otherwise: of pictures
+    that is gigabytes.
+    """
+    key = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    before = str(spark.conf.get(key))
+    most = max(1, _BATCH_BYTES // max(1, row_bytes))
+    if 0 < int(before) <= most:
+        yield
+        return
+    spark.conf.set(key, most)
+    try:
+        yield
+    finally:
+        spark.conf.set(key, before)
 
 
 class Task:

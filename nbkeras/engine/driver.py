@@ -88,7 +88,8 @@ class Driver:
 
         self._run.enter("slots")
         staged = self._df.mapInArrow(work, task.RESULT, barrier=True)
-        rows: list[Any] = self._stage.run(staged.collect)
+        with cluster.bounded_batches(self._spark, self._plan.structure.row_bytes):
+            rows: list[Any] = self._stage.run(staged.collect)
         return rows
 
     def _end_early(self, error: Exception) -> None:

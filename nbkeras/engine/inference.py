@@ -42,7 +42,8 @@ def evaluate(spark: SparkSession, plan: Plan, model: Any, df: DataFrame) -> dict
 
     stage = cluster.Task(spark, f"nbkeras-{uuid.uuid4().hex}", "nbkeras: evaluate")
     try:
-        rows = stage.run(df.coalesce(plan.workers).mapInArrow(work, task.RESULT).collect)
+        with cluster.bounded_batches(spark, plan.structure.row_bytes):
+            rows = stage.run(df.coalesce(plan.workers).mapInArrow(work, task.RESULT).collect)
     except KeyboardInterrupt:
         stage.cancel()
         raise
