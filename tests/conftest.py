@@ -53,7 +53,7 @@ def chromium() -> Path:
 def wait_for() -> Callable[..., None]:
     """Wait for a condition; the only thing that a test may wait for."""
 
-    def wait_for(condition: Callable[[], object], what: str, timeout: float = 30) -> None:
+    def wait_for(condition: Callable[[], object], what: str, timeout: float = 60) -> None:
         end = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > end:

@@ -102,7 +102,8 @@ class Lab:
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         path = os.pathsep.join(map(str, [*overlays, Path(nbkeras.__file__).parent.parent]))
-        spec = {"argv": command, "display_name": version, "language": "python", "env": {"PYTHONPATH": path}}
+        environment = {"PYTHONPATH": path, "PYSPARK_PYTHON": sys.executable}
+        spec = {"argv": command, "display_name": version, "language": "python", "env": environment}
         (folder / "kernel.json").write_text(json.dumps(spec))
 
     def write(self, name: str, cells: list[str], version: str) -> None:

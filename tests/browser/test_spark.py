@@ -1,0 +1,111 @@
+"""The main job in a real browser: a Keras cell trains on Spark and its chart is live."""
+
+import json
+
+import pytest
+from playwright.sync_api import expect
+
+DATA = """
+%load_ext nbkeras
+import keras, pyspark
+from sklearn.datasets import load_digits
+from nbkeras import java
+java.ensure()
+spark = (
+    pyspark.sql.SparkSession.builder.master("local[2]")
+    .config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1")
+    .config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
+    .getOrCreate()
+)
+digits = load_digits()
+rows = [(row.tolist(), int(label)) for row, label in zip(digits.data / 16, digits.target)]
+df = spark.createDataFrame(rows, "features array<double>, label int").cache()
+train_df, test_df = df.randomSplit([0.8, 0.2], seed=1)
+"""
+
+TRAIN = """%%keras_spark --workers {workers} --name digits
+model = keras.Sequential([
+    keras.Input((64,)),
+    keras.layers.Dense(64, activation="relu"),
+    keras.layers.Dense(10, activation="softmax"),
+])
+model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+history = model.fit(train_df, y="label", validation_data=test_df, epochs={epochs}, batch_size=32)
+"""
+
+HISTORY = "import json; print(json.dumps(history.history))"
+
+
+def start(open_notebook, name, kernel=("installed",), *, epochs, workers=1, more=()):
+    cells = [DATA, TRAIN.format(epochs=epochs, workers=workers), HISTORY, *more]
+    notebook = open_notebook(name, cells, kernel)
+    notebook.run(0)
+    notebook.expect_done(0)
+    notebook.keep_points()
+    notebook.run(1)
+    return notebook
+
+
+def history(notebook):
+    notebook.run(2)
+    notebook.expect_done(2)
+    return json.loads(notebook.output(2))
+
+
+def drawn(notebook):
+    return len(notebook.points().get("loss", []))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_points_grow_while_the_cell_is_busy_and_equal_the_history(
+    open_notebook, wait_for, screenshots, workers
+):
+    notebook = start(open_notebook, f"spark-{workers}", epochs=60, workers=workers)
+
+    seen = []
+    for enough in (1, 5, 12):
+        wait_for(lambda n=enough: drawn(notebook) >= n, f"{enough} points")
+        assert notebook.is_busy(1)
+        seen.append(notebook.points())
+    notebook.cells.nth(1).screenshot(path=screenshots / f"spark-live-{workers}.png")
+    notebook.expect_done(1)
+    notebook.cells.nth(1).screenshot(path=screenshots / f"spark-still-{workers}.png")
+
+    values = history(notebook)
+    assert len(seen[0]["loss"]) < len(seen[1]["loss"]) < len(seen[2]["loss"])
+    last = notebook.last_points()
+    assert {name: len(dots) for name, dots in last.items()} == dict.fromkeys(values, 60)
+    for points in [*seen, last]:
+        for name, dots in points.items():
+            assert [epoch for epoch, _ in dots] == list(range(1, len(dots) + 1))
+            assert [value for _, value in dots] == pytest.approx(values[name][: len(dots)], rel=1e-6)
+    assert "widgets" not in notebook.saved().metadata
+    notebook.open()
+    expect(notebook.picture).to_be_visible()
+
+
+def test_the_phases_are_said_from_the_first_second(open_notebook, wait_for):
+    notebook = start(open_notebook, "spark-phases", epochs=3)
+
+    expect(notebook.chart).to_be_visible(timeout=10_000)
+    first = notebook.chart.inner_text()
+    notebook.expect_done(1)
+
+    assert any(word in first for word in ("Preparing", "Waiting", "Reading", "Starting", "Epoch"))
+
+
+@pytest.mark.parametrize("way", ["button", "toolbar"])
+def test_a_stop_keeps_the_epochs_and_ends_the_cell_normally(open_notebook, wait_for, ipykernel, way):
+    notebook = start(open_notebook, f"spark-stop-{way}", ipykernel, epochs=5000)
+    wait_for(lambda: drawn(notebook) >= 2, "two points")
+
+    if way == "button":
+        notebook.stop.click()
+    else:
+        notebook.page.get_by_title("Interrupt the kernel").click()
+
+    notebook.expect_done(1, seconds=20)
+    assert "digits stopped after" in notebook.output(1)
+    assert "Traceback" not in notebook.output(1)
+    values = history(notebook)
+    assert 2 <= len(values["loss"]) < 5000
