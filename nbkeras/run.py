@@ -99,6 +99,7 @@ class Run:
         #: Work that must happen in the thread that waits (notebook callbacks).
         self.calls: queue.Queue[Callable[[], None]] = queue.Queue()
         self._lock = threading.Lock()
+        self._aborting = False
         self._on_stop: Callable[[], None] = lambda: None
         self._on_abort: Callable[[], None] = lambda: None
         self._started = time.monotonic()
@@ -125,6 +126,7 @@ class Run:
     def abort(self) -> None:
         """Drop the training at once; the model keeps the weights it had before."""
         if not self.done.is_set():
+            self._aborting = True
             self.stopping.set()
             self._on_abort()
 
@@ -161,7 +163,9 @@ class Run:
     def connect(self, *, stop: Callable[[], None], abort: Callable[[], None]) -> None:
         """Say what a stop and an abort do."""
         self._on_stop, self._on_abort = stop, abort
-        if self.stopping.is_set():
+        if self._aborting:
+            abort()
+        elif self.stopping.is_set():
             stop()
 
     def enter(self, phase: Phase) -> None:

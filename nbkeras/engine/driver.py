@@ -65,9 +65,9 @@ class Driver:
 
     def train(self) -> None:
         """Run to the end, in the thread that calls; the outcome is in the run."""
-        variables = state.variables(self._run.model)
-        blob_limit = state.size(variables) if self._plan.needs_weights else 0
         try:
+            variables = state.variables(self._run.model)
+            blob_limit = state.size(variables) if self._plan.needs_weights else 0
             with Server(cluster.hosts(self._spark)[0], self._secret, self._hear, blob_limit) as server:
                 self._server = server
                 self._run.connect(stop=self._stop, abort=self._abort)
@@ -88,6 +88,8 @@ class Driver:
 
         self._run.enter("slots")
         staged = self._df.mapInArrow(work, task.RESULT, barrier=True)
+        if self._run.stopping.is_set():
+            raise InterruptedError  # Spark cannot cancel a job that it does not have yet.
         with cluster.bounded_batches(self._spark, self._plan.structure.row_bytes):
             rows: list[Any] = self._stage.run(staged.collect)
         return rows
@@ -143,6 +145,9 @@ class Driver:
 
     def _on_hello(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
         self._hellos[peer] = (event, answer)
+        if self._run.stopping.is_set() and not self._readies:
+            # The stop may have come before Spark had the job.
+            self._stage.cancel()
         if not self._readies and self._run.phase == "slots":
             self._run.enter("reading")
         if len(self._hellos) == self._plan.workers:
