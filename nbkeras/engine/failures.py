@@ -17,6 +17,8 @@ from nbkeras.errors import ClusterError, NbkerasError, TrainingError
 _TRACED = re.compile(r'\s*File "(.+)", line (\d+), in (.+)')
 _GRAPH = re.compile(r"Graph execution error:|Detected at node .* defined at|\s*\[\[\{\{node ")
 
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
+
 
 def describe(error: BaseException) -> Failure:
     """An exception in words, with the frames that lie in the user's own code."""
@@ -33,10 +35,11 @@ def _message(error: BaseException) -> str:
 
 
 def _is_users(filename: str) -> bool:
-    library = "site-packages" in filename or "dist-packages" in filename or "nbkeras" in Path(filename).parts
-    zipped = "nbkeras.zip" in filename
+    library = "site-packages" in filename or "dist-packages" in filename
+    # By its folder: the user's own may be called nbkeras too.
+    ours = filename.startswith(_PACKAGE) or "nbkeras.zip" in filename
     standard = filename.startswith(("<frozen", str(Path(os.__file__).parent)))
-    return not (library or zipped or standard)
+    return not (library or ours or standard)
 
 
 def of_worker(failure: Failure, rank: int, host: str) -> NbkerasError:
