@@ -61,20 +61,15 @@ def _refuse_batches(callback: Any) -> None:
     if isinstance(callback, _EPOCH_ONLY):
         return
     for hook in _BATCH_HOOKS:
-        own = getattr(type(callback), hook) is not getattr(keras.callbacks.Callback, hook)
-        given = vars(callback).get(hook)
-        # LambdaCallback sets every hook, those not asked for to one that does nothing.
-        if isinstance(callback, keras.callbacks.LambdaCallback):
-            own = given is not None and given.__code__.co_filename != _lambda_source()
+        # LambdaCallback holds the hooks it was given, all others have them by their class.
+        own = hook in vars(callback) or getattr(type(callback), hook) is not getattr(
+            keras.callbacks.Callback, hook
+        )
         if own:
             raise OptionError(
                 f"callback {name} has {hook}: batches run on the workers, callbacks in the notebook "
                 "once per epoch: use on_epoch_end"
             )
-
-
-def _lambda_source() -> str:
-    return str(keras.callbacks.LambdaCallback.__init__.__code__.co_filename)
 
 
 class NotebookCallbacks:
@@ -102,22 +97,23 @@ class NotebookCallbacks:
         self._each("on_train_begin", {})
         self._each("on_epoch_begin", epoch, {})
 
-    def epoch_end(self, epoch: int, logs: dict[str, Any], weights: bytes) -> dict[str, Any]:
+    def epoch_end(self, epoch: int, logs: dict[str, Any], weights: bytes, *, last: bool) -> dict[str, Any]:
         """At the end of an epoch: what the callbacks decided.
 
         Args:
             epoch: from 0.
             logs: of all workers; callbacks may add to them.
             weights: the values of the model's variables, empty when none looks at them.
+            last: whether no epoch follows, whatever they decide.
         """
         if weights:
             state.assign(state.variables(self._model), weights)
         before = state.learning_rate(self._model.optimizer)
         self._each("on_epoch_end", epoch, logs)
-        after = state.learning_rate(self._model.optimizer)
         stop = bool(self._model.stop_training)
-        if not stop:
+        if not stop and not last:
             self._each("on_epoch_begin", epoch + 1, {})
+        after = state.learning_rate(self._model.optimizer)
         return {"stop": stop, "learning_rate": after if after != before else None}
 
     def end(self, logs: dict[str, Any]) -> None:
@@ -130,29 +126,46 @@ class NotebookCallbacks:
 
 
 def looks_at(callback: Any, model: Any) -> bool:
-    """Whether a callback may read the model: its code names ``model``, or holds this one."""
+    """Whether a callback may read the model: its code names ``model``, or reaches this one."""
     if isinstance(callback, _LOGS_ONLY):
         return False
     if isinstance(callback, keras.callbacks.ModelCheckpoint):
         return True
-    return any(_mentions(function, model) for function in _functions(callback))
+    seen: set[int] = set()
+    return any(_reaches(one, model, seen) for one in _callables(callback))
 
 
-def _functions(callback: Any) -> Iterator[Any]:
+def _callables(callback: Any) -> Iterator[Any]:
     for kind in type(callback).__mro__:
         if kind is keras.callbacks.Callback:
             break
         yield from (one for one in vars(kind).values() if isinstance(one, types.FunctionType))
-    yield from (one for one in vars(callback).values() if isinstance(one, types.FunctionType))
+    yield from (one for one in vars(callback).values() if callable(one) and not isinstance(one, type))
 
 
-def _mentions(function: Any, model: Any) -> bool:
-    code = function.__code__
-    if "model" in code.co_names or "_model" in code.co_names:
+def _reaches(thing: Any, model: Any, seen: set[int]) -> bool:
+    """Whether a callable may get at the model, itself or by the functions that it names."""
+    if id(thing) in seen or isinstance(thing, types.BuiltinFunctionType):
+        return False
+    seen.add(id(thing))
+    if not isinstance(thing, types.FunctionType):
+        return True  # A method, a partial, an object: who knows what it holds.
+    names = {name for code in _codes(thing.__code__) for name in code.co_names}
+    if names & {"model", "_model"}:
         return True
-    held = [cell.cell_contents for cell in function.__closure__ or () if _filled(cell)]
-    held += [function.__globals__.get(name) for name in code.co_names]
-    return any(one is model for one in held)
+    held = [cell.cell_contents for cell in thing.__closure__ or () if _filled(cell)]
+    held += [thing.__globals__[name] for name in names if name in thing.__globals__]
+    # Functions of other modules do not know the notebook's model.
+    functions = [one for one in held if getattr(one, "__globals__", None) is thing.__globals__]
+    return any(one is model for one in held) or any(_reaches(one, model, seen) for one in functions)
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    """A function's code, and that of the functions and comprehensions within it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _codes(constant)
 
 
 def _filled(cell: Any) -> bool:

@@ -28,7 +28,7 @@ _NO_ROWS = "the DataFrame has no rows to train on: df.count() is 0"
 class EpochEnd(Protocol):
     """What the notebook does at the end of an epoch; its answer goes to all workers."""
 
-    def __call__(self, epoch: int, logs: dict[str, Any], weights: bytes) -> Event:
+    def __call__(self, epoch: int, logs: dict[str, Any], weights: bytes, *, last: bool) -> Event:
         """Run the callbacks; ``stop`` and ``learning_rate`` in the answer are obeyed."""
 
 
@@ -214,7 +214,7 @@ class Driver:
 
         def call() -> None:
             try:
-                told = self._epoch_end(epoch, logs, blob)
+                told = self._epoch_end(epoch, logs, blob, last=bool(event.get("last")))
             except Exception as error:  # noqa: BLE001
                 # The user's own callback: its traceback is the answer.
                 self._fail(failures.of_callback(error))

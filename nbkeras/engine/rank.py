@@ -181,6 +181,11 @@ class Terminate(keras.callbacks.Callback):  # type: ignore[misc]
         if loss is not None and not math.isfinite(loss):
             self._group.request_end()
 
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """End with the epoch: a wish of its last steps has not reached the others yet."""
+        if not math.isfinite((logs or {}).get("loss", 0.0)):
+            self.model.stop_training = True
+
 
 class Follow(keras.callbacks.Callback):  # type: ignore[misc]
     """Last in the list: all workers take over what rank 0 and the notebook have decided.
@@ -206,7 +211,8 @@ class Follow(keras.callbacks.Callback):  # type: ignore[misc]
             self.epochs.append((epoch, values))
             event = {"type": "epoch", "epoch": epoch, "logs": values}
             if self._plan.asks:
-                self._obey(self._channel.ask({**event, "ask": True}, self._weights()))
+                last = self.model.stop_training or epoch + 1 == self._plan.epochs
+                self._obey(self._channel.ask({**event, "ask": True, "last": last}, self._weights()))
             else:
                 self._channel.send(event)
         self._follow()
