@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import functools
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from twins import assert_same_history, assert_same_model, define, twins, value
+
+import nbkeras
+from nbkeras.engine import callbacks as dividing
+from nbkeras.errors import OptionError, TrainingError
+
+ROWS, SHAPE = 70, 4
+
+
+@pytest.fixture(scope="module")
+def rows():
+    random = np.random.default_rng(8)
+    x = random.normal(size=(ROWS, SHAPE)).astype("float32")
+    return x, (x.sum(axis=1) + random.normal(size=ROWS)).astype("float32")
+
+
+def regressor(rate=0.02):
+    model = keras.Sequential([keras.Input((SHAPE,)), keras.layers.Dense(3, "tanh"), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(rate, momentum=0.5), "mse", metrics=["mae"])
+    return model
+
+
+@pytest.fixture
+def both(spark, rows):
+    """Train twins with callbacks made by a function: on two workers, and by Keras."""
+
+    def both(make_callbacks, make=regressor, **options):
+        ours, theirs = twins(make)
+        mine, keras_own = make_callbacks("ours"), make_callbacks("theirs")
+        x, y = rows
+        options = {"validation_split": 0.3, "epochs": 6, "batch_size": 16, "shuffle": False, **options}
+        run = nbkeras.fit(ours, x, y, callbacks=mine, workers=2, spark=spark, **options)
+        done = theirs.fit(x, y, callbacks=keras_own, verbose=0, **options)
+        return (ours, run, mine), (theirs, done, keras_own)
+
+    return both
+
+
+def test_early_stopping_stops_in_the_same_epoch_and_restores_the_best_weights(both):
+    def stopping(_):
+        # The error falls: to want it high is to see the first epoch as the best.
+        return [keras.callbacks.EarlyStopping("val_mae", mode="max", patience=2, restore_best_weights=True)]
+
+    (ours, run, mine), (theirs, done, keras_own) = both(stopping)
+
+    assert len(done.epoch) == 3
+    assert_same_history(run.history, done.history)
+    assert_same_model(ours, theirs)
+    assert run.status == "finished"
+    assert (mine[0].stopped_epoch, mine[0].best_epoch, mine[0].wait) == (2, 0, 2)
+    assert keras_own[0].stopped_epoch == 2
+    assert mine[0].best == pytest.approx(keras_own[0].best, rel=1e-5)
+
+
+def test_early_stopping_that_has_no_reason_to_stop_changes_nothing(both):
+    def stopping(_):
+        return keras.callbacks.EarlyStopping("loss", patience=3)
+
+    (ours, run, mine), (theirs, done, keras_own) = both(stopping, epochs=3)
+
+    assert_same_history(run.history, done.history)
+    assert_same_model(ours, theirs)
+    assert (mine.stopped_epoch, mine.best_epoch) == (keras_own.stopped_epoch, keras_own.best_epoch) == (0, 2)
+
+
+def test_reduce_lr_on_plateau_and_a_scheduler_set_the_same_rates_on_all_workers(both):
+    slower = define("def slower(epoch, rate):\n    return rate * (0.8 if epoch else 1.0)")["slower"]
+
+    def rates(_):
+        return [
+            keras.callbacks.LearningRateScheduler(slower),
+            keras.callbacks.ReduceLROnPlateau(
+                "loss", mode="max", factor=0.5, patience=2, cooldown=1, min_lr=1e-4
+            ),
+        ]
+
+    (ours, run, mine), (theirs, done, keras_own) = both(rates)
+
+    assert len(set(done.history["learning_rate"])) > 3
+    assert_same_history(run.history, done.history)
+    assert_same_model(ours, theirs)
+    assert (mine[1].wait, mine[1].cooldown_counter) == (keras_own[1].wait, keras_own[1].cooldown_counter)
+    assert float(ours.optimizer.learning_rate) == pytest.approx(float(theirs.optimizer.learning_rate))
+
+
+@pytest.mark.parametrize("batch_size", [16, ROWS], ids=["within an epoch", "in the last step of an epoch"])
+def test_terminate_on_nan_ends_in_the_same_epoch(both, batch_size):
+    (_, run, _), (_, done, _) = both(
+        lambda _: [keras.callbacks.TerminateOnNaN()],
+        lambda: regressor(rate=1e30),
+        batch_size=batch_size,
+        validation_split=0.0,
+    )
+
+    assert len(done.epoch) < 6
+    assert run.epoch_numbers == done.epoch
+    assert not np.isfinite(run.history["loss"][-1])
+
+
+class Recorder(keras.callbacks.Callback):
+    """Keeps what it is called with and the weights it sees, and stops at an epoch."""
+
+    def __init__(self, last):
+        super().__init__()
+        self.last, self.calls, self.weights, self.rates = last, [], [], []
+
+    def on_train_begin(self, logs=None):
+        self.calls.append("train begin")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.calls.append(f"begin {epoch}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.calls.append(f"end {epoch}: {', '.join(logs)}")
+        self.weights.append([value(one) for one in self.model.weights])
+        if epoch == self.last:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        self.calls.append("train end")
+        self.weights.append([value(one) for one in self.model.weights])
+
+
+@pytest.mark.parametrize("last", [2, 99], ids=["stops early", "runs to the end"])
+def test_a_callback_of_ones_own_sees_weights_and_logs_and_can_stop(both, last):
+    (ours, run, mine), (theirs, done, keras_own) = both(lambda _: [Recorder(last)], epochs=4)
+
+    assert len(done.epoch) == min(last + 1, 4)
+    assert mine[0].calls == keras_own[0].calls
+    for seen, expected in zip(mine[0].weights, keras_own[0].weights, strict=True):
+        for one, other in zip(seen, expected, strict=True):
+            np.testing.assert_allclose(one, other, 1e-5, 1e-5)
+    assert_same_history(run.history, done.history)
+    assert_same_model(ours, theirs)
+
+
+def test_a_callback_of_ones_own_hears_no_more_epochs_than_early_stopping_allows(both):
+    def chosen(_):
+        return [keras.callbacks.EarlyStopping("loss", mode="max", patience=1), Recorder(99)]
+
+    (_, _, mine), (_, done, keras_own) = both(chosen, validation_split=0.0)
+
+    assert len(done.epoch) == 2
+    assert mine[1].calls == keras_own[1].calls
+
+
+class Slower(keras.callbacks.Callback):
+    """Sets the learning rate itself, before an epoch or after it."""
+
+    def __init__(self, hook):
+        super().__init__()
+        setattr(self, hook, self.slow)
+
+    def slow(self, epoch, logs=None):
+        self.model.optimizer.learning_rate = 0.02 / (1 + epoch)
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_epoch_end"])
+def test_a_callback_of_ones_own_can_set_the_learning_rate(both, hook):
+    (ours, run, _), (theirs, done, _) = both(lambda _: [Slower(hook)], epochs=3)
+
+    assert_same_history(run.history, done.history)
+    assert_same_model(ours, theirs)
+
+
+def test_files_and_lambdas_are_written_and_called_where_the_notebook_is(both, tmp_path):
+    heard = {"ours": [], "theirs": []}
+
+    def chosen(whose):
+        (tmp_path / whose).mkdir()
+        return [
+            keras.callbacks.ModelCheckpoint(
+                tmp_path / whose / "{epoch:02d}.keras", monitor="val_loss", mode="max", save_best_only=True
+            ),
+            keras.callbacks.ModelCheckpoint(
+                tmp_path / whose / "{epoch:02d}.weights.h5", save_weights_only=True
+            ),
+            keras.callbacks.CSVLogger(tmp_path / whose / "log.csv"),
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda epoch, logs: heard[whose].append((epoch, logs))
+            ),
+        ]
+
+    (ours, run, _), (theirs, done, _) = both(chosen, epochs=3)
+
+    assert_same_history(run.history, done.history)
+    names = {whose: sorted(one.name for one in (tmp_path / whose).iterdir()) for whose in heard}
+    assert names["ours"] == names["theirs"]
+    assert names["ours"] == ["01.keras", "01.weights.h5", "02.weights.h5", "03.weights.h5", "log.csv"]
+    first = [keras.models.load_model(tmp_path / whose / "01.keras") for whose in ("ours", "theirs")]
+    assert_same_model(*first)
+    for whose, model in (("ours", ours), ("theirs", theirs)):
+        model.load_weights(tmp_path / whose / "02.weights.h5")
+    assert_same_model(ours, theirs)
+    tables = [pd.read_csv(tmp_path / whose / "log.csv") for whose in heard]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-5)
+    assert [epoch for epoch, _ in heard["ours"]] == [0, 1, 2]
+    assert [list(logs) for _, logs in heard["ours"]] == [list(logs) for _, logs in heard["theirs"]]
+
+
+def explode(epoch, logs):
+    raise KeyError("no such metric")
+
+
+def test_a_callback_that_raises_ends_the_run_and_shows_its_frame(spark, rows):
+    model = regressor()
+    failing = keras.callbacks.LambdaCallback(on_epoch_end=explode)
+
+    with pytest.raises(TrainingError, match=r"^in a callback: KeyError: 'no such metric'$") as caught:
+        nbkeras.fit(model, *rows, epochs=50, callbacks=[failing], workers=2, spark=spark)
+
+    assert "in explode" in caught.value.worker_traceback
+    assert 'raise KeyError("no such metric")' in caught.value.worker_traceback
+    assert "site-packages" not in caught.value.worker_traceback
+    # The next one works.
+    assert nbkeras.fit(model, *rows, workers=2, spark=spark).status == "finished"
+
+
+def test_callbacks_work_in_the_background(spark, rows, monkeypatch):
+    monkeypatch.setattr(nbkeras.api, "host", nbkeras.attend.Silent())
+    recorder = Recorder(1)
+    stopping = keras.callbacks.EarlyStopping("loss", patience=5)
+
+    run = nbkeras.fit(
+        regressor(),
+        *rows,
+        epochs=4,
+        callbacks=[recorder, stopping],
+        workers=2,
+        background=True,
+        spark=spark,
+    )
+
+    assert run.background
+    run.wait(120)
+    assert run.status == "finished"
+    assert run.epoch_numbers == [0, 1]
+    assert [call.partition(":")[0] for call in recorder.calls[:5]] == [
+        "train begin",
+        "begin 0",
+        "end 0",
+        "begin 1",
+        "end 1",
+    ]
+    assert stopping.best == pytest.approx(run.history["loss"][1])
+
+
+class PerBatch(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("callback", "named"),
+    [
+        (PerBatch(), "callback PerBatch has on_train_batch_end"),
+        (
+            keras.callbacks.LambdaCallback(on_train_batch_begin=print),
+            "LambdaCallback has on_train_batch_begin",
+        ),
+        (keras.callbacks.ModelCheckpoint("a.keras", save_freq=3), r"ModelCheckpoint\(save_freq=3\)"),
+        (print, "callbacks holds .*print.*, which is no keras.callbacks.Callback"),
+    ],
+)
+def test_what_cannot_be_called_once_per_epoch_is_refused_in_one_line(callback, named):
+    with pytest.raises(OptionError, match=named) as caught:
+        nbkeras.fit(regressor(), np.ones((2, SHAPE)), np.ones(2), callbacks=[callback])
+
+    assert "\n" not in str(caught.value)
+
+
+def test_keras_own_deciding_callbacks_go_to_the_workers_and_all_others_stay():
+    stopping, logger = keras.callbacks.EarlyStopping(), keras.callbacks.CSVLogger("log.csv")
+    bar = keras.callbacks.ProgbarLogger()
+
+    assert dividing.divided([stopping, [logger, bar]]) == ([stopping], [logger])
+    assert dividing.divided(None) == ([], [])
+    assert dividing.divided(stopping) == ([stopping], [])
+
+
+PARTS = """
+log = []
+
+def notes(epoch, logs):
+    log.append(max(logs.values()) + epoch)
+
+def names_it(epoch, logs):
+    log.append(model.name)
+
+def calls_it(epoch, logs):
+    names_it(epoch, logs)
+
+def within(epoch, logs):
+    log.extend(held.weights[index] for index in range(2))
+
+def around(network):
+    def hook(epoch, logs):
+        log.append(network.count_params())
+    return hook
+
+class Plot:
+    def __init__(self, network):
+        self.network = network
+
+    def update(self, epoch, logs):
+        log.append(self.network)
+"""
+
+
+def test_only_callbacks_that_may_read_the_model_have_the_weights_fetched():
+    model = regressor()
+    notebook = define(PARTS)
+    notebook |= {"model": model, "held": model}
+
+    def reads(callback):
+        return dividing.looks_at(callback, model)
+
+    def called(function):
+        return keras.callbacks.LambdaCallback(on_epoch_end=function)
+
+    assert not reads(keras.callbacks.CSVLogger("log.csv"))
+    assert not reads(called(notebook["notes"]))
+    assert not reads(called(print))
+    assert reads(called(notebook["names_it"]))
+    assert reads(called(notebook["calls_it"]))
+    assert reads(called(notebook["around"](model)))
+    assert not reads(called(notebook["around"](regressor())))
+    assert reads(called(notebook["Plot"](model).update))
+    assert reads(called(functools.partial(notebook["notes"], 1)))
+    assert reads(keras.callbacks.ModelCheckpoint("a.keras"))
+    assert reads(Recorder(1))
+    # The model under another name, in a comprehension.
+    assert reads(called(notebook["within"]))
