@@ -128,3 +128,19 @@ def test_wide_rows_travel_in_small_batches_and_the_setting_comes_back(spark):
         assert int(spark.conf.get(key)) == 16
 
     assert spark.conf.get(key) == before
+
+
+def test_validation_arrays_take_the_types_of_the_training_arrays(spark):
+    x, y = np.ones((4, 1)), np.arange(4, dtype=np.int64)
+    train = arrays.from_arrays(spark, SIGNATURE, x, y, None, "float32")
+    validation = arrays.from_arrays(spark, SIGNATURE, x, y.astype(np.int8), None, "float32", train.structure)
+
+    assert validation.structure == train.structure
+    assert [np.frombuffer(row.y0, "int64")[0] for row in validation.df.orderBy("order").collect()] == [
+        0,
+        1,
+        2,
+        3,
+    ]
+    with pytest.raises(DataError, match=r"shape \(2,\), the training data rows of shape \(\)"):
+        arrays.from_arrays(spark, SIGNATURE, x, np.ones((4, 2)), None, "float32", train.structure)

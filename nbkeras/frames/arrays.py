@@ -23,7 +23,13 @@ _CHUNK = 1 << 26
 
 
 def from_arrays(
-    spark: SparkSession, signature: Signature, x: Any, y: Any, sample_weight: Any, floatx: str
+    spark: SparkSession,
+    signature: Signature,
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    floatx: str,
+    like: Structure | None = None,
 ) -> Rows:
     """The rows of arrays, numbered in their order.
 
@@ -34,9 +40,11 @@ def from_arrays(
         y: labels likewise, or None.
         sample_weight: one number per row, or None.
         floatx: Keras' float type, which other floats become.
+        like: of the rows beside which these travel, whose types they take.
 
     Raises:
-        DataError: lengths differ, there are no rows, or x does not fit the model.
+        DataError: lengths differ, there are no rows, x does not fit the model, or
+            a field has another shape than in ``like``.
     """
     inputs = _inputs(x, signature)
     arrays: list[tuple[Field, Array]] = []
@@ -53,6 +61,8 @@ def from_arrays(
             arrays.append(_field(f"y{index}", "label", _label(label, floatx)))
     if sample_weight is not None:
         arrays.append(_field("w", "sample_weight", _numbers(sample_weight, "sample_weight", floatx)))
+    if like is not None:
+        arrays = [_alike(field, array, like) for field, array in arrays]
     rows = _rows(arrays)
     df = _dataframe(spark, arrays, rows)
     names = tuple(one.name for one in signature.inputs)
@@ -136,6 +146,16 @@ def _array(thing: Any, title: str) -> Array:
 
 def _field(name: str, title: str, array: Array) -> tuple[Field, Array]:
     return Field(name, (title,), title, array.dtype.str, array.shape[1:], raw=True), array
+
+
+def _alike(field: Field, array: Array, like: Structure) -> tuple[Field, Array]:
+    known = next((one for one in like.fields if one.name == field.name), None)
+    if known is None or known.shape != field.shape:
+        trained = "none" if known is None else f"rows of shape {known.shape}"
+        raise DataError(
+            f"validation_data has {field.title} of rows of shape {field.shape}, the training data {trained}"
+        )
+    return known, np.ascontiguousarray(array, dtype=known.dtype)
 
 
 def _rows(arrays: Sequence[tuple[Field, Array]]) -> int:

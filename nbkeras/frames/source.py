@@ -33,7 +33,9 @@ class Source:
         # One name is a list of one, though text is a sequence too.
         self._features = (features,) if isinstance(features, str) else features
 
-    def rows(self, data: Any, y: Any, sample_weight: Any, *, known: bool = True) -> Rows:
+    def rows(
+        self, data: Any, y: Any, sample_weight: Any, *, known: bool = True, like: Rows | None = None
+    ) -> Rows:
         """The rows of some data.
 
         Args:
@@ -41,6 +43,7 @@ class Source:
             y: label columns, or arrays.
             sample_weight: weight column, or an array.
             known: whether the columns that the model was trained on are preferred.
+            like: training rows beside which these travel.
 
         Raises:
             DataError: the data does not fit the model.
@@ -53,7 +56,13 @@ class Source:
                     "give a DataFrame of Spark or pandas, or arrays"
                 )
             return arrays.from_arrays(
-                self._spark, signature(self._model), _array(data), y, sample_weight, floatx
+                self._spark,
+                signature(self._model),
+                _array(data),
+                y,
+                sample_weight,
+                floatx,
+                like.structure if like is not None else None,
             )
         df = data_frame(self._spark, data)
         if sample_weight is not None and not isinstance(sample_weight, str):
@@ -117,7 +126,7 @@ class Source:
             raise OptionError(
                 "validation_data has sample weights, the training data has none: give both or neither"
             )
-        return self.rows(x, labels, weights)
+        return self.rows(x, labels, weights, like=train)
 
     def _weighted(self, given: Any, name: str) -> DataFrame:
         from pyspark.sql import functions as F
