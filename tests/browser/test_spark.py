@@ -23,6 +23,28 @@ df = spark.createDataFrame(rows, "features array<double>, label int").cache()
 train_df, test_df = df.randomSplit([0.8, 0.2], seed=1)
 """
 
+# The kernel is busy when the wire is to be cut: a thread in it waits for a file.
+CUT = """
+import threading, time
+from pathlib import Path
+from nbkeras.engine.events import Server
+
+servers, start_server = [], Server.__init__
+
+def remember(self, *arguments, **options):
+    start_server(self, *arguments, **options)
+    servers.append(self)
+
+def cut():
+    while not Path("cut").exists():
+        time.sleep(0.02)
+    servers[-1].disconnect()
+    Path("cut").rename("was-cut")
+
+Server.__init__ = remember
+threading.Thread(target=cut, daemon=True).start()
+"""
+
 TRAIN = """%%keras_spark --workers {workers} --name digits
 model = keras.Sequential([
     keras.Input((64,)),
@@ -36,8 +58,8 @@ history = model.fit(train_df, y="label", validation_data=test_df, epochs={epochs
 HISTORY = "import json; print(json.dumps(history.history))"
 
 
-def start(open_notebook, name, kernel=("installed",), *, epochs, workers=1, more=()):
-    cells = [DATA, TRAIN.format(epochs=epochs, workers=workers), HISTORY, *more]
+def start(open_notebook, name, kernel=("installed",), *, epochs, workers=1):
+    cells = [DATA + CUT, TRAIN.format(epochs=epochs, workers=workers), HISTORY]
     notebook = open_notebook(name, cells, kernel)
     notebook.run(0)
     notebook.expect_done(0)
@@ -58,8 +80,10 @@ def drawn(notebook):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_points_grow_while_the_cell_is_busy_and_equal_the_history(
-    open_notebook, wait_for, screenshots, workers
+    lab, open_notebook, wait_for, screenshots, workers
 ):
+    was_cut = lab.files / "was-cut"
+    was_cut.unlink(missing_ok=True)
     notebook = start(open_notebook, f"spark-{workers}", epochs=60, workers=workers)
 
     seen = []
@@ -67,6 +91,9 @@ def test_points_grow_while_the_cell_is_busy_and_equal_the_history(
         wait_for(lambda n=enough: drawn(notebook) >= n, f"{enough} points")
         assert notebook.is_busy(1)
         seen.append(notebook.points())
+        if len(seen) == 2:
+            (lab.files / "cut").touch()
+            wait_for(was_cut.exists, "the wire to be cut")
     notebook.cells.nth(1).screenshot(path=screenshots / f"spark-live-{workers}.png")
     notebook.expect_done(1)
     notebook.cells.nth(1).screenshot(path=screenshots / f"spark-still-{workers}.png")
