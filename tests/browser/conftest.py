@@ -125,12 +125,13 @@ class Notebook:
         self.stop = page.get_by_role("button", name="Stop", exact=True)
         self.picture = page.locator(".jp-OutputArea figure img")
 
-    def open(self) -> None:
+    def open(self, *, busy: bool = False) -> None:
         self.page.goto(
             f"{self.lab.url}lab/tree/{self.name}?reset&token={self.lab.token}", wait_until="domcontentloaded"
         )
         playwright.expect(self.cells.first).to_be_visible(timeout=90_000)
-        self.page.wait_for_function(KERNEL_IS_READY, timeout=90_000)
+        if not busy:
+            self.page.wait_for_function(KERNEL_IS_READY, timeout=90_000)
 
     def run(self, cell: int) -> None:
         self.cells.nth(cell).locator(".cm-content").click()

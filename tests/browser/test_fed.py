@@ -86,6 +86,21 @@ def test_a_background_run_outlives_a_reload_and_can_be_stopped(open_notebook, wa
     assert "stopped" in notebook.output(2)
 
 
+def test_a_page_reloaded_while_the_cell_is_busy_shows_the_chart_when_it_has_ended(
+    open_notebook, wait_for, ipykernel
+):
+    notebook = open_notebook("again", ["from fed import show", "run = show(40)"], ipykernel)
+    notebook.run(0)
+    notebook.run(1)
+    wait_for(lambda: drawn(notebook) >= 2, "two points")
+    notebook.saved()
+
+    notebook.open(busy=True)
+
+    expect(notebook.chart).to_contain_text("Finished 40 epochs", timeout=60_000)
+    assert drawn(notebook) == 40
+
+
 def test_the_picture_replaces_the_view_of_a_background_run(open_notebook):
     notebook = open_notebook("behind", ["from fed import show", "run = show(3, background=True)"])
     notebook.run(0)

@@ -26,7 +26,7 @@ def test_a_cell_trains_shows_its_chart_live_and_leaves_a_picture(session):
     assert replaced["transient"] == shown["transient"]
     assert set(replaced["data"]) == {"text/html", "image/png", "text/plain"}
     assert re.match(r"digits finished 5 epochs in \d", replaced["data"]["text/plain"])
-    assert cell.of("comm_close")
+    cell.until(lambda: cell.of("comm_close"), seconds=15)
     last = cell.snapshots()[-1]
     assert last["status"] == "finished"
     assert {curve["name"]: curve["last"] for curve in last["curves"]} == pytest.approx(

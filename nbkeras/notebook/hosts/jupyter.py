@@ -16,6 +16,7 @@ _BEAT_EVERY = 10.0  # a sign of life, for the clock in the browser
 _COST_SHARE = 0.005  # of one core, that showing may take from the training
 _SLOWEST = 1.0
 _LINE_EVERY = 10.0
+_CLOSE_AFTER = 5.0
 
 
 class Live:
@@ -48,6 +49,9 @@ class Live:
         snapshot = self._run.snapshot()
         self._view.show(snapshot)
         self._slot.update(picture.bundle(snapshot), raw=True)
+        _later(self._close)
+
+    def _close(self) -> None:
         # A page that was reloaded meanwhile cannot be told of the picture, as it has lost the
         # output; it goes on showing the view, so the view stays. Else nothing of it is saved.
         if self._view.shown < 2:
@@ -106,3 +110,14 @@ def _display(shown: object, **how: object) -> Any:
 
     display: Any = IPython.display.display  # untyped
     return display(shown, **how)
+
+
+def _later(act: Callable[[], None]) -> None:
+    """Act when the cell has ended and what the page asked of the busy kernel has been answered."""
+    from IPython.core.getipython import get_ipython
+
+    loop = getattr(getattr(get_ipython(), "kernel", None), "io_loop", None)
+    if loop is None:
+        act()
+    else:
+        loop.add_callback(loop.call_later, _CLOSE_AFTER, act)  # from any thread
