@@ -241,7 +241,8 @@ def predict(
     by_name = names_columns(data, ())
     rows = source.rows(data, () if by_name else None, None)
     build(model, rows)
-    shapes = [tuple(one.shape[1:]) for one in outputs(model, rows)]
+    structure = outputs(model, rows)
+    shapes = [tuple(one.shape[1:]) for one in keras.tree.flatten(structure)]
     cluster.ship(spark)
     plan = Plan(rows.structure, workers=max(1, cluster.slots(spark)))
     if by_name:
@@ -249,7 +250,7 @@ def predict(
         df = data_frame(spark, data)
         return inference.predict_dataframe(plan, model, df, inputs(df, rows), names, shapes)
     arrays = inference.predict_arrays(plan, model, rows.df, shapes)
-    return keras.tree.pack_sequence_as(outputs(model, rows), arrays) if len(arrays) > 1 else arrays[0]
+    return keras.tree.pack_sequence_as(structure, arrays)
 
 
 @contextlib.contextmanager

@@ -123,7 +123,7 @@ class Calls:
         spark = self._options["spark"]
         results = self._evaluate(model, x, y, sample_weight=sample_weight, batch_size=batch_size, spark=spark)
         if return_dict:
-            return results
+            return dict(sorted(results.items()))  # Keras' own order
         values = list(results.values())
         return values[0] if len(values) == 1 else values
 

@@ -50,17 +50,15 @@ def build_metrics(model: Any, rows: Rows) -> None:
         raise ModelError(f"a metric fails on one row of the data: {one_line(error)}") from error
 
 
-def outputs(model: Any, rows: Rows) -> list[Any]:
-    """The model's outputs for one row: of zeros where the inputs' shapes are known."""
-    import keras
-
+def outputs(model: Any, rows: Rows) -> Any:
+    """The model's outputs for one row, as it nests them: of zeros where the inputs' shapes are known."""
     fields = rows.structure.features
     if all(one.shape is not None for one in fields):
         zeros = [np.zeros((1, *(one.shape or ())), one.dtype) for one in fields]
         inputs = zeros[0] if len(zeros) == 1 else dict(zip(rows.structure.inputs, zeros, strict=True))
     else:
         inputs = first_batch(rows)[0]
-    return list(keras.tree.flatten(model(inputs, training=False)))
+    return model(inputs, training=False)
 
 
 def first_batch(rows: Rows) -> tuple[Any, ...]:
