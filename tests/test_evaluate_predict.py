@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import datetime as dt
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.ml.linalg import Vectors
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+from twins import columns
+
+import nbkeras
+
+ROWS, SHAPE, CLASSES = 70, 4, 3
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    random = np.random.default_rng(4)
+    x = random.normal(size=(ROWS, SHAPE)).astype("float32")
+    kind = (x @ random.normal(size=(SHAPE, CLASSES)) + random.normal(size=(ROWS, CLASSES))).argmax(axis=1)
+    return x, kind, random.uniform(0.5, 2, ROWS).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def df(spark, arrays):
+    x, kind, weight = arrays
+    one_hot = list(np.eye(CLASSES, dtype="float32")[kind])
+    table = pd.DataFrame({"features": list(x), "kind": kind, "one_hot": one_hot, "weight": weight})
+    return spark.createDataFrame(table).repartition(4).cache()
+
+
+def dense(units, activation=None, seed=1):
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential([keras.Input((SHAPE,)), keras.layers.Dense(units, activation=activation)])
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    model = dense(CLASSES, "softmax")
+    metrics = ["accuracy", keras.metrics.AUC(), keras.metrics.F1Score(average=None)]
+    weighted = [keras.metrics.CategoricalAccuracy(name="weighted")]
+    model.compile("adam", "categorical_crossentropy", metrics=metrics, weighted_metrics=weighted)
+    return model
+
+
+@pytest.fixture(scope="module")
+def regressor():
+    model = dense(1)
+    model.compile("adam", "mse")
+    return model
+
+
+def assert_same_results(ours, theirs):
+    assert sorted(ours) == sorted(theirs)
+    for name, result in theirs.items():
+        np.testing.assert_allclose(ours[name], result, 1e-5, 1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("weight", [None, "weight"])
+def test_evaluate_of_a_dataframe_is_keras_own_over_all_rows(spark, df, classifier, weight):
+    ours = nbkeras.evaluate(
+        classifier, df, "one_hot", features="features", sample_weight=weight, batch_size=16, spark=spark
+    )
+
+    x, y = columns(df, "features", "one_hot")
+    weights = columns(df, weight)[0] if weight else None
+    theirs = classifier.evaluate(x, y, sample_weight=weights, batch_size=16, verbose=0, return_dict=True)
+    assert_same_results(ours, theirs)
+    assert ours["f1_score"].shape == (CLASSES,)
+
+
+def test_evaluate_of_arrays_and_of_fewer_rows_than_slots_is_keras_own(spark, arrays, classifier):
+    x, kind, weight = arrays
+    y = np.eye(CLASSES)[kind]
+
+    for rows in (ROWS, 2):
+        given = x[:rows], y[:rows]
+        ours = nbkeras.evaluate(classifier, *given, sample_weight=weight[:rows], spark=spark)
+
+        theirs = classifier.evaluate(*given, sample_weight=weight[:rows], verbose=0, return_dict=True)
+        assert_same_results(ours, theirs)
+
+
+def test_evaluate_leaves_the_weights_and_works_before_and_after_keras_own(spark, arrays):
+    x, kind, _ = arrays
+    model = dense(CLASSES)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=["accuracy"])
+    before = model.get_weights()
+
+    first = nbkeras.evaluate(model, x, kind, spark=spark)
+    theirs = model.evaluate(x, kind, verbose=0, return_dict=True)
+    again = nbkeras.evaluate(model, x, kind, spark=spark)
+
+    assert_same_results(first, theirs)
+    assert_same_results(again, theirs)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_within_on_spark_evaluate_returns_what_keras_returns(spark, arrays, df, classifier, regressor):
+    x, kind, _ = arrays
+    y = np.eye(CLASSES)[kind]
+    scalar = regressor.evaluate(x, kind, verbose=0)
+    several = classifier.evaluate(x, y, verbose=0)
+    named = classifier.evaluate(x, y, verbose=0, return_dict=True)
+
+    with nbkeras.on_spark(spark=spark):
+        assert regressor.evaluate(x, kind) == pytest.approx(scalar, rel=1e-5)
+        from_arrays = classifier.evaluate(x, y)
+        from_dataframe = classifier.evaluate(df.select("features", "one_hot"), "one_hot")
+        from_named = classifier.evaluate(x, y, return_dict=True)
+
+    assert isinstance(several, list)
+    for ours in (from_arrays, from_dataframe):
+        assert isinstance(ours, list)
+        assert len(ours) == len(several)
+        for one, other in zip(ours, several, strict=True):
+            np.testing.assert_allclose(one, other, 1e-5)
+    assert list(from_named) == list(named)
+    assert_same_results(from_named, named)
+
+
+def test_predict_keeps_all_columns_of_a_dataframe(spark, arrays, regressor):
+    x, _, _ = arrays
+    rows = [
+        (
+            f"row {index}",
+            None if index % 2 else index,
+            dt.date(2020, 1, 1) + dt.timedelta(index),
+            one.tolist(),
+            Vectors.dense(one.tolist()),
+            {"key": index},
+        )
+        for index, one in enumerate(x)
+    ]
+    fields = [
+        T.StructField("text", T.StringType()),
+        T.StructField("maybe", T.IntegerType()),
+        T.StructField("day", T.DateType()),
+        T.StructField("features", T.ArrayType(T.DoubleType())),
+        T.StructField("vector", type(Vectors.dense([1.0])).__UDT__),
+        T.StructField("map", T.MapType(T.StringType(), T.IntegerType())),
+    ]
+    df = spark.createDataFrame(rows, T.StructType(fields)).repartition(5)
+
+    for feature in ("features", "vector"):
+        predicted = nbkeras.predict(regressor, df, features=[feature], spark=spark)
+
+        assert predicted.schema.fields[:-1] == df.schema.fields
+        assert predicted.schema["prediction"].dataType == T.FloatType()
+        found = {row["text"]: row for row in predicted.collect()}
+        expected = regressor.predict(x, verbose=0)
+        assert len(found) == ROWS
+        for index, row in enumerate(rows):
+            assert tuple(found[row[0]])[:-1] == row
+            assert found[row[0]]["prediction"] == pytest.approx(expected[index, 0], rel=1e-4, abs=1e-5)
+
+
+def test_predict_gives_an_array_for_several_units(spark, df, classifier):
+    predicted = nbkeras.predict(
+        classifier, df.select("kind", "features"), features=["features"], output="chances", spark=spark
+    )
+
+    assert predicted.columns == ["kind", "features", "chances"]
+    x, ours = columns(predicted, "features", "chances")
+    np.testing.assert_allclose(ours, classifier.predict(x, verbose=0), 1e-5, 1e-6)
+
+
+def several_outputs(kind):
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((SHAPE,), name="features")
+    one = keras.layers.Dense(1, name="one")(inputs)
+    many = keras.layers.Reshape((2, 3), name="many")(keras.layers.Dense(6)(inputs))
+    return keras.Model(inputs, {"one": one, "many": many} if kind is dict else [one, many])
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+def test_predict_of_several_outputs(spark, df, arrays, kind):
+    x, _, _ = arrays
+    model = several_outputs(kind)
+
+    predicted = nbkeras.predict(model, df.select("features"), spark=spark)
+    ours = nbkeras.predict(model, x, spark=spark)
+
+    theirs = model.predict(x, verbose=0)
+    assert type(ours) is type(theirs) is kind
+    keras.tree.map_structure(
+        lambda one, other: np.testing.assert_allclose(one, other, 1e-4, 1e-5), ours, theirs
+    )
+    names = ["prediction_one", "prediction_many"]
+    assert sorted(predicted.columns[1:]) == sorted(names)
+    features, one, many = columns(predicted, "features", *names)
+    again = model.predict(features, verbose=0)
+    again = (again["one"], again["many"]) if kind is dict else again
+    np.testing.assert_allclose(one, again[0][:, 0], 1e-4, 1e-5)
+    np.testing.assert_allclose(many, again[1], 1e-4, 1e-5)
+
+
+def test_predict_of_arrays_gives_arrays_in_their_order(spark, arrays, regressor, classifier):
+    x, _, _ = arrays
+
+    for model in (regressor, classifier):
+        ours = nbkeras.predict(model, x, spark=spark)
+
+        theirs = model.predict(x, verbose=0)
+        assert isinstance(ours, np.ndarray)
+        assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+        np.testing.assert_allclose(ours, theirs, 1e-4, 1e-5)
+
+
+def test_predict_of_pandas_within_on_spark_gives_what_keras_gives(spark, arrays, regressor):
+    table = pd.DataFrame(arrays[0], columns=list("abcd"))
+    theirs = regressor.predict(table, verbose=0)
+
+    with nbkeras.on_spark(spark=spark):
+        ours = regressor.predict(table)
+
+    assert isinstance(ours, np.ndarray)
+    np.testing.assert_allclose(ours, theirs, 1e-4, 1e-5)
+
+
+def test_predict_is_lazy(spark, df, regressor):
+    context = spark.sparkContext
+    late = F.when(F.col("kind") < 0, F.col("kind")).otherwise(F.raise_error(F.lit("read too early")))
+    df = df.select("features", late.alias("late"))
+    context.setJobGroup("lazy", "lazy")
+    try:
+        predicted = nbkeras.predict(regressor, df, features=["features"], spark=spark)
+    finally:
+        context.setLocalProperty("spark.jobGroup.id", None)
+
+    assert context.statusTracker().getJobIdsForGroup("lazy") == []
+    with pytest.raises(Exception, match="read too early"):
+        predicted.collect()
+
+
+def test_features_are_remembered_by_name_when_columns_come_in_another_order(spark, arrays):
+    x, kind, _ = arrays
+    table = pd.DataFrame(x, columns=list("abcd"))
+    trained_on = spark.createDataFrame(table.assign(label=kind))
+    later = spark.createDataFrame(
+        table[["d", "b", "a", "c"]].assign(name="row", label=kind, another=np.arange(ROWS))
+    )
+    model = dense(1)
+    model.compile("adam", "mse")
+    nbkeras.fit(model, trained_on, "label", spark=spark)
+
+    predicted = nbkeras.predict(model, later, spark=spark)
+    result = nbkeras.evaluate(model, later, "label", spark=spark)
+
+    assert predicted.columns == [*later.columns, "prediction"]
+    ours = predicted.orderBy("another").toPandas().prediction
+    np.testing.assert_allclose(ours, model.predict(x, verbose=0)[:, 0], 1e-4, 1e-5)
+    assert result["loss"] == pytest.approx(model.evaluate(x, kind, verbose=0), rel=1e-5)

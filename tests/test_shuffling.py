@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from twins import define, value
+
+import nbkeras
+
+# The count of each row in an epoch, and, as digits, the order in which its worker met the rows.
+WITNESS = """
+import keras
+from keras import ops
+
+class Counts(keras.metrics.Metric):
+    '''How often each label was met in the epoch.'''
+
+    def __init__(self, rows, **kwargs):
+        super().__init__(**kwargs)
+        self.rows = rows
+        self.counts = self.add_weight(shape=(rows,), initializer="zeros", name="counts")
+
+    def update_state(self, y, predicted, sample_weight=None):
+        met = ops.one_hot(ops.cast(ops.reshape(y, (-1,)), "int32"), self.rows)
+        self.counts.assign_add(ops.sum(met, axis=0))
+
+    def result(self):
+        return self.counts + 0.0
+
+class Order(keras.metrics.Metric):
+    '''Of each label, the step of its worker in which it was met.'''
+
+    def __init__(self, rows, **kwargs):
+        super().__init__(**kwargs)
+        self.rows = rows
+        self.steps = self.add_weight(shape=(rows,), initializer="zeros", name="steps")
+        self.step = self.add_weight(initializer="zeros", name="step")
+
+    def update_state(self, y, predicted, sample_weight=None):
+        self.step.assign_add(1.0)
+        met = ops.one_hot(ops.cast(ops.reshape(y, (-1,)), "int32"), self.rows)
+        self.steps.assign_add(self.step * ops.sum(met, axis=0))
+
+    def result(self):
+        return self.steps + 0.0
+
+def make(rows):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    metrics = [Counts(rows, name="counts"), Order(rows, name="steps")]
+    model.compile(keras.optimizers.SGD(0.0), "mse", metrics=metrics)
+    return model
+"""
+
+
+@pytest.mark.parametrize(("workers", "rows", "batch_size"), [(1, 23, 4), (2, 23, 4), (3, 7, 2)])
+def test_every_row_is_met_once_per_epoch_in_another_order_each_time(spark, workers, rows, batch_size):
+    position = np.arange(rows)
+    df = spark.createDataFrame(pd.DataFrame({"x": position / rows, "y": position}))
+
+    run = nbkeras.fit(
+        define(WITNESS)["make"](rows),
+        df,
+        "y",
+        epochs=4,
+        batch_size=batch_size,
+        seed=3,
+        workers=workers,
+        spark=spark,
+    )
+
+    for counts in run.history["counts"]:
+        assert counts.tolist() == [1.0] * rows
+    orders = {tuple(steps.tolist()) for steps in run.history["steps"]}
+    assert len(orders) == 4
+    unshuffled = [1.0 + index // batch_size for index in range(rows)]
+    assert tuple(unshuffled) not in orders
+
+
+@pytest.fixture(scope="module")
+def table():
+    random = np.random.default_rng(1)
+    x = random.normal(size=(60, 3))
+    return pd.DataFrame(x, columns=["a", "b", "c"]).assign(y=x.sum(axis=1) + random.normal(size=60))
+
+
+@pytest.fixture(scope="module")
+def trained(spark):
+    def trained(data, y="y", **options):
+        keras.utils.set_random_seed(2)
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, "tanh"), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
+        nbkeras.fit(model, data, y, epochs=2, batch_size=8, spark=spark, **{"workers": 2, **options})
+        return np.concatenate([value(one).ravel() for one in model.weights])
+
+    return trained
+
+
+def test_a_seed_fixes_the_weights_however_the_rows_are_partitioned(spark, table, trained):
+    df = spark.createDataFrame(table)
+    first = trained(df, seed=5)
+
+    np.testing.assert_array_equal(trained(df.repartition(5), seed=5), first)
+    np.testing.assert_array_equal(trained(df.orderBy("b").coalesce(1), seed=5), first)
+    assert np.abs(trained(df, seed=6) - first).max() > 1e-4
+
+
+def test_keras_own_seed_fixes_the_order_where_none_is_given(table, trained):
+    x, y = table[["a", "b", "c"]].to_numpy(), table.y.to_numpy()
+
+    first = trained(x, y)
+
+    np.testing.assert_array_equal(trained(x, y), first)
+    assert np.abs(trained(x, y, shuffle=False) - first).max() > 1e-4
