@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import keras
+import numpy as np
+import pytest
+from twins import assert_same_model, define
+
+from nbkeras.engine import shipping, state
+from nbkeras.errors import ModelError
+
+ELSEWHERE = """
+import sys
+import numpy as np
+from nbkeras.engine import shipping, state
+thing = shipping.loads(sys.stdin.buffer.read())
+model, x, y = thing["model"], np.arange(12.0).reshape(4, 3), np.arange(4.0)
+model.fit(x, y, epochs=2, shuffle=False, verbose=0)
+sys.stdout.buffer.write(state.pack(state.variables(model)))
+"""
+
+NOTEBOOK = """
+import keras
+
+class Settings:
+    scale = 0.5
+
+class Scaled(keras.layers.Layer):
+    def __init__(self, settings, function):
+        super().__init__()
+        self.settings, self.function = settings, function
+        self.parts = {"dense": [keras.layers.Dense(2)]}
+
+    def call(self, x):
+        return self.function(self.parts["dense"][0](x)) * self.settings.scale
+
+class Model(keras.Model):
+    def __init__(self, settings):
+        super().__init__()
+        self.scaled = Scaled(settings, lambda x: keras.ops.tanh(x))
+        self.last = keras.layers.Dense(1)
+
+    def call(self, x):
+        return self.last(self.scaled(x))
+
+def loss(y, predicted):
+    return keras.ops.mean((y - predicted) ** 2, axis=-1)
+
+def make():
+    return Model(Settings())
+"""
+
+
+def sequential():
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "tanh"), keras.layers.Dense(1)])
+
+
+def functional():
+    inputs = keras.Input((3,))
+    body = keras.layers.Dense(2)(inputs)
+    return keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Concatenate()([inputs, body])))
+
+
+def subclassed():
+    return define(NOTEBOOK)["make"]()
+
+
+ROWS = np.arange(12.0).reshape(4, 3), np.arange(4.0)
+
+
+@pytest.mark.parametrize("make", [sequential, functional, subclassed])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "adamw"])
+def test_a_trained_model_goes_on_where_it_was(make, optimizer):
+    model = make()
+    model.compile(optimizer, "mse", metrics=["mae"])
+    model.fit(*ROWS, verbose=0)
+
+    copy = shipping.loads(shipping.dumps(model))
+
+    assert copy is not model
+    assert_same_model(copy, model, 0)
+    for one in (model, copy):
+        one.fit(*ROWS, epochs=2, shuffle=False, verbose=0)
+    assert_same_model(copy, model)
+
+
+def test_a_copy_shares_no_variable_with_its_model():
+    model = sequential()
+    model.compile("adam", "mse")
+    copy = shipping.loads(shipping.dumps(model))
+    before = model.get_weights()
+
+    copy.fit(*ROWS, verbose=0)
+
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_weights_without_decay_stay_so():
+    model = sequential()
+    optimizer = keras.optimizers.AdamW(0.1, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    model.compile(optimizer, "mse")
+    model.fit(*ROWS, verbose=0)
+
+    copy = shipping.loads(shipping.dumps(model))
+
+    for one in (model, copy):
+        one.fit(*ROWS, epochs=2, shuffle=False, verbose=0)
+    assert_same_model(copy, model)
+
+
+def test_what_a_notebook_defines_trains_in_a_process_that_has_never_seen_it():
+    notebook = define(NOTEBOOK)
+    model = notebook["make"]()
+    model.compile("adam", notebook["loss"])
+    model(ROWS[0])
+    model.optimizer.build(model.trainable_variables)
+    payload = shipping.dumps({"model": model})
+
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE], input=payload, capture_output=True, timeout=120, check=False
+    )
+
+    assert done.returncode == 0, done.stderr.decode()
+    model.fit(*ROWS, epochs=2, shuffle=False, verbose=0)
+    twin = shipping.loads(payload)["model"]
+    state.assign(state.variables(twin), done.stdout)
+    assert_same_model(twin, model)
+
+
+def test_what_cannot_leave_the_notebook_is_named_in_one_line():
+    model = sequential()
+    model.lock = threading.Lock()
+
+    with pytest.raises(ModelError, match=r"Sequential 'sequential.*' holds something .*lock") as caught:
+        shipping.dumps(model)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_state_is_weights_and_optimizer_without_metrics():
+    model = sequential()
+    model.compile("adam", "mse", metrics=["mae"])
+    model.fit(*ROWS, verbose=0)
+
+    variables = state.variables(model)
+
+    assert variables == [*model.weights, *model.optimizer.variables]
+    assert state.size(variables) == len(state.pack(variables))
+
+
+def test_packed_state_can_be_put_back_and_nothing_changes_where_it_does_not_fit():
+    model, other = sequential(), sequential()
+    packed = state.pack(state.variables(model))
+
+    state.assign(state.variables(other), packed)
+
+    for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    with pytest.raises(
+        ModelError, match=f"returned {len(packed) - 1} bytes of weights, the model has {len(packed)}"
+    ):
+        state.assign(state.variables(other), packed[1:])
+    for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
