@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -117,22 +117,8 @@ def fit(
     cluster.require_slots(spark, plan.workers)
     source = Source(spark, model, features)
     train, validation, split = source.both(data, y, sample_weight, validation_data, validation_split)
-    build(model, train)
     if plan.workers > 1:
         exactness.refuse(model)
-    notebook = user.NotebookCallbacks(others, model, {"epochs": epochs, "verbose": 0, "steps": None})
-    plan = replace(
-        plan,
-        structure=train.structure,
-        validates=validation is not None or split > 0,
-        asks=bool(notebook),
-        needs_weights=notebook.needs_weights,
-    )
-    cluster.ship(spark)
-    df, ordered = exchanged(
-        spark, train, validation, workers=plan.workers, shuffle=shuffle, validation_split=split
-    )
-    plan = replace(plan, ordered=ordered)
     background = background and not host.headless()
     run = Run(name or f"run {next(_numbers)}", model, epochs, plan.workers, background=background)
     if plan.workers > 1 and (layers := exactness.coupled(model)):
@@ -142,10 +128,27 @@ def fit(
         )
     runs.append(run)
     source.remember(train)
-    training = driver.Driver(spark, plan, df, run, deciders, notebook.epoch_end)
+    notebook = user.NotebookCallbacks(others, model, {"epochs": epochs, "verbose": 0, "steps": None})
+
+    def prepare() -> Callable[[], None]:
+        build(model, train)
+        cluster.ship(spark)
+        df, ordered = exchanged(
+            spark, train, validation, workers=plan.workers, shuffle=shuffle, validation_split=split
+        )
+        whole_plan = replace(
+            plan,
+            structure=train.structure,
+            ordered=ordered,
+            validates=validation is not None or split > 0,
+            asks=bool(notebook),
+            needs_weights=notebook.needs_weights,
+        )
+        return driver.Driver(spark, whole_plan, df, run, deciders, notebook.epoch_end).train
+
     display = Silent() if verbose in (0, False) else host.display(run)
     try:
-        return attend(run, training.train, notebook, display, initial_epoch)
+        return attend(run, prepare, notebook, display, initial_epoch)
     finally:
         # As Keras does, also where an error or an interrupt ends the cell.
         model.history = history(run)

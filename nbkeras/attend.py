@@ -61,13 +61,18 @@ class Callbacks(Protocol):
 
 
 def attend(
-    run: Run, train: Callable[[], None], callbacks: Callbacks, display: Display, initial_epoch: int
+    run: Run,
+    prepare: Callable[[], Callable[[], None]],
+    callbacks: Callbacks,
+    display: Display,
+    initial_epoch: int,
 ) -> Run:
     """Train in a thread, show it, and return the run: ended, unless it is in the background.
 
     Args:
         run: the run.
-        train: does it, and ends the run.
+        prepare: called in this thread, since Keras' settings belong to it; what it
+            returns trains, and ends the run.
         callbacks: of the user, called in the thread that waits.
         display: shows it.
         initial_epoch: from 0.
@@ -78,9 +83,11 @@ def attend(
     from pyspark import InheritableThread
 
     try:
+        train = prepare()
         callbacks.begin(initial_epoch)
     except BaseException as error:
-        run.end("failed", error)
+        run.end("aborted" if isinstance(error, KeyboardInterrupt) else "failed", error)
+        display.finish()
         raise
     InheritableThread(target=train, name=f"nbkeras {run.name}", daemon=True).start()
     if run.background:

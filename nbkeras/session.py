@@ -29,9 +29,8 @@ def attached(spark: Any = None) -> SparkSession:
         raise ClusterError(f"spark={spark!r} is no SparkSession")
     session = spark if spark is not None else SparkSession.getActiveSession()
     if session is None:
+        print("nbkeras: no Spark at hand, starting a local one: local[*]")
         session = local_spark()
-        started = f"nbkeras: no Spark at hand, started a local one ({session.sparkContext.master})"
-        print(started)
     if not hasattr(session, "_jsparkSession"):
         raise ClusterError(
             "this is a Spark Connect session, which this version cannot train on: use a classic one"

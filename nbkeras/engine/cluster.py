@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 import time
 import weakref
@@ -102,6 +104,13 @@ def refuse_unsafe(spark: SparkSession) -> None:
 def ship(spark: SparkSession) -> None:
     """Give the executors this very nbkeras, once per Spark application."""
     context = spark.sparkContext
+    if (
+        is_local(spark)
+        and "PYSPARK_PYTHON" not in os.environ
+        and not spark.conf.get("spark.pyspark.python", "")
+    ):
+        # Nobody has chosen a Python; Spark would take the first on PATH, not this one with its packages.
+        context.pythonExec = sys.executable
     if context in _shipped:
         return
     root = Path(nbkeras.__file__).parent

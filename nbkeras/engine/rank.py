@@ -55,7 +55,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         self._own, self._rows = table[:, rank], np.concatenate([[0], np.cumsum(table.sum(axis=1))])
         self._steps = len(table)
         self._saved: list[Any] | None = None
-        self._pulse = self._pulse_rows = 0.0
+        self._told = self._told_rows = self._begun = 0.0
         self._epoch = self._step = 0
         self.partial: int | None = None
 
@@ -68,7 +68,8 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         """Put the rows in the order of the epoch."""
         self._feed.permute(epoch)
         self._epoch, self._step = epoch, -1
-        self._pulse, self._pulse_rows = 0.0, 0.0
+        self._told = self._told_rows = 0.0
+        self._begun = time.monotonic()
 
     def on_train_batch_begin(self, step: int, logs: Any = None) -> None:
         """Stop with all the others, tell the progress, and guard the state in a step without rows."""
@@ -78,13 +79,13 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         self._restore()
         if not self._own[step]:
             self._saved = [(one, np.asarray(one.value)) for one in self._untrained()]
-        if self._rank == 0 and (now := time.monotonic()) >= self._pulse + PULSE:
-            self._tell(step, now)
+        if self._rank == 0 and (now := time.monotonic()) >= self._told + PULSE:
+            rows = float(self._rows[step])
+            rate = (rows - self._told_rows) / (now - self._told) if self._told else 0.0
+            self._told, self._told_rows = now, rows
+            self._tell(step, rate)
 
-    def _tell(self, step: int, now: float) -> None:
-        rows = float(self._rows[step])
-        rate = (rows - self._pulse_rows) / (now - self._pulse) if self._pulse else 0.0
-        self._pulse, self._pulse_rows = now, rows
+    def _tell(self, step: int, rate: float) -> None:
         self._channel.progress(
             {"type": "progress", "epoch": self._epoch, "step": step, "steps": self._steps, "rate": rate}
         )
@@ -111,8 +112,12 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         stopped = self._group.stop_requested()
         if stopped:
             self.model.stop_training = True
-        if self._step + self.model.steps_per_execution < self._steps:
+        done = min(self._step + self.model.steps_per_execution, self._steps)
+        if done < self._steps:
             self.partial = epoch
+        if self._rank == 0:
+            # Over the whole epoch: one that is shorter than a pulse has no other rate.
+            self._tell(done, float(self._rows[done]) / (time.monotonic() - self._begun))
         if self._group.size > 1:
             self._average_statistics()
             logs.update(self._summed())
