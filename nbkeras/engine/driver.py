@@ -73,6 +73,8 @@ class Driver:
                 self._run.connect(stop=self._stop, abort=self._abort)
                 payload = shipping.contents(self._run.model, self._deciders)
                 rows = self._submit(payload)
+                if self._aborted:
+                    raise InterruptedError  # noqa: TRY301  # it ended by itself in the same moment
                 self._run.enter("returning")
                 self._land(rows, variables)
             self._run.end("stopped" if self._run.stopping.is_set() else "finished")
