@@ -23,6 +23,7 @@ class Snapshot:
         curves: name to one float per logged epoch, metrics that give arrays
             split into one curve per entry (``f1_score[2]``); NaN where an
             epoch has no value.
+        last: of each curve the last value that was logged.
         epoch_numbers: the epochs of the curves' points, from 1.
         epoch: the epoch in work, from 1; 0 before the first.
         step, steps: batches done in this epoch and batches of an epoch.
@@ -48,6 +49,7 @@ class Snapshot:
     elapsed: float
     remaining: float | None
     curves: dict[str, list[float]]
+    last: dict[str, float]
     epoch_numbers: list[int]
     partial: int | None
     stopping: bool
@@ -110,6 +112,7 @@ class Run:
         self._rows_read: dict[int, int] = {}
         self._rows_per_second = 0.0
         #: By column, so that a snapshot of 10,000 epochs copies a few lists.
+        self._last: dict[str, float] = {}
         self._curves: dict[str, list[float]] = {}
         self._known: set[int] = set()
         self._diverged = False
@@ -209,6 +212,7 @@ class Run:
             for key, value in logs.items():
                 self.history.setdefault(key, []).append(value)
             point, before = _split(logs), len(self.epoch_numbers) - 1
+            self._last |= point
             for name in point:
                 self._curves.setdefault(name, [math.nan] * before)
             for name, curve in self._curves.items():
@@ -254,6 +258,7 @@ class Run:
                 elapsed=(self._ended or time.monotonic()) - self._started,
                 remaining=self._remaining(),
                 curves={name: curve.copy() for name, curve in self._curves.items()},
+                last=dict(self._last),
                 epoch_numbers=[number + 1 for number in self.epoch_numbers],
                 partial=self.partial,
                 stopping=self.stopping.is_set(),

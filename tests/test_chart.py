@@ -225,3 +225,15 @@ def test_drawing_leaves_pyplot_and_its_settings_alone():
         picture.bundle(trained(3, noisy))
 
         assert dict(mpl.rcParams) == before
+
+
+def test_the_last_value_is_the_last_that_was_logged():
+    run = Run("stopped", model=None, epochs=9, workers=1)
+    run.record_epoch(0, {"loss": 2.0, "val_loss": 1.75})
+    run.record_epoch(1, {"loss": 1.5})  # stopped before it was validated
+    run.end("stopped")
+
+    html = picture.bundle(run.snapshot())["text/html"]
+
+    assert "1.75" in html
+    assert "NaN" not in html

@@ -110,7 +110,7 @@ def _draw_chart(axes: Axes, title: str, curves: list[Curve], snapshot: Snapshot)
         )
         kind = curve.entry or (text.WORDS["validation"] if curve.validation else text.WORDS["train"])
         if not (curve.validation and curve.entry):
-            words = f"{kind} {text.number(snapshot.curves[curve.name][-1])}"
+            words = f"{kind} {text.number(snapshot.last[curve.name])}"
             labels.append((y[-1], words, COLOURS[curve.colour]))
     _draw_axes(axes, title, snapshot)
     if labels:
@@ -197,4 +197,4 @@ def _values(name: str, snapshot: Snapshot) -> list[str]:
         return ["", ""]
     found = best(name, snapshot.epoch_numbers, values)
     shown = "" if found is None else text.BEST.format(value=text.number(found[0]), epoch=found[1])
-    return [text.number(values[-1]), shown]
+    return [text.number(snapshot.last[name]), shown]

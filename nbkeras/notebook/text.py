@@ -118,7 +118,7 @@ def end(snapshot: Snapshot) -> str:
 def sentence(snapshot: Snapshot) -> str:
     """Sum up a run in one sentence: how it ended and its last values."""
     values = ", ".join(
-        f"{name} {number(curve[-1])}" for name, curve in islice(snapshot.curves.items(), _MAX_VALUES) if curve
+        f"{name} {number(value)}" for name, value in islice(snapshot.last.items(), _MAX_VALUES)
     )
     words = f"{snapshot.name} {end(snapshot)}"
     return f"{words}; {values}" if values else words

@@ -87,7 +87,7 @@ def encode(snapshot: Snapshot) -> tuple[dict[str, Any], bytes]:
     curves, parts = [], []
     for curve in arrange(snapshot.curves):
         x, y = thin(snapshot.epoch_numbers, snapshot.curves[curve.name])
-        last = snapshot.curves[curve.name][-1]
+        last = snapshot.last[curve.name]
         curves.append(
             {
                 **vars(curve),
