@@ -1,0 +1,425 @@
+"""What ends, in whatever way, leaves no process, port, thread or file behind, and the next fit works."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import cloudpickle
+import keras
+import numpy as np
+import psutil
+import pytest
+
+import nbkeras
+from nbkeras.engine import warm
+from nbkeras.errors import Aborted, TrainingError
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOK = os.getpid()
+ROWS = 4000
+X = np.random.default_rng(0).normal(size=(ROWS, 4)).astype("float32")
+Y = X.sum(axis=1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def as_in_a_notebook():
+    """Workers cannot import this file, as they cannot import a notebook."""
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+def net(*layers):
+    model = keras.Sequential([keras.Input((4,)), *layers, keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model
+
+
+def fit(model, spark, workers=1, **how):
+    return nbkeras.fit(model, X, Y, **{"verbose": 0, "workers": workers, "spark": spark, **how})
+
+
+def long(model, spark, workers=1):
+    """A training that would go on for an hour."""
+    return fit(model, spark, workers, epochs=10_000, batch_size=4 * workers, background=True)
+
+
+def family(process):
+    """All processes that descend from one, which may be gone."""
+    try:
+        return psutil.Process(process).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def servers(process=NOTEBOOK):
+    """The warm servers of a notebook's executors. They are detached, but know whom they wait for."""
+    daemons = {str(one.pid) for one in family(process)}
+    found = []
+    for one in psutil.process_iter():
+        try:
+            line = one.cmdline()
+        except psutil.Error:
+            continue
+        if "nbkeras.engine.warm" in line and line[-1] in daemons and one.ppid() not in {p.pid for p in found}:
+            found.append(one)
+    return [one for one in found if not {p.pid for p in one.parents()} & {p.pid for p in found}]
+
+
+def trainers(process=NOTEBOOK):
+    return [child for server in servers(process) for child in family(server.pid) if is_alive(child)]
+
+
+def is_alive(process):
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def ports(process):
+    return {one.laddr.port for one in process.net_connections("inet") if one.status == psutil.CONN_LISTEN}
+
+
+def named_files(spark):
+    """What is named after us where Spark and Python keep temporary files, but for what may be there."""
+    places = {Path(tempfile.gettempdir()), *map(Path, spark.conf.get("spark.local.dir").split(","))}
+    found = set()
+    for place in places:
+        for path in place.rglob("*nbkeras*") if "spark" in place.name else place.glob("nbkeras*"):
+            in_socket_folder = path == warm.private_directory()
+            archive = path.is_dir() and [one.name for one in path.iterdir()] == ["nbkeras.zip"]
+            shipped = path.name == "nbkeras.zip" and path.parent.name.startswith(
+                ("userFiles", "spark", "nbkeras-")
+            )
+            if not (in_socket_folder or archive or shipped):
+                found.add(path)
+    return found
+
+
+def unnamed_files(process):
+    """Files without a name that a process holds open, such as spools and logs."""
+    held = set()
+    for descriptor in Path(f"/proc/{process.pid}/fd").glob("*"):
+        try:
+            target = str(descriptor.readlink())
+        except FileNotFoundError:
+            continue
+        if target.endswith("(deleted)") and not target.startswith("/dev"):
+            held.add(target)
+    return held
+
+
+@pytest.fixture(scope="module")
+def settled(spark):
+    """Spark after a first training: what Spark itself starts then is not ours."""
+    fit(net(), spark)
+    return spark
+
+
+@pytest.fixture
+def leaves_nothing(settled, wait_for):
+    """Afterwards everything is as before, and a training works."""
+    threads, listening, files = set(threading.enumerate()), ports(psutil.Process()), named_files(settled)
+    yield
+    wait_for(lambda: not trainers(), "the trainers to end", timeout=15)
+    wait_for(lambda: set(threading.enumerate()) <= threads, "the threads to end", timeout=15)
+    assert ports(psutil.Process()) == listening
+    assert named_files(settled) <= files
+    (server,) = servers()
+    own = unnamed_files(psutil.Process())
+    assert len(unnamed_files(server) - own) <= 1  # what it prints itself
+    # Spark keeps idle Python workers for the next task.
+    for worker in filter(is_alive, family(NOTEBOOK)):
+        if any("pyspark" in word for word in worker.cmdline()):
+            assert unnamed_files(worker) <= own
+    model = net()
+    before = model.get_weights()[0]
+    run = nbkeras.fit(model, X[:64], Y[:64], workers=1, verbose=0, spark=settled)
+    assert run.status == "finished"
+    assert len(run.history["loss"]) == 1
+    assert np.abs(model.get_weights()[0] - before).max() > 0
+
+
+# -- how a training may end ----------------------------------------------------------------------------
+
+
+def test_a_training_leaves_nothing_when_it_succeeds(settled, leaves_nothing):
+    assert fit(net(), settled, workers=2, validation_split=0.25).status == "finished"
+
+
+class FailsLater(keras.layers.Layer):
+    """Raises on a worker in its second epoch."""
+
+    def call(self, x):
+        def check(x):
+            self.seen = getattr(self, "seen", 0) + 1
+            if self.seen > 5:
+                raise ValueError("enough")
+            return x
+
+        if os.getpid() == NOTEBOOK:
+            return x
+        import tensorflow as tf
+
+        y = tf.numpy_function(check, [x], tf.float32)
+        return tf.ensure_shape(y, x.shape)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_training_leaves_nothing_when_a_worker_raises(settled, leaves_nothing, workers):
+    model = net(FailsLater())
+    before = model.get_weights()[0]
+    with pytest.raises(TrainingError, match=r"on worker [01] .*enough") as caught:
+        fit(model, settled, workers, epochs=3, batch_size=500)
+    assert "\n" not in str(caught.value)
+    np.testing.assert_array_equal(model.get_weights()[0], before)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_stop_in_an_epoch_keeps_history_and_weights_and_leaves_nothing(
+    settled, leaves_nothing, wait_for, workers
+):
+    model = net()
+    before = model.get_weights()[0]
+    run = long(model, settled, workers)
+    wait_for(lambda: run.epoch_numbers and run.snapshot().step > 0, "the middle of an epoch")
+    run.stop()
+    assert run.wait(20) is run
+    assert run.status == "stopped"
+    assert run.error is None
+    assert run.epoch_numbers == list(range(len(run.history["loss"])))
+    assert run.partial == run.epoch_numbers[-1] + 1
+    assert np.abs(model.get_weights()[0] - before).max() > 0
+    assert int(model.optimizer.iterations.value) > 0
+
+
+@pytest.mark.parametrize("phase", ["preparing", "reading", "starting"])
+def test_a_stop_in_any_phase_is_a_stop(settled, leaves_nothing, wait_for, phase):
+    run = long(net(), settled)
+    before = ["preparing", "slots", "reading"]
+    wait_for(lambda: run.phase == phase or run.phase not in before, phase)
+    run.stop()
+    run.wait(20)
+    assert run.status == "stopped"
+    assert run.error is None
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_abort_keeps_the_old_weights_and_leaves_nothing(settled, leaves_nothing, wait_for, workers):
+    model = net()
+    before = model.get_weights()[0]
+    run = long(model, settled, workers)
+    wait_for(lambda: run.epoch_numbers or run.snapshot().step > 0, "the first steps")
+    begun = time.monotonic()
+    run.abort()
+    with pytest.raises(Aborted, match="the model is as it was before"):
+        run.wait(20)
+    assert time.monotonic() - begun < 10
+    assert run.status == "aborted"
+    np.testing.assert_array_equal(model.get_weights()[0], before)
+
+
+def test_an_abort_before_the_first_step_leaves_nothing(settled, leaves_nothing):
+    run = long(net(), settled)
+    run.abort()
+    with pytest.raises(Aborted):
+        run.wait(20)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_trainer_is_told_in_one_line_within_seconds(settled, leaves_nothing, wait_for, workers):
+    run = long(net(), settled, workers)
+    wait_for(lambda: run.snapshot().step > 0, "the first steps")
+    begun = time.monotonic()
+    trainers()[-1].kill()
+    with pytest.raises(TrainingError, match=r"on worker|trainer process ended") as caught:
+        run.wait(60)
+    assert time.monotonic() - begun < 20
+    assert "\n" not in str(caught.value)
+    assert run.status == "failed"
+
+
+def test_a_killed_server_takes_no_training_with_it(settled, leaves_nothing, wait_for):
+    (server,) = servers()
+    server.kill()
+    wait_for(lambda: not is_alive(server), "the server's end")
+    assert fit(net(), settled).status == "finished"
+    assert servers()[0].pid != server.pid
+
+
+# -- the warm server ------------------------------------------------------------------------------------
+
+
+def test_a_second_training_starts_warm(settled):
+    (first,) = servers()
+    fit(net(), settled, workers=2)
+    (second,) = servers()
+    assert first.pid == second.pid
+
+
+_NOTEBOOK = """
+import sys, time
+import keras, numpy as np, nbkeras
+
+def train():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x, y = np.ones((400, 2)), np.ones(400)
+    run = nbkeras.fit(model, x, y, epochs=10**6, batch_size=1, workers=1, background=True, verbose=0)
+    while not run.snapshot().step:
+        time.sleep(0.02)
+    return run
+
+def say(word):
+    print(word, flush=True)
+    sys.stdin.readline()
+
+spark = nbkeras.local_spark()
+run = train()
+say("TRAINING")
+run.stop()
+run.wait()
+spark.stop()
+say("STOPPED")
+train()
+say("TRAINING AGAIN")
+"""
+
+
+def said(process, word):
+    for line in process.stdout:
+        if line.strip() == word:
+            return
+    pytest.fail(f"ended before it said {word}")
+
+
+def test_nothing_outlives_spark_nor_a_notebook_that_is_killed(wait_for):
+    with subprocess.Popen(
+        [sys.executable, "-c", _NOTEBOOK],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=ROOT,
+    ) as notebook:
+        try:
+            said(notebook, "TRAINING")
+            ours = servers(notebook.pid)
+            assert len(ours) == 1
+            assert len(trainers(notebook.pid)) == 1
+            print("go on", file=notebook.stdin, flush=True)
+            said(notebook, "STOPPED")
+            wait_for(lambda: not any(map(is_alive, ours)), "the server to end with Spark", timeout=10)
+
+            print("go on", file=notebook.stdin, flush=True)
+            said(notebook, "TRAINING AGAIN")
+            ours = [*servers(notebook.pid), *trainers(notebook.pid), *family(notebook.pid)]
+            assert len(trainers(notebook.pid)) == 1
+        finally:
+            notebook.kill()
+        wait_for(lambda: not any(map(is_alive, ours)), "all processes to end", timeout=20)
+    left = [one.name for one in warm.private_directory().iterdir()]
+    assert not {name.split("-")[0] for name in left} & {str(one.pid) for one in ours}
+
+
+_SERVE = """
+import socket, sys
+from pathlib import Path
+from nbkeras.engine import warm
+warm.IDLE_SECONDS = 0.5
+warm.serve(socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3]))
+"""
+
+
+def test_an_idle_server_ends_and_takes_its_socket_along(tmp_path):
+    path = tmp_path / "idle.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        arguments = [str(listener.fileno()), path, str(os.getpid())]
+        server = subprocess.Popen(
+            [sys.executable, "-c", _SERVE, *arguments], pass_fds=[listener.fileno()], cwd=ROOT
+        )
+    assert server.wait(60) == 0
+    assert not path.exists()
+
+
+def test_a_server_whose_executor_is_gone_ends(tmp_path):
+    path = tmp_path / "orphan.sock"
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        arguments = [str(listener.fileno()), str(path), str(gone.pid)]
+        server = subprocess.Popen(
+            [sys.executable, "-m", warm.__name__, *arguments], pass_fds=[listener.fileno()], cwd=ROOT
+        )
+    assert server.wait(60) == 0
+    assert not path.exists()
+
+
+# -- the folder of the sockets ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path / f"nbkeras-{os.getuid()}"
+
+
+def test_only_this_user_may_enter_the_folder_of_the_sockets(temporary):
+    assert warm.private_directory() == temporary
+    assert temporary.stat().st_mode & 0o777 == 0o700
+    assert warm.private_directory() == temporary
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o750, 0o701])
+def test_a_folder_that_others_may_enter_is_refused(temporary, mode):
+    temporary.mkdir()
+    temporary.chmod(mode)
+    with pytest.raises(PermissionError, match="only this user may enter: remove it"):
+        warm.private_directory()
+
+
+def test_a_link_to_a_folder_is_refused(temporary):
+    (temporary.parent / "elsewhere").mkdir(mode=0o700)
+    temporary.symlink_to("elsewhere")
+    with pytest.raises(PermissionError, match="remove it"):
+        warm.private_directory()
+
+
+def test_a_file_in_place_of_the_folder_is_refused(temporary):
+    temporary.touch(mode=0o600)
+    with pytest.raises(PermissionError, match="remove it"):
+        warm.private_directory()
+
+
+def test_a_folder_of_somebody_else_is_refused(temporary, monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(PermissionError, match=r"nbkeras-12345.*remove it"):
+        warm.private_directory()
+
+
+def test_a_running_server_listens_in_that_folder(settled):
+    (server,) = servers()
+    sockets = [
+        one for one in warm.private_directory().iterdir() if one.name.startswith(f"{server.cmdline()[-1]}-")
+    ]
+    assert [one.suffix for one in sockets] == [".sock"]
+
+
+def test_interrupts_are_left_to_the_process(settled):
+    """Not a leftover either: the handler of SIGINT is the one from before."""
+    before = signal.getsignal(signal.SIGINT)
+    fit(net(), settled)
+    assert signal.getsignal(signal.SIGINT) is before
