@@ -121,11 +121,8 @@ def fit(
         exactness.refuse(model)
     background = background and not host.headless()
     run = Run(name or f"run {next(_numbers)}", model, epochs, plan.workers, background=background)
-    if plan.workers > 1 and (layers := exactness.coupled(model)):
-        run.note(
-            f"{', '.join(layers)}: with {plan.workers} workers each sees its own part of a batch, "
-            "so the result is close to that of one process, not equal"
-        )
+    for sentence in exactness.notes(model, plan.workers):
+        run.note(sentence)
     runs.append(run)
     source.remember(train)
     notebook = user.NotebookCallbacks(others, model, {"epochs": epochs, "verbose": 0, "steps": None})

@@ -253,6 +253,17 @@ def test_callbacks_work_in_the_background(spark, rows, monkeypatch):
     assert stopping.best == pytest.approx(run.history["loss"][1])
 
 
+def test_a_callback_that_changes_weights_is_told_that_training_does_not_see_it(spark, rows):
+    class Shrink(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            kernel = self.model.trainable_variables[0]
+            kernel.assign(kernel * 0.5)
+
+    run = nbkeras.fit(regressor(), *rows, epochs=2, callbacks=[Shrink()], workers=1, spark=spark)
+
+    assert len([note for note in run.notes if "changed the model's weights" in note]) == 1
+
+
 class PerBatch(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         pass

@@ -295,6 +295,8 @@ def test_several_inputs_and_outputs_train_like_keras_own(spark, train, held_out,
         spark=spark,
     )
 
+    assert [note for note in run.notes if note.startswith("several outputs: with 2 workers")]
+
     def arrays(df):
         features, weight, kind, number = columns(df, "features", "weight", "kind", "number")
         return {"features": features, "weight": weight.reshape(-1, 1)}, {"kind": kind, "number": number}

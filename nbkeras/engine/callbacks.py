@@ -114,7 +114,13 @@ class NotebookCallbacks:
         if not stop and not last:
             self._each("on_epoch_begin", epoch + 1, {})
         after = state.learning_rate(self._model.optimizer)
-        return {"stop": stop, "learning_rate": after if after != before else None}
+        told: dict[str, Any] = {"stop": stop, "learning_rate": after if after != before else None}
+        if weights and state.pack(state.variables(self._model)) != weights and after == before:
+            told["note"] = (
+                "a callback changed the model's weights in the notebook, which training on the workers "
+                "does not see: change them in a layer, an optimizer or a constraint"
+            )
+        return told
 
     def end(self, logs: dict[str, Any]) -> None:
         """After the last epoch, when the weights have landed."""

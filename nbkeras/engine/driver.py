@@ -73,7 +73,7 @@ class Driver:
                 self._run.connect(stop=self._stop, abort=self._abort)
                 payload = shipping.contents(self._run.model, self._deciders)
                 rows = self._submit(payload)
-                if self._aborted:
+                if self._aborted or self._failure is not None:
                     raise InterruptedError  # noqa: TRY301  # it ended by itself in the same moment
                 self._run.enter("returning")
                 self._land(rows, variables)
@@ -222,6 +222,8 @@ class Driver:
                 self._fail(failures.of_callback(error))
                 told = {"stop": True}
             self._run.record_epoch(epoch, logs)
+            if "note" in told:
+                self._run.note(told["note"])
             answer(told)
 
         self._run.calls.put(call)

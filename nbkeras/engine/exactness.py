@@ -41,6 +41,24 @@ def refuse(model: Any) -> None:
             )
 
 
+def notes(model: Any, workers: int) -> list[str]:
+    """What several workers train close to one process, not equal to it, in sentences."""
+    if workers == 1:
+        return []
+    sentences = []
+    if layers := coupled(model):
+        sentences.append(
+            f"{', '.join(layers)}: with {workers} workers each sees its own part of a batch, "
+            "so the result is close to that of one process, not equal"
+        )
+    if len(list(_losses(model))) > 1 or len(getattr(model, "outputs", None) or ()) > 1:
+        sentences.append(
+            f"several outputs: with {workers} workers the loss shown for each single output is averaged over "
+            "each worker's batches; the total loss, the metrics and the weights are exact"
+        )
+    return sentences
+
+
 def coupled(model: Any) -> list[str]:
     """Names of the layers that make the result of several workers close, not equal.
 
