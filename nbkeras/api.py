@@ -86,10 +86,11 @@ def fit(
         Aborted: the second interrupt.
 
     Example:
-        >>> import keras, nbkeras, numpy as np  # doctest: +SKIP
-        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])  # doctest: +SKIP
-        >>> model.compile("adam", "mse")  # doctest: +SKIP
-        >>> run = nbkeras.fit(model, np.ones((8, 2)), np.ones(8), epochs=2)  # doctest: +SKIP
+        >>> import keras, nbkeras, numpy as np
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> nbkeras.fit(model, np.ones((8, 2)), np.ones(8), epochs=2, name="ones", verbose=0)
+        <Run 'ones': finished, 2 of 2 epochs>
     """
     from nbkeras.engine import callbacks as user
     from nbkeras.engine import cluster, driver, exactness
