@@ -640,18 +640,27 @@ def session(python, **settings):
     os.environ["PYSPARK_PYTHON"] = python
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
     builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
+    builder = builder.config("spark.ui.showConsoleProgress", "false")
     for key, value in settings.items():
         builder = builder.config(key.replace("_", "."), value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("OFF")
     return spark
 
-def outcome(spark):
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+class Fails(keras.layers.Layer):
+    here = os.getpid()
+    def call(self, x):
+        if os.getpid() != self.here:
+            raise ValueError("no scale")
+        return x
+
+def outcome(spark, *layers, workers=1):
+    model = keras.Sequential([keras.Input((2,)), *layers, keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     begun = time.monotonic()
     try:
-        kind, line = "fit", nbkeras.fit(model, np.ones((8, 2)), np.ones(8), verbose=0, spark=spark).status
+        run = nbkeras.fit(model, np.ones((8, 2)), np.ones(8), verbose=0, workers=workers, spark=spark)
+        kind, line = "fit", run.status
     except Exception as error:
         kind, line = type(error).__name__, str(error)
     return kind, line, time.monotonic() - begun
@@ -669,6 +678,10 @@ found["encrypted"] = outcome(spark)
 spark.stop()
 spark = session(sys.executable, spark_io_encryption_enabled="false")
 found["good"] = outcome(spark)
+spark.sparkContext.setLogLevel("ERROR")  # as nbkeras.local_spark does
+print("FROM HERE", file=sys.stderr, flush=True)
+found["layer"] = outcome(spark, Fails(), workers=2)
+print("TO HERE", file=sys.stderr, flush=True)
 spark.stop()
 print("FOUND", json.dumps(found))
 """
@@ -696,7 +709,8 @@ def elsewhere(tmp_path_factory):
         timeout=240,
     )
     (line,) = [one for one in done.stdout.splitlines() if one.startswith("FOUND")] or [done.stderr[-3000:]]
-    return json.loads(line.removeprefix("FOUND"))
+    logged = done.stderr.partition("FROM HERE\n")[2].partition("TO HERE\n")[0]
+    return {"logged": logged, **json.loads(line.removeprefix("FOUND"))}
 
 
 @pytest.mark.parametrize(
@@ -715,6 +729,14 @@ def test_a_cluster_that_lacks_something_is_told_in_one_line(elsewhere, where, wo
     assert len(line) < 700
     assert [word for word in words if word not in line] == [], line
     assert seconds < 60
+
+
+def test_what_fails_on_a_worker_is_not_told_again_by_spark(elsewhere):
+    kind, line, _ = elsewhere["layer"]
+    assert kind == "TrainingError"
+    assert "no scale" in line
+    assert "\x1b" not in line
+    assert elsewhere["logged"] == ""
 
 
 def test_the_next_training_works_after_a_cluster_that_lacked_something(elsewhere):

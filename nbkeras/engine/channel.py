@@ -85,13 +85,18 @@ class Channel:
             self._lock.wait_for(lambda: number in self._answers)
             return self._answers.pop(number)
 
-    def close(self, timeout: float = 5.0) -> None:
-        """Wait until all kept events have arrived, for so many seconds at most, and end."""
+    def close(self, timeout: float = 5.0) -> bool:
+        """Wait until all kept events have arrived, for so many seconds at most, and end.
+
+        Returns:
+            Whether they have.
+        """
         with self._lock:
-            self._lock.wait_for(lambda: not self._kept, timeout)
+            arrived = self._lock.wait_for(lambda: not self._kept, timeout)
             self._closing = True
             self._nudge()
         self._thread.join(timeout)
+        return arrived
 
     def _nudge(self) -> None:
         # A full pipe means that the thread has been woken often enough.

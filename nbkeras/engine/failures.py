@@ -16,6 +16,8 @@ from nbkeras.errors import ClusterError, NbkerasError, TrainingError
 #: A frame, and what else TensorFlow says of a graph before and after what went wrong.
 _TRACED = re.compile(r'\s*File "(.+)", line (\d+), in (.+)')
 _GRAPH = re.compile(r"Graph execution error:|Detected at node .* defined at|\s*\[\[\{\{node ")
+#: Keras prints the user's own message in bold.
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
@@ -31,7 +33,7 @@ def describe(error: BaseException) -> Failure:
 
 def _message(error: BaseException) -> str:
     lines = [line for line in str(error).splitlines() if not (_TRACED.match(line) or _GRAPH.match(line))]
-    return " ".join(" ".join(lines or [str(error)]).split())[:600]
+    return " ".join(_COLOUR.sub("", " ".join(lines or [str(error)])).split())[:600]
 
 
 def _is_users(filename: str) -> bool:

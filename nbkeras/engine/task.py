@@ -46,11 +46,13 @@ def train(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatc
             trainer.spool(batches, channel)
             yield from _rows(trainer.messages(), rank)
     except Exception as error:
-        # The notebook hears the cause at once; Spark then ends the other tasks.
+        # The notebook hears the cause at once and ends the other tasks. Raised here, Spark would log
+        # it too, with a Java stack, into the cell of who runs Spark on the notebook's own machine.
         channel.send({"type": "failure", **_told(error, rank)})
+        if not channel.close():
+            raise
+    else:
         channel.close()
-        raise
-    channel.close()
 
 
 def evaluate(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
