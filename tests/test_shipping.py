@@ -87,6 +87,64 @@ def test_a_trained_model_goes_on_where_it_was(make, optimizer):
     assert_same_model(copy, model)
 
 
+def adapted():
+    layer = keras.layers.Normalization()
+    layer.adapt(ROWS[0])
+    return layer
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        adapted,
+        lambda: keras.layers.Rescaling(1 / 255),
+        lambda: keras.layers.RandomFlip(seed=1),
+        lambda: keras.layers.CategoryEncoding(12, "multi_hot"),
+        lambda: keras.layers.Discretization([1.0, 5.0]),
+    ],
+)
+def test_preprocessing_layers_of_a_model_travel(make):
+    layer = make()
+    x = np.arange(12.0).reshape(1, 3, 4, 1) if isinstance(layer, keras.layers.RandomFlip) else ROWS[0]
+    model = keras.Sequential([keras.Input(x.shape[1:]), layer])
+
+    again = shipping.loads(shipping.dumps(model))
+
+    np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_a_model_of_many_layers_travels():
+    x = inputs = keras.Input((3,))
+    for _ in range(400):
+        x = keras.layers.Add()([x, inputs])
+    model = keras.Model(inputs, x)
+
+    again = shipping.loads(shipping.dumps(model))
+
+    assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
+    np.testing.assert_array_equal(again(ROWS[0]), ROWS[0] * 401)
+
+
+def test_a_layer_that_adds_a_loss_travels_after_keras_trained_it():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, activity_regularizer="l2")])
+    model.compile("sgd", "mse")
+    model.fit(*ROWS, verbose=0)
+
+    again = shipping.loads(shipping.dumps(model))
+
+    results = [one.fit(*ROWS, shuffle=False, verbose=0).history["loss"] for one in (model, again)]
+    assert results[0] == pytest.approx(results[1], rel=1e-6)
+
+
+def test_a_look_up_table_of_tensorflow_is_named_as_what_cannot_travel():
+    model = keras.Sequential(
+        [keras.Input((3,), dtype="int64"), keras.layers.IntegerLookup(vocabulary=[1, 2])]
+    )
+
+    with pytest.raises(ModelError, match=r"^IntegerLookup 'integer_lookup.*' holds something that cannot"):
+        shipping.dumps(model)
+
+
 def test_a_copy_shares_no_variable_with_its_model():
     model = sequential()
     model.compile("adam", "mse")

@@ -12,18 +12,22 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+from collections import deque
 from typing import Any
 
 import cloudpickle
 import keras
 import numpy as np
 from keras.src.saving.keras_saveable import KerasSaveable
+from keras.src.utils.backend_utils import DynamicBackend
 from keras.src.utils.tracking import TrackedDict, TrackedList, TrackedSet, Tracker
 
 from nbkeras.errors import ModelError
 
 #: Compiled functions of a model: they hold a process's graph.
 _TRACED = ("train_function", "test_function", "predict_function")
+#: Losses that a layer added in its last call: tensors of that call's graph.
+_ADDED: dict[str, type] = {"_losses": list, "_loss_ids": set}
 _TRACKED: dict[type, Any] = {TrackedList: list, TrackedDict: dict, TrackedSet: set}
 
 
@@ -42,8 +46,8 @@ def dumps(thing: Any) -> bytes:
     """
     buffer = io.BytesIO()
     try:
-        _Pickler(buffer).dump(thing)
-    except (TypeError, AttributeError, pickle.PicklingError, ValueError, RecursionError) as error:
+        _Pickler(buffer).dump_all(thing)
+    except Exception as error:  # whatever a layer may hold, TensorFlow's own errors too
         raise ModelError(
             f"{_culprit(thing)} holds something that cannot be sent to a worker ({error}): "
             "keep locks, files, sessions and generators out of models, losses and metrics"
@@ -53,7 +57,12 @@ def dumps(thing: Any) -> bytes:
 
 def loads(data: bytes) -> Any:
     """What :func:`dumps` pickled. Only for bytes that came from the notebook's own Spark job."""
-    return cloudpickle.loads(data)
+    file = io.BytesIO(data)
+    unpickler = pickle.Unpickler(file)  # noqa: S301  # as said above
+    thing = unpickler.load()
+    while file.tell() < len(data):
+        _set_saveable(*unpickler.load())
+    return thing
 
 
 def contents(model: Any, deciders: list[Any]) -> bytes:
@@ -74,23 +83,50 @@ def contents(model: Any, deciders: list[Any]) -> bytes:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Pickles layers one after the other, not each inside the one that leads to it: models are deep."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self._later: deque[Any] = deque()
+
+    def dump_all(self, thing: Any) -> None:
+        """The thing with blank layers, then each layer with what it holds."""
+        self.dump(thing)
+        while self._later:
+            layer = self._later.popleft()
+            self.dump((layer, _held(layer)))
+
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
         if isinstance(obj, keras.Variable):
             values = {**vars(obj), "_value": None}
             return _blank, (kind,), (values, _array(obj)), None, None, _set_variable
+        if isinstance(obj, keras.Operation):
+            self._later.append(obj)
+            return _blank, (kind,)
         if isinstance(obj, KerasSaveable):
-            values = {key: value for key, value in vars(obj).items() if not key.startswith("_self_")}
-            values |= {key: None for key in _TRACED if key in values}
-            return _blank, (kind,), values, None, None, _set_saveable
+            return _blank, (kind,), _held(obj), None, None, _set_saveable
         if kind in _TRACKED:
             plain = _TRACKED[kind]
             return _blank_tracked, (kind,), (vars(obj), plain(obj)), None, None, _set_tracked
         if kind is Tracker:
             return _blank, (kind,), vars(obj), None, None, _set_tracker
-        if kind.__module__.startswith("tensorflow."):
-            return _reduce_tensorflow(obj, kind) or super().reducer_override(obj)
-        return super().reducer_override(obj)
+        reduced = None
+        if kind is DynamicBackend:
+            # Preprocessing layers hold one; without its __init__ it looks for its own attributes forever.
+            reduced = kind, (obj.name,)
+        elif kind.__module__.startswith("tensorflow."):
+            reduced = _reduce_tensorflow(obj, kind)
+        return reduced or super().reducer_override(obj)
+
+
+def _held(obj: Any) -> dict[str, Any]:
+    """The attributes that travel."""
+    values = {key: value for key, value in vars(obj).items() if not key.startswith("_self_")}
+    values |= {key: None for key in _TRACED if key in values}
+    if isinstance(obj, keras.Layer):
+        values |= {key: kind() for key, kind in _ADDED.items()}
+    return values
 
 
 def _reduce_tensorflow(obj: Any, kind: type) -> Any:
@@ -177,7 +213,7 @@ def _culprit(thing: Any) -> str:
     layers = [] if model is None else model._flatten_layers(include_self=False)  # noqa: SLF001  # nested ones too
     for one in [*layers, *parts]:
         try:
-            _Alone(one).dump(one)
+            _Alone(one).dump_all(one)
         except Exception:  # noqa: BLE001  # whatever it is, this is what holds it
             return f"{type(one).__name__} {getattr(one, 'name', '')!r}"
     return f"{type(thing).__name__}"
