@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import importlib
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ import textwrap
 import threading
 import time
 import types
+import zipfile
 from pathlib import Path
 
 import cloudpickle
@@ -562,6 +564,20 @@ def test_a_layer_of_a_file_that_workers_do_not_have_says_how_to_ship_it(numbers,
     monkeypatch.setitem(sys.modules, "layers_of_mine", module)
     with refused(TrainingError, "on worker 0", "layers_of_mine", "addPyFile"):
         fit(net(module.Twice()), numbers)
+
+
+def test_a_layer_of_an_archive_that_was_shipped_since_the_last_training_is_found(
+    spark, numbers, tmp_path, monkeypatch
+):
+    works(spark, numbers)
+    archive = tmp_path / "shipped_since.zip"
+    source = "import keras\nclass Twice(keras.layers.Layer):\n    def call(self, x):\n        return x + x\n"
+    with zipfile.ZipFile(archive, "w") as bundle:
+        bundle.writestr("shipped_since.py", source)
+    monkeypatch.syspath_prepend(str(archive))
+    spark.sparkContext.addPyFile(str(archive))
+    module = importlib.import_module("shipped_since")
+    assert fit(net(module.Twice()), numbers).status == "finished"
 
 
 def test_a_data_frame_that_cannot_be_computed_tells_the_cause(spark, numbers):

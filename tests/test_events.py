@@ -112,6 +112,15 @@ def test_events_arrive_once_and_in_order_though_connections_drop(server, heard, 
     assert heard.numbers() == list(range(number))
 
 
+def test_an_event_that_is_sent_again_is_heard_once(server, heard, wait_for):
+    for last in (3, 5):
+        with member(server) as connection:
+            for n in range(1, last + 1):
+                connection.sendall(wire.encode({"type": "number", "n": n, "seq": n}))
+            wait_for(lambda last=last: last in heard.numbers(), "the last event")
+    assert heard.numbers() == [1, 2, 3, 4, 5]
+
+
 def test_bytes_arrive_whole_though_connections_drop(server, heard, wait_for):
     blobs = [bytes([n]) * ((1 << 20) * 3 + n) for n in range(8)]
     with channel(server) as worker:

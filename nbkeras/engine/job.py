@@ -40,12 +40,15 @@ class Assignment:
         executor: tells trainers of one executor from those of others.
         neighbours: trainers that share the executor's cores, where that is known
             without asking the others.
+        path: where the task finds modules: the server may be older than what
+            Spark has been given since.
     """
 
     job: Job
     rank: int
     executor: str
     neighbours: int = 1
+    path: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,8 @@ class _Trainer:
             self._log.fileno(),
         )
         executor = f"{socket.gethostname()}-{os.getppid()}"
-        self._put(Assignment(self._job, self._rank, executor, self._job.plan.workers))
+        path = tuple(sys.path)
+        self._put(Assignment(self._job, self._rank, executor, self._job.plan.workers, path))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -6,6 +6,7 @@ import operator
 import os
 import queue
 import socket
+import sys
 import threading
 import traceback
 from multiprocessing.connection import Connection
@@ -61,6 +62,7 @@ class Trainer:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         threading.Thread(target=self._receive, daemon=True).start()
         self._assignment: Assignment = self._inbox.get()
+        sys.path.extend(entry for entry in self._assignment.path if entry not in sys.path)
         self._job, self._rank = self._assignment.job, self._assignment.rank
         self._plan: Plan = self._job.plan
         names = [ORDER, *(one.name for one in self._plan.structure.fields)]
