@@ -101,6 +101,22 @@ def test_evaluate_leaves_the_weights_and_works_before_and_after_keras_own(spark,
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("kind", [list, dict])
+def test_evaluate_of_several_outputs_is_keras_own_before_keras_evaluated(spark, arrays, kind):
+    x, labels, _ = arrays
+    model = several_outputs(kind)
+    losses, metrics = {"one": "mse", "many": "mae"}, {"one": ["mae"], "many": ["mse"]}
+    y = {"one": labels[:, None], "many": np.repeat(x[:, :2, None], 3, axis=2)}
+    if kind is list:
+        losses, metrics, y = list(losses.values()), list(metrics.values()), list(y.values())
+    model.compile("adam", losses, metrics=metrics)
+
+    # Keras averages the loss of one output over batches, whatever their size.
+    ours = nbkeras.evaluate(model, x, y, batch_size=1, spark=spark)
+
+    assert_same_results(ours, model.evaluate(x, y, batch_size=1, verbose=0, return_dict=True))
+
+
 def test_within_on_spark_evaluate_returns_what_keras_returns(spark, arrays, df, classifier, regressor):
     x, kind, _ = arrays
     y = np.eye(CLASSES)[kind]

@@ -33,21 +33,29 @@ def build(model: Any, rows: Rows) -> None:
 
 
 def build_metrics(model: Any, rows: Rows) -> None:
-    """Build a model's metrics as its first batch would, so that their states can be set.
+    """Build a model's loss and metrics as its first batch would, so that their states can be set.
 
     Raises:
         DataError: there is no row.
-        ModelError: a metric fails on a row of the data.
+        ModelError: the loss or a metric fails on a row of the data.
     """
-    metrics = getattr(model, "_compile_metrics", None)
-    if metrics is None or metrics.built:
+    # With several outputs the loss has a state for each of them.
+    parts = (getattr(model, "_compile_loss", None), getattr(model, "_compile_metrics", None))
+    loss, metrics = (part is not None and not part.built for part in parts)
+    if not (loss or metrics):
         return
     batch = first_batch(rows)
     x, y, weights = (*batch, None, None)[:3]
+    predicted = model(x, training=False)
+    failing = "the loss"
     try:
-        model.compute_metrics(x, y, model(x, training=False), sample_weight=weights)
+        if loss:
+            model.compute_loss(x, y, predicted, sample_weight=weights, training=False)
+        failing = "a metric"
+        if metrics:
+            model.compute_metrics(x, y, predicted, sample_weight=weights)
     except Exception as error:
-        raise ModelError(f"a metric fails on one row of the data: {one_line(error)}") from error
+        raise ModelError(f"{failing} fails on one row of the data: {one_line(error)}") from error
 
 
 def outputs(model: Any, rows: Rows) -> Any:
