@@ -176,6 +176,19 @@ def test_predict_keeps_all_columns_of_a_dataframe(spark, arrays, regressor):
             assert found[row[0]]["prediction"] == pytest.approx(expected[index, 0], rel=1e-4, abs=1e-5)
 
 
+def test_predict_keeps_columns_whatever_their_names(spark, arrays):
+    x, _, _ = arrays
+    names = ["a.b", "with space", "`ticks`", "Ünïcode 类别"]
+    model = dense(1)
+    df = spark.createDataFrame(pd.DataFrame(x, columns=names))
+
+    predicted = nbkeras.predict(model, df, spark=spark)
+
+    assert predicted.columns == [*names, "prediction"]
+    rows = np.array(predicted.collect())
+    np.testing.assert_allclose(rows[:, -1], model.predict(rows[:, :-1], verbose=0)[:, 0], 1e-4, 1e-5)
+
+
 def test_predict_gives_an_array_for_several_units(spark, df, classifier):
     predicted = nbkeras.predict(
         classifier, df.select("kind", "features"), features=["features"], output="chances", spark=spark

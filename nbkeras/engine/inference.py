@@ -101,11 +101,11 @@ def predict_dataframe(
         names: of the columns for the outputs.
         shapes: of the outputs per row.
     """
-    kept = list(df.columns)
+    kept, columns = len(df.columns), [*df.columns, *names]
     job = Job("predict", plan, shipping.contents(model, []), _NOWHERE, b"", cluster.cores(df.sparkSession))
 
     def work(batches: Any) -> Any:
-        return task.predict(job, kept, names, batches)
+        return task.predict(job, columns, batches)
 
     schema = T.StructType([*df.schema.fields])
     for name, shape in zip(names, shapes, strict=True):
@@ -113,7 +113,12 @@ def predict_dataframe(
         for _ in range(_rank(shape)):
             kind = T.ArrayType(kind)
         schema = schema.add(name, kind)
-    return df.select("*", *inputs).coalesce(plan.workers).mapInArrow(work, schema)
+    # mapInArrow looks columns up by name: one with a dot in it would be taken for a field of a struct.
+    plain = [
+        *(f"kept{index}" for index in range(kept)),
+        *(PREFIX + one.name for one in plan.structure.features),
+    ]
+    return df.select("*", *inputs).toDF(*plain).coalesce(plan.workers).mapInArrow(work, schema)
 
 
 def predict_arrays(plan: Plan, model: Any, df: DataFrame, shapes: list[Shape]) -> list[Any]:

@@ -71,16 +71,13 @@ def evaluate(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordB
         yield _row("failure", rank, json.dumps(_told(error, rank)).encode())
 
 
-def predict(
-    job: Job, keep: list[str], names: list[str], batches: Iterator[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
+def predict(job: Job, names: list[str], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Batches with the model's outputs as further columns.
 
     Args:
         job: its plan's fields are the model inputs.
-        keep: columns that are passed on as they are.
-        names: of the columns for the outputs.
-        batches: with the kept columns and the inputs.
+        names: of the result's columns: those that are passed on as they are, then the outputs.
+        batches: with the columns to pass on, whatever their names, and behind them the inputs.
 
     Raises:
         DataError: nulls in an input, or values of another shape.
@@ -96,8 +93,8 @@ def predict(
             if not batch.num_rows:
                 continue
             outputs = trainer.ask(inputs)
-            columns = [batch.column(name) for name in keep] + [_column(one) for one in outputs]
-            yield pa.RecordBatch.from_arrays(columns, names=keep + names)
+            kept = batch.columns[: len(names) - len(outputs)]
+            yield pa.RecordBatch.from_arrays(kept + [_column(one) for one in outputs], names=names)
         trainer.dismiss()
 
 
