@@ -230,6 +230,7 @@ def predict(
     import keras
 
     from nbkeras.engine import cluster, inference
+    from nbkeras.frames.columns import distinct
     from nbkeras.frames.rows import inputs
     from nbkeras.frames.sample import build, outputs
     from nbkeras.frames.source import Source, data_frame, names_columns
@@ -249,6 +250,7 @@ def predict(
     if by_name:
         names = _output_names(model, output, len(shapes))
         df = data_frame(spark, data)
+        distinct(df, names)
         return inference.predict_dataframe(plan, model, df, inputs(df, rows), names, shapes)
     arrays = inference.predict_arrays(plan, model, rows.df, shapes)
     return keras.tree.pack_sequence_as(structure, arrays)

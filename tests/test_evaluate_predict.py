@@ -12,6 +12,7 @@ from pyspark.sql import types as T
 from twins import columns
 
 import nbkeras
+from nbkeras.errors import DataError
 
 ROWS, SHAPE, CLASSES = 70, 4, 3
 
@@ -187,6 +188,14 @@ def test_predict_keeps_columns_whatever_their_names(spark, arrays):
     assert predicted.columns == [*names, "prediction"]
     rows = np.array(predicted.collect())
     np.testing.assert_allclose(rows[:, -1], model.predict(rows[:, :-1], verbose=0)[:, 0], 1e-4, 1e-5)
+
+
+def test_predict_refuses_two_columns_of_one_name(spark, df, regressor):
+    df = df.select("kind", "features")
+    with pytest.raises(DataError, match=r"has a column 'prediction' already: rename it, .* output='…'"):
+        nbkeras.predict(regressor, df.withColumn("prediction", F.lit(1)), features=["features"], spark=spark)
+    with pytest.raises(DataError, match="column 'kind' is in the DataFrame 2 times: rename one"):
+        nbkeras.predict(regressor, df.select("kind", "*"), features=["features"], spark=spark)
 
 
 def test_predict_gives_an_array_for_several_units(spark, df, classifier):

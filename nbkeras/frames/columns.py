@@ -151,6 +151,23 @@ def existing(df: DataFrame, name: Any, role: str) -> str:
     return str(name)
 
 
+def distinct(df: DataFrame, outputs: Sequence[str]) -> None:
+    """See that outputs can stand beside the columns: Spark cannot make rows with two of one name.
+
+    Raises:
+        DataError: a column is there twice, or has the name of an output.
+    """
+    for name in outputs:
+        if name in df.columns:
+            raise DataError(
+                f"the DataFrame has a column '{name}' already: rename it, "
+                f"df.withColumnRenamed('{name}', '…'), or name the new one, nbkeras.predict(…, output='…')"
+            )
+    for name in df.columns:
+        if df.columns.count(name) > 1:
+            raise DataError(f"column '{name}' is in the DataFrame {df.columns.count(name)} times: rename one")
+
+
 def kind(dtype: T.DataType) -> str | None:
     """``number``, ``array``, ``vector``, or None for what no model takes."""
     if isinstance(dtype, (T.NumericType, T.BooleanType)):
