@@ -23,11 +23,15 @@ def attached(spark: Any = None) -> SparkSession:
     Raises:
         ClusterError: the session was stopped, or is none.
     """
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
     if spark is not None and not hasattr(spark, "createDataFrame"):
         raise ClusterError(f"spark={spark!r} is no SparkSession")
     session = spark if spark is not None else SparkSession.getActiveSession()
+    if session is None and SparkContext._active_spark_context is not None:  # noqa: SLF001  # no public sign
+        # The active session is that of one thread; in another the running Spark is to be asked for.
+        session = SparkSession.builder.getOrCreate()
     if session is None:
         print("nbkeras: no Spark at hand, starting a local one: local[*]")
         session = local_spark()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
-from nbkeras.engine import cluster, warm
+from nbkeras.engine import cluster, failures, warm
 
 _PACKAGES = ("keras", "tensorflow", "pyarrow")
 _SCHEMA = "host string, python string, packages string, server string"
@@ -24,6 +24,9 @@ def report(spark: SparkSession) -> str:
 
     Args:
         spark: the session; a small job asks its executors.
+
+    Raises:
+        ClusterError: the executors cannot answer.
     """
     cluster.ship(spark)
     slots = cluster.slots(spark)
@@ -32,7 +35,10 @@ def report(spark: SparkSession) -> str:
         f"notebook: Python {platform.python_version()}, {_versions()}",
     ]
     number = max(1, slots)
-    rows = spark.range(number, numPartitions=number).mapInArrow(_probe, _SCHEMA).distinct().collect()
+    try:
+        rows = spark.range(number, numPartitions=number).mapInArrow(_probe, _SCHEMA).distinct().collect()
+    except Exception as error:
+        raise failures.of_spark(error) from error
     lines += [
         f"executor on {row['host']}: Python {row['python']}, {row['packages']}; {row['server']}"
         for row in sorted(rows)
