@@ -218,6 +218,18 @@ def test_two_label_columns_of_one_name_are_refused(spark):
         fit(net(), df)
 
 
+@pytest.mark.parametrize("kind", ["Column", "DataFrame", "list", "ndarray"])
+def test_labels_of_a_data_frame_are_named(numbers, kind):
+    y = {
+        "Column": numbers.label,
+        "DataFrame": numbers.select("label"),
+        "list": [numbers.label],
+        "ndarray": np.zeros(3),
+    }
+    with refused(DataError, "y of a DataFrame is the name of its label column", f"not a {kind}", "label"):
+        fit(net(), numbers, y[kind])
+
+
 def test_a_model_with_several_inputs_names_those_without_a_column(numbers):
     inputs = {name: keras.Input((1,), name=name) for name in ("a", "left")}
     model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.concatenate(list(inputs.values()))))

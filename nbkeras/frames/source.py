@@ -65,6 +65,11 @@ class Source:
                 like.structure if like is not None else None,
             )
         df = data_frame(self._spark, data)
+        if y is not None and not (isinstance(y, (str, list, tuple, dict)) and _all_text(y)):
+            raise DataError(
+                f"y of a DataFrame is the name of its label column, not a {type(y).__name__}: "
+                + columns_of(data)
+            )
         if sample_weight is not None and not isinstance(sample_weight, str):
             raise DataError(
                 f"sample_weight of a DataFrame is the name of a column, not a {type(sample_weight).__name__}"
