@@ -22,7 +22,7 @@ from nbkeras.plan import Plan
 from nbkeras.run import Run
 
 Answer = Callable[[Event], None]
-_NO_ROWS = "the DataFrame has no rows to train on: df.count() is 0"
+_NO_ROWS = "the DataFrame has no rows to train on: df.count() is 0, or validation_split took them all"
 
 
 class EpochEnd(Protocol):
