@@ -682,12 +682,12 @@ class Fails(keras.layers.Layer):
             raise ValueError("no scale")
         return x
 
-def outcome(spark, *layers, workers=1):
+def outcome(spark, *layers, workers=1, x=np.ones((8, 2)), y=np.ones(8)):
     model = keras.Sequential([keras.Input((2,)), *layers, keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     begun = time.monotonic()
     try:
-        run = nbkeras.fit(model, np.ones((8, 2)), np.ones(8), verbose=0, workers=workers, spark=spark)
+        run = nbkeras.fit(model, x, y, verbose=0, workers=workers, spark=spark)
         kind, line = "fit", run.status
     except Exception as error:
         kind, line = type(error).__name__, str(error)
@@ -703,8 +703,10 @@ spark.stop()
 found["stopped"] = outcome(spark)
 spark = session(sys.executable, spark_io_encryption_enabled="true")
 found["encrypted"] = outcome(spark)
+old = spark.range(8).selectExpr("id + 1.5 AS a", "id + 2.5 AS b", "id AS label")
 spark.stop()
 spark = session(sys.executable, spark_io_encryption_enabled="false")
+found["stale"] = outcome(spark, x=old, y="label")
 found["good"] = outcome(spark)
 spark.sparkContext.setLogLevel("ERROR")  # as nbkeras.local_spark does
 print("FROM HERE", file=sys.stderr, flush=True)
@@ -747,6 +749,7 @@ def elsewhere(tmp_path_factory):
         ("no python", ["/no/such/python", "PYSPARK_PYTHON"]),
         ("no keras", ["has no keras", "pip install keras tensorflow", "bin/python"]),
         ("stopped", ["Spark session was stopped", "nbkeras.local_spark()"]),
+        ("stale", ["the DataFrame is of a Spark session that was stopped", "make it anew"]),
         ("encrypted", ["spark.io.encryption.enabled is true", "spool"]),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
-from nbkeras.errors import DataError, OptionError
+from nbkeras.errors import ClusterError, DataError, OptionError
 from nbkeras.frames import arrays, rows
 from nbkeras.frames.rows import Rows
 from nbkeras.frames.signature import signature
@@ -162,8 +162,16 @@ def is_frame(data: Any) -> bool:
 
 
 def data_frame(spark: SparkSession, data: Any) -> DataFrame:
-    """A Spark DataFrame from a Spark or pandas one."""
-    return data if isinstance(data, DataFrame) else spark.createDataFrame(data)
+    """A Spark DataFrame from a Spark or pandas one.
+
+    Raises:
+        ClusterError: its session was stopped.
+    """
+    if not isinstance(data, DataFrame):
+        return spark.createDataFrame(data)
+    if data.sparkSession.sparkContext._jsc is None:  # noqa: SLF001  # there is no public sign
+        raise ClusterError("the DataFrame is of a Spark session that was stopped: make it anew")
+    return data
 
 
 def columns_of(data: Any) -> str:
