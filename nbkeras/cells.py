@@ -120,6 +120,7 @@ class Calls:
     ) -> Any:
         """The loss, or a list of loss and metrics, or a dict of them, as Keras does."""
         _refuse("evaluate", steps=steps, callbacks=callbacks)
+        _say("Evaluating on Spark.", verbose)
         spark = self._options["spark"]
         results = self._evaluate(model, x, y, sample_weight=sample_weight, batch_size=batch_size, spark=spark)
         if return_dict:
@@ -138,6 +139,8 @@ class Calls:
     ) -> Any:
         """An array for arrays; a DataFrame with its columns kept for a DataFrame."""
         _refuse("predict", steps=steps, callbacks=callbacks)
+        if not hasattr(x, "sparkSession"):  # Of a Spark DataFrame, nothing is computed yet.
+            _say("Predicting on Spark.", verbose)
         return self._predict(model, x, spark=self._options["spark"])
 
 
@@ -151,6 +154,12 @@ def history(run: Any) -> Any:
     # The run's own lists: they grow with it in the background.
     done.epoch, done.history = run.epoch_numbers, run.history
     return done
+
+
+def _say(sentence: str, verbose: Any) -> None:
+    """Say what takes a while, where Keras would show its progress bar."""
+    if verbose not in (0, False):
+        print(sentence)  # noqa: T201
 
 
 def _stays(x: Any) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,3 +155,28 @@ def test_the_workers_feeds_give_every_row_once(shards, batch_size, epoch):
             for start, end in zip(ends - fed.counts, ends, strict=True):
                 seen += arrays["y0"][fed.order[start:end]].tolist()
     assert sorted(seen) == list(range(sum(shards)))
+
+
+def test_iterating_takes_no_copy_of_the_rows(tmp_path):
+    small = rows(8)
+    number, width = 200_000, 256  # 205 MB
+    with (tmp_path / "rows").open("w+b") as file:
+        file.truncate(number * width * 4)
+        arrays = {"x0": spool.mapped(file.fileno(), "<f4", (number, width))}
+        counts = np.full(number // 1000, 1000)
+        structure = Structure((Field("x0", ("a",), "a"),), ("x",))
+        fed = feed(arrays, canonical(number), counts, structure, seed=(1,))
+        list(epochs(feed(small, canonical(8), np.array([8]), STRUCTURE), 1))  # starts TensorFlow
+        before = own_memory()
+        batches = tensorflow.dataset(fed).as_numpy_iterator()
+        first = next(batches)
+        grown = own_memory() - before
+
+    assert len(first[0]) == 1000
+    assert grown < number * width * 4 / 4
+
+
+def own_memory() -> int:
+    """Bytes of this process that no file can give back (Linux)."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon"))

@@ -91,7 +91,7 @@ def of_spark(error: BaseException) -> NbkerasError:
     if packages := [line for line in causes if line.startswith(("ModuleNotFoundError", "ImportError"))]:
         return ClusterError(
             f"the Python of the executors lacks a package: {packages[-1][:300]}: install it there "
-            "or set PYSPARK_PYTHON to a Python that has it"
+            "or set PYSPARK_PYTHON to a Python that has it, and start Spark anew"
         )
     if own := [line for line in causes if line.startswith("nbkeras.errors.")]:
         name, _, message = own[-1].removeprefix("nbkeras.errors.").partition(": ")

@@ -241,7 +241,7 @@ def _require(backend: str) -> None:
             raise ClusterError(
                 f"the Python of the executor on {socket.gethostname()}, {sys.executable} "
                 f"{sys.version.split()[0]}, has no {module}: install it there (pip install keras {backend}) "
-                "or set PYSPARK_PYTHON to a Python that has it"
+                "or set PYSPARK_PYTHON to a Python that has it, and start Spark anew"
             )
 
 

@@ -43,7 +43,11 @@ def dataset(feed: Feed) -> tf.data.Dataset:
     steps = tf.data.Dataset.range(len(feed.counts))
     held = tf.data.Dataset.from_tensors(tensors).repeat()
     pairs = tf.data.Dataset.zip((steps, held))
-    return pairs.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    batches = pairs.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    # To optimise its graph, tf.data would write it out with all that it holds: every row, in memory.
+    options.experimental_optimization.apply_default_optimizations = False
+    return batches.with_options(options)
 
 
 def _borrowed(array: npt.NDArray[Any]) -> Any:

@@ -188,6 +188,7 @@ class Trainer:
             verbose=0,
             callbacks=callbacks,
             class_weight=plan.class_weight,
+            shuffle=False,
         )
         if self._rank == 0:
             report = {
