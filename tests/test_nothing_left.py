@@ -121,6 +121,10 @@ def unnamed_files(process):
 @pytest.fixture(scope="module")
 def settled(spark):
     """Spark after a first training: what Spark itself starts then is not ours."""
+    # Spark keeps a parent of its Python workers for each environment that a test gave them, and each
+    # has a server of its own: from here on one will do.
+    for server in servers():
+        server.kill()
     fit(net(), spark)
     return spark
 
