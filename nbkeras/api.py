@@ -115,6 +115,7 @@ def fit(
         class_weight=class_weight,
         backend=backend,
     )
+    cluster.refuse_open_ports(spark, plan.workers)
     cluster.require_slots(spark, plan.workers)
     source = Source(spark, model, features)
     train, validation, split = source.both(data, y, sample_weight, validation_data, validation_split)

@@ -101,6 +101,19 @@ def refuse_unsafe(spark: SparkSession) -> None:
             raise ClusterError(f"{key} is true, but {why}: nbkeras does not support it yet")
 
 
+def refuse_open_ports(spark: SparkSession, workers: int) -> None:
+    """Refuse several workers where Spark authenticates: their backends' ports do not.
+
+    Raises:
+        ClusterError: ``spark.authenticate`` is true and there are several workers.
+    """
+    if workers > 1 and str(spark.conf.get("spark.authenticate", "false")).lower() == "true":
+        raise ClusterError(
+            f"spark.authenticate is true, but {workers} workers would sum gradients over TensorFlow's ports, "
+            "which ask nobody who he is: use --workers 1 (workers=1)"
+        )
+
+
 def ship(spark: SparkSession) -> None:
     """Give the executors this very nbkeras, once per Spark application."""
     context = spark.sparkContext
