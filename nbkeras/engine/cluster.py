@@ -34,11 +34,8 @@ def slots(spark: SparkSession) -> int:
 
 def is_local(spark: SparkSession) -> bool:
     """Whether driver and executor are one process."""
-    return str(spark.conf.get("spark.master", "")).startswith("local") and not _is_simulated(spark)
-
-
-def _is_simulated(spark: SparkSession) -> bool:
-    return str(spark.conf.get("spark.master", "")).startswith("local-cluster")
+    master = str(spark.conf.get("spark.master", ""))
+    return master.startswith("local") and not master.startswith("local-cluster")
 
 
 def executors(spark: SparkSession) -> int:
@@ -97,7 +94,7 @@ def refuse_unsafe(spark: SparkSession) -> None:
         "spark.io.encryption.enabled": "rows would lie unencrypted in the spool",
         "spark.ssl.enabled": "events would go unencrypted to the notebook",
     }.items():
-        if str(spark.conf.get(key, "false")).lower() == "true":
+        if _is_set(spark, key):
             raise ClusterError(f"{key} is true, but {why}: nbkeras does not support it yet")
 
 
@@ -107,11 +104,15 @@ def refuse_open_ports(spark: SparkSession, workers: int) -> None:
     Raises:
         ClusterError: ``spark.authenticate`` is true and there are several workers.
     """
-    if workers > 1 and str(spark.conf.get("spark.authenticate", "false")).lower() == "true":
+    if workers > 1 and _is_set(spark, "spark.authenticate"):
         raise ClusterError(
             f"spark.authenticate is true, but {workers} workers would sum gradients over TensorFlow's ports, "
             "which ask nobody who he is: use --workers 1 (workers=1)"
         )
+
+
+def _is_set(spark: SparkSession, key: str) -> bool:
+    return str(spark.conf.get(key, "false")).lower() == "true"
 
 
 def ship(spark: SparkSession) -> None:

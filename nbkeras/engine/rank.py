@@ -109,8 +109,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         """Replace the local logs by those of all rows, with validation."""
         assert logs is not None
         self._restore()
-        stopped = self._group.stop_requested()
-        if stopped:
+        if self._group.stop_requested():
             self.model.stop_training = True
         done = min(self._step + self.model.steps_per_execution, self._steps)
         if done < self._steps:
