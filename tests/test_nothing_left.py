@@ -206,6 +206,29 @@ def test_a_stop_in_an_epoch_keeps_history_and_weights_and_leaves_nothing(
     assert int(model.optimizer.iterations.value) > 0
 
 
+class CountsTrainers(keras.Sequential):
+    """Whose last worker to have trained says how many trainers there still are."""
+
+    def fit(self, *args, **kwargs):
+        history = super().fit(*args, **kwargs)
+        if os.getpid() != NOTEBOOK:
+            try:
+                self.first.touch(exist_ok=False)
+            except FileExistsError:
+                time.sleep(1)  # time to leave, for the other
+                alive = [one for one in psutil.Process().parent().children() if one.status() != "zombie"]
+                self.counted.write_text(str(len(alive)))
+        return history
+
+
+def test_no_worker_leaves_before_all_have_trained(settled, leaves_nothing, tmp_path):
+    model = CountsTrainers([keras.Input((4,)), keras.layers.Dense(1)])
+    model.first, model.counted = tmp_path / "first", tmp_path / "counted"
+    model.compile("sgd", "mse")
+    assert fit(model, settled, workers=2).status == "finished"
+    assert model.counted.read_text() == "2"
+
+
 @pytest.mark.parametrize("phase", ["preparing", "reading", "starting"])
 def test_a_stop_in_any_phase_is_a_stop(settled, leaves_nothing, wait_for, phase):
     run = long(net(), settled)

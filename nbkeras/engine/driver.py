@@ -58,6 +58,7 @@ class Driver:
         self._secret = secrets.token_bytes(32)
         self._hellos: dict[str, tuple[Event, Answer]] = {}
         self._readies: dict[str, tuple[Event, Answer]] = {}
+        self._trained: dict[str, Answer] = {}
         self._failure: NbkerasError | None = None
         self._aborted = False
         self._stage = cluster.Task(spark, f"nbkeras-{uuid.uuid4().hex}", f"nbkeras: {run.name}")
@@ -227,6 +228,12 @@ class Driver:
             answer(told)
 
         self._run.calls.put(call)
+
+    def _on_trained(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        self._trained[peer] = answer
+        if len(self._trained) == self._plan.workers:
+            for leave in self._trained.values():
+                leave({})
 
     def _on_failure(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
         self._fail(failures.of_worker(failures.from_event(event), int(event["rank"]), str(event["host"])))

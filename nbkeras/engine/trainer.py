@@ -82,6 +82,9 @@ class Trainer:
         contents = self._load()
         spooled: Spooled = self._inbox.get()
         self._fit(channel, spooled, self._agree(channel, spooled), contents["deciders"])
+        if self._group.size > 1:
+            # A sum that has ended here may still be on its way to another worker, from this process.
+            channel.ask({"type": "trained"})
         channel.close()
 
     def _receive(self) -> None:
