@@ -48,6 +48,8 @@ KERNEL_IS_READY = """() => {
     return session?.isReady && session.session?.kernel?.status === "idle";
 }"""
 
+CELL_IS_ACTIVE = "(cell) => jupyterapp.shell.currentWidget.content.activeCellIndex === cell"
+
 
 class Lab:
     """A JupyterLab server on this machine."""
@@ -135,7 +137,10 @@ class Notebook:
 
     def run(self, cell: int) -> None:
         self.cells.nth(cell).locator(".cm-content").click()
+        # The click is done before JupyterLab has taken note of it.
+        self.page.wait_for_function(CELL_IS_ACTIVE, arg=cell)
         self.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-cell'); }")
+        playwright.expect(self._prompt(cell)).not_to_have_text("[ ]:")
 
     def is_busy(self, cell: int) -> bool:
         return self._prompt(cell).inner_text().strip() == "[*]:"
@@ -189,7 +194,12 @@ def open_notebook(lab, browser, screenshots):
             lab.add_kernel(*kernel)
             opened = browser.new_page(**{"viewport": {"width": 1200, "height": 900}} | page)
             stack.callback(opened.close)
-            stack.callback(opened.screenshot, path=screenshots / f"last-{name}.png")  # explains a failure
+            # These explain a failure.
+            stack.callback(opened.screenshot, path=screenshots / f"last-{name}.png")
+            tell = sys.stdout.write
+            opened.on("console", lambda message: tell(f"browser {message.type}: {message.text}\n"))
+            opened.on("pageerror", lambda error: tell(f"browser error: {error}\n"))
+            stack.callback(lambda: tell(opened.locator("body").inner_text()))
             lab.write(f"{name}-{kernel[0]}.ipynb", cells, kernel[0])
             notebook = Notebook(lab, opened, f"{name}-{kernel[0]}.ipynb")
             notebook.open()
