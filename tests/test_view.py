@@ -9,7 +9,7 @@ import ipywidgets.comm
 import pytest
 
 from nbkeras.notebook import hosts
-from nbkeras.notebook.hosts import jupyter, terminal
+from nbkeras.notebook.hosts import jupyter, pace, terminal
 from nbkeras.notebook.view import View, encode
 from nbkeras.run import Run
 
@@ -76,11 +76,9 @@ def slot(monkeypatch):
 @pytest.fixture
 def clock(monkeypatch):
     now = types.SimpleNamespace(monotonic=100.0, thread=0.0)
-    monkeypatch.setattr(
-        jupyter,
-        "time",
-        types.SimpleNamespace(monotonic=lambda: now.monotonic, thread_time=lambda: now.thread),
-    )
+    time = types.SimpleNamespace(monotonic=lambda: now.monotonic, thread_time=lambda: now.thread)
+    monkeypatch.setattr(jupyter, "time", time)
+    monkeypatch.setattr(pace, "time", time)
     return now
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import warnings
+from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -42,26 +43,47 @@ def bundle(snapshot: Snapshot) -> dict[str, str]:
         >>> sorted(bundle(Run("digits", model=None, epochs=2, workers=1).snapshot()))
         ['text/html', 'text/plain']
     """
-    words = text.sentence(snapshot)
-    caption = f"<b>{escape(snapshot.name)}</b> {escape(text.end(snapshot))}"
-    shown = {"text/plain": words}
-    image = ""
+    shown = {"text/plain": text.sentence(snapshot)}
     drawn = draw(snapshot)
     if drawn is not None:
-        png, width = drawn
-        shown["image/png"] = base64.b64encode(png).decode()
-        image = (
-            f'<img alt="{escape(words)}" width="{width}" style="max-width:100%;height:auto" '
-            f'src="data:image/png;base64,{shown["image/png"]}">'
-        )
-    shown["text/html"] = (
-        f'<figure style="margin:0">{image}<figcaption>{caption}</figcaption></figure>{_table(snapshot)}'
-    )
+        shown["image/png"] = drawn.base64
+    caption = f"<b>{escape(snapshot.name)}</b> {escape(text.end(snapshot))}"
+    shown["text/html"] = f"{figure(snapshot, drawn, caption)}{_table(snapshot)}"
     return shown
 
 
-def draw(snapshot: Snapshot) -> tuple[bytes, int] | None:
-    """Draw all charts into one PNG; gives its bytes and its width in CSS pixels, None without points."""
+def figure(snapshot: Snapshot, drawn: Drawn | None, caption: str) -> str:
+    """A picture and the words under it as HTML that needs nothing else.
+
+    Args:
+        snapshot: what is shown, for those who cannot see.
+        drawn: the picture, None where there is nothing to draw yet.
+        caption: HTML.
+    """
+    image = ""
+    if drawn is not None:
+        image = (
+            f'<img alt="{escape(text.sentence(snapshot))}" width="{drawn.width}" '
+            f'style="max-width:100%;height:auto" src="data:image/png;base64,{drawn.base64}">'
+        )
+    return f'<figure style="margin:0">{image}<figcaption>{caption}</figcaption></figure>'
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture.
+
+    Attributes:
+        base64: the PNG file.
+        width: in CSS pixels.
+    """
+
+    base64: str
+    width: int
+
+
+def draw(snapshot: Snapshot) -> Drawn | None:
+    """Draw all charts into one PNG; None without points."""
     # Figure and Agg, never pyplot: its state is the user's.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -88,7 +110,7 @@ def draw(snapshot: Snapshot) -> tuple[bytes, int] | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a metric's name may need a glyph that the font lacks
         canvas.draw()
-    return _compress(canvas), width
+    return Drawn(base64.b64encode(_compress(canvas)).decode(), width)
 
 
 def _draw_chart(axes: Axes, title: str, curves: list[Curve], snapshot: Snapshot) -> None:

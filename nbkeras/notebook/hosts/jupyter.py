@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbkeras.notebook import picture
+from nbkeras.notebook.hosts.pace import Pace
 from nbkeras.notebook.hosts.terminal import Lines
 from nbkeras.notebook.view import View
 from nbkeras.run import Run, Snapshot
@@ -31,7 +32,7 @@ class Live:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._pace = _Pace()
+        self._pace = Pace(_SEND_EVERY, _SLOWEST, _COST_SHARE)
         self._seen = (run.version, 0)
         self._view = View(run.snapshot(), on_stop=run.stop)
         self._slot = _display(self._view, display_id=True)
@@ -40,7 +41,8 @@ class Live:
         """Send a snapshot when there is something new and the last one is old enough."""
         version, epochs = self._run.version, len(self._run.epoch_numbers)
         first_epoch = epochs > 0 and self._seen[1] == 0
-        if first_epoch or self._pace.due(changed=version != self._seen[0]):
+        changed = version != self._seen[0] and self._pace.due()
+        if first_epoch or changed or self._pace.age() >= _BEAT_EVERY:
             self._seen = version, epochs
             self._pace.spend(lambda: self._view.show(self._run.snapshot()))
 
@@ -85,24 +87,6 @@ class Headless(Lines):
             self._epochs = len(snapshot.epoch_numbers) - 1  # the newest stands for those before it
             super()._print_epochs(snapshot)
             self._next = now + _LINE_EVERY
-
-
-class _Pace:
-    """When to send again: rarely enough that it costs the training next to nothing."""
-
-    def __init__(self) -> None:
-        self._sent = time.monotonic()
-        self._wait = _SEND_EVERY
-
-    def due(self, *, changed: bool) -> bool:
-        return time.monotonic() - self._sent >= (self._wait if changed else _BEAT_EVERY)
-
-    def spend(self, send: Callable[[], None]) -> None:
-        before = time.thread_time()
-        send()
-        cost = time.thread_time() - before
-        self._wait = min(_SLOWEST, max(_SEND_EVERY, cost / _COST_SHARE))
-        self._sent = time.monotonic()
 
 
 def _display(shown: object, **how: object) -> Any:
