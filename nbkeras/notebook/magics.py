@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand, output_can_be_silenced
 
 from nbkeras.errors import ModelError, OptionError
-from nbkeras.notebook import explain
+from nbkeras.notebook import explain, form, hosts, text
 from nbkeras.notebook.body import Body
 from nbkeras.notebook.completion import Completion
-from nbkeras.notebook.namespace import assigned_model, frame, spark_of
+from nbkeras.notebook.namespace import assigned_model, frame, frames_of, spark_of
 from nbkeras.notebook.options import WHERE, Parser, suggest
 
 _PARSER = Parser()
-_WORDS = ("status", "stop")
+_WORDS = ("status", "stop", "form", "dashboard")
 _CALLS_FIT = "--data is for a cell that does not call fit; drop --data or the call"
 _COLUMNS = {"label": "y", "features": "features"}
 
@@ -114,6 +115,10 @@ class KerasSpark(Magics):
             print(api.status(**self._spark()))  # noqa: T201  # as any status command
         elif word == "stop":
             _stop(rest.strip().strip("'\""))
+        elif word == "form":
+            self._form(rest.strip())
+        elif word == "dashboard":
+            hosts.dashboard()
         elif word.startswith("-"):
             raise OptionError(
                 f"{word} is an option of the cell magic: begin the cell with %%keras_spark {word}"
@@ -121,6 +126,23 @@ class KerasSpark(Magics):
         else:
             said = f"unknown word {word!r}; " if word else "a word is missing; "
             raise OptionError(said + suggest(word, _WORDS))
+
+    def _form(self, name: str) -> None:
+        fields = hosts.fields()
+        names = self.shell.user_ns
+        known = frames_of(names, "pyspark")
+        if not name and known:
+            name = known[0] if len(known) == 1 else fields.choice("DataFrame", known, known[0])
+        if not name:
+            raise OptionError("a DataFrame is missing: type %keras_spark form NAME; there is none by now")
+        df = frame(name, names, "data")
+        answers = form.ask(df, name, fields)
+        options = _PARSER.parse(f"--workers {shlex.quote(answers.workers)}")
+        print(answers.code())  # noqa: T201  # to be copied
+        if answers.train:
+            self._run(options, Body(self.shell, answers.code()))
+        else:
+            print(text.FORM_TICK)  # noqa: T201  # the magic's answer
 
 
 def _columns(options: dict[str, Any]) -> dict[str, Any]:

@@ -23,8 +23,8 @@ def spark_of(names: Mapping[str, Any]) -> Any:
     return spark if _is_a(spark, "SparkSession", "pyspark") else None
 
 
-def frames_of(names: Mapping[str, Any]) -> list[str]:
-    """List the DataFrames by name.
+def frames_of(names: Mapping[str, Any], package: str = "") -> list[str]:
+    """List the DataFrames by name, of one package or of all.
 
     Example:
         >>> import pandas
@@ -32,7 +32,9 @@ def frames_of(names: Mapping[str, Any]) -> list[str]:
         ['train']
     """
     return [
-        name for name, value in names.items() if not name.startswith("_") and _is_a(value, "DataFrame", "")
+        name
+        for name, value in names.items()
+        if not name.startswith("_") and _is_a(value, "DataFrame", package)
     ]
 
 

@@ -41,6 +41,10 @@ examples:
 line magic:
   %keras_spark status       which Spark, how many slots, which versions
   %keras_spark stop [NAME]  stop a training that runs with --background
+
+in Apache Zeppelin:
+  %keras_spark form [NAME]  a form that builds and trains a network on a DataFrame
+  %keras_spark dashboard    a paragraph that shows the trainings of others live
 """
 
 

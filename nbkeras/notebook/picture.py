@@ -47,13 +47,18 @@ def bundle(snapshot: Snapshot) -> dict[str, str]:
     drawn = draw(snapshot)
     if drawn is not None:
         shown["image/png"] = drawn.base64
-    caption = f"<b>{escape(snapshot.name)}</b> {escape(text.end(snapshot))}"
-    shown["text/html"] = f"{figure(snapshot, drawn, caption)}{_table(snapshot)}"
+    shown["text/html"] = page(snapshot, drawn)
     return shown
 
 
+def page(snapshot: Snapshot, drawn: Drawn | None) -> str:
+    """The picture, how the run ended, and the table, as HTML that needs nothing else."""
+    caption = f"<b>{escape(snapshot.name)}</b> {escape(text.end(snapshot))}"
+    return f"{figure(snapshot, drawn, caption)}{_table(snapshot)}"
+
+
 def figure(snapshot: Snapshot, drawn: Drawn | None, caption: str) -> str:
-    """A picture and the words under it as HTML that needs nothing else.
+    """A picture and the words under it as HTML.
 
     Args:
         snapshot: what is shown, for those who cannot see.

@@ -35,6 +35,17 @@ ENDS = {
 }
 PARTIAL = "epoch {partial} is unfinished"
 MORE_CURVES = "{count} more curves are in run.history"
+ZEPPELIN_STOP = "Cancel (❚❚) finishes this batch and keeps the weights and the history."
+ZEPPELIN_PLAIN = "The %%keras_spark magics need Zeppelin's IPython mode: nbkeras zeppelin says how to get it."
+DASHBOARD = "nbkeras"
+DASHBOARD_EMPTY = "The next training of this note is shown here."
+FORM_TICK = "Tick Train and run the paragraph again to train this network."
+ONLY_IN_ZEPPELIN = {
+    "form": "%keras_spark form draws a form of Zeppelin, and this is no Zeppelin: "
+    "write the model in a cell with %%keras_spark",
+    "dashboard": "%keras_spark dashboard is for Zeppelin, and this is no Zeppelin: "
+    "here every chart is live in its own cell",
+}
 CHART_FAILED = "The live chart stopped ({error}); the training goes on."
 
 #: What the browser says; see view.js.

@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any, Protocol
 
+from nbkeras.errors import OptionError
 from nbkeras.notebook import text
+from nbkeras.notebook.form import Fields
+from nbkeras.notebook.hosts import zeppelin
 from nbkeras.run import Run
 
 
@@ -46,7 +49,35 @@ def headless() -> bool:
     return kernel is not None and getattr(kernel, "_allow_stdin", True) is False
 
 
+def fields() -> Fields:
+    """The form of the paragraph that runs.
+
+    Raises:
+        OptionError: this place has none.
+    """
+    return zeppelin.Fields(_zeppelin("form"))
+
+
+def dashboard() -> None:
+    """Have the paragraph that runs show the runs of later ones.
+
+    Raises:
+        OptionError: this place needs none.
+    """
+    zeppelin.dashboard(_zeppelin("dashboard"))
+
+
+def _zeppelin(word: str) -> Any:
+    z = zeppelin.context()
+    if z is None:
+        raise OptionError(text.ONLY_IN_ZEPPELIN[word])
+    return z
+
+
 def _choose(run: Run) -> Display:
+    z = zeppelin.context()
+    if z is not None:
+        return zeppelin.Paragraph(run, z, plain=_kernel() is None)
     if _kernel() is None:
         from nbkeras.notebook.hosts.terminal import Lines
 

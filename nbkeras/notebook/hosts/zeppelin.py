@@ -1,0 +1,259 @@
+"""Apache Zeppelin: one output of the paragraph replaced in place, its progress bar, and dashboards.
+
+Zeppelin drops widgets and display updates, but an interpreter may rewrite one of its outputs:
+the Java object behind it is reached by py4j, beside the stream of what is printed. See
+``InterpreterOutput`` and ``ZeppelinContext`` in Zeppelin's source.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from nbkeras.notebook import picture, text
+from nbkeras.notebook.hosts.pace import Pace
+from nbkeras.run import Run, Snapshot
+
+_SHOW_EVERY = 0.4  # seconds: each time the whole output travels to every open page
+_DRAW_SHARE = 0.05  # of one core, that drawing may take from the training
+_DRAW_SLOWEST = 3.0
+_ARRIVES_WITHIN = 5.0  # seconds for an output to come from the kernel to Zeppelin
+_GREY = "#7b7b7b"
+
+#: Ids of the paragraphs that show a dashboard, the newest last.
+_dashboards: list[str] = []
+_VALUES = ("nbkeras_title", "nbkeras_phase", "nbkeras_chart")
+_BLANK = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+
+
+def context() -> Any:
+    """Zeppelin's ``z`` of the paragraph that runs, None where this is no Zeppelin.
+
+    Example:
+        >>> context() is None
+        True
+    """
+    for names in _namespaces():
+        found = names.get("__zeppelin__")
+        if hasattr(found, "getInterpreterContext"):
+            return found
+    return None
+
+
+def _namespaces() -> list[dict[str, Any]]:
+    """Where Zeppelin may have put its names: IPython's, and those of its own plain interpreters."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    main = vars(sys.modules["__main__"])
+    return [getattr(shell, "user_ns", {}), main, main.get("_zcUserQueryNameSpace", {})]
+
+
+class Paragraph:
+    """A run in the output of the paragraph that runs now.
+
+    Args:
+        run: the run to show.
+        z: Zeppelin's context.
+        plain: whether Zeppelin's own Python runs the paragraph, not IPython.
+
+    Example:
+        >>> Paragraph(run, context())  # doctest: +SKIP
+    """
+
+    def __init__(self, run: Run, z: Any, *, plain: bool = False) -> None:
+        self._run = run
+        # Later these would be of another paragraph.
+        self._context = z.getInterpreterContext()
+        self._output = _opened(z, self._context, plain=plain)
+        self._outlives = run.background
+        self._boards = [Dashboard(z, self._context, board) for board in _dashboards]
+        self._pace = Pace(_SHOW_EVERY, _SHOW_EVERY, 1.0)
+        self._drawing = Pace(_SHOW_EVERY, _DRAW_SLOWEST, _DRAW_SHARE)
+        self._drawn: picture.Drawn | None = None
+        self._epochs = 0
+        if plain:
+            run.note(text.ZEPPELIN_PLAIN)
+        self._show(run.snapshot())
+
+    def update(self) -> None:
+        """Replace the output when the last one is old enough; nothing else of the paragraph changes."""
+        if self._pace.due():
+            self._pace.spend(lambda: self._show(self._run.snapshot()))
+
+    def finish(self) -> None:
+        """Leave the picture, which Zeppelin stores with the note."""
+        snapshot = self._run.snapshot()
+        drawn = picture.draw(snapshot)
+        _replace(self._output, picture.page(snapshot, drawn) + _notes(snapshot))
+        for board in self._boards:
+            board.show(snapshot, drawn)
+        if self._outlives:
+            # The paragraph has been stored already.
+            here = self._context.getNoteId(), self._context.getParagraphId()
+            self._context.getIntpEventClient().checkpointOutput(*here)
+
+    def _show(self, snapshot: Snapshot) -> None:
+        epochs = len(snapshot.epoch_numbers)
+        if epochs > self._epochs and (not self._epochs or self._drawing.due()):
+            self._epochs = epochs
+            self._drawn = self._drawing.spend(lambda: picture.draw(snapshot))
+        _replace(self._output, _live(snapshot, self._drawn))
+        self._context.setProgress(round(100 * done(snapshot)))
+        for board in self._boards:
+            board.show(snapshot, self._drawn)
+
+
+class Dashboard:
+    """A paragraph that shows the runs of other paragraphs.
+
+    The front end of Zeppelin 0.12 shows no output of a paragraph before it has
+    ended, but the values that Angular binds at once.
+
+    Args:
+        z: Zeppelin's context.
+        context: of the paragraph that runs.
+        paragraph: id of the dashboard's paragraph.
+    """
+
+    def __init__(self, z: Any, context: Any, paragraph: str) -> None:
+        self._z, self._note, self._paragraph = z, context.getNoteId(), paragraph
+        self._shown: dict[str, str] = {}
+
+    def show(self, snapshot: Snapshot, drawn: picture.Drawn | None) -> None:
+        """Bind what has changed."""
+        chart = _BLANK if drawn is None else f"data:image/png;base64,{drawn.base64}"
+        self.bind(text.WORDS["title"].format(name=snapshot.name), _sentence(snapshot), chart)
+
+    def bind(self, *values: str) -> None:
+        """Bind the title, the sentence under it and the picture's address."""
+        for name, value in zip(_VALUES, values, strict=True):
+            if self._shown.get(name) != value:
+                self._shown[name] = value
+                self._z.angularBind(name, value, self._note, self._paragraph)
+
+
+def dashboard(z: Any) -> None:
+    """Make the paragraph that runs the dashboard of all later runs.
+
+    Args:
+        z: Zeppelin's context.
+    """
+    context = z.getInterpreterContext()
+    paragraph = context.getParagraphId()
+    if paragraph in _dashboards:
+        _dashboards.remove(paragraph)
+    _dashboards.append(paragraph)
+    Dashboard(z, context, paragraph).bind(text.DASHBOARD, text.DASHBOARD_EMPTY, _BLANK)
+    title, phase, chart = (f"{{{{{name}}}}}" for name in _VALUES)
+    print(  # noqa: T201  # a line that begins so is how Zeppelin is told of the type
+        f'%angular <b>{title}</b><div>{phase}</div><img src="{chart}" style="max-width:100%" alt="{phase}">'
+    )
+
+
+class Fields:
+    """The dynamic form of the paragraph that runs; see :class:`nbkeras.notebook.form.Fields`.
+
+    Args:
+        z: Zeppelin's context.
+    """
+
+    def __init__(self, z: Any) -> None:
+        self._z = z
+
+    def text(self, name: str, default: str) -> str:
+        """A line of text."""
+        return str(self._z.textbox(name, default))
+
+    def choice(self, name: str, options: Sequence[str], default: str) -> str:
+        """One of several; Zeppelin runs the paragraph again when it changes."""
+        return str(self._z.select(name, [(one, one) for one in options], default))
+
+    def choices(self, name: str, options: Sequence[str], default: Sequence[str]) -> list[str]:
+        """Any of several."""
+        return [str(one) for one in self._z.checkbox(name, [(one, one) for one in options], list(default))]
+
+
+def done(snapshot: Snapshot) -> float:
+    """The part of the training that lies behind, 0 to 1.
+
+    Example:
+        >>> from nbkeras.run import Run
+        >>> run = Run("digits", model=None, epochs=4, workers=1)
+        >>> run.record_progress(1, step=5, steps=10, rows_per_second=0)
+        >>> done(run.snapshot())
+        0.375
+    """
+    if snapshot.phase == "done":
+        return 1.0
+    if not snapshot.steps:
+        return 0.0
+    return min(1.0, (snapshot.epoch - 1 + snapshot.step / snapshot.steps) / snapshot.epochs)
+
+
+def _opened(z: Any, context: Any, *, plain: bool) -> Any:
+    """A new output of the paragraph, behind all that has been printed; what follows goes into another."""
+    out, types = context.out(), z.gateway.jvm.org.apache.zeppelin.interpreter.InterpreterResult.Type
+    if plain:
+        out.setType(types.HTML)
+        output = out.getCurrentOutput()
+    else:
+        # What is printed travels through the kernel, slower than py4j. Only what goes the same way
+        # comes behind it.
+        output = _arrived(out, f'<i id="nbkeras-{uuid.uuid4().hex}"></i>')
+    out.setType(types.TEXT)
+    return output
+
+
+def _arrived(out: Any, mark: str) -> Any:
+    import IPython.display
+
+    shown: Any = IPython.display  # untyped
+    shown.display(shown.HTML(mark))
+    end = time.monotonic() + _ARRIVES_WITHIN
+    while time.monotonic() < end:
+        output = out.getCurrentOutput()
+        if output is not None and mark in str(output.toInterpreterResultMessage().getData()):
+            return output
+        time.sleep(0.02)
+    raise TimeoutError(f"Zeppelin has shown nothing for {_ARRIVES_WITHIN:.0f} s")
+
+
+def _replace(output: Any, html: str) -> None:
+    output.clear(False)  # nothing is sent before the new content is there
+    output.write(html)
+    output.flush()
+
+
+def _live(snapshot: Snapshot, drawn: picture.Drawn | None) -> str:
+    title = text.WORDS["title"].format(name=snapshot.name)
+    share = f"{100 * done(snapshot):.1f}"
+    bar = (
+        f'<div style="max-width:480px;height:4px;margin:4px 0;background:{_GREY}33">'
+        f'<div style="width:{share}%;height:4px;background:{_GREY}"></div></div>'
+    )
+    hint = "" if snapshot.background or snapshot.stopping else _small(text.ZEPPELIN_STOP)
+    words = f"<b>{escape(title)}</b><div>{escape(_sentence(snapshot))}</div>{bar}"
+    return f"<div>{words}{picture.figure(snapshot, drawn, '')}{_notes(snapshot)}{hint}</div>"
+
+
+def _sentence(snapshot: Snapshot) -> str:
+    words = [text.phase(snapshot)]
+    if snapshot.phase != "done":
+        if snapshot.rows_per_second:
+            words.append(text.WORDS["rate"].format(rows=f"{snapshot.rows_per_second:,.0f}"))
+        words.append(text.WORDS["elapsed"].format(time=text.duration(snapshot.elapsed)))
+        if snapshot.remaining is not None:
+            words.append(text.WORDS["remaining"].format(time=text.duration(snapshot.remaining)))
+    return " · ".join(words)
+
+
+def _notes(snapshot: Snapshot) -> str:
+    return "".join(_small(note) for note in snapshot.notes)
+
+
+def _small(words: str) -> str:
+    return f'<div style="color:{_GREY};font-size:90%">{escape(words)}</div>'

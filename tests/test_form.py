@@ -1,0 +1,107 @@
+import ast
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nbkeras.errors import DataError, OptionError
+from nbkeras.notebook.form import ask
+
+
+class Filled:
+    """A form in which some fields were changed."""
+
+    def __init__(self, **changed):
+        self.changed = {name.replace("_", " "): value for name, value in changed.items()}
+        self.drawn = {}
+
+    def text(self, name, default):
+        return self._read(name, default)
+
+    def choice(self, name, options, default):
+        return self._read(name, default)
+
+    def choices(self, name, options, default):
+        return self._read(name, default)
+
+    def _read(self, name, default):
+        self.drawn[name] = default
+        return self.changed.get(name, default)
+
+
+@pytest.fixture(scope="module")
+def df(spark):
+    numbers = np.random.default_rng(0)
+    rows = {"a": numbers.random(60), "b": numbers.random(60), "kind": [0, 1, 2] * 20, "name": ["x"] * 60}
+    return spark.createDataFrame(pd.DataFrame(rows))
+
+
+def test_the_code_of_a_form_runs_without_nbkeras(spark, df):
+    code = ask(df, "df", Filled(Label="kind", Hidden_layers="8 4")).code()
+
+    code = code.replace('model.fit(df.select("a", "b", "kind"), y="kind"', "model.fit(x, y")
+    pandas = df.toPandas()
+    names = {"x": pandas[["a", "b"]].to_numpy(), "y": pandas["kind"].to_numpy()}
+    exec(code.replace("epochs=10", "epochs=1, verbose=0"), names)  # noqa: S102  # it is what people copy
+
+    assert [layer.units for layer in names["model"].layers] == [8, 4, 3]
+    assert names["model"].loss == "sparse_categorical_crossentropy"
+    assert len(names["history"].history["loss"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "last", "loss"),
+    [
+        ([0, 1, 1], 'Dense(1, activation="sigmoid")', "binary_crossentropy"),
+        ([True, False, True], 'Dense(1, activation="sigmoid")', "binary_crossentropy"),
+        ([0, 1, 5], 'Dense(6, activation="softmax")', "sparse_categorical_crossentropy"),
+        ([0.5, 1.5, 2.5], "Dense(1)", "mse"),
+        ([-1, 0, 1], "Dense(1)", "mse"),
+    ],
+)
+def test_the_last_layer_and_the_loss_fit_the_label(spark, values, last, loss):
+    df = spark.createDataFrame(pd.DataFrame({"x": [0.1, 0.2, 0.3], "label": values}))
+    code = ask(df, "df", Filled()).code()
+    assert f"keras.layers.{last}," in code
+    assert f'"{loss}"' in code
+
+
+def test_a_column_of_arrays_is_as_wide_as_its_arrays(spark):
+    df = spark.createDataFrame([([0.1, 0.2, 0.3], 1.0)], "pixels array<double>, label double")
+    answers = ask(df, "df", Filled())
+    assert answers.features == ("pixels",)
+    assert "keras.Input((3,))" in answers.code()
+
+
+def test_columns_with_quotes_are_written_as_python_reads_them(spark):
+    df = spark.createDataFrame([(1.0, 2.0, 3.0)], '`say "x"` double, `it\'s` double, label double')
+    code = ask(df, "df", Filled()).code()
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    (select,) = (call for call in calls if ast.unparse(call.func) == "df.select")
+    assert [ast.literal_eval(column) for column in select.args] == ['say "x"', "it's", "label"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"Hidden_layers": "8, many"}, "Hidden layers: takes a whole number from 1, such as 10; got 'many'"),
+        ({"Epochs": "0"}, "Epochs: takes a whole number from 1, such as 10; got '0'"),
+        ({"Batch_size": ""}, "Batch size: takes a whole number from 1, such as 10; got ''"),
+        ({"Learning_rate": "fast"}, "Learning rate: takes a number above 0, such as 0.001; got 'fast'"),
+        ({"Learning_rate": "nan"}, "Learning rate: takes a number above 0, such as 0.001; got 'nan'"),
+        ({"Features": []}, "Features: none is ticked, tick one at least"),
+        ({"Label": "gone"}, "Label: df has no column 'gone' with one number a row"),
+    ],
+)
+def test_a_field_with_a_wrong_value_is_named_and_the_form_stays_whole(df, changed, message):
+    form = Filled(**changed)
+    with pytest.raises(OptionError) as caught:
+        ask(df, "df", form)
+    assert str(caught.value) == message
+    assert list(form.drawn)[-1] == "Train"
+
+
+def test_a_dataframe_without_two_columns_of_numbers_is_refused_with_its_columns(spark):
+    df = spark.createDataFrame([("x", 1)], "name string, number int")
+    with pytest.raises(DataError, match=r"df has 1 columns of numbers.*: name string, number int"):
+        ask(df, "df", Filled())
