@@ -1,4 +1,4 @@
-"""The command line: ``nbkeras demo`` and ``nbkeras doctor``."""
+"""The command line: ``nbkeras demo``, ``nbkeras doctor`` and ``nbkeras zeppelin``."""
 
 from __future__ import annotations
 
@@ -51,6 +51,20 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="check Python, Java, Spark and Keras, and say what to type")
     doctor.set_defaults(command=_doctor)
+
+    zeppelin = commands.add_parser("zeppelin", help="say how to set up Apache Zeppelin for this environment")
+    zeppelin.add_argument(
+        "--write",
+        type=Path,
+        metavar="DIR",
+        help="write the settings as Zeppelin's REST API takes them, and notes to import",
+    )
+    zeppelin.add_argument(
+        "--server",
+        metavar="URL",
+        help="compare with a running Zeppelin; with --write, write files that can be sent to it",
+    )
+    zeppelin.set_defaults(command=_zeppelin)
     return parser
 
 
@@ -68,3 +82,24 @@ def _doctor(_options: argparse.Namespace) -> int:
     checks = doctor.examine()
     print(doctor.table(checks))
     return 1 if any(check.problem and check.needed for check in checks) else 0
+
+
+def _zeppelin(options: argparse.Namespace) -> int:
+    from nbkeras import doctor, zeppelin
+
+    server = None if options.server is None else zeppelin.ask(options.server)
+    wanted = zeppelin.settings()
+    if server and not options.write:
+        checks = zeppelin.compare(server, wanted)
+        print(doctor.table(checks))
+        return 1 if any(check.problem and check.needed for check in checks) else 0
+    complete = True
+    if options.write:
+        lines, complete = zeppelin.write(options.write, wanted, server)
+        print("\n".join(lines))
+    else:
+        print(zeppelin.explanation(wanted))
+        print("\nSet them in Zeppelin's menu Interpreter, or let `nbkeras zeppelin --write DIR` write them.")
+    if missing := zeppelin.missing_packages():
+        print(f"Zeppelin also wants {', '.join(missing)} here: {zeppelin.install_command(missing)}")
+    return 0 if complete else 1

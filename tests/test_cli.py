@@ -50,7 +50,7 @@ def started(monkeypatch):
     return commands
 
 
-def test_help_names_both_commands(capsys):
+def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["--help"])
 
@@ -58,9 +58,12 @@ def test_help_names_both_commands(capsys):
     said = capsys.readouterr().out
     assert "demo" in said
     assert "doctor" in said
+    assert "zeppelin" in said
 
 
-@pytest.mark.parametrize("words", [[], ["no-such-command"], ["demo", "--no-such-option"]])
+@pytest.mark.parametrize(
+    "words", [[], ["no-such-command"], ["demo", "--no-such-option"], ["zeppelin", "DIR"]]
+)
 def test_what_it_does_not_know_gives_the_usage_and_exits_2(words, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(words)

@@ -77,7 +77,8 @@ def test_the_wheel_holds_every_file_of_the_package_and_the_quickstart(wheel):
 
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
 
-    assert packed == package | {"nbkeras/notebooks/01_quickstart.ipynb"}
+    notes = {f"nbkeras/notebooks/zeppelin/quickstart{language}.zpln" for language in ("", "_zh")}
+    assert packed == package | notes | {"nbkeras/notebooks/01_quickstart.ipynb"}
 
 
 def test_the_wheel_holds_the_licence_and_the_command(wheel):
