@@ -19,15 +19,15 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run every test, and the examples in the docstrings; words after -- go to pytest."""
     session.install("-e", ".[demo,test]")
-    _install_chromium(session)
+    _install(session, "chromium", ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))
+    _install(session, "maven", ("mvn",))
     session.run("pytest", *session.posargs)
 
 
-def _install_chromium(session: nox.Session) -> None:
-    # Only where nobody has to be asked for a password; elsewhere the browser tests say what they miss.
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+def _install(session: nox.Session, package: str, names: tuple[str, ...]) -> None:
+    # Only where nobody has to be asked for a password; elsewhere the tests that need it say what they miss.
     if any(map(shutil.which, names)) or not shutil.which("apt-get") or os.geteuid() != 0:
         return
-    session.log("No Chromium for the browser tests: installing it by apt-get.")
-    for command in (["update"], ["install", "--yes", "--no-install-recommends", "chromium"]):
+    session.log(f"No {names[0]} for the tests: installing it by apt-get.")
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", package]):
         session.run("apt-get", *command, external=True, silent=True, success_codes=range(256))
