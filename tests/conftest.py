@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,15 @@ from pathlib import Path
 
 import pytest
 
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -19,6 +29,24 @@ def chromium() -> Path:
     if found is None:
         pytest.skip(f"no browser: none of {', '.join(CHROMIUM_NAMES)} is on PATH")
     return Path(found)
+
+
+@pytest.fixture(scope="session")
+def browser(chromium):
+    """A browser that shows nothing and calls nobody by itself."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, headless=True, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def screenshots() -> Path:
+    """Where pictures for the eye go; they are kept."""
+    folder = Path(os.environ.get("NBKERAS_SCREENSHOTS", "/tmp/nbkeras-screenshots"))  # noqa: S108  # for people
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

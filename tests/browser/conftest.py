@@ -18,16 +18,6 @@ import nbkeras
 playwright = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("jupyterlab")
 
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
 READ_POINTS = """() => Object.fromEntries(
     [...document.querySelectorAll(".nbkeras-curve")].map((curve) => [
         curve.dataset.curve,
@@ -177,14 +167,6 @@ def lab(tmp_path_factory, wait_for):
         yield lab
 
 
-@pytest.fixture(scope="session")
-def browser(chromium):
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=chromium, headless=True, args=QUIET)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def open_notebook(lab, browser, screenshots):
     """Open a notebook of these cells, on the installed ipykernel or another one."""
@@ -206,11 +188,3 @@ def open_notebook(lab, browser, screenshots):
             return notebook
 
         yield open_notebook
-
-
-@pytest.fixture
-def screenshots() -> Path:
-    """Where pictures for the eye go; they are kept."""
-    folder = Path(os.environ.get("NBKERAS_SCREENSHOTS", "/tmp/nbkeras-screenshots"))  # noqa: S108  # for people
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -173,9 +173,9 @@ class Zeppelin:
         return people | {name: str(value) for name, value in ours.items()}
 
     def _war(self, name: str) -> Path:
-        # An empty folder will do where there are no pages.
+        # A page of our own stands in where Maven Central has no front ends.
         war = self.home / "wars" / f"{name}.war"
-        return war if war.exists() else self._folder("no-pages")
+        return war if war.exists() else HERE / "page"
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError, http.client.HTTPException, AssertionError):
