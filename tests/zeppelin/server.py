@@ -67,7 +67,8 @@ class Zeppelin:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=280)
         with contextlib.closing(connection):
             text = body if body is None or isinstance(body, str) else json.dumps(body)
-            connection.request(method, f"/api{path}", text, {"Content-Type": "application/json"})
+            sent = None if text is None else text.encode()
+            connection.request(method, f"/api{path}", sent, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             content = answer.read().decode()
         assert answer.status < 300, f"{method} {path}: {answer.status} {content[:2000]}"
