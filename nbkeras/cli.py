@@ -85,21 +85,22 @@ def _doctor(_options: argparse.Namespace) -> int:
 
 
 def _zeppelin(options: argparse.Namespace) -> int:
-    from nbkeras import doctor, zeppelin
+    from nbkeras import doctor
+    from nbkeras.zeppelin import comparison, files, server, settings
 
-    server = None if options.server is None else zeppelin.ask(options.server)
-    wanted = zeppelin.settings()
-    if server and not options.write:
-        checks = zeppelin.compare(server, wanted)
+    asked = None if options.server is None else server.ask(options.server)
+    wanted = settings.settings()
+    if asked and not options.write:
+        checks = comparison.compare(asked, wanted)
         print(doctor.table(checks))
         return 1 if any(check.problem and check.needed for check in checks) else 0
     complete = True
     if options.write:
-        lines, complete = zeppelin.write(options.write, wanted, server)
+        lines, complete = files.write(options.write, wanted, asked)
         print("\n".join(lines))
     else:
-        print(zeppelin.explanation(wanted))
+        print(settings.explanation(wanted))
         print("\nSet them in Zeppelin's menu Interpreter, or let `nbkeras zeppelin --write DIR` write them.")
-    if missing := zeppelin.missing_packages():
-        print(f"Zeppelin also wants {', '.join(missing)} here: {zeppelin.install_command(missing)}")
+    if missing := settings.missing_packages():
+        print(f"Zeppelin also wants {', '.join(missing)} here: {settings.install_command(missing)}")
     return 0 if complete else 1

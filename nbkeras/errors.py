@@ -5,6 +5,7 @@ NbkerasError
 ├── DataError       a DataFrame or array that does not fit the model
 ├── ModelError      a model that cannot be trained as it is
 ├── ClusterError    Spark, Java or an executor that lacks something
+├── ZeppelinError   a Zeppelin server that cannot be asked or set up
 ├── TrainingError   an exception on a worker, with its traceback
 └── Aborted         the second interrupt
 """
@@ -42,6 +43,10 @@ class ModelError(NbkerasError):
 
 class ClusterError(NbkerasError):
     """Spark, Java or an executor is missing or lacks something."""
+
+
+class ZeppelinError(NbkerasError):
+    """A Zeppelin server cannot be asked for its settings, or they cannot be written."""
 
 
 class TrainingError(NbkerasError):

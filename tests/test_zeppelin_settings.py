@@ -11,9 +11,12 @@ from pathlib import Path
 import mistune
 import pytest
 
-from nbkeras import java, zeppelin
+from nbkeras import java
 from nbkeras.cli import main
-from nbkeras.zeppelin import Interpreter, Server, Setting, ZeppelinError
+from nbkeras.errors import ZeppelinError
+from nbkeras.zeppelin import comparison, files, settings
+from nbkeras.zeppelin.server import Interpreter, Server, ask
+from nbkeras.zeppelin.settings import Setting
 
 HERE = Path(sys.executable)
 PYTHON = Setting("python", "zeppelin.python", sys.executable, "it has Keras")
@@ -75,7 +78,7 @@ def serve():
 
 
 def setting(name: str, group: str = "python") -> Setting | None:
-    return next((s for s in zeppelin.settings() if (s.group, s.name) == (group, name)), None)
+    return next((s for s in settings.settings() if (s.group, s.name) == (group, name)), None)
 
 
 def interpreter(group: str = "python", **values: object) -> Interpreter:
@@ -86,7 +89,7 @@ def interpreter(group: str = "python", **values: object) -> Interpreter:
 
 def check(wanted: Setting, **values: object):
     server = Server("http://127.0.0.1:8080", "0.12.1", {wanted.group: interpreter(wanted.group, **values)})
-    return next(c for c in zeppelin.compare(server, [wanted]) if c.name == f"{wanted.group}: {wanted.name}")
+    return next(c for c in comparison.compare(server, [wanted]) if c.name == f"{wanted.group}: {wanted.name}")
 
 
 def listing(*groups: str) -> dict[str, tuple[int, object]]:
@@ -110,7 +113,7 @@ def test_the_extension_is_loaded_before_the_first_paragraph_of_either():
 def test_protobuf_is_told_to_be_slow_only_where_zeppelins_code_is_too_old_for_it(versions, version, needed):
     versions["protobuf"] = version
 
-    for group in zeppelin.GROUPS:
+    for group in settings.GROUPS:
         assert (setting("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", group) is not None) == needed
 
 
@@ -130,7 +133,7 @@ def test_spark_home_is_the_installed_one():
 
 
 def test_without_pyspark_nothing_is_said_of_a_spark(monkeypatch):
-    monkeypatch.setattr(zeppelin.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr(settings.importlib.util, "find_spec", lambda _name: None)
 
     assert setting("SPARK_HOME", "spark") is None
     assert setting("zeppelin.spark.enableSupportedVersionCheck", "spark") is None
@@ -145,7 +148,7 @@ def test_spark_4_gets_a_java_that_it_can_run_on(versions):
 
 
 def test_every_setting_says_why_in_one_line():
-    assert [s.name for s in zeppelin.settings() if not s.why or "\n" in s.why] == []
+    assert [s.name for s in settings.settings() if not s.why or "\n" in s.why] == []
 
 
 @pytest.mark.parametrize("more", [[], ["--write", "new"]], ids=["printed", "written"])
@@ -160,17 +163,17 @@ def test_missing_packages_are_named_with_what_to_type(versions, capsys, tmp_path
 
 
 def test_an_environment_without_pip_gets_it_first():
-    command = zeppelin.install_command(["grpcio", "pip"])
+    command = settings.install_command(["grpcio", "pip"])
 
     assert command == f"{sys.executable} -m ensurepip && {sys.executable} -m pip install grpcio"
-    assert zeppelin.install_command(["pip"]) == f"{sys.executable} -m ensurepip"
+    assert settings.install_command(["pip"]) == f"{sys.executable} -m ensurepip"
 
 
 def test_the_command_prints_every_setting_with_its_reason(capsys):
     assert main(["zeppelin"]) == 0
 
     said = capsys.readouterr().out
-    for wanted in zeppelin.settings():
+    for wanted in settings.settings():
         assert f"  {wanted.name} = {wanted.value}\n      {wanted.why}\n" in said
 
 
@@ -178,7 +181,7 @@ def test_what_is_sent_keeps_the_properties_that_are_there():
     before = interpreter(zeppelin__python="python", zeppelin__python__maxResult="1000")
     before.properties["zeppelin.python"]["description"] = "The python command"
 
-    body = zeppelin.request_body([PYTHON], before)
+    body = files.request_body([PYTHON], before)
 
     assert body == {
         "properties": {
@@ -203,17 +206,17 @@ def test_what_is_sent_keeps_the_properties_that_are_there():
 def test_code_that_runs_before_the_first_paragraph_is_added_to():
     name = PRECODE.name
     before = interpreter(**{name: "import os"})
-    body = zeppelin.request_body([PRECODE], before)
+    body = files.request_body([PRECODE], before)
     assert body["properties"][name]["value"] == "import os\n%load_ext nbkeras"
 
-    again = zeppelin.request_body([PRECODE], interpreter(**{name: body["properties"][name]["value"]}))
+    again = files.request_body([PRECODE], interpreter(**{name: body["properties"][name]["value"]}))
     assert again["properties"] == body["properties"]
 
 
 def test_a_checkbox_is_sent_as_one():
     wanted = Setting("spark", "zeppelin.spark.enableSupportedVersionCheck", "false", "")
 
-    body = zeppelin.request_body([wanted])
+    body = files.request_body([wanted])
 
     assert body["properties"][wanted.name] == {"name": wanted.name, "value": False, "type": "checkbox"}
 
@@ -229,7 +232,7 @@ def test_files_are_written_with_what_to_do_with_each(tmp_path, capsys):
     assert [name for name in names if f"Wrote {folder / name}\n    in Zeppelin: " not in said] == []
     body = json.loads((folder / "python.json").read_text())
     assert body["properties"]["zeppelin.python"]["value"] == sys.executable
-    assert (folder / "quickstart.zpln").read_bytes() == zeppelin.note("quickstart.zpln").read_bytes()
+    assert (folder / "quickstart.zpln").read_bytes() == files.note("quickstart.zpln").read_bytes()
 
 
 def test_a_file_that_somebody_changed_is_kept_and_said(tmp_path, capsys):
@@ -312,7 +315,7 @@ def test_what_is_not_set_is_said_with_its_reason_and_what_to_type():
 def test_an_old_zeppelin_is_said_and_no_error():
     server = Server("http://127.0.0.1:8080", "0.10.0", {})
 
-    found = zeppelin.compare(server, [])[0]
+    found = comparison.compare(server, [])[0]
 
     assert (found.version, found.needed) == ("0.10.0", False)
     assert "before 0.12" in found.problem
@@ -322,14 +325,14 @@ def test_the_interpreter_that_bears_the_groups_name_is_taken_before_others(serve
     answers = listing("python")
     answers["/api/interpreter/setting"][1]["body"].insert(0, {"id": "2X", "name": "mine", "group": "python"})
 
-    assert zeppelin.ask(serve(answers)).interpreters["python"].id == "python"
+    assert ask(serve(answers)).interpreters["python"].id == "python"
 
 
 def test_a_server_that_lacks_one_group_is_compared_by_the_other(serve, capsys):
     answers = listing("python")
-    wanted = [s for s in zeppelin.settings() if s.group == "python"]
+    wanted = [s for s in settings.settings() if s.group == "python"]
     body = answers["/api/interpreter/setting"][1]["body"]
-    body[0]["properties"] = zeppelin.request_body(wanted)["properties"]
+    body[0]["properties"] = files.request_body(wanted)["properties"]
 
     assert main(["zeppelin", "--server", serve(answers)]) == 0
 
@@ -341,7 +344,7 @@ def test_a_server_that_nobody_set_up_exits_1_and_says_each_property(serve, capsy
     assert main(["zeppelin", "--server", serve(listing("python", "spark"))]) == 1
 
     said = capsys.readouterr().out
-    assert [s.name for s in zeppelin.settings() if f"{s.group}: {s.name}" not in said] == []
+    assert [s.name for s in settings.settings() if f"{s.group}: {s.name}" not in said] == []
     assert f"type: {sys.executable}" in said
 
 
@@ -377,7 +380,7 @@ def test_what_is_no_zeppelin_to_compare_with_is_one_line_and_exits_1(serve, caps
 def test_a_server_that_is_not_there_is_one_line_and_exits_1(serve, capsys):
     address = serve({})
     with pytest.raises(ZeppelinError, match="is no Zeppelin"):
-        zeppelin.ask(address)
+        ask(address)
 
     assert main(["zeppelin", "--server", "http://127.0.0.1:1"]) == 1
 
@@ -389,28 +392,29 @@ def test_a_server_that_is_not_there_is_one_line_and_exits_1(serve, capsys):
 @pytest.mark.parametrize("address", ["", "ftp://host", "http://", "http://host:port", "file:///etc/passwd"])
 def test_an_address_that_can_be_none_is_said(address):
     with pytest.raises(ZeppelinError, match="is no address of a Zeppelin"):
-        zeppelin.ask(address)
+        ask(address)
 
 
 @pytest.mark.parametrize("end", ["", "/", "/#/notebook/2NAUN3F93", "/classic/#/", "/api/", "/next"])
 def test_the_address_may_be_what_the_browser_shows(serve, end):
     address = serve(listing("python"))
 
-    assert zeppelin.ask(address + end).address == address
+    assert ask(address + end).address == address
 
 
 def test_it_imports_nothing_heavy():
     heavy = "{'tensorflow', 'keras', 'pyspark', 'pandas'}"
-    code = f"import sys; from nbkeras import zeppelin; zeppelin.settings(); print({heavy} & set(sys.modules))"
+    use = "from nbkeras.zeppelin import settings; settings.settings()"
+    code = f"{use}; import sys; print({heavy} & {{*sys.modules}})"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "set()\n"
 
 
-@pytest.fixture(params=zeppelin.NOTES)
+@pytest.fixture(params=files.NOTES)
 def paragraphs(request) -> list[dict[str, object]]:
-    return json.loads(zeppelin.note(request.param).read_text(encoding="utf-8"))["paragraphs"]
+    return json.loads(files.note(request.param).read_text(encoding="utf-8"))["paragraphs"]
 
 
 def test_a_notes_paragraphs_name_their_interpreter_and_then_the_cell_magic(paragraphs):
@@ -440,10 +444,10 @@ def test_a_notes_text_is_shown_as_it_is_written_before_anything_ran(paragraphs):
 
 def test_the_notes_in_both_languages_run_the_same_code():
     def code(name: str) -> list[str]:
-        found = json.loads(zeppelin.note(name).read_text(encoding="utf-8"))["paragraphs"]
+        found = json.loads(files.note(name).read_text(encoding="utf-8"))["paragraphs"]
         texts = [p["text"] for p in found if not p["text"].startswith("%md")]
         return ["\n".join(line for line in t.splitlines() if "print(" not in line) for t in texts]
 
-    english, chinese = map(code, zeppelin.NOTES)
+    english, chinese = map(code, files.NOTES)
 
     assert english == chinese

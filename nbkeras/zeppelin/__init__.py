@@ -1,0 +1,1 @@
+"""Setting up Apache Zeppelin: what it needs, what a server has, and what lies between them."""

@@ -1,0 +1,152 @@
+"""A running Zeppelin, asked for its settings over REST."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import Any
+
+from nbkeras.errors import ZeppelinError
+from nbkeras.zeppelin.settings import GROUPS
+
+_SECONDS = 10  # a server that says nothing for so long is not there
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """An interpreter's settings, as a server gives them.
+
+    Attributes:
+        id: that its address ends with.
+        group: "python" or "spark".
+        properties: each name to its ``name``, ``value``, ``type`` and what else Zeppelin keeps of it.
+        rest: the other parts that a change has to repeat.
+    """
+
+    id: str
+    group: str
+    properties: dict[str, dict[str, Any]]
+    rest: dict[str, Any]
+
+    def value(self, name: str) -> str:
+        """A property's value as text, empty when it is not set.
+
+        Example:
+            >>> Interpreter("python", "python", {"a.b": {"value": True}}, {}).value("a.b")
+            'True'
+        """
+        value = self.properties.get(name, {}).get("value")
+        return "" if value is None else str(value).strip()
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running Zeppelin.
+
+    Attributes:
+        address: that its REST API begins with, without ``/api``.
+        version: as it says.
+        interpreters: by group; at least one of "python" and "spark".
+    """
+
+    address: str
+    version: str
+    interpreters: dict[str, Interpreter]
+
+
+def ask(address: str) -> Server:
+    """A running Zeppelin's version and its interpreters' settings.
+
+    Args:
+        address: as in the browser, such as ``http://127.0.0.1:8080``.
+
+    Raises:
+        ZeppelinError: nothing answers there, or no Zeppelin, or it wants a login, or it has neither
+            group of interpreters.
+
+    Example:
+        >>> ask("ftp://somewhere")
+        Traceback (most recent call last):
+        nbkeras.errors.ZeppelinError: 'ftp://somewhere' is no address of a Zeppelin; ...
+    """
+    base = _base(address)
+    version = _get(base, "/api/version")
+    version = version.get("version") if isinstance(version, dict) else version
+    if not isinstance(version, str) or not re.match(r"\d+\.\d+", version):
+        raise _not_zeppelin(base, "it tells no version")
+    found = _get(base, "/api/interpreter/setting")
+    if not isinstance(found, list):
+        raise _not_zeppelin(base, "it lists no interpreters")
+    interpreters = {group: i for group in GROUPS if (i := _choose(found, group))}
+    if not interpreters:
+        raise ZeppelinError(
+            f"Zeppelin {version} at {base} has no interpreter of the group python or spark; "
+            "install one with bin/install-interpreter.sh --name python and create it in its menu Interpreter"
+        )
+    return Server(base, version, interpreters)
+
+
+def _base(address: str) -> str:
+    # As it stands in the browser's address line, or without http://.
+    try:
+        parts = urllib.parse.urlsplit(address if "://" in address else f"http://{address}")
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ZeppelinError(f"{address!r} is no address of a Zeppelin; one looks like http://127.0.0.1:8080")
+    path = re.sub(r"/(api|classic|new|next)?/?$", "", parts.path)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
+
+
+def _get(base: str, path: str) -> Any:
+    """The ``body`` of what the REST API answers."""
+    try:
+        request = urllib.request.Request(base + path, headers={"Accept": "application/json"})  # noqa: S310
+        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310  # _base lets http pass
+            text = answer.read()
+    except urllib.error.HTTPError as error:
+        # Zeppelin sends whom it does not know to its login, which is not for GET.
+        if error.code in (401, 403) or re.search(r"/login(;|$)", error.url):
+            raise ZeppelinError(
+                f"Zeppelin at {base} wants a login, so its settings cannot be read; type `nbkeras zeppelin` "
+                "and compare with its menu Interpreter"
+            ) from None
+        raise _not_zeppelin(base, f"{path} gives {error.code}") from None
+    except (OSError, HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise ZeppelinError(
+            f"no Zeppelin can be reached at {base}: {reason}; start it with bin/zeppelin-daemon.sh start, "
+            "or give its address"
+        ) from None
+    try:
+        return json.loads(text)["body"]
+    except (ValueError, KeyError, TypeError):
+        raise _not_zeppelin(base, f"{path} gives something else") from None
+
+
+def _not_zeppelin(base: str, reason: str) -> ZeppelinError:
+    return ZeppelinError(f"what answers at {base} is no Zeppelin: {reason}; give the address of one")
+
+
+def _choose(found: list[Any], group: str) -> Interpreter | None:
+    # The one that bears the group's name, else any: people may add more.
+    of_group = [one for one in found if isinstance(one, dict) and one.get("group") == group and "id" in one]
+    of_group.sort(key=lambda one: one.get("name") != group)
+    for one in of_group:
+        rest = {
+            "option": one.get("option") or {"remote": True},
+            "dependencies": one.get("dependencies") or [],
+        }
+        properties = one.get("properties") or {}
+        return Interpreter(str(one["id"]), group, {k: _entry(k, v) for k, v in properties.items()}, rest)
+    return None
+
+
+def _entry(name: str, entry: Any) -> dict[str, Any]:
+    return entry if isinstance(entry, dict) else {"name": name, "value": entry, "type": "string"}
