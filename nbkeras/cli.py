@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nbkeras.errors import NbkerasError
+
+if TYPE_CHECKING:
+    from nbkeras.doctor import Check
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -79,21 +83,16 @@ def _demo(options: argparse.Namespace) -> int:
 def _doctor(_options: argparse.Namespace) -> int:
     from nbkeras import doctor
 
-    checks = doctor.examine()
-    print(doctor.table(checks))
-    return 1 if any(check.problem and check.needed for check in checks) else 0
+    return _report(doctor.examine())
 
 
 def _zeppelin(options: argparse.Namespace) -> int:
-    from nbkeras import doctor
     from nbkeras.zeppelin import comparison, files, server, settings
 
     asked = None if options.server is None else server.ask(options.server)
     wanted = settings.settings()
     if asked and not options.write:
-        checks = comparison.compare(asked, wanted)
-        print(doctor.table(checks))
-        return 1 if any(check.problem and check.needed for check in checks) else 0
+        return _report(comparison.compare(asked, wanted))
     complete = True
     if options.write:
         lines, complete = files.write(options.write, wanted, asked)
@@ -104,3 +103,10 @@ def _zeppelin(options: argparse.Namespace) -> int:
     if missing := settings.missing_packages():
         print(f"Zeppelin also wants {', '.join(missing)} here: {settings.install_command(missing)}")
     return 0 if complete else 1
+
+
+def _report(checks: list[Check]) -> int:
+    from nbkeras import doctor
+
+    print(doctor.table(checks))
+    return 1 if any(check.problem and check.needed for check in checks) else 0

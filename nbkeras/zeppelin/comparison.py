@@ -9,6 +9,7 @@ from nbkeras.zeppelin.server import Interpreter, Server
 from nbkeras.zeppelin.settings import (
     GROUPS,
     PYTHONS,
+    VERSION_CHECK,
     Setting,
     install_command,
     missing_packages,
@@ -72,7 +73,7 @@ def _difference(setting: Setting, value: str, interpreter: Interpreter) -> tuple
         return "another Spark: its version must be that of the workers", False
     if setting.name in PYTHONS and value:
         return "whichever comes first on the server's PATH", True
-    if setting.name == "zeppelin.spark.enableSupportedVersionCheck" and other_spark:
+    if setting.name == VERSION_CHECK and other_spark:
         return "only the Spark of this environment needs it", False
     problem = f"{'needed' if setting.needed else 'better'}: {setting.why}"
     if not value and setting.name.isupper():

@@ -10,7 +10,7 @@ from typing import Any
 
 import nbkeras
 from nbkeras.errors import ZeppelinError
-from nbkeras.zeppelin.server import Interpreter, Server
+from nbkeras.zeppelin.server import INTERPRETERS, OTHER_PARTS, Interpreter, Server
 from nbkeras.zeppelin.settings import GROUPS, Setting
 
 NOTES = ("quickstart.zpln", "quickstart_zh.zpln")
@@ -39,32 +39,17 @@ def write(folder: Path, wanted: list[Setting], server: Server | None = None) -> 
         >>> lines[0].splitlines()[0], complete
         ('Wrote ...python.json', True)
     """
-    files: dict[str, tuple[bytes, str]] = {}
-    for group in GROUPS:
-        interpreter = server.interpreters.get(group) if server else None
-        if server is None or interpreter:
-            body = request_body([s for s in wanted if s.group == group], interpreter)
-            text = json.dumps(body, indent=2, ensure_ascii=False) + "\n"
-            files[f"{group}.json"] = (text.encode(), _what_to_do(folder, group, server, interpreter))
-    for name in NOTES:
-        files[name] = (note(name).read_bytes(), "in Zeppelin: Import note, Select JSON File")
-    lines = []
+    groups = [group for group in GROUPS if server is None or group in server.interpreters]
+    absent = [group for group in GROUPS if group not in groups]
+    lines = [f"Without {group}.json: this Zeppelin has no interpreter of that group" for group in absent]
     complete = True
-    if server:
-        absent = [group for group in GROUPS if group not in server.interpreters]
-        lines += [f"Without {group}.json: this Zeppelin has no interpreter of that group" for group in absent]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, (content, todo) in files.items():
-            path = folder / name
-            if path.exists() and path.read_bytes() != content:
-                complete = False
-                lines.append(f"Kept {path}\n    it differs; remove it, or name another folder")
-            else:
-                path.write_bytes(content)
-                lines.append(f"Wrote {path}\n    {todo}")
-    except OSError as error:
-        raise ZeppelinError(f"{folder} cannot be written: {error}; name another folder") from None
+    for name, (content, todo) in _contents(folder, groups, wanted, server).items():
+        path = folder / name
+        if _put(path, content):
+            lines.append(f"Wrote {path}\n    {todo}")
+        else:
+            complete = False
+            lines.append(f"Kept {path}\n    it differs; remove it, or name another folder")
     return lines, complete
 
 
@@ -86,7 +71,7 @@ def request_body(wanted: list[Setting], interpreter: Interpreter | None = None) 
         entry = properties.setdefault(setting.name, {"name": setting.name})
         entry["value"] = setting.applied(str(entry.get("value") or ""))
         entry.setdefault("type", "checkbox" if isinstance(entry["value"], bool) else "string")
-    rest = interpreter.rest if interpreter else {"option": {"remote": True}, "dependencies": []}
+    rest = interpreter.rest if interpreter else OTHER_PARTS
     return {"properties": properties, **rest}
 
 
@@ -102,13 +87,40 @@ def note(name: str) -> Path:
     return next(place for place in places if place.exists())
 
 
-def _what_to_do(folder: Path, group: str, server: Server | None, interpreter: Interpreter | None) -> str:
+def _contents(
+    folder: Path, groups: list[str], wanted: list[Setting], server: Server | None
+) -> dict[str, tuple[bytes, str]]:
+    """Each file's name to what it holds and what to do with it."""
+    contents = {}
+    for group in groups:
+        interpreter = server.interpreters[group] if server else None
+        body = request_body([s for s in wanted if s.group == group], interpreter)
+        name = f"{group}.json"
+        text = json.dumps(body, indent=2, ensure_ascii=False) + "\n"
+        contents[name] = (text.encode(), _what_to_do(folder / name, group, server))
+    for name in NOTES:
+        contents[name] = (note(name).read_bytes(), "in Zeppelin: Import note, Select JSON File")
+    return contents
+
+
+def _put(path: Path, content: bytes) -> bool:
+    """Write a file unless another is there; whether it holds this now."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            return path.read_bytes() == content
+        path.write_bytes(content)
+    except OSError as error:
+        raise ZeppelinError(f"{path.parent} cannot be written: {error}; name another folder") from None
+    return True
+
+
+def _what_to_do(path: Path, group: str, server: Server | None) -> str:
     clicks = f"in Zeppelin: menu Interpreter, {group}, edit, one row for each property in it, Save"
-    if server is None or interpreter is None:
-        return (
-            f"{clicks}; or let `nbkeras zeppelin --write DIR --server URL` write what can be sent to a server"
-        )
-    url = f"{server.address}/api/interpreter/setting/{urllib.parse.quote(interpreter.id)}"
-    path = shlex.quote(f"@{folder / f'{group}.json'}")
-    send = f"curl -X PUT -H 'Content-Type: application/json' -d {path} {shlex.quote(url)}"
+    if server is None:
+        other = "`nbkeras zeppelin --write DIR --server URL` write what can be sent to a server"
+        return f"{clicks}; or let {other}"
+    url = f"{server.address}{INTERPRETERS}/{urllib.parse.quote(server.interpreters[group].id)}"
+    data = shlex.quote(f"@{path}")
+    send = f"curl -X PUT -H 'Content-Type: application/json' -d {data} {shlex.quote(url)}"
     return f"{clicks}; or, which restarts the interpreter:\n    {send}"

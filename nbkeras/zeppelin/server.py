@@ -14,6 +14,11 @@ from typing import Any
 from nbkeras.errors import ZeppelinError
 from nbkeras.zeppelin.settings import GROUPS
 
+#: Path of the interpreters' settings in the REST API; one's id follows it.
+INTERPRETERS = "/api/interpreter/setting"
+#: What a change has to repeat beside the properties, as it is in a new interpreter.
+OTHER_PARTS: dict[str, Any] = {"option": {"remote": True}, "dependencies": []}
+
 _SECONDS = 10  # a server that says nothing for so long is not there
 
 
@@ -25,7 +30,7 @@ class Interpreter:
         id: that its address ends with.
         group: "python" or "spark".
         properties: each name to its ``name``, ``value``, ``type`` and what else Zeppelin keeps of it.
-        rest: the other parts that a change has to repeat.
+        rest: its own `OTHER_PARTS`.
     """
 
     id: str
@@ -75,20 +80,29 @@ def ask(address: str) -> Server:
         nbkeras.errors.ZeppelinError: 'ftp://somewhere' is no address of a Zeppelin; ...
     """
     base = _base(address)
-    version = _get(base, "/api/version")
-    version = version.get("version") if isinstance(version, dict) else version
-    if not isinstance(version, str) or not re.match(r"\d+\.\d+", version):
-        raise _not_zeppelin(base, "it tells no version")
-    found = _get(base, "/api/interpreter/setting")
-    if not isinstance(found, list):
-        raise _not_zeppelin(base, "it lists no interpreters")
-    interpreters = {group: i for group in GROUPS if (i := _choose(found, group))}
+    version = _version(base)
+    interpreters = _interpreters(base)
     if not interpreters:
         raise ZeppelinError(
             f"Zeppelin {version} at {base} has no interpreter of the group python or spark; "
             "install one with bin/install-interpreter.sh --name python and create it in its menu Interpreter"
         )
     return Server(base, version, interpreters)
+
+
+def _version(base: str) -> str:
+    version = _get(base, "/api/version")
+    version = version.get("version") if isinstance(version, dict) else version
+    if not isinstance(version, str) or not re.match(r"\d+\.\d+", version):
+        raise _not_zeppelin(base, "it tells no version")
+    return version
+
+
+def _interpreters(base: str) -> dict[str, Interpreter]:
+    found = _get(base, INTERPRETERS)
+    if not isinstance(found, list):
+        raise _not_zeppelin(base, "it lists no interpreters")
+    return {group: i for group in GROUPS if (i := _choose(found, group))}
 
 
 def _base(address: str) -> str:
@@ -137,15 +151,12 @@ def _not_zeppelin(base: str, reason: str) -> ZeppelinError:
 def _choose(found: list[Any], group: str) -> Interpreter | None:
     # The one that bears the group's name, else any: people may add more.
     of_group = [one for one in found if isinstance(one, dict) and one.get("group") == group and "id" in one]
-    of_group.sort(key=lambda one: one.get("name") != group)
-    for one in of_group:
-        rest = {
-            "option": one.get("option") or {"remote": True},
-            "dependencies": one.get("dependencies") or [],
-        }
-        properties = one.get("properties") or {}
-        return Interpreter(str(one["id"]), group, {k: _entry(k, v) for k, v in properties.items()}, rest)
-    return None
+    if not of_group:
+        return None
+    chosen = min(of_group, key=lambda one: one.get("name") != group)
+    properties = {name: _entry(name, entry) for name, entry in (chosen.get("properties") or {}).items()}
+    rest = {part: chosen.get(part) or new for part, new in OTHER_PARTS.items()}
+    return Interpreter(str(chosen["id"]), group, properties, rest)
 
 
 def _entry(name: str, entry: Any) -> dict[str, Any]:

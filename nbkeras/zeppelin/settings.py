@@ -18,8 +18,11 @@ GROUPS = {"python": "%python.ipython", "spark": "%spark.ipyspark"}
 PACKAGES = ("jupyter_client", "grpcio", "protobuf", "ipython", "ipykernel", "pip")
 #: Properties that name a Python.
 PYTHONS = ("zeppelin.python", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
+#: Whether Zeppelin refuses a Spark that is newer than it knows.
+VERSION_CHECK = "zeppelin.spark.enableSupportedVersionCheck"
 
 _LOAD = "%load_ext nbkeras"
+_CHECKBOX = ("true", "false")
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Setting:
             return other.parent == mine.parent and other.resolve() == mine.resolve()
         if self.value == _LOAD:
             return _LOAD in map(str.strip, value.splitlines())
-        if self.value in ("true", "false"):
+        if self.value in _CHECKBOX:
             return value.lower() == self.value
         return value.strip().rstrip("/") == self.value.rstrip("/")
 
@@ -68,8 +71,8 @@ class Setting:
             >>> Setting("python", "some.check", "false", "").applied("true")
             False
         """
-        if self.value in ("true", "false"):
-            return self.value == "true"  # a checkbox in Zeppelin
+        if self.value in _CHECKBOX:
+            return self.value == "true"
         if self.value == _LOAD and before.strip():
             return before if self.agrees(before) else f"{before.rstrip()}\n{_LOAD}"
         return self.value
@@ -82,13 +85,9 @@ def settings() -> list[Setting]:
         >>> [s.value for s in settings() if s.name == "zeppelin.IPythonInterpreter.precode"]
         ['%load_ext nbkeras']
     """
+    why = "paragraphs run in this environment, which has Keras and nbkeras"
     python = [
-        Setting(
-            "python",
-            "zeppelin.python",
-            sys.executable,
-            "paragraphs run in this environment, which has Keras and nbkeras",
-        ),
+        Setting("python", "zeppelin.python", sys.executable, why),
         *_common("python", "zeppelin.IPythonInterpreter.precode"),
     ]
     why = "runs paragraphs in this environment; zeppelin.python does not count here"
@@ -153,6 +152,16 @@ def pyspark_folder() -> Path | None:
     return None
 
 
+def numbers(version: str) -> tuple[int, ...]:
+    """A version as numbers, which can be compared.
+
+    Example:
+        >>> numbers("0.12.1")
+        (0, 12, 1)
+    """
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
 def _common(group: str, precode: str) -> list[Setting]:
     found = []
     if numbers(_version("protobuf"))[:1] >= (4,):
@@ -160,8 +169,6 @@ def _common(group: str, precode: str) -> list[Setting]:
         found.append(Setting(group, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python", why))
     why = f"every {GROUPS[group]} paragraph knows %%keras_spark without loading it"
     found.append(Setting(group, precode, _LOAD, why, needed=False))
-    why = "keeps most of TensorFlow's log lines out of the paragraphs"
-    found.append(Setting(group, "TF_CPP_MIN_LOG_LEVEL", "3", why, needed=False))
     return found
 
 
@@ -173,7 +180,7 @@ def _spark_home() -> list[Setting]:
     found = [Setting("spark", "SPARK_HOME", str(home), "the Spark of this environment; Zeppelin brings none")]
     if version >= (4, 1):
         why = f"Zeppelin 0.12 refuses Spark 4.1 and newer unasked; this is {_version('pyspark')}"
-        found.append(Setting("spark", "zeppelin.spark.enableSupportedVersionCheck", "false", why))
+        found.append(Setting("spark", VERSION_CHECK, "false", why))
     if version >= (4, 0) and (usable := java.find()):
         why = f"Spark 4 needs Java {java.OLDEST} or newer; Zeppelin's own may be older"
         found.append(Setting("spark", "JAVA_HOME", str(usable.home), why, needed=False))
@@ -185,13 +192,3 @@ def _version(distribution: str) -> str:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return ""
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """A version as numbers, which can be compared.
-
-    Example:
-        >>> numbers("0.12.1")
-        (0, 12, 1)
-    """
-    return tuple(int(number) for number in re.findall(r"\d+", version))
