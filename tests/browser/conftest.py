@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import nbformat
 import pytest
 
@@ -87,6 +88,12 @@ class Lab:
             finally:
                 server.terminate()
                 server.wait(30)
+
+    def end_kernels(self) -> None:
+        """End every kernel: a page that is closed leaves its own at work, and all that it has started."""
+        with httpx.Client(base_url=self.url, headers={"Authorization": f"token {self.token}"}) as server:
+            for session in server.get("api/sessions").json():
+                server.delete(f"api/sessions/{session['id']}", timeout=60).raise_for_status()
 
     def add_kernel(self, version: str, *overlays: Path) -> None:
         """Offer a kernel with this version of ipykernel."""
@@ -174,6 +181,7 @@ def open_notebook(lab, browser, screenshots):
 
         def open_notebook(name: str, cells: list[str], kernel=("installed",), **page) -> Notebook:
             lab.add_kernel(*kernel)
+            stack.callback(lab.end_kernels)
             opened = browser.new_page(**{"viewport": {"width": 1200, "height": 900}} | page)
             stack.callback(opened.close)
             # These explain a failure.
