@@ -145,9 +145,9 @@ def fit(
         )
         return driver.Driver(spark, whole_plan, df, run, deciders, notebook.epoch_end).train
 
-    display = Silent() if verbose in (0, False) else host.display(run)
+    shows = Silent() if verbose in (0, False) else host
     try:
-        return attend(run, prepare, notebook, display, initial_epoch)
+        return attend(run, prepare, notebook, shows, initial_epoch)
     finally:
         # As Keras does, also where an error or an interrupt ends the cell.
         model.history = history(run)

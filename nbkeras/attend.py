@@ -64,7 +64,7 @@ def attend(
     run: Run,
     prepare: Callable[[], Callable[[], None]],
     callbacks: Callbacks,
-    display: Display,
+    host: Host,
     initial_epoch: int,
 ) -> Run:
     """Train in a thread, show it, and return the run: ended, unless it is in the background.
@@ -74,7 +74,7 @@ def attend(
         prepare: called in this thread, since Keras' settings belong to it; what it
             returns trains, and ends the run.
         callbacks: of the user, called in the thread that waits.
-        display: shows it.
+        host: shows it.
         initial_epoch: from 0.
 
     Raises:
@@ -82,18 +82,23 @@ def attend(
     """
     from pyspark import InheritableThread
 
+    display: Display = Silent()
     try:
+        display = host.display(run)
         train = prepare()
         callbacks.begin(initial_epoch)
     except BaseException as error:
+        # Whatever it was, nobody may wait for this run for ever.
         run.end("aborted" if isinstance(error, KeyboardInterrupt) else "failed", error)
         display.finish()
         raise
-    InheritableThread(target=train, name=f"nbkeras {run.name}", daemon=True).start()
+    training = InheritableThread(target=train, name=f"nbkeras {run.name}", daemon=True)
     if run.background:
+        training.start()
         threading.Thread(target=_watch, args=(run, callbacks, display), daemon=True).start()
         return run
     with _interrupts(run):
+        training.start()
         _watch(run, callbacks, display)
     return run.wait()
 

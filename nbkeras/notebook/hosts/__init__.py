@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Any, Protocol
 
-from nbkeras.errors import OptionError
+from nbkeras.errors import OptionError, one_line
 from nbkeras.notebook import text
 from nbkeras.notebook.form import Fields
 from nbkeras.notebook.hosts import zeppelin
+from nbkeras.notebook.hosts.terminal import Lines
 from nbkeras.run import Run
 
 
@@ -39,7 +40,7 @@ def display(run: Run) -> Display:
         >>> shown.update()
         epoch 1 of 1  loss 0.5
     """
-    return _Guard(run, _choose(run))
+    return _Guard(run)
 
 
 def headless() -> bool:
@@ -79,8 +80,6 @@ def _choose(run: Run) -> Display:
     if z is not None:
         return zeppelin.Paragraph(run, z, plain=_kernel() is None)
     if _kernel() is None:
-        from nbkeras.notebook.hosts.terminal import Lines
-
         return Lines(run)
     from nbkeras.notebook.hosts.jupyter import Headless, Live
 
@@ -97,16 +96,24 @@ def _kernel() -> Any:
 class _Guard:
     """A display that may fail and leaves the training alone when it does."""
 
-    def __init__(self, run: Run, shown: Display) -> None:
-        self._run, self._shown, self._failed = run, shown, False
+    def __init__(self, run: Run) -> None:
+        self._run, self._failed = run, False
+        self._shown: Display = Lines(run)
+        try:
+            self._shown = _choose(run)
+        except Exception as error:  # noqa: BLE001  # a chart is worth less than hours of training
+            self._tell(error)
 
     def update(self) -> None:
         if not self._failed:
             try:
                 self._shown.update()
-            except Exception as error:  # noqa: BLE001  # a chart is worth less than hours of training
+            except Exception as error:  # noqa: BLE001  # as above
                 self._failed = True
-                self._run.note(text.CHART_FAILED.format(error=f"{type(error).__name__}: {error}"))
+                self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        self._run.note(text.CHART_FAILED.format(error=one_line(error)))
 
     def finish(self) -> None:
         try:
