@@ -21,11 +21,11 @@ from nbkeras.run import Run, Snapshot
 _SHOW_EVERY = 0.4  # seconds: each time the whole output travels to every open page
 _DRAW_SHARE = 0.05  # of one core, that drawing may take from the training
 _DRAW_SLOWEST = 3.0
-_ARRIVES_WITHIN = 5.0  # seconds for an output to come from the kernel to Zeppelin
+_ARRIVES_WITHIN = 3.0  # seconds for an output to come from the kernel to Zeppelin
 _GREY = "#7b7b7b"
 
-#: Ids of the paragraphs that show a dashboard, the newest last.
-_dashboards: list[str] = []
+#: Ids of note and paragraph of each dashboard.
+_dashboards: set[tuple[str, str]] = set()
 _VALUES = ("nbkeras_title", "nbkeras_phase", "nbkeras_chart")
 _BLANK = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 
@@ -68,9 +68,11 @@ class Paragraph:
         self._run = run
         # Later these would be of another paragraph.
         self._context = z.getInterpreterContext()
-        self._output = _opened(z, self._context, plain=plain)
+        self._output = Output(z, self._context, plain=plain)
         self._outlives = run.background
-        self._boards = [Dashboard(z, self._context, board) for board in _dashboards]
+        here = self._context.getNoteId()
+        boards = [paragraph for note, paragraph in _dashboards if note == here]
+        self._boards = [Dashboard(z, here, paragraph) for paragraph in boards]
         self._pace = Pace(_SHOW_EVERY, _SHOW_EVERY, 1.0)
         self._drawing = Pace(_SHOW_EVERY, _DRAW_SLOWEST, _DRAW_SHARE)
         self._drawn: picture.Drawn | None = None
@@ -88,7 +90,7 @@ class Paragraph:
         """Leave the picture, which Zeppelin stores with the note."""
         snapshot = self._run.snapshot()
         drawn = picture.draw(snapshot)
-        _replace(self._output, picture.page(snapshot, drawn) + _notes(snapshot))
+        self._output.replace(picture.page(snapshot, drawn) + _notes(snapshot))
         for board in self._boards:
             board.show(snapshot, drawn)
         if self._outlives:
@@ -101,10 +103,70 @@ class Paragraph:
         if epochs > self._epochs and (not self._epochs or self._drawing.due()):
             self._epochs = epochs
             self._drawn = self._drawing.spend(lambda: picture.draw(snapshot))
-        _replace(self._output, _live(snapshot, self._drawn))
+        self._output.replace(_live(snapshot, self._drawn))
         self._context.setProgress(round(100 * done(snapshot)))
         for board in self._boards:
             board.show(snapshot, self._drawn)
+
+
+class Output:
+    """One output of the paragraph that runs, which can be replaced at any time.
+
+    It stands behind all that has been printed; what follows goes into another.
+
+    Args:
+        z: Zeppelin's context.
+        context: of the paragraph.
+        plain: whether Zeppelin's own Python runs the paragraph, not IPython.
+    """
+
+    def __init__(self, z: Any, context: Any, *, plain: bool) -> None:
+        self._out = context.out()
+        self._types = z.gateway.jvm.org.apache.zeppelin.interpreter.InterpreterResult.Type
+        # What is printed travels through the kernel, slower than py4j. Only what goes the same way
+        # comes behind it.
+        mark = "" if plain else f'<i id="nbkeras-{uuid.uuid4().hex}"></i>'
+        if plain or not self._arrives(mark):
+            self._open()
+        self._out.setType(self._types.TEXT)
+        _, _, printed = self._html().partition(mark) if mark else ("", "", "")
+        if printed.strip():
+            self._out.write(printed)  # it came in between
+
+    def replace(self, html: str) -> None:
+        """Put this in place of what is there; open the output anew where the user has cleared it."""
+        if self._out.size() <= self._place or not self._out.getOutputAt(self._place).equals(self._output):
+            self._open()
+            self._out.setType(self._types.TEXT)
+        self._output.clear(False)  # nothing is sent before the new content is there
+        self._output.write(html)
+        self._output.flush()
+
+    def _open(self) -> None:
+        self._out.setType(self._types.HTML)
+        self._take()
+
+    def _take(self) -> None:
+        self._place = self._out.size() - 1
+        self._output = self._out.getOutputAt(self._place)
+
+    def _html(self) -> str:
+        return str(self._output.toInterpreterResultMessage().getData())
+
+    def _arrives(self, mark: str) -> bool:
+        """Display a mark and wait for it; whether Zeppelin takes what is displayed."""
+        import IPython.display
+
+        shown: Any = IPython.display  # untyped
+        shown.display(shown.HTML(mark))
+        end = time.monotonic() + _ARRIVES_WITHIN
+        while time.monotonic() < end:
+            if self._out.size():
+                self._take()
+                if mark in self._html():
+                    return True
+            time.sleep(0.02)
+        return False  # it has taken enough, say: 100 kB of prints
 
 
 class Dashboard:
@@ -115,12 +177,11 @@ class Dashboard:
 
     Args:
         z: Zeppelin's context.
-        context: of the paragraph that runs.
-        paragraph: id of the dashboard's paragraph.
+        note, paragraph: ids of the dashboard's paragraph.
     """
 
-    def __init__(self, z: Any, context: Any, paragraph: str) -> None:
-        self._z, self._note, self._paragraph = z, context.getNoteId(), paragraph
+    def __init__(self, z: Any, note: str, paragraph: str) -> None:
+        self._z, self._note, self._paragraph = z, note, paragraph
         self._shown: dict[str, str] = {}
 
     def show(self, snapshot: Snapshot, drawn: picture.Drawn | None) -> None:
@@ -137,17 +198,15 @@ class Dashboard:
 
 
 def dashboard(z: Any) -> None:
-    """Make the paragraph that runs the dashboard of all later runs.
+    """Make the paragraph that runs the dashboard of all later runs in its note.
 
     Args:
         z: Zeppelin's context.
     """
     context = z.getInterpreterContext()
-    paragraph = context.getParagraphId()
-    if paragraph in _dashboards:
-        _dashboards.remove(paragraph)
-    _dashboards.append(paragraph)
-    Dashboard(z, context, paragraph).bind(text.DASHBOARD, text.DASHBOARD_EMPTY, _BLANK)
+    here = context.getNoteId(), context.getParagraphId()
+    _dashboards.add(here)
+    Dashboard(z, *here).bind(text.DASHBOARD, text.DASHBOARD_EMPTY, _BLANK)
     title, phase, chart = (f"{{{{{name}}}}}" for name in _VALUES)
     print(  # noqa: T201  # a line that begins so is how Zeppelin is told of the type
         f'%angular <b>{title}</b><div>{phase}</div><img src="{chart}" style="max-width:100%" alt="{phase}">'
@@ -194,40 +253,6 @@ def done(snapshot: Snapshot) -> float:
     return min(1.0, (snapshot.epoch - 1 + snapshot.step / snapshot.steps) / snapshot.epochs)
 
 
-def _opened(z: Any, context: Any, *, plain: bool) -> Any:
-    """A new output of the paragraph, behind all that has been printed; what follows goes into another."""
-    out, types = context.out(), z.gateway.jvm.org.apache.zeppelin.interpreter.InterpreterResult.Type
-    if plain:
-        out.setType(types.HTML)
-        output = out.getCurrentOutput()
-    else:
-        # What is printed travels through the kernel, slower than py4j. Only what goes the same way
-        # comes behind it.
-        output = _arrived(out, f'<i id="nbkeras-{uuid.uuid4().hex}"></i>')
-    out.setType(types.TEXT)
-    return output
-
-
-def _arrived(out: Any, mark: str) -> Any:
-    import IPython.display
-
-    shown: Any = IPython.display  # untyped
-    shown.display(shown.HTML(mark))
-    end = time.monotonic() + _ARRIVES_WITHIN
-    while time.monotonic() < end:
-        output = out.getCurrentOutput()
-        if output is not None and mark in str(output.toInterpreterResultMessage().getData()):
-            return output
-        time.sleep(0.02)
-    raise TimeoutError(f"Zeppelin has shown nothing for {_ARRIVES_WITHIN:.0f} s")
-
-
-def _replace(output: Any, html: str) -> None:
-    output.clear(False)  # nothing is sent before the new content is there
-    output.write(html)
-    output.flush()
-
-
 def _live(snapshot: Snapshot, drawn: picture.Drawn | None) -> str:
     title = text.WORDS["title"].format(name=snapshot.name)
     share = f"{100 * done(snapshot):.1f}"
@@ -235,7 +260,8 @@ def _live(snapshot: Snapshot, drawn: picture.Drawn | None) -> str:
         f'<div style="max-width:480px;height:4px;margin:4px 0;background:{_GREY}33">'
         f'<div style="width:{share}%;height:4px;background:{_GREY}"></div></div>'
     )
-    hint = "" if snapshot.background or snapshot.stopping else _small(text.ZEPPELIN_STOP)
+    over = snapshot.background or snapshot.stopping or snapshot.phase == "done"
+    hint = "" if over else _small(text.ZEPPELIN_STOP)
     words = f"<b>{escape(title)}</b><div>{escape(_sentence(snapshot))}</div>{bar}"
     return f"<div>{words}{picture.figure(snapshot, drawn, '')}{_notes(snapshot)}{hint}</div>"
 
