@@ -55,6 +55,8 @@ def test_the_code_of_a_form_runs_without_nbkeras(spark, df):
         ([0, 1, 1], 'Dense(1, activation="sigmoid")', "binary_crossentropy"),
         ([True, False, True], 'Dense(1, activation="sigmoid")', "binary_crossentropy"),
         ([0, 1, 5], 'Dense(6, activation="softmax")', "sparse_categorical_crossentropy"),
+        ([0.0, 1.0, 1.0], 'Dense(1, activation="sigmoid")', "binary_crossentropy"),
+        ([0.0, 1.0, 2.0], 'Dense(3, activation="softmax")', "sparse_categorical_crossentropy"),
         ([0.5, 1.5, 2.5], "Dense(1)", "mse"),
         ([-1, 0, 1], "Dense(1)", "mse"),
     ],
@@ -66,30 +68,52 @@ def test_the_last_layer_and_the_loss_fit_the_label(spark, values, last, loss):
     assert f'"{loss}"' in code
 
 
+@pytest.mark.parametrize(
+    ("learn", "last"), [("a number", "Dense(1)"), ("classes", "Dense(3"), ("two classes", "Dense(1, act")]
+)
+def test_what_is_learnt_can_be_chosen(df, learn, last):
+    assert f"keras.layers.{last}" in ask(df, "df", Filled(Label="kind", Learn=learn)).code()
+
+
 def test_a_column_of_arrays_is_as_wide_as_its_arrays(spark):
-    df = spark.createDataFrame([([0.1, 0.2, 0.3], 1.0)], "pixels array<double>, label double")
-    answers = ask(df, "df", Filled())
+    rows = [(None, 1.0), ([0.1, 0.2, 0.3], 0.5)]
+    answers = ask(spark.createDataFrame(rows, "pixels array<double>, label double"), "df", Filled())
     assert answers.features == ("pixels",)
     assert "keras.Input((3,))" in answers.code()
 
 
-def test_columns_with_quotes_are_written_as_python_reads_them(spark):
-    df = spark.createDataFrame([(1.0, 2.0, 3.0)], '`say "x"` double, `it\'s` double, label double')
+def test_the_form_as_it_is_drawn_trains_also_beside_a_column_of_arrays(spark):
+    df = spark.createDataFrame([([0.1, 0.2], 0.5, 1.5)], "pixels array<double>, age double, label double")
+    assert ask(df, "df", Filled()).features == ("age",)
+
+
+def test_columns_of_any_name_are_written_as_python_and_spark_read_them(spark):
+    names = ['say "x"', "it's", "dot.ted", "back`tick", "label"]
+    schema = ", ".join(f"`{name.replace('`', '``')}` double" for name in names)
+    df = spark.createDataFrame([(1.0, 2.0, 3.0, 4.0, 5.0)], schema)
     code = ask(df, "df", Filled()).code()
     calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
     (select,) = (call for call in calls if ast.unparse(call.func) == "df.select")
-    assert [ast.literal_eval(column) for column in select.args] == ['say "x"', "it's", "label"]
+    assert df.select(*map(ast.literal_eval, select.args)).columns == names
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"Hidden_layers": "8, many"}, "Hidden layers: takes a whole number from 1, such as 10; got 'many'"),
-        ({"Epochs": "0"}, "Epochs: takes a whole number from 1, such as 10; got '0'"),
-        ({"Batch_size": ""}, "Batch size: takes a whole number from 1, such as 10; got ''"),
+        (
+            {"Hidden_layers": "8, many"},
+            "Hidden layers: takes whole numbers from 1, such as 64, 32; got 'many'",
+        ),
+        ({"Epochs": "0"}, "Epochs: takes whole numbers from 1, such as 10; got '0'"),
+        ({"Batch_size": ""}, "Batch size: takes whole numbers from 1, such as 10; got ''"),
         ({"Learning_rate": "fast"}, "Learning rate: takes a number above 0, such as 0.001; got 'fast'"),
         ({"Learning_rate": "nan"}, "Learning rate: takes a number above 0, such as 0.001; got 'nan'"),
         ({"Features": []}, "Features: none is ticked, tick one at least"),
+        ({"Learn": "x"}, "Learn: takes one of as the label says, two classes, classes, a number; got 'x'"),
+        (
+            {"Learn": "classes", "Label": "a", "Features": ["b"]},
+            "Learn: classes are whole numbers from 0, at most 100 of them; a has 0.00273",
+        ),
         ({"Label": "gone"}, "Label: df has no column 'gone' with one number a row"),
     ],
 )
@@ -97,11 +121,25 @@ def test_a_field_with_a_wrong_value_is_named_and_the_form_stays_whole(df, change
     form = Filled(**changed)
     with pytest.raises(OptionError) as caught:
         ask(df, "df", form)
-    assert str(caught.value) == message
+    assert str(caught.value).startswith(message)
     assert list(form.drawn)[-1] == "Train"
 
 
 def test_a_dataframe_without_two_columns_of_numbers_is_refused_with_its_columns(spark):
     df = spark.createDataFrame([("x", 1)], "name string, number int")
-    with pytest.raises(DataError, match=r"df has 1 columns of numbers.*: name string, number int"):
+    with pytest.raises(DataError, match=r"df needs a label.*its columns are: name string, number int"):
         ask(df, "df", Filled())
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ((1.0, [1.0], None), "Label: label is null in every row"),
+        ((1.0, None, 1.0), "Features: array is null in every row"),
+    ],
+)
+def test_a_column_that_holds_nothing_is_named(spark, row, message):
+    df = spark.createDataFrame([row], "number double, array array<double>, label double")
+    features = ["array"] if row[1] is None else ["number"]
+    with pytest.raises(DataError, match=message):
+        ask(df, "df", Filled(Features=features))

@@ -11,6 +11,13 @@ from typing import Any, Literal, Protocol
 from nbkeras.errors import DataError, OptionError
 
 Task = Literal["binary", "classes", "regression"]
+#: What the form offers, each with what is learnt.
+TASKS: dict[str, Task | None] = {
+    "as the label says": None,
+    "two classes": "binary",
+    "classes": "classes",
+    "a number": "regression",
+}
 
 _LABELS = ("label", "target", "class", "y")
 _MOST_CLASSES = 100  # a whole number with more values than these is a quantity
@@ -41,13 +48,11 @@ class Column:
 
     Attributes:
         name: of the column.
-        size: numbers in one row of it.
-        whole: whether they are whole numbers.
+        size: numbers in one row of it; None where all rows are null.
     """
 
     name: str
-    size: int
-    whole: bool
+    size: int | None
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ class Answers:
             *hidden,
             f"keras.layers.Dense({self.outputs}{last}),",
         ]
-        columns = ", ".join(map(_quoted, (*self.features, self.label)))
+        columns = ", ".join(_quoted(column(name)) for name in (*self.features, self.label))
         sizes = f"batch_size={self.batch_size}, epochs={self.epochs}"
         lines = [
             "import keras",
@@ -126,8 +131,7 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
     """Draw the form of a DataFrame and read it.
 
     Args:
-        df: a Spark DataFrame; one row of it is looked at, and the values of a
-            label of whole numbers.
+        df: a Spark DataFrame; rows of it are looked at, and the label's values.
         name: of its variable.
         fields: where the form is drawn.
 
@@ -136,18 +140,19 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
         OptionError: a field holds what cannot be.
     """
     known = {column.name: column for column in columns(df)}
-    if len(known) < 2:
+    single = [column.name for column in known.values() if column.size == 1]
+    if len(known) < 2 or not single:
         raise DataError(
-            f"{name} has {len(known)} columns of numbers, a label and a feature are needed; "
+            f"{name} needs a label, one number a row, and a feature, numbers or an array of them; "
             f"its columns are: {', '.join(f'{column} {kind}' for column, kind in df.dtypes)}"
         )
-    single = [column.name for column in known.values() if column.size == 1]
-    if not single:
-        raise DataError(f"{name} has no column with one number a row, which the label must be")
     guess = next((one for one in single if one.lower() in _LABELS), single[-1])
     label = fields.choice("Label", single, guess)
+    task = fields.choice("Learn", list(TASKS), next(iter(TASKS)))
     others = [column for column in known if column != label]
-    ticked = set(fields.choices("Features", others, others))
+    # Single numbers, or one array: that is what a network with one input takes.
+    usual = [column for column in others if column in single] or others[:1]
+    ticked = set(fields.choices("Features", others, usual))
     layers = fields.text("Hidden layers", "64, 32")
     rate = fields.text("Learning rate", "0.001")
     batch_size = fields.text("Batch size", "32")
@@ -160,16 +165,21 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
     features = tuple(column for column in others if column in ticked)
     if not features:
         raise OptionError("Features: none is ticked, tick one at least")
-    if len(features) > 1 and any(known[column].size > 1 for column in features):
+    sizes = [known[column].size for column in features]
+    if len(features) > 1 and any(size != 1 for size in sizes):
         raise OptionError("Features: take one column of arrays, or several of single numbers")
-    task, outputs = _task(df, known[label])
+    if None in sizes:
+        raise DataError(f"Features: {features[0]} is null in every row")
+    if task not in TASKS:
+        raise OptionError(f"Learn: takes one of {', '.join(TASKS)}; got {task!r}")
+    learnt, outputs = _task(df, label, TASKS[task])
     return Answers(
         name,
         label,
         features,
-        width=sum(known[column].size for column in features),
+        width=sum(size for size in sizes if size),
         outputs=outputs,
-        task=task,
+        task=learnt,
         layers=_sizes(layers),
         learning_rate=_rate(rate),
         batch_size=count("Batch size", batch_size),
@@ -180,23 +190,33 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
 
 
 def columns(df: Any) -> list[Column]:
-    """The columns of numbers, arrays and vectors; one row tells how long those are."""
+    """The columns of numbers, arrays and vectors; one row of each of the latter tells how long it is."""
     from pyspark.sql import types as T
 
-    first: Any = None
     found = []
     for one in df.schema.fields:
         kind = one.dataType
         if isinstance(kind, (T.NumericType, T.BooleanType)):
-            found.append(Column(one.name, 1, isinstance(kind, (T.IntegralType, T.BooleanType))))
-        elif isinstance(kind, T.ArrayType) or kind.typeName() == "vectorudt":
-            first = first or df.first()
-            if first is not None and first[one.name] is not None:
-                found.append(Column(one.name, len(first[one.name]), whole=False))
+            found.append(Column(one.name, 1))
+        elif kind.typeName() == "vectorudt" or (
+            isinstance(kind, T.ArrayType) and isinstance(kind.elementType, T.NumericType)
+        ):
+            first = df.select(column(one.name)).dropna().first()
+            found.append(Column(one.name, None if first is None else len(first[0])))
     return found
 
 
-def count(name: str, typed: str) -> int:
+def column(name: str) -> str:
+    """A column's name as ``df.select`` takes it.
+
+    Example:
+        >>> column("petal_width"), column("petal.width")
+        ('petal_width', '`petal.width`')
+    """
+    return name if name.isidentifier() and name.isascii() else f"`{name.replace('`', '``')}`"
+
+
+def count(name: str, typed: str, example: str = "10") -> int:
     """A whole number from 1 out of a field.
 
     Raises:
@@ -207,24 +227,31 @@ def count(name: str, typed: str) -> int:
         10
     """
     if not typed.strip().isdecimal() or int(typed) < 1:
-        raise OptionError(f"{name}: takes a whole number from 1, such as 10; got {typed!r}")
+        raise OptionError(f"{name}: takes whole numbers from 1, such as {example}; got {typed!r}")
     return int(typed)
 
 
-def _task(df: Any, label: Column) -> tuple[Task, int]:
-    if not label.whole:
-        return "regression", 1
-    distinct = df.select(label.name).distinct().dropna().limit(_MOST_CLASSES + 1)
-    values = sorted(int(row[0]) for row in distinct.collect())
+def _task(df: Any, label: str, chosen: Task | None) -> tuple[Task, int]:
+    """What is learnt, and how many units the last layer has; the label's values tell what is not chosen."""
+    distinct = df.select(column(label)).dropna().distinct().limit(_MOST_CLASSES + 1)
+    values = sorted(float(row[0]) for row in distinct.collect())
     if not values:
-        raise DataError("the DataFrame has no rows")
-    if values[0] < 0 or len(values) > _MOST_CLASSES:
+        raise DataError(f"Label: {label} is null in every row, or there is none")
+    are_classes = values[0] >= 0 and len(values) <= _MOST_CLASSES and all(map(float.is_integer, values))
+    if chosen == "classes" and not are_classes:
+        raise OptionError(
+            f"Learn: classes are whole numbers from 0, at most {_MOST_CLASSES} of them; "
+            f"{label} has {', '.join(f'{value:g}' for value in values[:4])}…"
+        )
+    if chosen == "regression" or (chosen is None and not are_classes):
         return "regression", 1
-    return ("binary", 1) if values[-1] <= 1 else ("classes", values[-1] + 1)
+    if chosen == "binary" or (chosen is None and values[-1] <= 1):
+        return "binary", 1
+    return "classes", max(2, int(values[-1]) + 1)
 
 
 def _sizes(typed: str) -> tuple[int, ...]:
-    return tuple(count("Hidden layers", one) for one in re.split(r"[,\s]+", typed.strip()) if one)
+    return tuple(count("Hidden layers", one, "64, 32") for one in re.split(r"[,\s]+", typed.strip()) if one)
 
 
 def _rate(typed: str) -> float:

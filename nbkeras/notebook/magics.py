@@ -132,12 +132,16 @@ class KerasSpark(Magics):
         names = self.shell.user_ns
         known = frames_of(names, "pyspark")
         if not name and known:
-            name = known[0] if len(known) == 1 else fields.choice("DataFrame", known, known[0])
-        if not name:
-            raise OptionError("a DataFrame is missing: type %keras_spark form NAME; there is none by now")
-        df = frame(name, names, "data")
+            name = known[0] if len(known) == 1 else fields.choice("DataFrame", known, known[-1])
+        if name not in known:
+            which = f"the DataFrames are: {', '.join(known)}" if known else "there is no DataFrame by now"
+            raise OptionError(f"form {name}: there is no Spark DataFrame of that name; {which}")
+        df = names[name]
         answers = form.ask(df, name, fields)
-        options = _PARSER.parse(f"--workers {shlex.quote(answers.workers)}")
+        try:
+            options = _PARSER.parse(f"--workers {shlex.quote(answers.workers)}")
+        except OptionError as error:
+            raise OptionError(str(error).replace("--workers", "Workers")) from None
         print(answers.code())  # noqa: T201  # to be copied
         if answers.train:
             self._run(options, Body(self.shell, answers.code()))

@@ -39,7 +39,10 @@ ZEPPELIN_STOP = "Cancel (❚❚) finishes this batch and keeps the weights and t
 ZEPPELIN_PLAIN = "The %%keras_spark magics need Zeppelin's IPython mode: nbkeras zeppelin says how to get it."
 DASHBOARD = "nbkeras"
 DASHBOARD_EMPTY = "The next training of this note is shown here."
-FORM_TICK = "Tick Train and run the paragraph again to train this network."
+FORM_TICK = (
+    "Tick Train and run the paragraph again to train this network. Untick it before you change the form: "
+    "Zeppelin runs a paragraph at every change of a list."
+)
 ONLY_IN_ZEPPELIN = {
     "form": "%keras_spark form draws a form of Zeppelin, and this is no Zeppelin: "
     "write the model in a cell with %%keras_spark",
