@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import types
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,10 @@ def _shorten(error: BaseException, file: str, shell: Any) -> None:
     if isinstance(error, (NbkerasError, SystemExit)) or hasattr(error, "_render_traceback_") or not frames:
         return
     trimmed: types.TracebackType | None = None
+    if isinstance(error, KeyboardInterrupt):  # where in our code it struck says nothing
+        frames = list(takewhile(lambda frame: not _is_ours(frame), frames))
     for frame in reversed(frames):
-        if not frame.tb_frame.f_code.co_filename.startswith(_OURS):
+        if not _is_ours(frame):
             trimmed = types.TracebackType(trimmed, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
 
     def render() -> list[str]:
@@ -90,6 +93,10 @@ def _shorten(error: BaseException, file: str, shell: Any) -> None:
         return shown
 
     _attach(error, render)
+
+
+def _is_ours(frame: types.TracebackType) -> bool:
+    return frame.tb_frame.f_code.co_filename.startswith(_OURS)
 
 
 def _attach(error: BaseException, render: Callable[[], list[str]]) -> None:

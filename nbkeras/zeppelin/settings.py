@@ -95,6 +95,13 @@ def settings() -> list[Setting]:
         *_spark_home(),
         Setting("spark", "PYSPARK_DRIVER_PYTHON", sys.executable, why),
         Setting("spark", "PYSPARK_PYTHON", sys.executable, "runs Spark's workers in the same environment"),
+        Setting(
+            "spark",
+            "spark.ui.showConsoleProgress",
+            "false",
+            "keeps Spark's own progress bar, which is for terminals, out of the paragraphs",
+            needed=False,
+        ),
         *_common("spark", "zeppelin.IPySparkInterpreter.precode"),
     ]
     return python + spark
