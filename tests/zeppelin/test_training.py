@@ -347,3 +347,58 @@ def test_plain_python_shows_the_chart_and_says_how_to_get_the_magics(zeppelin, p
     assert "before\n" in said
     assert said.endswith("after finished\n")
     assert len(updates(heard)) > 3
+
+
+def test_a_chart_is_shown_where_the_paragraph_has_printed_all_that_zeppelin_takes(zeppelin):
+    note = zeppelin.note(cell("print('c' * 103_000)\nhistory = model.fit(x, y, epochs=2)"))
+    result = note.run(0)
+    assert result["code"] == "SUCCESS", result
+    warning, html = pages(result)
+    assert "102400" in warning, "Zeppelin says itself that it takes no more"
+    assert "finished 2 epochs" in html
+
+
+def test_a_chart_outlives_the_clearing_of_the_output(zeppelin):
+    clears = (
+        "from IPython.display import HTML, clear_output, display\n"
+        "def clear(epoch, logs):\n"
+        "    if epoch % 10 == 5:\n"
+        "        clear_output()\n"
+        "        display(HTML(f'<b>mine {epoch}</b>'))\n"
+    )
+    fit = "model.fit(x, y, epochs=40, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=clear)])"
+    note = zeppelin.note(cell(f"{clears}history = {fit}\nprint('end')"))
+    result = note.run(0)
+    assert "end\n" in texts(result), result
+    assert sum("finished 40 epochs" in html for html in pages(result)) == 1
+    assert sum("mine 35" in html for html in pages(result)) == 1
+
+
+def test_what_threads_print_while_the_chart_opens_is_kept(zeppelin):
+    note = zeppelin.note(
+        "%python.ipython\nimport itertools, threading, time\nfrom browser.fed import show\n"
+        "over = threading.Event()\n"
+        "def tell():\n"
+        "    for number in itertools.count():\n"
+        "        if over.is_set():\n"
+        "            return print('told', number)\n"
+        "        print('line', number)\n"
+        "        time.sleep(0.002)\n"
+        "teller = threading.Thread(target=tell)\n"
+        "teller.start()\n"
+        "run = show(2, pause=0.01)\n"
+        "over.set()\nteller.join()"
+    )
+    result = note.run(0)
+    said = "".join(one["data"] for one in result["msg"])
+    (told,) = re.findall(r"told (\d+)", said)
+    assert [int(number) for number in re.findall(r"line (\d+)", said)] == list(range(int(told)))
+
+
+def test_a_dashboard_is_of_its_own_note(zeppelin):
+    board = zeppelin.note("%python.ipython\n%keras_spark dashboard")
+    other = zeppelin.note("%python.ipython\nfrom browser.fed import show\nrun = show(2, pause=0.01)")
+    board.run(0)
+    with zeppelin.listen(other) as heard:
+        assert other.run(0)["code"] == "SUCCESS"
+    assert not heard.of("ANGULAR_OBJECT_UPDATE")
