@@ -21,6 +21,7 @@ def tests(session: nox.Session) -> None:
     session.install("-e", ".[demo,test]")
     _install(session, "chromium", ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))
     _install(session, "maven", ("mvn",))
+    _install(session, "default-jdk-headless", ("javac",))
     session.run("pytest", *session.posargs)
 
 

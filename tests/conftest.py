@@ -35,6 +35,7 @@ def chromium() -> Path:
 def browser(chromium):
     """A browser that shows nothing and calls nobody by itself."""
     playwright = pytest.importorskip("playwright.sync_api")
+    playwright.expect.set_options(timeout=60_000)  # a condition is waited for, however busy the machine
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=chromium, headless=True, args=QUIET)
         yield browser
@@ -63,14 +64,24 @@ def wait_for() -> Callable[..., None]:
     return wait_for
 
 
+@pytest.fixture(scope="session")
+def overlay(request: pytest.FixtureRequest) -> Callable[..., Path]:
+    """Give the folder with a version of a package that shadows the installed one; kept between runs."""
+
+    def overlay(package: str, version: str) -> Path:
+        folder = Path(request.config.cache.mkdir(f"{package}-{version}"))
+        if not (folder / package).is_dir():
+            wanted = f"{package}=={version}"
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
+            done = subprocess.run([*pip, wanted], check=False, capture_output=True, text=True)
+            if done.returncode:
+                pytest.skip(f"{wanted} cannot be had: {done.stderr.strip().splitlines()[-1]}")
+        return folder
+
+    return overlay
+
+
 @pytest.fixture(scope="session", params=["6.30.1", "7.3.0", "7.4.0"])
-def ipykernel(request: pytest.FixtureRequest) -> tuple[str, Path]:
-    """An ipykernel as its version and the folder that shadows the installed one; kept between runs."""
-    version = request.param
-    folder = Path(request.config.cache.mkdir(f"ipykernel-{version}"))
-    if not (folder / "ipykernel").is_dir():
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
-        done = subprocess.run([*pip, f"ipykernel=={version}"], check=False, capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"ipykernel {version} cannot be had: {done.stderr.strip().splitlines()[-1]}")
-    return version, folder
+def ipykernel(request: pytest.FixtureRequest, overlay: Callable[..., Path]) -> tuple[str, Path]:
+    """An ipykernel as its version and the folder that shadows the installed one."""
+    return request.param, overlay("ipykernel", request.param)
