@@ -181,7 +181,8 @@ class Dashboard:
     """
 
     def __init__(self, z: Any, note: str, paragraph: str) -> None:
-        self._z, self._note, self._paragraph = z, note, paragraph
+        # The Java object: its Python shell would take the note of whichever paragraph runs now.
+        self._z, self._note, self._paragraph = z.z, note, paragraph
         self._shown: dict[str, str] = {}
 
     def show(self, snapshot: Snapshot, drawn: picture.Drawn | None) -> None:
