@@ -219,7 +219,7 @@ def test_a_form_shows_its_code_and_trains_when_train_is_ticked(zeppelin):
 
     wrong = note.run(1, params={"Hidden layers": "8, many", "Train": ["Train"]})
     assert texts(wrong).strip() == (
-        "OptionError: Hidden layers: takes a whole number from 1, such as 10; got 'many'"
+        "OptionError: Hidden layers: takes whole numbers from 1, such as 64, 32; got 'many'"
     )
     assert note.stored()["paragraphs"][1]["settings"]["forms"].keys() == fields.keys()
 
