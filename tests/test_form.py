@@ -59,6 +59,7 @@ def test_the_code_of_a_form_runs_without_nbkeras(spark, df):
         ([0.0, 1.0, 2.0], 'Dense(3, activation="softmax")', "sparse_categorical_crossentropy"),
         ([0.5, 1.5, 2.5], "Dense(1)", "mse"),
         ([-1, 0, 1], "Dense(1)", "mse"),
+        ([0, 1, 1_000_000], "Dense(1)", "mse"),
     ],
 )
 def test_the_last_layer_and_the_loss_fit_the_label(spark, values, last, loss):
@@ -112,7 +113,7 @@ def test_columns_of_any_name_are_written_as_python_and_spark_read_them(spark):
         ({"Learn": "x"}, "Learn: takes one of as the label says, two classes, classes, a number; got 'x'"),
         (
             {"Learn": "classes", "Label": "a", "Features": ["b"]},
-            "Learn: classes are whole numbers from 0, at most 100 of them; a has 0.00273",
+            "Learn: classes are whole numbers from 0 to 99 here; a has 0.00273",
         ),
         ({"Label": "gone"}, "Label: df has no column 'gone' with one number a row"),
     ],

@@ -20,7 +20,7 @@ TASKS: dict[str, Task | None] = {
 }
 
 _LABELS = ("label", "target", "class", "y")
-_MOST_CLASSES = 100  # a whole number with more values than these is a quantity
+_MOST_CLASSES = 100  # a label with higher numbers is a quantity
 _LAST: dict[Task, tuple[str, str, str]] = {
     # The last layer's activation, the loss, the metric.
     "binary": ("sigmoid", "binary_crossentropy", "accuracy"),
@@ -237,10 +237,10 @@ def _task(df: Any, label: str, chosen: Task | None) -> tuple[Task, int]:
     values = sorted(float(row[0]) for row in distinct.collect())
     if not values:
         raise DataError(f"Label: {label} is null in every row, or there is none")
-    are_classes = values[0] >= 0 and len(values) <= _MOST_CLASSES and all(map(float.is_integer, values))
+    are_classes = values[0] >= 0 and values[-1] < _MOST_CLASSES and all(map(float.is_integer, values))
     if chosen == "classes" and not are_classes:
         raise OptionError(
-            f"Learn: classes are whole numbers from 0, at most {_MOST_CLASSES} of them; "
+            f"Learn: classes are whole numbers from 0 to {_MOST_CLASSES - 1} here; "
             f"{label} has {', '.join(f'{value:g}' for value in values[:4])}…"
         )
     if chosen == "regression" or (chosen is None and not are_classes):
