@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import nbformat
 import pytest
+from waking import woken
 
 import nbkeras
 
@@ -84,7 +85,8 @@ class Lab:
                 self.wait_for(written, "JupyterLab to start")
                 self.wait_for(lambda: written()[0].read_text().endswith("}"), "JupyterLab to start")
                 self.url = json.loads(written()[0].read_text())["url"]
-                yield self
+                with woken(lambda: (self.root / "runtime").glob("kernel-*.json")):
+                    yield self
             finally:
                 server.terminate()
                 server.wait(30)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from jupyter_client.manager import start_new_kernel
+from waking import woken
 
 import nbkeras
 
@@ -136,10 +137,11 @@ def session(ipykernel) -> Iterator[Session]:
     version, overlay = ipykernel
     session = Session(overlay)
     try:
-        setup = session.run(SETUP)
-        assert not setup.of("error"), setup.text()
-        assert session.value("__import__('ipykernel').__version__") == repr(version)
-        yield session
+        with woken(lambda: [Path(session.manager.connection_file)]):
+            setup = session.run(SETUP)
+            assert not setup.of("error"), setup.text()
+            assert session.value("__import__('ipykernel').__version__") == repr(version)
+            yield session
     finally:
         session.close()
 
