@@ -22,6 +22,9 @@ BACKENDS = {
     "jax": ("JAX", ("jax",)),
 }
 
+#: They may not read a request that comes while a reply is sent.
+_FORGETFUL = SpecifierSet(">=7.0,<7.4")
+
 
 @dataclass(frozen=True)
 class Check:
@@ -57,6 +60,7 @@ def examine() -> list[Check]:
         _package("Keras", "keras"),
         _backend(),
         _package("pandas", "pandas"),
+        _kernel(),
         # Other front ends do as well; `nbkeras demo` asks for it itself.
         replace(_package("JupyterLab", "jupyterlab"), needed=False),
     ]
@@ -97,6 +101,16 @@ def _java() -> Check:
     if seen and seen.problem:
         return Check("Java", seen.version, seen.problem, java.INSTALL_COMMANDS)
     return Check("Java", "missing", f"Spark needs Java {java.OLDEST} or newer", java.INSTALL_COMMANDS)
+
+
+def _kernel() -> Check:
+    found = _package("ipykernel", "ipykernel")
+    if found.problem or not _FORGETFUL.contains(found.version, prereleases=True):
+        return found
+    problem = "a cell may wait for ever to be run (https://github.com/ipython/ipykernel/issues/1554)"
+    return replace(
+        found, problem=problem, remedy=f"{sys.executable} -m pip install 'ipykernel>=7.4'", needed=False
+    )
 
 
 def _backend() -> Check:

@@ -38,7 +38,7 @@ def test_a_machine_that_has_everything_gives_a_table_of_ok_and_exits_0(capsys, m
 
     lines = capsys.readouterr().out.splitlines()
     names = [line.split()[0] for line in lines]
-    assert names == ["Python", "Java", "Spark", "Keras", "TensorFlow", "pandas", "JupyterLab"]
+    assert names == ["Python", "Java", "Spark", "Keras", "TensorFlow", "pandas", "ipykernel", "JupyterLab"]
     assert {line.split()[2] for line in lines} == {"ok"}
 
 
@@ -48,6 +48,17 @@ def test_a_missing_package_is_said_with_what_to_type_and_exits_1(versions, capsy
     assert main(["doctor"]) == 1
 
     assert f"type: {sys.executable} -m pip install 'keras>=" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("version", "forgets"), [("6.30.1", False), ("7.3.0", True), ("7.4.0", False)])
+def test_a_kernel_that_may_forget_a_cell_is_said_and_no_error(versions, version, forgets):
+    versions["ipykernel"] = version
+
+    found = check("ipykernel")
+
+    assert ("wait for ever" in found.problem) == forgets
+    assert found.remedy.endswith("'ipykernel>=7.4'") == forgets
+    assert not (found.problem and found.needed)
 
 
 def test_pandas_3_is_too_new(versions):
