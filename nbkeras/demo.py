@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from nbkeras import java
+from nbkeras import bundled, java
 from nbkeras.errors import NbkerasError
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ def notebook() -> Path:
         >>> notebook().name
         '01_quickstart.ipynb'
     """
-    package = Path(__file__).parent
-    return next(p for p in (package / "notebooks" / NAME, package.parent / "notebooks" / NAME) if p.exists())
+    return bundled.notebook(NAME)
 
 
 def open_in_jupyterlab(folder: Path, *, browser: bool = True) -> NoReturn:

@@ -66,6 +66,19 @@ def examine() -> list[Check]:
     ]
 
 
+def installed(distribution: str) -> str | None:
+    """The version of a distribution in this environment, None where it is not installed.
+
+    Example:
+        >>> installed("no-such-distribution") is None
+        True
+    """
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def table(checks: list[Check]) -> str:
     """The checks as aligned lines, with what to type under those that failed.
 
@@ -119,8 +132,8 @@ def _backend() -> Check:
         choices = ", ".join(BACKENDS)
         return Check("Backend", backend, f"nbkeras knows {choices}", "export KERAS_BACKEND=tensorflow")
     name, distributions = BACKENDS[backend]
-    installed = [d for d in distributions if _version(d) is not None]
-    return _package(name, (installed or distributions)[0], bounds_of=distributions[0])
+    found = [d for d in distributions if installed(d) is not None]
+    return _package(name, (found or distributions)[0], bounds_of=distributions[0])
 
 
 def _backend_name() -> str:
@@ -137,19 +150,12 @@ def _backend_name() -> str:
 def _package(name: str, distribution: str, bounds_of: str = "") -> Check:
     wanted = _bounds().get(bounds_of or distribution, SpecifierSet())
     remedy = f"{sys.executable} -m pip install '{distribution}{wanted}'"
-    version = _version(distribution)
+    version = installed(distribution)
     if version is None:
         return Check(name, "missing", f"{distribution} is not installed", remedy)
     if wanted.contains(version, prereleases=True):
         return Check(name, version)
     return Check(name, version, f"nbkeras needs {distribution}{wanted}", remedy)
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _bounds() -> dict[str, SpecifierSet]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -62,6 +63,22 @@ def wait_for() -> Callable[..., None]:
             time.sleep(0.02)
 
     return wait_for
+
+
+@pytest.fixture
+def versions(monkeypatch):
+    """Versions of packages that the test sets; None for one that is not installed."""
+    real = importlib.metadata.version
+    pretended = {}
+
+    def version(distribution: str) -> str:
+        found = pretended.get(distribution, "")
+        if found is None:
+            raise importlib.metadata.PackageNotFoundError(distribution)
+        return found or real(distribution)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    return pretended
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -9,22 +8,6 @@ import pytest
 
 from nbkeras import doctor, java
 from nbkeras.cli import main
-
-
-@pytest.fixture
-def versions(monkeypatch):
-    """Versions of packages that the test sets; None for one that is not installed."""
-    real = importlib.metadata.version
-    pretended = {}
-
-    def version(distribution: str) -> str:
-        found = pretended.get(distribution, "")
-        if found is None:
-            raise importlib.metadata.PackageNotFoundError(distribution)
-        return found or real(distribution)
-
-    monkeypatch.setattr(importlib.metadata, "version", version)
-    return pretended
 
 
 def check(name: str) -> doctor.Check:

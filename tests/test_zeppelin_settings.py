@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import http.server
-import importlib.metadata
 import json
 import subprocess
 import sys
@@ -28,22 +27,6 @@ VERSION = {"/api/version": (200, {"status": "OK", "body": {"version": "0.12.1"}}
 def _a_java(monkeypatch):
     # Looking for one takes a while, and its answer is for the Spark that is really installed.
     monkeypatch.setattr(java, "find", lambda: java.Java(Path("/opt/jdk-17"), "17.0.9", complete=True))
-
-
-@pytest.fixture
-def versions(monkeypatch):
-    """Versions of packages that the test sets; None for one that is not installed."""
-    real = importlib.metadata.version
-    pretended = {}
-
-    def version(distribution: str) -> str:
-        found = pretended.get(distribution, "")
-        if found is None:
-            raise importlib.metadata.PackageNotFoundError(distribution)
-        return found or real(distribution)
-
-    monkeypatch.setattr(importlib.metadata, "version", version)
-    return pretended
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
-import nbkeras
+from nbkeras import bundled
 from nbkeras.errors import ZeppelinError
 from nbkeras.zeppelin.server import INTERPRETERS, OTHER_PARTS, Interpreter, Server
 from nbkeras.zeppelin.settings import GROUPS, Setting
@@ -82,9 +82,7 @@ def note(name: str) -> Path:
         >>> note("quickstart.zpln").exists()
         True
     """
-    package = Path(nbkeras.__file__).parent
-    places = (root / "notebooks" / "zeppelin" / name for root in (package, package.parent))
-    return next(place for place in places if place.exists())
+    return bundled.notebook(f"zeppelin/{name}")
 
 
 def _contents(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import re
 import shlex
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nbkeras import java
+from nbkeras.doctor import installed
 
 #: Group of interpreters to the one in it that runs `%%keras_spark`.
 GROUPS = {"python": "%python.ipython", "spark": "%spark.ipyspark"}
@@ -114,7 +114,7 @@ def missing_packages() -> list[str]:
         >>> set(missing_packages()) <= set(PACKAGES)
         True
     """
-    return [name for name in PACKAGES if not _version(name)]
+    return [name for name in PACKAGES if not installed(name)]
 
 
 def install_command(packages: list[str]) -> str:
@@ -171,7 +171,7 @@ def numbers(version: str) -> tuple[int, ...]:
 
 def _common(group: str, precode: str) -> list[Setting]:
     found = []
-    if numbers(_version("protobuf"))[:1] >= (4,):
+    if numbers(installed("protobuf") or "")[:1] >= (4,):
         why = "with protobuf 4 or newer, IPython does not start without it: Zeppelin's own code is older"
         found.append(Setting(group, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python", why))
     why = f"every {GROUPS[group]} paragraph knows %%keras_spark without loading it"
@@ -183,19 +183,12 @@ def _spark_home() -> list[Setting]:
     home = pyspark_folder()
     if home is None:
         return []
-    version = numbers(_version("pyspark"))[:2]
+    version = numbers(installed("pyspark") or "")[:2]
     found = [Setting("spark", "SPARK_HOME", str(home), "the Spark of this environment; Zeppelin brings none")]
     if version >= (4, 1):
-        why = f"Zeppelin 0.12 refuses Spark 4.1 and newer unasked; this is {_version('pyspark')}"
+        why = f"Zeppelin 0.12 refuses Spark 4.1 and newer unasked; this is {installed('pyspark')}"
         found.append(Setting("spark", VERSION_CHECK, "false", why))
     if version >= (4, 0) and (usable := java.find()):
         why = f"Spark 4 needs Java {java.OLDEST} or newer; Zeppelin's own may be older"
         found.append(Setting("spark", "JAVA_HOME", str(usable.home), why, needed=False))
     return found
-
-
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return ""

@@ -7,7 +7,17 @@ import re
 
 import psutil
 import pytest
-from zeppelin.test_training import DIGITS, LEFT, TELLS, pages, picture, printed, texts, updates
+from zeppelin.test_training import (
+    DIGITS,
+    LEFT,
+    TELLS,
+    cancel_at_a_chart,
+    pages,
+    picture,
+    printed,
+    texts,
+    updates,
+)
 
 FRAME = """
 import pandas as pd
@@ -138,14 +148,7 @@ def test_cancel_in_an_epoch_keeps_weights_and_history_and_spark_works_on(zeppeli
         ),
         cell('model.fit(frame, y="label")', f"--workers {workers}", setup=""),
     )
-    with zeppelin.listen(note) as heard:
-        note.start(0)
-        wait_for(lambda: any("<img" in one["data"] for one in updates(heard)), "a chart")
-        note.cancel(0)
-        assert note.wait(0, timeout=30) == "ABORT"
-    (html,) = pages(note.result(0))
-    assert "stopped after" in html
-    picture(html)
+    cancel_at_a_chart(note, wait_for)
     assert printed(note, 1) == "True True 2000\n"
     assert "finished 1 epoch" in "".join(pages(note.run(2)))
 

@@ -53,6 +53,18 @@ def printed(note, number):
     return texts(result)
 
 
+def cancel_at_a_chart(note, wait_for):
+    """Cancel the first paragraph once it shows a chart; what it keeps is the last one, of a stop."""
+    with note.zeppelin.listen(note) as heard:
+        note.start(0)
+        wait_for(lambda: any("<img" in one["data"] for one in updates(heard)), "a chart")
+        note.cancel(0)
+        assert note.wait(0, timeout=30) == "ABORT"
+    (html,) = pages(note.result(0))
+    assert "stopped after" in html
+    picture(html)
+
+
 @pytest.fixture(scope="module")
 def trained(zeppelin):
     """A training that was listened to: the note, what was heard, and the result."""
@@ -162,14 +174,7 @@ def test_cancel_in_an_epoch_keeps_weights_and_history_and_the_paragraph_runs_aga
         ),
         "%python.ipython\nprint(len(history.history['loss']) > 0, (model.get_weights()[0] != before).any())",
     )
-    with zeppelin.listen(note) as heard:
-        note.start(0)
-        wait_for(lambda: any("<img" in one["data"] for one in updates(heard)), "a chart")
-        note.cancel(0)
-        assert note.wait(0, timeout=30) == "ABORT"
-    (html,) = pages(note.result(0))
-    assert "stopped after" in html
-    picture(html)
+    cancel_at_a_chart(note, wait_for)
     assert printed(note, 1) == "True True\n"
     note.set_text(0, cell("history = model.fit(x, y, epochs=2)"))
     assert note.run(0)["code"] == "SUCCESS"
