@@ -13,89 +13,14 @@ import keras
 import numpy as np
 import psutil
 import pytest
+from peers import SECRET, channel, is_closed, member, receive, stranger
 
 import nbkeras
-from nbkeras.engine import events, wire
-from nbkeras.engine.channel import Channel
-from nbkeras.engine.events import Server
+from nbkeras.engine.transport import channel as channels
+from nbkeras.engine.transport import events, tls, wire
+from nbkeras.engine.transport.channel import Channel
+from nbkeras.engine.transport.events import Server
 from nbkeras.errors import ClusterError
-
-SECRET = b"of this run"
-
-
-class Heard:
-    """A handler that keeps what it hears and answers every question with its double."""
-
-    def __init__(self):
-        self.events = []
-        self.blobs = []
-        self.questions = []
-
-    def __call__(self, peer, event, blob, answer):
-        self.events.append((peer, event))
-        self.blobs.append(blob)
-        if event.get("type") == "question":
-            self.questions.append((event, answer))
-
-    def numbers(self, kind="number"):
-        return [event["n"] for _, event in self.events if event["type"] == kind]
-
-
-@pytest.fixture
-def heard():
-    return Heard()
-
-
-@pytest.fixture
-def server(heard):
-    with Server("127.0.0.1", SECRET, heard, blob_limit=1 << 22) as server:
-        yield server
-
-
-@contextlib.contextmanager
-def channel(server, name="worker", secret=SECRET, **how):
-    one = Channel(server.address, secret, name, **how)
-    try:
-        yield one
-    finally:
-        one.close(timeout=1)
-
-
-def stranger(server):
-    """A connection that has read the server's challenge."""
-    connection = socket.create_connection(server.address, timeout=30)
-    return connection, receive(connection, wire.NONCE)
-
-
-def receive(connection, size):
-    data = b""
-    while len(data) < size:
-        piece = connection.recv(size - len(data))
-        if not piece:
-            raise EOFError
-        data += piece
-    return data
-
-
-def member(server, name="raw"):
-    """A connection that has proved the secret and said its name."""
-    connection, theirs = stranger(server)
-    ours = wire.nonce()
-    connection.sendall(ours + wire.proof(SECRET, b"worker", theirs, ours))
-    assert wire.proved(SECRET, b"notebook", theirs, ours, receive(connection, wire.DIGEST))
-    connection.sendall(wire.encode({"hello": name}))
-    return connection
-
-
-def is_closed(connection):
-    """Whether the other side hangs up; what it still had to say is read first."""
-    try:
-        while connection.recv(4096):
-            pass
-    except ConnectionError:
-        return True
-    return True
-
 
 # -- what arrives ------------------------------------------------------------------------------------
 
@@ -188,6 +113,85 @@ def test_control_reaches_every_worker(server, wait_for):
     assert told == {"a": [{"type": "stop"}], "b": [{"type": "stop"}]}
 
 
+def test_what_stands_is_told_to_who_connects_later_or_again_and_only_the_last_of_its_type(server, wait_for):
+    early, late = [], []
+    with channel(server, "early", on_control=early.append):
+        wait_for(lambda: server._peers, "the first worker")
+        server.control({"type": "pause", "pausing": True}, standing=True)
+        server.control({"type": "pause", "pausing": False}, standing=True)
+        server.control({"type": "once"})
+        wait_for(lambda: len(early) == 3, "the control events")
+        with channel(server, "late", on_control=late.append):
+            wait_for(lambda: late, "what stands")
+            server.disconnect()
+            wait_for(lambda: len(late) == 2 and len(early) == 4, "what stands, again")
+    assert late == [{"type": "pause", "pausing": False}] * 2
+    assert early[-1] == {"type": "pause", "pausing": False}
+
+
+def test_what_is_said_before_a_connection_ends_is_obeyed():
+    told, ended = [], threading.Event()
+
+    def on_control(event):
+        told.append(event)
+        ended.wait(30)  # So the last words and the end are there when it looks again.
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        one = Channel(door.getsockname()[:2], SECRET, "worker", on_control)
+        one.send({"type": "number", "n": 1})
+        with door.accept()[0] as connection:
+            connection.settimeout(30)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # so the last words leave first
+            connection.sendall(ours := wire.nonce())
+            theirs, _ = receive(connection, wire.NONCE), receive(connection, wire.DIGEST)
+            connection.sendall(wire.proof(SECRET, b"notebook", ours, theirs))
+            connection.sendall(wire.encode({"control": {"type": "stop"}}))
+            receive(connection, 1)
+            connection.sendall(wire.encode({"control": {"type": "leave"}}))
+            # What nobody has read makes the end a reset, as when a process is killed.
+    ended.set()
+
+    one.close(timeout=1)
+    assert told == [{"type": "stop"}, {"type": "leave"}]
+
+
+@pytest.fixture
+def told_to_leave(monkeypatch, wait_for):
+    """Whether a worker is told to leave, by what becomes of the notebook's port."""
+
+    def told(after):
+        monkeypatch.setattr(channels, "OVER", 1.0)
+        told, tried = threading.Event(), []
+        connect = channels.connect
+        monkeypatch.setattr(channels, "connect", lambda *one, **how: tried.append(1) or connect(*one, **how))
+        with socket.create_server(("127.0.0.1", 0)) as door:
+            address = door.getsockname()[:2]
+            one = Channel(address, SECRET, "worker", lambda event: event == {"type": "leave"} and told.set())
+            door.accept()[0].close()
+            after(door)
+            wait_for(lambda: told.is_set() or len(tried) > 20, "attempts")
+        one.close(timeout=0.1)
+        return told.is_set()
+
+    return told
+
+
+def test_a_worker_leaves_when_the_notebook_has_closed_its_port(told_to_leave):
+    assert told_to_leave(socket.socket.close)
+
+
+def test_a_worker_stays_while_somebody_listens_there(told_to_leave):
+    def hang_up(door):
+        def answer():
+            with contextlib.suppress(OSError):  # until it is closed
+                while True:
+                    door.accept()[0].close()
+
+        threading.Thread(target=answer, daemon=True).start()
+
+    assert not told_to_leave(hang_up)
+
+
 def test_progress_is_replaced_not_queued(server, heard, wait_for):
     with channel(server) as worker:
         for n in range(5000):
@@ -205,6 +209,18 @@ def test_numbers_that_are_none_pass(server, heard, wait_for):
     logs = heard.events[0][1]["logs"]
     assert math.isnan(logs["loss"])
     assert (logs["best"], logs["worst"]) == (math.inf, -math.inf)
+
+
+def test_a_worker_with_nothing_to_say_is_heard(server, wait_for):
+    with channel(server, "quiet"):
+        wait_for(lambda: server.heard().get("quiet", 0) > 2, "signs of life")
+
+
+def test_who_only_looks_whether_the_notebook_is_there_is_not_missed_afterwards(server, wait_for):
+    trusted = None if server.certificate is None else tls.worker(server.certificate)
+    channels.connect(server.address, SECRET, "scout", tls=trusted).close()
+    wait_for(lambda: "scout" in server._peers, "the scout")
+    assert server.heard() == {}
 
 
 def test_sending_does_not_wait_for_a_notebook_that_is_away():
@@ -235,8 +251,8 @@ def test_what_was_sent_while_the_notebook_was_away_arrives_when_it_is_back(heard
 def _server_on(port, heard):
     original = events.asyncio.start_server
 
-    async def start(serve, host, _):
-        return await original(serve, host, port)
+    async def start(serve, host, _, **how):
+        return await original(serve, host, port, **how)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(events.asyncio, "start_server", start)
@@ -388,18 +404,6 @@ def test_who_is_too_slow_to_prove_the_secret_is_cut_off(server, monkeypatch):
         assert time.monotonic() - begun < 10
 
 
-def test_a_crowd_of_strangers_is_not_let_in(server, heard, monkeypatch, wait_for):
-    monkeypatch.setattr(events, "STRANGERS", 3)
-    with contextlib.ExitStack() as stack:
-        for _ in range(3):
-            stack.enter_context(stranger(server)[0])
-        one_more = stack.enter_context(socket.create_connection(server.address, timeout=30))
-        assert one_more.recv(1) == b""
-    with channel(server) as worker:
-        worker.send({"type": "number", "n": 1})
-        wait_for(lambda: heard.events, "an event, once the strangers have gone")
-
-
 # -- what is left ----------------------------------------------------------------------------------------
 
 
@@ -410,6 +414,7 @@ def ports():
 def test_a_closed_server_leaves_no_thread_and_no_port(heard, wait_for):
     threads, listening = set(threading.enumerate()), ports()
     server = Server("127.0.0.1", SECRET, heard)
+    server.certificate = None
     port = server.address[1]
     assert port in ports()
     with channel(server) as worker, member(server), stranger(server)[0]:
@@ -458,7 +463,7 @@ def test_a_history_is_complete_and_exact_though_connections_drop(spark, wait_for
     for seen in range(1, epochs, 12):
         wait_for(lambda seen=seen: len(run.epoch_numbers) >= seen or run.done.is_set(), f"epoch {seen}")
         if not run.done.is_set():
-            run._on_stop.__self__._server.disconnect()
+            run._on_stop.__self__._submission._server.disconnect()
             cuts += 1
     run.wait(timeout=120)
     assert cuts

@@ -7,7 +7,12 @@ messages, so nothing is parsed before the secret is proved::
     worker -> notebook   32 random bytes W, HMAC(secret, "worker" N W)
     notebook -> worker   HMAC(secret, "notebook" N W)
 
-After that both sides send frames: one byte for the kind, four bytes for the
+Where Spark encrypts the network, TLS 1.3 follows, with a certificate that the
+workers know from their Spark task, and in it the challenge once more, with
+" over TLS" behind both roles: the first one keeps strangers away from TLS, the
+second one ties the secret to this very session. Who sits between can pass on
+what a worker says in the clear, but a worker answers the second challenge only
+to the notebook. After that both sides send frames: one byte for the kind, four bytes for the
 length (big-endian), the payload. Kind ``J`` is a JSON object of at most 1 MiB;
 kind ``B`` is a piece of at most 1 MiB of the bytes that the JSON object before
 it announced with ``"blob": SIZE``. Nothing is ever unpickled.
@@ -22,6 +27,8 @@ import secrets
 import struct
 from typing import Any
 
+#: What tells the challenge inside TLS from the one before it.
+INSIDE = b" over TLS"
 NONCE = 32
 DIGEST = hashlib.sha256().digest_size
 LIMIT = 1 << 20
@@ -43,7 +50,7 @@ def proof(secret: bytes, role: bytes, ours: bytes, theirs: bytes) -> bytes:
     """HMAC-SHA256 of a role and both nonces (RFC 2104).
 
     Example:
-        >>> from nbkeras.engine.wire import proof
+        >>> from nbkeras.engine.transport.wire import proof
         >>> len(proof(b"secret", b"worker", bytes(32), bytes(32)))
         32
     """
@@ -62,7 +69,7 @@ def encode(event: Event, blob: bytes | memoryview = b"") -> bytes:
         ProtocolError: the event is larger than a frame may be.
 
     Example:
-        >>> from nbkeras.engine.wire import encode
+        >>> from nbkeras.engine.transport.wire import encode
         >>> encode({"a": 1})
         b'J\x00\x00\x00\x07{"a":1}'
     """
@@ -71,10 +78,11 @@ def encode(event: Event, blob: bytes | memoryview = b"") -> bytes:
     payload = json.dumps(event, separators=(",", ":")).encode()
     if len(payload) > LIMIT:
         raise ProtocolError(f"event of {len(payload)} bytes, at most {LIMIT} fit a frame")
-    frames = [HEADER.pack(b"J", len(payload)), payload]
-    for start in range(0, len(blob), LIMIT):
-        piece = blob[start : start + LIMIT]
-        frames += [HEADER.pack(b"B", len(piece)), bytes(piece)]
+    frames: list[bytes | memoryview] = [HEADER.pack(b"J", len(payload)), payload]
+    view = memoryview(blob)  # a gigabyte is copied once, not twice
+    for start in range(0, len(view), LIMIT):
+        piece = view[start : start + LIMIT]
+        frames += [HEADER.pack(b"B", len(piece)), piece]
     return b"".join(frames)
 
 

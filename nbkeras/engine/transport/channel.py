@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import select
 import socket
+import ssl
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from nbkeras.engine import wire
-from nbkeras.engine.wire import Event
+from nbkeras.engine.transport import tls, wire
+from nbkeras.engine.transport.wire import Event
 from nbkeras.errors import ClusterError
 
 #: Seconds between two attempts to connect, and between two progress events.
 RETRY, PULSE = 0.2, 0.25
+#: Seconds of silence after which a sign of life is sent.
+BEAT = 1.0
+#: Seconds in which nobody listens at the notebook's port, after which the run is over. Where it only
+#: cannot be reached, it may come back.
+OVER = 30.0
+#: Bytes that are sent at once.
+_PIECE = 1 << 20
 
 
 class Channel:
@@ -29,7 +38,9 @@ class Channel:
         address: host and port of the notebook.
         secret: of the run.
         name: of this worker, the same after a reconnection.
-        on_control: called in the channel's thread with control events.
+        certificate: of the notebook, as PEM, where the channel is encrypted.
+        on_control: called in the channel's thread with control events; with ``leave`` also
+            where the notebook has closed its port, and so has done with this run.
     """
 
     def __init__(
@@ -38,8 +49,10 @@ class Channel:
         secret: bytes,
         name: str,
         on_control: Callable[[Event], None] = lambda _: None,
+        certificate: str | None = None,
     ) -> None:
         self._address, self._secret, self._name, self._on_control = address, secret, name, on_control
+        self._tls = None if certificate is None else tls.worker(certificate)
         self._lock = threading.Condition()
         self._number = 0
         self._kept: OrderedDict[int, bytes] = OrderedDict()
@@ -86,11 +99,12 @@ class Channel:
             return self._answers.pop(number)
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Wait until all kept events have arrived, for so many seconds at most, and end.
+        """Say farewell, wait until all kept events have arrived, for so many seconds at most, and end.
 
         Returns:
             Whether they have.
         """
+        self.send({"type": "farewell"})
         with self._lock:
             arrived = self._lock.wait_for(lambda: not self._kept, timeout)
             self._closing = True
@@ -106,56 +120,58 @@ class Channel:
     # -- the thread ----------------------------------------------------------
 
     def _pump(self) -> None:
+        there = time.monotonic()
         while not self._closing:
             try:
                 with self._connect() as connection:
-                    self._talk(connection)
+                    buffer = bytearray()
+                    try:
+                        self._talk(connection, buffer)
+                    except OSError:
+                        # Sending fails first, and what was said before the end has yet to be read.
+                        self._read(connection, buffer)
+                        raise
+            except ConnectionRefusedError:
+                if time.monotonic() > there + OVER:
+                    self._on_control({"type": "leave"})
+                    there = math.inf  # said once
+                time.sleep(RETRY)
             except (OSError, EOFError, wire.ProtocolError):
+                there = time.monotonic()
                 time.sleep(RETRY)
         self._wake.close()
         self._woken.close()
 
     def _connect(self) -> socket.socket:
-        connection = socket.create_connection(self._address, timeout=10)
-        try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            theirs = _exactly(connection, wire.NONCE)
-            ours = wire.nonce()
-            connection.sendall(ours + wire.proof(self._secret, b"worker", theirs, ours))
-            answer = _exactly(connection, wire.DIGEST)
-            if not wire.proved(self._secret, b"notebook", theirs, ours, answer):
-                raise wire.ProtocolError("the notebook does not know the secret")  # noqa: TRY301  # closes too
-            connection.sendall(wire.encode({"hello": self._name}))
-        except BaseException:
-            connection.close()
-            raise
+        connection = connect(self._address, self._secret, self._name, tls=self._tls)
         self._sent = 0
         with self._lock:
             self._reached = True
             self._lock.notify_all()
         return connection
 
-    def _talk(self, connection: socket.socket) -> None:
-        buffer = bytearray()
-        pulse = time.monotonic()
+    def _talk(self, connection: socket.socket, buffer: bytearray) -> None:
+        pulse = said = time.monotonic()
         while not self._closing:
             wait = max(0.0, pulse + PULSE - time.monotonic())
             readable, _, _ = select.select([connection, self._woken], [], [], wait)
             if self._woken in readable:
                 self._woken.recv(4096)
             if connection in readable:
-                data = connection.recv(1 << 16)
-                if not data:
-                    raise EOFError
-                buffer += data
-                self._receive(buffer)
+                self._read(connection, buffer)
             for frames in self._unsent():
-                connection.sendall(frames)
+                # The time limit is for each call: a gigabyte takes longer on a slow network.
+                for start in range(0, len(frames), _PIECE):
+                    connection.sendall(memoryview(frames)[start : start + _PIECE])
+                said = time.monotonic()
             if time.monotonic() >= pulse + PULSE:
                 pulse = time.monotonic()
                 latest, self._progress = self._progress, None
+                if latest is None and pulse > said + BEAT:
+                    latest = wire.encode({"type": "alive"})
                 if latest is not None:
                     connection.sendall(latest)
+                    said = pulse
 
     def _unsent(self) -> list[bytes]:
         with self._lock:
@@ -163,6 +179,14 @@ class Channel:
         if waiting:
             self._sent = waiting[-1][0]
         return [frames for _, frames in waiting]
+
+    def _read(self, connection: socket.socket, buffer: bytearray) -> None:
+        """Take in what has arrived, also where the other side has closed the connection behind it."""
+        try:
+            while data := _available(connection):
+                buffer += data
+        finally:
+            self._receive(buffer)
 
     def _receive(self, buffer: bytearray) -> None:
         while len(buffer) >= wire.HEADER.size:
@@ -183,7 +207,76 @@ class Channel:
                 self._on_control(event["control"])
 
 
-def _exactly(connection: socket.socket, size: int) -> bytes:
+def connect(
+    address: tuple[str, int], secret: bytes, name: str, timeout: float = 10, tls: ssl.SSLContext | None = None
+) -> socket.socket:
+    """A connection on which both sides have proved the secret.
+
+    Args:
+        address: host and port of the notebook.
+        secret: of the run.
+        name: of this worker.
+        timeout: seconds that each step may take.
+        tls: encrypts what is said after the first proof.
+
+    Raises:
+        OSError: nobody answers there, EOFError where it hangs up.
+        ProtocolError: who answers does not know the secret.
+    """
+    connection = socket.create_connection(address, timeout=timeout)
+    try:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _greet(connection, secret)
+        if tls is not None:
+            connection = tls.wrap_socket(connection)
+            _greet(connection, secret, wire.INSIDE)
+        connection.sendall(wire.encode({"hello": name}))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _greet(connection: socket.socket, secret: bytes, where: bytes = b"") -> None:
+    theirs = exactly(connection, wire.NONCE)
+    ours = wire.nonce()
+    connection.sendall(ours + wire.proof(secret, b"worker" + where, theirs, ours))
+    answer = exactly(connection, wire.DIGEST)
+    if not wire.proved(secret, b"notebook" + where, theirs, ours, answer):
+        raise wire.ProtocolError("the notebook does not know the secret")
+
+
+def received(connection: socket.socket) -> Event:
+    """The next event on a connection."""
+    _, length = wire.header(exactly(connection, wire.HEADER.size))
+    return wire.decode(exactly(connection, length))
+
+
+def _available(connection: socket.socket) -> bytes:
+    """What can be read without waiting; TLS may hold some that the socket does not show.
+
+    Raises:
+        EOFError: the other side has closed the connection.
+    """
+    limit = connection.gettimeout()
+    connection.settimeout(0)
+    try:
+        data = connection.recv(1 << 16)
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return b""
+    finally:
+        connection.settimeout(limit)
+    if not data:
+        raise EOFError
+    return data
+
+
+def exactly(connection: socket.socket, size: int) -> bytes:
+    """So many bytes.
+
+    Raises:
+        EOFError: the connection ended before.
+    """
     data = bytearray()
     while len(data) < size:
         piece = connection.recv(size - len(data))

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
+import ssl
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Self
 
-from nbkeras.engine import wire
-from nbkeras.engine.wire import Event
+from nbkeras.engine.transport import wire
+from nbkeras.engine.transport.wire import Event
 
 #: Seconds that a connection has to prove the secret.
 PATIENCE = 5.0
-#: Connections that may be busy with their proof at once; more are closed unheard.
+#: Connections that may be busy with their proof at once; one more, and another is closed.
 STRANGERS = 64
+#: Connections that are accepted at once, before the first of them is looked at.
+BACKLOG = 100
 
 Handler = Callable[[str, Event, bytes, Callable[[Event], None]], None]
 
@@ -23,6 +29,7 @@ class Peer:
 
     def __init__(self) -> None:
         self.seen = 0
+        self.heard = 0
         self.answers: dict[int, Event] = {}
         self.writer: asyncio.StreamWriter | None = None
 
@@ -31,30 +38,43 @@ class Server:
     """Listens for workers of one run and hands their events on, each once and in order.
 
     Args:
-        host: address to listen on; the port is chosen by the system.
+        host: address to listen on.
         secret: known to the run's workers alone.
         handle: called in the server's thread with the peer's name, the event,
             the bytes that came with it and a function that answers it, now or
             later from any thread. Must not block.
         blob_limit: bytes that one event may bring with it.
+        port: to listen on; 0 for one that the system chooses.
+        tls: encrypts what is said after the first proof, from :func:`nbkeras.engine.transport.tls.notebook`.
 
     Example:
-        >>> from nbkeras.engine.events import Server
+        >>> from nbkeras.engine.transport.events import Server
         >>> with Server("127.0.0.1", b"secret", print) as server:
         ...     host, port = server.address
         >>> host
         '127.0.0.1'
     """
 
-    def __init__(self, host: str, secret: bytes, handle: Handler, blob_limit: int = 0) -> None:
-        self._secret, self._handle, self._blob_limit = secret, handle, blob_limit
+    def __init__(
+        self,
+        host: str,
+        secret: bytes,
+        handle: Handler,
+        blob_limit: int = 0,
+        tls: ssl.SSLContext | None = None,
+        port: int = 0,
+    ) -> None:
+        self._secret, self._handle, self._blob_limit, self._tls = secret, handle, blob_limit, tls
         self._peers: dict[str, Peer] = {}
-        self._strangers = 0
+        #: What holds until another event of its type: who connects is told too.
+        self._standing: dict[str, Event] = {}
+        #: Their addresses.
+        self._strangers: dict[asyncio.Task[Any], str] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="nbkeras-events", daemon=True)
         self._thread.start()
         try:
-            self._server = self._call(asyncio.start_server(self._serve, host, 0))
+            self._server = self._call(asyncio.start_server(self._serve, host, port, backlog=BACKLOG))
         except OSError:
             self._halt()
             raise
@@ -75,6 +95,10 @@ class Server:
         self._halt()
 
     async def _shut(self) -> None:
+        self._loop.remove_reader(self._server.sockets[0].fileno())
+        for _ in range(5):
+            # A connection that was just accepted is closed only after it has been begun with.
+            await asyncio.sleep(0)
         self._server.close()
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
@@ -86,9 +110,23 @@ class Server:
         self._thread.join(10)
         self._loop.close()
 
-    def control(self, event: Event) -> None:
-        """Send an event to every connected worker, from any thread."""
-        self._loop.call_soon_threadsafe(self._send_all, {"control": event})
+    def control(self, event: Event, *, standing: bool = False) -> None:
+        """Send an event to every connected worker, from any thread.
+
+        Args:
+            event: what to do.
+            standing: tell it to those too that connect later, or again, until
+                there is another event of its type.
+        """
+        with contextlib.suppress(RuntimeError):  # closed in this moment: there is nobody left to tell
+            self._loop.call_soon_threadsafe(self._send_all, event, standing)
+
+    def heard(self) -> dict[str, int]:
+        """How many events each worker has sent so far, signs of life among them.
+
+        Who has sent none is no worker: it has only looked whether the notebook is there.
+        """
+        return {name: peer.heard for name, peer in self._peers.copy().items() if peer.heard}
 
     def disconnect(self) -> None:
         """Drop all connections, as a network would: workers come back by themselves."""
@@ -100,9 +138,11 @@ class Server:
 
         self._loop.call_soon_threadsafe(drop)
 
-    def _send_all(self, event: Event) -> None:
+    def _send_all(self, event: Event, standing: bool) -> None:
+        if standing:
+            self._standing[str(event.get("type"))] = event
         for peer in self._peers.values():
-            self._send(peer, event)
+            self._send(peer, {"control": event})
 
     def _send(self, peer: Peer, event: Event) -> None:
         if peer.writer is not None and not peer.writer.is_closing():
@@ -110,27 +150,54 @@ class Server:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if self._strangers < STRANGERS and await self._greet(reader, writer):
+            if await self._let_in(reader, writer):
                 await self._listen(reader, writer)
         except (wire.ProtocolError, OSError, EOFError, TimeoutError, asyncio.CancelledError):
             pass  # A broken or hostile connection: the worker, if it was one, comes back.
         finally:
             writer.transport.abort()
 
-    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """The challenge; nothing of the other side is parsed here."""
-        self._strangers += 1
+    async def _let_in(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Whether the other side has proved the secret, in time; nothing of it is parsed before."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._make_room()
+        self._strangers[task] = str((writer.get_extra_info("peername") or ("",))[0])
         try:
             async with asyncio.timeout(PATIENCE):
-                ours = wire.nonce()
-                writer.write(ours)
-                theirs = await reader.readexactly(wire.NONCE)
-                claim = await reader.readexactly(wire.DIGEST)
+                known = await self._greet(reader, writer)
+                if known and self._tls is not None:
+                    await writer.start_tls(self._tls)
+                    known = await self._greet(reader, writer, wire.INSIDE)
+                return known
         finally:
-            self._strangers -= 1
-        if not wire.proved(self._secret, b"worker", ours, theirs, claim):
+            self._strangers.pop(task, None)
+
+    def _make_room(self) -> None:
+        """Close one of too many strangers: any one of the address that has sent the most.
+
+        So a crowd from one machine is in nobody's way on another; and no crowd
+        can tell how long a worker is let to prove itself.
+        """
+        if len(self._strangers) < STRANGERS:
+            return
+        ((crowded, _),) = Counter(self._strangers.values()).most_common(1)
+        crowd = [task for task, address in self._strangers.items() if address == crowded]
+        chosen = random.choice(crowd)  # noqa: S311  # no secret hangs on it
+        del self._strangers[chosen]
+        chosen.cancel()
+
+    async def _greet(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, where: bytes = b""
+    ) -> bool:
+        """The challenge, over messages of fixed size."""
+        ours = wire.nonce()
+        writer.write(ours)
+        theirs = await reader.readexactly(wire.NONCE)
+        claim = await reader.readexactly(wire.DIGEST)
+        if not wire.proved(self._secret, b"worker" + where, ours, theirs, claim):
             return False
-        writer.write(wire.proof(self._secret, b"notebook", ours, theirs))
+        writer.write(wire.proof(self._secret, b"notebook" + where, ours, theirs))
         return True
 
     async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -141,8 +208,11 @@ class Server:
         self._send(peer, {"ack": peer.seen})
         for number, answer in peer.answers.items():
             self._send(peer, {"answer": number, "event": answer})
+        for control in self._standing.values():
+            self._send(peer, {"control": control})
         while True:
             event, blob = await self._read(reader)
+            peer.heard += 1
             number = _number(event, "seq")
             if number:
                 if number > peer.seen:

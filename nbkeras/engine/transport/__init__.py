@@ -1,0 +1,1 @@
+"""How the notebook and its workers speak."""
