@@ -1,30 +1,38 @@
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import pytest
 
-from nbkeras.engine import cluster
-from nbkeras.errors import ClusterError
+from nbkeras.engine.spark import cluster
 
 
-def session(**settings):
-    """Something that answers for its settings as a session does."""
-    named = {key.replace("_", "."): value for key, value in settings.items()}
-    return SimpleNamespace(conf=named)
+def application(monkeypatch, age, *slots):
+    """A session on a cluster, so many seconds after its start, whose slots are asked again and again."""
+    asked = iter(slots)
+    monkeypatch.setattr(cluster, "slots", lambda _: next(asked, slots[-1]))
+    context = SimpleNamespace(startTime=1000 * (time.time() - age))
+    settings = {"spark.master": "spark://node:7077"}
+    return SimpleNamespace(conf=settings, sparkContext=context, _jsparkSession=None), asked
 
 
-def test_several_workers_are_refused_where_spark_authenticates():
-    with pytest.raises(ClusterError, match=r"^spark\.authenticate is true, but 2 workers .* --workers 1"):
-        cluster.refuse_open_ports(session(spark_authenticate="true"), workers=2)
+@pytest.mark.parametrize("workers", [4, None])
+def test_executors_of_a_new_session_are_waited_for_and_that_is_said(monkeypatch, capsys, workers):
+    spark, left = application(monkeypatch, 1, *[0] * 15, 2, 2, 4)
+
+    cluster.settle(spark, workers)
+
+    assert list(left) == []
+    assert capsys.readouterr().out == "nbkeras: waiting for Spark's executors\n"
 
 
-def test_one_worker_opens_no_port_and_may_train_there():
-    cluster.refuse_open_ports(session(spark_authenticate="true"), workers=1)
-    cluster.refuse_open_ports(session(), workers=2)
+def test_nobody_waits_for_executors_of_an_old_session_nor_for_more_than_are_needed(monkeypatch, capsys):
+    spark, left = application(monkeypatch, 3600, 2, 4)
+    cluster.settle(spark, None)
+    assert list(left) == [4]
 
-
-@pytest.mark.parametrize("key", ["spark.ssl.enabled", "spark.io.encryption.enabled"])
-def test_encryption_that_would_not_be_kept_is_refused(key):
-    with pytest.raises(ClusterError, match=rf"^{key} is true"):
-        cluster.refuse_unsafe(SimpleNamespace(conf={key: "true"}))
+    spark, left = application(monkeypatch, 1, 2, 4)
+    cluster.settle(spark, 2)
+    assert list(left) == [4]
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,1 @@
+"""What asks Spark: its clusters, their executors and what they can offer."""

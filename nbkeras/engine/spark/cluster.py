@@ -1,0 +1,273 @@
+"""What the engine asks of Spark itself: slots, addresses, the package on the executors."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+import sys
+import tempfile
+import time
+import uuid
+import weakref
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from pyspark.sql import SparkSession
+
+import nbkeras
+from nbkeras.engine.spark import connect, shared
+from nbkeras.engine.spark.classic import Classic
+from nbkeras.engine.spark.shared import Inside, Shared
+from nbkeras.errors import ClusterError
+from nbkeras.session import is_connect
+
+#: Seconds without a new slot after which no more executors are expected.
+_SLOT_SECONDS = 1.5
+#: Seconds that the first executor has to register, and that an application counts as a new one.
+_FIRST_SECONDS = 60.0
+#: Bytes of rows that travel to Python at once.
+_BATCH_BYTES = 1 << 24
+#: By session, since these remember what they have counted and sent.
+_links: weakref.WeakKeyDictionary[SparkSession, Link] = weakref.WeakKeyDictionary()
+#: The folder of the package's archive, by Spark application.
+_shipped: weakref.WeakKeyDictionary[Any, tempfile.TemporaryDirectory[str]] = weakref.WeakKeyDictionary()
+
+
+class Task(Protocol):
+    """A Spark action that can be cancelled alone."""
+
+    def run(self, action: Callable[[], Any]) -> Any:
+        """What the action returns."""
+
+    def cancel(self) -> None:
+        """End it, from any thread."""
+
+
+class Link(Protocol):
+    """What kinds of sessions answer differently."""
+
+    @property
+    def application(self) -> Any:
+        """What the executors' Python files belong to."""
+
+    @property
+    def here(self) -> bool:
+        """Whether Spark's driver is on this machine."""
+
+    def slots(self) -> int:
+        """Tasks that can run at once."""
+
+    def executors(self) -> int:
+        """Executors besides the driver."""
+
+    def hosts(self) -> tuple[str, str]:
+        """The address to listen on and the one by which workers on other machines know it."""
+
+    @property
+    def python(self) -> str:
+        """The Python of the executors, as far as it is known here."""
+
+    def said(self, script: str, argument: str, tasks: int) -> set[str]:
+        """The lines that a script prints in the executors' Python, in so many tasks."""
+
+    def use_this_python(self) -> None:
+        """Let tasks on this machine run this very Python, with its packages."""
+
+    def add_package(self, archive: str) -> None:
+        """Give all executors the package in a zip file."""
+
+    def share(self, data: bytes) -> Shared:
+        """Give all executors bytes that are too many for a task."""
+
+    def undisturbed(self) -> AbstractContextManager[None]:
+        """Within the block other threads may use Spark; after it, this one's jobs are grouped as before."""
+
+    def task(self, name: str, title: str) -> Task:
+        """An action that can be cancelled."""
+
+
+def link(spark: SparkSession) -> Link:
+    """The one place that knows which kinds of sessions there are."""
+    if not is_connect(spark):
+        return Classic(spark)
+    if spark not in _links:
+        _links[spark] = connect.Connect(spark)
+    return _links[spark]
+
+
+def slots(spark: SparkSession) -> int:
+    """Tasks that can run at once."""
+    return link(spark).slots()
+
+
+def is_local(spark: SparkSession) -> bool:
+    """Whether driver and executor are one process."""
+    master = str(spark.conf.get("spark.master", ""))
+    return master.startswith("local") and not master.startswith("local-cluster")
+
+
+def place(spark: SparkSession) -> str:
+    """Where Spark is, in words."""
+    master = spark.conf.get("spark.master", "an unknown master")
+    if not is_connect(spark):
+        return f"at {master}"
+    host, port = connect.server(spark)
+    return f"at {master} behind the Connect server sc://{host}:{port}"
+
+
+def executors(spark: SparkSession) -> int:
+    """Executors besides the driver; 1 where the driver is the executor."""
+    if is_local(spark):
+        return 1
+    return link(spark).executors()
+
+
+def settle(spark: SparkSession, workers: int | None) -> None:
+    """Wait until executors have registered: a session is there seconds before they are. Says so.
+
+    Args:
+        spark: the session.
+        workers: as many slots will do; None for all that come.
+    """
+    if is_local(spark) or is_connect(spark):
+        return
+    begun = last = time.monotonic()
+    most, silent = 0, True
+    young = time.time() - spark.sparkContext.startTime / 1000 < _FIRST_SECONDS
+    while (free := slots(spark)) < (workers or math.inf):
+        now = time.monotonic()
+        if free > most:
+            most, last = free, now
+        if free and (now - last > _SLOT_SECONDS or (workers is None and not young)):
+            return
+        if now - begun > _FIRST_SECONDS:
+            return
+        if silent and now - begun > 1:
+            print("nbkeras: waiting for Spark's executors")  # noqa: T201  # there is no chart yet
+            silent = False
+        time.sleep(0.1)
+
+
+def require_slots(
+    spark: SparkSession,
+    workers: int,
+    seconds: float = 0.0,
+    until: Callable[[], bool] = lambda: False,
+) -> None:
+    """Make sure that so many tasks can run at once.
+
+    A barrier stage that does not fit would wait for minutes before it says so.
+
+    Args:
+        spark: the session.
+        workers: tasks.
+        seconds: that executors have to register.
+        until: waiting ends when this is true.
+
+    Raises:
+        ClusterError: there are fewer slots.
+    """
+    deadline = time.monotonic() + (0.0 if is_local(spark) else seconds)
+    while (free := slots(spark)) < workers and not until():
+        if time.monotonic() >= deadline:
+            most = (
+                f"use --workers {free} or fewer" if free else "no executor has registered: check the cluster"
+            )
+            raise ClusterError(
+                f"{workers} workers need {workers} task slots, Spark {place(spark)} "
+                f"has {free}: {most}, or give Spark more cores"
+            )
+        time.sleep(0.1)
+
+
+def hosts(spark: SparkSession) -> tuple[str, str]:
+    """The address to listen on and the one by which workers know it: Spark's own."""
+    if is_local(spark) and link(spark).here:
+        return "127.0.0.1", "127.0.0.1"
+    return link(spark).hosts()
+
+
+def driver(spark: SparkSession) -> str:
+    """The host by which executors know Spark's driver."""
+    return str(spark.conf.get("spark.driver.host", "127.0.0.1"))
+
+
+def cores(spark: SparkSession) -> int | None:
+    """Cores that one executor may use; None for all that its machine gives it."""
+    if is_local(spark):
+        return None
+    known = spark.conf.get("spark.executor.cores", None)
+    return int(known) if known else None
+
+
+def require_backend(spark: SparkSession, backend: str) -> None:
+    """Refuse a backend that the executors lack, where that is known without asking them.
+
+    Raises:
+        ClusterError: executors on this machine run this Python, and it has no such package.
+    """
+    chosen = os.environ.get("PYSPARK_PYTHON") or spark.conf.get("spark.pyspark.python", "")
+    if is_local(spark) and chosen in ("", sys.executable) and importlib.util.find_spec(backend) is None:
+        raise ClusterError(f"{backend} is not installed: pip install {backend}")
+
+
+def ship(spark: SparkSession) -> None:
+    """Give the executors this very nbkeras, once per Spark application."""
+    ours = link(spark)
+    if (
+        is_local(spark)
+        and "PYSPARK_PYTHON" not in os.environ
+        and not spark.conf.get("spark.pyspark.python", "")
+    ):
+        # Nobody has chosen a Python; Spark would take the first on PATH, not this one with its packages.
+        ours.use_this_python()
+    if ours.application in _shipped:
+        return
+    root = Path(nbkeras.__file__).parent
+    # Executors may fetch the file at any time while the application runs.
+    folder = tempfile.TemporaryDirectory(prefix="nbkeras-")
+    archive = Path(folder.name) / "nbkeras.zip"
+    with zipfile.ZipFile(archive, "w") as bundle:
+        for source in root.rglob("*.py"):
+            bundle.write(source, Path("nbkeras") / source.relative_to(root))
+    ours.add_package(str(archive))
+    _shipped[ours.application] = folder
+
+
+def share(spark: SparkSession, data: bytes) -> Shared:
+    """Bytes for all workers. A task holds few of them only: Connect takes no plan of 128 MB."""
+    return Inside(data) if len(data) <= shared.INSIDE else link(spark).share(data)
+
+
+def task(spark: SparkSession, title: str) -> Task:
+    """An action of a name of its own, so that it can be cancelled alone.
+
+    Args:
+        spark: the session.
+        title: what Spark's own pages show.
+    """
+    return link(spark).task(f"nbkeras-{uuid.uuid4().hex}", title)
+
+
+@contextmanager
+def bounded_batches(spark: SparkSession, row_bytes: int) -> Iterator[None]:
+    """Within the block, Spark hands Python no more than some megabytes of rows at once.
+
+    Spark counts rows, ten thousand of them unless told otherwise: of pictures
+    that is gigabytes.
+    """
+    key = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    before = str(spark.conf.get(key))
+    most = max(1, _BATCH_BYTES // max(1, row_bytes))
+    if 0 < int(before) <= most:
+        yield
+        return
+    spark.conf.set(key, most)
+    try:
+        yield
+    finally:
+        spark.conf.set(key, before)

@@ -1,0 +1,153 @@
+"""Spark Connect: what only its sessions do. They live in processes of their own."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from connectserver import ConnectServer
+from standalone import wait_for
+
+from nbkeras.engine.spark import connect
+
+_BEGIN = """
+import threading, time
+import keras, nbkeras, numpy as np
+from pyspark.sql import SparkSession
+
+def tell(word, thing=""):
+    print("TOLD", word, thing, flush=True)
+
+def error_of(action):
+    begun = time.monotonic()
+    try:
+        action()
+    except Exception as error:
+        lines = error._render_traceback_() if hasattr(error, "_render_traceback_") else ["a traceback"]
+        tell(" ".join(lines), f"lines={len(lines)} soon={time.monotonic() - begun < 60}")
+
+spark = SparkSession.builder.remote(URL).getOrCreate()
+x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+y = x.sum(axis=1)
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+"""
+
+_LIFE = """
+tell("status", nbkeras.status().splitlines()[0])
+run = nbkeras.fit(model, x, y, epochs=2, validation_split=0.25, verbose=0)
+tell("fitted", f"{run.status} {run.workers} {sorted(run.history)}")
+with nbkeras.on_spark():
+    tell("evaluated", abs(model.evaluate(x, y) - float(np.mean((model.predict(x)[:, 0] - y) ** 2))) < 1e-4)
+
+run = nbkeras.fit(model, x, y, epochs=100_000, workers=2, background=True, verbose=0)
+while not run.history.get("loss"):
+    time.sleep(0.05)
+run.stop()
+tell("stopped", run.wait().status)
+
+run = nbkeras.fit(model, x, y, epochs=100_000, workers=2, background=True, verbose=0)
+while not run.history.get("loss"):
+    time.sleep(0.05)
+run.abort()
+error_of(run.wait)
+tell("next", nbkeras.fit(model, x, y, verbose=0).status)
+error_of(lambda: nbkeras.fit(model, x, y, workers=9, verbose=0))
+
+spark.stop()
+error_of(lambda: nbkeras.fit(model, x, y, spark=spark, verbose=0))
+tell("threads", [one.name for one in threading.enumerate() if "nbkeras" in one.name])
+"""
+
+_DEATH = """
+run = nbkeras.fit(model, x, y, epochs=100_000, background=True, verbose=0)
+while not run.history.get("loss"):
+    time.sleep(0.05)
+tell("trains")
+error_of(run.wait)
+error_of(lambda: nbkeras.fit(model, x, y, spark=spark, verbose=0))
+tell("over")
+"""
+
+
+@pytest.fixture
+def server(tmp_path):
+    with ConnectServer(tmp_path, "local[3]", sys.executable) as running:
+        yield running
+
+
+@pytest.fixture
+def notebook(server, tmp_path):
+    """Start a notebook's process, and give what it has told so far."""
+    log = (tmp_path / "notebook.log").open("w+")
+    started = []
+
+    def start(script):
+        code = f"URL = {server.url!r}\n{_BEGIN}{script}"
+        started.append(subprocess.Popen([sys.executable, "-c", code], stdout=log, stderr=log))
+
+        def told():
+            text = (tmp_path / "notebook.log").read_text()
+            if "Traceback (most recent call last)" in text:
+                pytest.fail(text)
+            return re.findall(r"^TOLD (.*?) *$", text, re.MULTILINE)
+
+        return told
+
+    yield start
+    for one in started:
+        one.kill()
+        one.wait()
+    log.close()
+
+
+def test_a_training_lives_over_connect_as_over_a_session_of_this_process(server, notebook):
+    told = notebook(_LIFE)
+    wait_for(lambda: any(one.startswith("threads") for one in told()), "the notebook", 240)
+
+    status, fitted, evaluated, stopped, aborted, after, slots, ended, threads = told()
+    assert re.fullmatch(
+        rf"status Spark [\d.]+ at local\[3\] behind the Connect server {server.url}, 3 slots", status
+    )
+    assert fitted == "fitted finished 1 ['loss', 'val_loss']"
+    assert evaluated == "evaluated True"
+    assert stopped == "stopped stopped"
+    assert re.match(r"Aborted: .* was dropped; the model is as it was before lines=1", aborted)
+    assert after == "next finished"
+    assert re.match(
+        r"ClusterError: 9 workers need 9 task slots, Spark at local\[3\] .* has 3: .* lines=1", slots
+    )
+    assert re.match("ClusterError: the Spark session was stopped: .* lines=1", ended)
+    assert threads == "threads []"
+
+
+def test_a_server_that_dies_is_one_line_and_no_wait(server, notebook):
+    told = notebook(_DEATH)
+    wait_for(lambda: "trains" in told(), "the training", 180)
+
+    server.kill()
+
+    wait_for(lambda: "over" in told(), "two errors", 120)
+    _, during, after, _ = told()
+    assert re.match("ClusterError: the Spark Connect server does not answer .* lines=1 soon=True", during)
+    assert re.match(
+        "ClusterError: the Spark Connect server at .* does not answer .* lines=1 soon=True", after
+    )
+
+
+def test_slots_are_the_tasks_that_ran_at_once_on_each_executor():
+    def span(executor, begun, ended):
+        return {"executor": executor, "begun": begun, "ended": ended}
+
+    rows = [span("a", 0, 2), span("a", 1, 3), span("a", 2, 4), span("b", 100, 101), span("b", 100.5, 101)]
+
+    assert connect._most(rows) == (4, 2)
+
+
+def test_the_servers_address_is_read_from_the_session():
+    session = SimpleNamespace(client=SimpleNamespace(_builder=SimpleNamespace(endpoint="[::1]:15002")))
+
+    assert connect.server(session) == ("::1", 15002)

@@ -1,0 +1,132 @@
+"""Executors whose Python is not as it should be, on a real cluster, and what a newcomer reads then."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import kernel
+import pytest
+from standalone import SETTINGS, environment
+
+pytestmark = pytest.mark.timeout(600)  # Spark starts four times
+
+_NOTEBOOK = """
+import json, os, sys, time
+import keras, numpy as np, nbkeras
+from nbkeras.engine.spark import cluster
+from pyspark.sql import SparkSession
+
+master, settings, pythons = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+x, y = np.ones((8, 2)), np.ones(8)
+model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+
+def outcome(call):
+    try:
+        call()
+    except Exception as error:
+        return type(error).__name__, str(error)
+    return "none", ""
+
+found = {}
+for name, python in pythons.items():
+    os.environ["PYSPARK_PYTHON"] = python
+    builder = SparkSession.builder.master(master)
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("OFF")
+    found[name] = {"fit": outcome(lambda: nbkeras.fit(model, x, y, verbose=0, workers=2, spark=spark))}
+    while cluster.slots(spark) < 4:
+        time.sleep(0.1)  # executors come when they have started
+    found[name]["status"] = nbkeras.status(spark)
+    if name != "old keras":
+        found[name]["predict"] = outcome(lambda: nbkeras.predict(model, x, spark=spark))
+    spark.stop()
+"""
+
+
+@pytest.fixture(scope="module")
+def pythons(tmp_path_factory, overlay):
+    """Pythons that executors may have, by what is wrong with them."""
+    folder = tmp_path_factory.mktemp("pythons")
+    old = environment(folder / "old", without=("nbkeras", "keras"))
+    place = next(old.parents[1].glob("lib/python*/site-packages"))
+    for entry in overlay("keras", "3.10.0").glob("keras*"):
+        (place / entry.name).symlink_to(entry)
+    return {
+        "another": str(_another_version(folder)),
+        "no keras": str(environment(folder / "no-keras", without=("nbkeras", "keras"))),
+        "no backend": str(environment(folder / "no-backend", without=("nbkeras", "tensorflow"))),
+        "old keras": str(old),
+    }
+
+
+def _another_version(folder):
+    """A Python of another minor version that is on this machine, or one that says it is."""
+    places = [Path("/usr/bin"), Path("/usr/local/bin"), *Path.home().glob(".pyenv/versions/*/bin")]
+    for place in places:
+        for python in place.glob("python3.[0-9]*"):
+            minor = python.name.removeprefix("python3.")
+            if minor.isdigit() and int(minor) != sys.version_info.minor:
+                return python
+    python = environment(folder / "another")
+    (site,) = python.parents[1].glob("lib/python*/site-packages")
+    (site / "sitecustomize.py").write_text('import sys\nsys.version_info = (3, 8, 20, "final", 0)\n')
+    return python
+
+
+@pytest.fixture(scope="module")
+def found(cluster, pythons):
+    """What fit, predict and status answer there."""
+    found, _ = kernel.run(_NOTEBOOK, cluster.url, json.dumps(SETTINGS), json.dumps(pythons), timeout=500)
+    return found
+
+
+def said(found, name, call):
+    kind, line = found[name][call]
+    assert kind in {"ClusterError", "TrainingError"}, line
+    assert "\n" not in line
+    assert len(line) < 700
+    return line
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("another", ["is not of the notebook's version", "set PYSPARK_PYTHON (or spark.pyspark.python)"]),
+        ("no keras", ["has no keras:", "-m pip install keras)"]),
+        ("no backend", ["has no tensorflow:", "-m pip install tensorflow)"]),
+        ("old keras", ["has keras 3.10.0, but needs keras==", "-m pip install 'keras=="]),
+    ],
+)
+def test_a_training_names_the_host_the_python_and_what_to_type(found, pythons, name, words):
+    line = said(found, name, "fit")
+
+    assert line.startswith("the Python of the executor on ")
+    assert [word for word in [pythons[name], *words] if word not in line] == []
+
+
+def test_predict_that_spark_runs_later_names_the_cause_too(found):
+    assert "executor" in said(found, "another", "predict")
+    assert "set PYSPARK_PYTHON" in said(found, "another", "predict")
+    assert "has no keras" in said(found, "no keras", "predict")
+    assert "has no tensorflow" in said(found, "no backend", "predict")
+
+
+def test_status_tells_what_each_executor_has_whatever_its_python(found, pythons):
+    for name, words in {
+        "another": "keras is missing",
+        "no keras": "keras is missing, tensorflow 2.",
+        "no backend": "tensorflow is missing",
+        "old keras": "keras 3.10.0, tensorflow 2.",
+    }.items():
+        lines = found[name]["status"].splitlines()
+        assert lines[0].startswith("Spark ")
+        assert lines[0].endswith(" 4 slots")
+        assert lines[1].startswith(f"notebook: Python {sys.version_info.major}.{sys.version_info.minor}.")
+        assert lines[2].startswith("executor on ")
+        assert words in lines[2]
+        assert f" at {pythons[name]}, " in lines[2]
