@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import time
 
 import keras
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from twins import assert_same_history, assert_same_model, define, twins, value
 
 import nbkeras
-from nbkeras.engine import callbacks as dividing
+from nbkeras.engine.training import callbacks as dividing
+from nbkeras.engine.transport import relay
 from nbkeras.errors import OptionError, TrainingError
 
 ROWS, SHAPE = 70, 4
@@ -51,12 +53,13 @@ def test_early_stopping_stops_in_the_same_epoch_and_restores_the_best_weights(bo
 
     (ours, run, mine), (theirs, done, keras_own) = both(stopping)
 
-    assert len(done.epoch) == 3
+    assert len(done.epoch) < 6
     assert_same_history(run.history, done.history)
     assert_same_model(ours, theirs)
     assert run.status == "finished"
-    assert (mine[0].stopped_epoch, mine[0].best_epoch, mine[0].wait) == (2, 0, 2)
-    assert keras_own[0].stopped_epoch == 2
+    for name in ("stopped_epoch", "best_epoch", "wait"):
+        assert getattr(mine[0], name) == getattr(keras_own[0], name)
+    assert mine[0].stopped_epoch == mine[0].best_epoch + 2
     assert mine[0].best == pytest.approx(keras_own[0].best, rel=1e-5)
 
 
@@ -103,6 +106,8 @@ def test_terminate_on_nan_ends_in_the_same_epoch(both, batch_size):
     assert len(done.epoch) < 6
     assert run.epoch_numbers == done.epoch
     assert not np.isfinite(run.history["loss"][-1])
+    (note,) = run.notes
+    assert note.endswith("unknown classes in the data")
 
 
 class Recorder(keras.callbacks.Callback):
@@ -350,3 +355,13 @@ def test_only_callbacks_that_may_read_the_model_have_the_weights_fetched():
     assert reads(Recorder(1))
     # The model under another name, in a comprehension.
     assert reads(called(notebook["within"]))
+
+
+def test_a_first_training_that_outlasts_the_heartbeat_loses_nobody(spark, rows):
+    relay._known.clear()  # as in a new notebook: whether workers reach it is asked now
+    slow = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: time.sleep(2))
+
+    run = nbkeras.fit(regressor(), *rows, epochs=4, workers=2, heartbeat=5, callbacks=[slow], spark=spark)
+
+    assert run.status == "finished"
+    assert [note for note in run.notes if "sign of life" in note] == []

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbkeras.engine import schedule
+from nbkeras.engine.training import schedule
 
 SHARDS = st.lists(st.integers(0, 60), min_size=1, max_size=6).filter(any)
 SIZES = st.integers(1, 40)
@@ -61,3 +61,27 @@ def test_a_worker_without_rows_makes_as_many_steps_as_the_others():
 def test_batches_are_cut_as_keras_cuts_them():
     assert schedule.steps(60, 32) == 2
     assert schedule.dealt(60, 1, 32).tolist() == [[32], [28]]
+
+
+@given(shards=SHARDS, batch_size=SIZES, dealt=st.booleans())
+def test_each_row_of_a_batch_has_a_place_of_its_own(shards, batch_size, dealt):
+    rows, workers = sum(shards), len(shards)
+    table = schedule.dealt(rows, workers, batch_size) if dealt else schedule.proportional(shards, batch_size)
+    everyone = [schedule.Steps(table, rank, dealt) for rank in range(workers)]
+
+    for step, total in enumerate(everyone[0].totals):
+        places = [one.firsts[step] + one.stride * row for one in everyone for row in range(one.counts[step])]
+        assert sorted(places) == list(range(total))
+    np.testing.assert_allclose(sum(one.shares for one in everyone), 1, 1e-6)
+
+
+@given(rows=st.integers(1, 60), workers=st.integers(1, 5), batch_size=SIZES)
+def test_dealt_rows_keep_the_order_of_their_batch(rows, workers, batch_size):
+    table = schedule.dealt(rows, workers, batch_size)
+
+    for rank in range(workers):
+        steps = schedule.Steps(table, rank, dealt=True)
+        starts = np.cumsum(steps.totals) - steps.totals
+        counts = zip(starts, steps.firsts, steps.counts, strict=True)
+        found = [start + first + steps.stride * row for start, first, count in counts for row in range(count)]
+        assert found == list(range(rank, rows, workers))

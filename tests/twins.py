@@ -25,8 +25,9 @@ def columns(df, *names):
 
 def value(variable):
     """A copy of what a variable holds."""
-    # NumPy deprecates what np.array asks of TensorFlow's tensors.
-    return np.asarray(variable.value).copy()
+    import keras
+
+    return keras.ops.convert_to_numpy(variable.value)
 
 
 def define(source):
@@ -34,6 +35,19 @@ def define(source):
     namespace = {"__name__": "__main__"}
     exec(source, namespace)  # noqa: S102
     return namespace
+
+
+def assert_trains_like_keras(spark, make, x, y, workers=2, tolerance=1e-5, **options):
+    """Train twins, on Spark and by Keras; gives the run."""
+    import nbkeras
+
+    ours, theirs = twins(make)
+    options = {"epochs": 2, "batch_size": 8, "shuffle": False, **options}
+    run = nbkeras.fit(ours, x, y, workers=workers, spark=spark, **options)
+    done = theirs.fit(x, y, verbose=0, **options)
+    assert_same_history(run.history, done.history, tolerance)
+    assert_same_model(ours, theirs, tolerance)
+    return run
 
 
 def assert_same_history(ours, theirs, tolerance=1e-5):

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from nbkeras.engine import state
+from nbkeras.engine.training import state
 from nbkeras.errors import OptionError
 
 #: They judge the logs and must act in the step or epoch in which they judge.

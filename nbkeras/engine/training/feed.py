@@ -53,8 +53,10 @@ def feed(
     counts: npt.NDArray[np.int64],
     structure: Structure,
     seed: tuple[int, ...] | None = None,
+    *,
+    encrypted: bool = False,
 ) -> Feed:
-    """A feed, with room for the order of its epochs."""
-    order = canonical if seed is None else scratch(len(canonical))
+    """A feed, with room for the order of its epochs; encrypted: none of it on a disk in the clear."""
+    order = canonical if seed is None else scratch(len(canonical), encrypted=encrypted)
     order[:] = canonical
     return Feed(arrays, canonical, order, counts, structure, seed)

@@ -1,0 +1,84 @@
+"""What Keras computes with: one module for each backend, all with the same functions.
+
+This is the only place that picks one: a trainer loads the module of its own
+backend and never imports another.
+"""
+
+from __future__ import annotations
+
+import importlib
+import socket
+from typing import Any, Protocol, cast
+
+import keras
+
+from nbkeras.engine.training.collectives import Collective
+from nbkeras.engine.training.feed import Feed
+
+
+class Backend(Protocol):
+    """What each module offers."""
+
+    def use_threads(self, number: int) -> None:
+        """Use so many threads; must come before the first operation."""
+
+    def batches(self, feed: Feed) -> Any:
+        """The feed's batches as Keras takes them: one epoch each time they are iterated."""
+
+    def reserve(self, host: str, *, gpus: bool) -> socket.socket:
+        """A socket bound to a free port, for the workers to meet: at this address, if the backend can.
+
+        Args:
+            host: the address.
+            gpus: whether each worker has GPUs that no other one has.
+        """
+
+    def is_free(self, port: socket.socket) -> bool:
+        """Whether a reserved port is still to be had."""
+
+    def join(
+        self, port: socket.socket, addresses: list[str], rank: int, secret: bytes, *, gpus: bool
+    ) -> Collective:
+        """Meet the other workers.
+
+        Args:
+            port: from ``reserve``.
+            addresses: ``host:port`` of every worker, by rank.
+            rank: of this worker.
+            secret: of the run, which all its workers know.
+            gpus: as for ``reserve``.
+        """
+
+    def widen(self) -> None:
+        """Compute in 64 bits where the model asks for it, also on a backend that does not by itself."""
+
+    def held(self, thing: Any) -> dict[str, Any]:
+        """The attributes of a Keras object that any backend understands."""
+
+    def hold(self, thing: Any, attributes: dict[str, Any]) -> None:
+        """Give a blank Keras object its attributes, and those that the backend has for itself."""
+
+    def reduced(self, thing: Any) -> tuple[Any, ...] | None:
+        """How a thing of the backend's own is pickled, or None if as any other."""
+
+
+def load() -> Backend:
+    """The module of the backend that Keras runs on in this process."""
+    return cast("Backend", importlib.import_module(f"{__name__}.{keras.config.backend()}"))
+
+
+def fresh(thing: Any) -> dict[str, Any]:
+    """The attributes of a new Keras object of the same sort: of them the backend's own are wanted."""
+    new: Any = None
+    if isinstance(thing, keras.Model):
+        new = keras.Model(name="fresh")
+    elif isinstance(thing, keras.Layer):
+        new = keras.Layer(name="fresh")
+    elif isinstance(thing, keras.optimizers.Optimizer):
+        new = keras.optimizers.Optimizer(0.0)
+    return {} if new is None else dict(vars(new))
+
+
+def tensor(array: Any, dtype: str) -> Any:
+    """A tensor of this process's backend."""
+    return keras.ops.convert_to_tensor(array, dtype)

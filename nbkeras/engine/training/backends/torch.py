@@ -1,0 +1,92 @@
+"""PyTorch as a backend."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import keras
+import torch
+
+from nbkeras.engine.training import backends
+from nbkeras.engine.training.backends.arrays import Circle, batches, is_free, reserve  # noqa: F401  # offered on
+
+#: What a module of torch keeps for itself; layers and other modules that it holds are among them.
+_OWN = {*vars(torch.nn.Module())} - {"training"}
+
+
+def use_threads(number: int) -> None:
+    """Use so many threads; must come before the first operation."""
+    torch.set_num_threads(number)
+    torch.set_num_interop_threads(number)
+
+
+def widen() -> None:
+    """Torch always computes in the type that it is given."""
+
+
+def held(thing: Any) -> dict[str, Any]:
+    """The attributes of a Keras object that any backend understands.
+
+    Raises:
+        TypeError: it holds parameters that are not Keras' own.
+    """
+    attributes = vars(thing)
+    values = {key: value for key, value in attributes.items() if key not in _OWN}
+    if isinstance(thing, torch.nn.Module):
+        modules = {key: one for key, one in attributes["_modules"].items() if key != "_torch_params"}
+        foreign = [key for key, one in modules.items() if not isinstance(one, keras.Layer)]
+        foreign += [*attributes["_parameters"], *attributes["_buffers"]]
+        if foreign:
+            raise TypeError(f"{foreign[0]} belongs to torch, not to Keras")
+        values |= modules
+    return values
+
+
+def hold(thing: Any, attributes: dict[str, Any]) -> None:
+    """Give a blank Keras object its attributes, and those that torch has for itself."""
+    # Past __setattr__: tracking is part of the attributes already.
+    values = vars(thing)
+    values.update(backends.fresh(thing))
+    # A module keeps the modules that it holds, layers among them, apart from its other attributes.
+    modules = values.get("_modules", values)
+    for key, value in attributes.items():
+        (modules if isinstance(value, torch.nn.Module) else values)[key] = value
+
+
+def reduced(thing: Any) -> tuple[Any, ...] | None:
+    """How a thing of torch's own is pickled, or None if as any other."""
+    if type(thing) is torch.Tensor:
+        return backends.tensor, (keras.ops.convert_to_numpy(thing), str(thing.dtype).removeprefix("torch."))
+    return None
+
+
+def join(port: socket.socket, addresses: list[str], rank: int, secret: bytes, *, gpus: bool) -> Torch:  # noqa: ARG001
+    """Meet the other workers; sums pass through main memory, also those of GPUs."""
+    return Torch(port, addresses, rank, secret)
+
+
+class Torch(Circle):
+    """Workers that train with torch."""
+
+    def begin(self, *, training: bool) -> Any:
+        """Enter the next step; this worker's share of its rows."""
+        self.summed = False
+        self.share = keras.ops.convert_to_tensor(self.advance(training=training))
+        return self.share
+
+    def add_up(self, vector: Any) -> Any:
+        """The sum of all workers' vectors, inside a step; the flags ride with it."""
+        return torch.from_numpy(self.sum_step(vector.detach().cpu().numpy())).to(vector.device)
+
+    def sum_gradients(self, pairs: list[tuple[Any, Any]], *, apart: bool) -> list[Any]:
+        """One packed all-reduce of the gradients of some variables; those of embeddings are dense."""
+        present = [gradient for gradient, _ in pairs if gradient is not None]
+        wide = torch.float64 if any(one.dtype == torch.float64 for one in present) else torch.float32
+        flat = torch.cat([one.detach().reshape(-1).to(wide) for one in present])
+        if self._weighted:
+            flat = flat * self.share.to(wide)
+        # Replaced where the batch was a filler, never multiplied: it may hold NaN.
+        total = self.add_up(torch.where(self.share > 0, flat, torch.zeros_like(flat)))
+        pieces = iter(total.split([one.numel() for one in present]))
+        return [None if one is None else next(pieces).reshape(one.shape).to(one.dtype) for one, _ in pairs]

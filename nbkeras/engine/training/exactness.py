@@ -1,0 +1,113 @@
+"""What several workers can and cannot train exactly as one process would.
+
+Equal to float rounding: any ``reduction`` of a loss, weights of rows and
+classes, masks, several inputs and outputs, ``add_loss`` and regularizers, a
+model's own ``compute_loss`` that is a mean or a sum over rows, every optimizer
+with its clipping, accumulation, averages and schedules, embeddings, loss
+scaling, ``steps_per_execution``, ``BatchNormalization(synchronized=True)``, and
+metrics whose state adds up or that are means over batches.
+
+Close, and named: other BatchNormalization (each worker normalises its part of a
+batch; the moving statistics become the workers' mean, weighted by their rows,
+at the end of each epoch); layers that draw random numbers (each worker draws its
+own); a model's own ``train_step`` (its gradients are weighted by rows, and its
+numbers for whole batches too). Mixed precision rounds each worker's part.
+An embedding of a model that runs eagerly is close where its optimizer squares
+or clips gradients. By choice only: ``sync_every``, between two meetings of which
+each worker trains by itself.
+
+Refused: losses and metrics of some rows that do not follow from those of each
+row; masks where a loss is one number for all rows; a ``train_step`` that hands
+no gradients to an optimizer which the model holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from nbkeras.errors import ModelError
+
+
+def plain(model: Any) -> bool:
+    """Whether Keras' own training step asks the model for its loss, which can then be divided into parts."""
+    return type(model).train_step is keras.Model.train_step
+
+
+def refuse(model: Any) -> None:
+    """Refuse a model whose parts of a batch do not add up to the whole, with several workers.
+
+    Raises:
+        ModelError: says what it is and what to type.
+    """
+    if type(model).compute_loss is keras.Model.compute_loss or not plain(model):
+        return
+    for layer in _layers(model):
+        if isinstance(layer, keras.layers.Masking) or getattr(layer, "mask_zero", False):
+            raise ModelError(
+                f"layer {layer.name!r} masks steps of a sequence, and {type(model).__name__} has its own "
+                "compute_loss: what it divides by is not known, so use --workers 1 (workers=1)"
+            )
+
+
+def notes(model: Any, workers: int, sync_every: int) -> list[str]:
+    """What several workers train close to one process, not equal to it, in sentences."""
+    if workers == 1:
+        return []
+    sentences = []
+    if sync_every > 1:
+        sentences.append(
+            f"--sync-every {sync_every}: each worker trains on its own rows for {sync_every} steps, then all "
+            "take the mean of their weights, so the result is not that of one process"
+        )
+    if layers := coupled(model):
+        sentences.append(
+            f"{', '.join(layers)}: with {workers} workers each sees its own part of a batch, "
+            "so the result is close to that of one process, not equal"
+        )
+    if not plain(model):
+        sentences.append(
+            f"{type(model).__name__} has its own train_step: the gradients of the {workers} workers are "
+            "weighted by their rows, which is exact where its loss is a mean over rows"
+        )
+    return sentences
+
+
+def synchronized(model: Any) -> list[Any]:
+    """The layers that normalise by the rows of all workers."""
+    return [
+        layer
+        for layer in _layers(model)
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.synchronized
+    ]
+
+
+def coupled(model: Any) -> list[str]:
+    """Names of the layers that make the result of several workers close, not equal.
+
+    Example:
+        >>> import keras
+        >>> from nbkeras.engine.training.exactness import coupled
+        >>> coupled(keras.Sequential([keras.Input((2,)), keras.layers.BatchNormalization()]))
+        ['BatchNormalization']
+    """
+    names = []
+    for layer in _layers(model):
+        normal = isinstance(layer, keras.layers.BatchNormalization) and not layer.synchronized
+        if (normal and layer.trainable) or _random(layer):
+            names.append(type(layer).__name__)
+    return sorted(set(names))
+
+
+def _random(layer: Any) -> bool:
+    """Whether a layer draws random numbers: some hold a generator for a rate that is 0."""
+    names = ("rate", "dropout", "_dropout", "recurrent_dropout")
+    rates = [getattr(layer, name) for name in names if isinstance(getattr(layer, name, None), (int, float))]
+    return getattr(layer, "seed_generator", None) is not None and (not rates or any(rates))
+
+
+def _layers(model: Any) -> Iterator[Any]:
+    # Public `layers` does not look into layers.
+    yield from model._flatten_layers(include_self=False, recursive=True)  # noqa: SLF001

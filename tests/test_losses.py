@@ -1,0 +1,235 @@
+"""Losses and metrics that are divided by something else than rows, over workers with uneven parts."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from keras.losses import MeanAbsoluteError, MeanSquaredError, SparseCategoricalCrossentropy
+from twins import assert_trains_like_keras
+
+ROWS, CHECKED, STEPS = 29, 13, 4  # batches of 8, 8, 8 and 5 rows: no two workers have the same
+RANDOM = np.random.default_rng(0)
+X, X_CHECKED = (RANDOM.normal(size=(rows, 5)).astype("float32") for rows in (ROWS, CHECKED))
+Y, Y_CHECKED = (RANDOM.normal(size=(rows, 1)).astype("float32") for rows in (ROWS, CHECKED))
+WEIGHT, WEIGHT_CHECKED = (RANDOM.uniform(0.1, 3, rows).astype("float32") for rows in (ROWS, CHECKED))
+# Words, 0 for none; each row has another number of them, one has none at all.
+WORDS, WORDS_CHECKED = (RANDOM.integers(0, 6, (rows, STEPS)).astype("int32") for rows in (ROWS, CHECKED))
+WORDS[1] = 0
+TAGS, TAGS_CHECKED = (RANDOM.normal(size=(rows, STEPS, 1)).astype("float32") for rows in (ROWS, CHECKED))
+
+
+pytestmark = pytest.mark.usefixtures("as_in_a_notebook")
+
+
+def regressor(loss, **compiled):
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(4, "tanh"), layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(0.01), loss, **compiled)
+    return model
+
+
+@pytest.mark.parametrize("reduction", ["sum", None, "mean"])
+def test_any_reduction_of_a_loss_trains_like_keras_own(spark, reduction):
+    assert_trains_like_keras(
+        spark,
+        lambda: regressor(MeanSquaredError(reduction=reduction), metrics=["mae"]),
+        X,
+        Y,
+        validation_data=(X_CHECKED, Y_CHECKED),
+    )
+
+
+@pytest.mark.parametrize("batch_size", [8, 2], ids=["rows for all", "steps without rows"])
+def test_a_loss_divided_by_the_sum_of_weights_trains_like_keras_own(spark, batch_size):
+    assert_trains_like_keras(
+        spark,
+        lambda: regressor(
+            MeanSquaredError(reduction="mean_with_sample_weight"), weighted_metrics=["mse"], metrics=["mse"]
+        ),
+        X,
+        Y,
+        workers=3,
+        batch_size=batch_size,
+        sample_weight=WEIGHT,
+        validation_data=(X_CHECKED, Y_CHECKED, WEIGHT_CHECKED),
+    )
+
+
+def test_class_weights_in_a_loss_divided_by_the_sum_of_weights_train_like_keras_own(spark):
+    def make():
+        model = keras.Sequential([keras.Input((5,)), layers.Dense(3, activation="softmax")])
+        loss = SparseCategoricalCrossentropy(reduction="mean_with_sample_weight")
+        model.compile(keras.optimizers.SGD(0.1), loss, weighted_metrics=["accuracy"])
+        return model
+
+    kind, kind_checked = (RANDOM.integers(0, 3, rows) for rows in (ROWS, CHECKED))
+    assert_trains_like_keras(
+        spark,
+        make,
+        X,
+        kind,
+        class_weight={0: 0.2, 1: 1.0, 2: 4.0},
+        validation_data=(X_CHECKED, kind_checked),
+    )
+
+
+def tagger():
+    model = keras.Sequential(
+        [
+            keras.Input((STEPS,), dtype="int32"),
+            layers.Embedding(6, 3, mask_zero=True),
+            layers.LSTM(3, return_sequences=True),
+            layers.Dense(1),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"], weighted_metrics=["mse"])
+    return model
+
+
+@pytest.mark.parametrize("batch_size", [8, 2], ids=["rows for all", "steps without rows"])
+def test_masked_sequences_train_like_keras_own(spark, batch_size):
+    run = assert_trains_like_keras(
+        spark,
+        tagger,
+        WORDS,
+        TAGS,
+        workers=3,
+        batch_size=batch_size,
+        validation_data=(WORDS_CHECKED, TAGS_CHECKED),
+    )
+
+    assert run.notes == []
+
+
+def test_labels_that_a_loss_ignores_leave_its_divisor(spark):
+    def make():
+        model = keras.Sequential([keras.Input((STEPS, 1)), layers.Dense(3, activation="softmax")])
+        model.compile(keras.optimizers.SGD(0.1), SparseCategoricalCrossentropy(ignore_class=0))
+        return model
+
+    labels = np.where(WORDS < 3, WORDS, 0)
+    assert_trains_like_keras(spark, make, TAGS, labels)
+
+
+def test_a_loss_of_one_number_for_all_rows_is_taken_for_the_mean_or_sum_that_it_is(spark):
+    def make():
+        inputs = keras.Input((5,))
+        hidden = layers.Dense(4, "tanh")(inputs)
+        outputs = {name: layers.Dense(1, name=name)(hidden) for name in ("mean", "sum", "rows", "again")}
+        rows = MeanAbsoluteError(reduction="sum")
+        model = keras.Model(inputs, outputs)
+        model.compile(
+            keras.optimizers.SGD(0.02),
+            {
+                "mean": lambda y, predicted: keras.ops.mean((y - predicted) ** 2),
+                "sum": lambda y, predicted: keras.ops.sum(keras.ops.abs(y - predicted)),
+                "rows": rows,
+                "again": rows,
+            },
+            loss_weights={"mean": 1.0, "sum": 0.1, "rows": 0.2, "again": 0.1},
+        )
+        return model
+
+    assert_trains_like_keras(
+        spark,
+        make,
+        X,
+        {"mean": Y, "sum": 2 * Y, "rows": Y + 1, "again": Y - 1},
+        workers=3,
+        validation_data=(X_CHECKED, dict.fromkeys(("mean", "sum", "rows", "again"), Y_CHECKED)),
+    )
+
+
+class Penalties(layers.Layer):
+    """Adds a sum and a mean over rows."""
+
+    def call(self, x):
+        self.add_loss(0.01 * keras.ops.sum(x * x))
+        self.add_loss(keras.ops.mean(keras.ops.abs(x)))
+        return x
+
+
+@pytest.mark.parametrize("reduction", ["sum", "sum_over_batch_size"])
+def test_losses_of_layers_and_regularizers_count_once(spark, reduction):
+    def make():
+        dense = layers.Dense(4, "tanh", kernel_regularizer="l2", activity_regularizer="l1")
+        model = keras.Sequential([keras.Input((5,)), dense, Penalties(), layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(0.02), MeanSquaredError(reduction=reduction))
+        return model
+
+    assert_trains_like_keras(spark, make, X, Y, workers=3, validation_data=(X_CHECKED, Y_CHECKED))
+
+
+class OwnLoss(keras.Model):
+    def __init__(self, summed):
+        super().__init__()
+        self.dense = layers.Dense(1)
+        self.total = keras.ops.sum if summed else keras.ops.mean
+
+    def call(self, x):
+        return self.dense(x)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return self.total((y - y_pred) ** 2)
+
+
+@pytest.mark.parametrize("summed", [True, False])
+def test_a_model_with_its_own_loss_trains_like_keras_own(spark, summed):
+    def make():
+        model = OwnLoss(summed)
+        model.compile(keras.optimizers.SGD(0.01))
+        return model
+
+    assert_trains_like_keras(spark, make, X, Y)
+
+
+def distance(y, predicted):
+    return keras.ops.mean(keras.ops.abs(y - predicted))
+
+
+class Batches(keras.metrics.Metric):
+    """The mean over batches, as many write it."""
+
+    def __init__(self):
+        super().__init__(name="batches")
+        self.total = self.add_weight(initializer="zeros", name="total")
+        self.count = self.add_weight(initializer="zeros", name="count")
+
+    def update_state(self, y, predicted, sample_weight=None):
+        self.total.assign_add(keras.ops.mean((y - predicted) ** 2))
+        self.count.assign_add(1)
+
+    def result(self):
+        return self.total / self.count
+
+
+def test_metrics_of_whole_batches_and_of_rows_are_those_of_one_process(spark):
+    def metrics():
+        return [distance, Batches(), keras.metrics.R2Score(), keras.metrics.RootMeanSquaredError()]
+
+    assert_trains_like_keras(
+        spark,
+        lambda: regressor("mse", metrics=metrics()),
+        X,
+        Y,
+        workers=3,
+        batch_size=7,
+        validation_data=(X_CHECKED, Y_CHECKED),
+    )
+
+
+def test_metrics_over_classes_are_those_of_one_process(spark):
+    def make():
+        model = keras.Sequential([keras.Input((5,)), layers.Dense(2, activation="sigmoid")])
+        metrics = [
+            keras.metrics.AUC(multi_label=True, num_thresholds=20, name="auc"),
+            keras.metrics.OneHotMeanIoU(num_classes=2, name="iou"),
+            keras.metrics.SensitivityAtSpecificity(0.5, num_thresholds=20, name="sensitivity"),
+            keras.metrics.Precision(thresholds=[0.3, 0.6], name="precision"),
+        ]
+        model.compile(keras.optimizers.SGD(0.1), "binary_crossentropy", metrics=metrics)
+        return model
+
+    kind = np.eye(2, dtype="float32")[RANDOM.integers(0, 2, ROWS)]
+    assert_trains_like_keras(spark, make, X, kind, workers=3, batch_size=2)
