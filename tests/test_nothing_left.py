@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -12,14 +13,15 @@ import threading
 import time
 from pathlib import Path
 
-import cloudpickle
 import keras
 import numpy as np
 import psutil
 import pytest
+from processes import family, is_alive, ports, servers, trainers, unnamed_files
 
 import nbkeras
 from nbkeras.engine import warm
+from nbkeras.engine.transport import channel
 from nbkeras.errors import Aborted, TrainingError
 
 ROOT = Path(__file__).parents[1]
@@ -29,12 +31,7 @@ X = np.random.default_rng(0).normal(size=(ROWS, 4)).astype("float32")
 Y = X.sum(axis=1)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def as_in_a_notebook():
-    """Workers cannot import this file, as they cannot import a notebook."""
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    yield
-    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+pytestmark = pytest.mark.usefixtures("as_in_a_notebook")
 
 
 def net(*layers):
@@ -52,43 +49,6 @@ def long(model, spark, workers=1):
     return fit(model, spark, workers, epochs=10_000, batch_size=4 * workers, background=True)
 
 
-def family(process):
-    """All processes that descend from one, which may be gone."""
-    try:
-        return psutil.Process(process).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-
-
-def servers(process=NOTEBOOK):
-    """The warm servers of a notebook's executors. They are detached, but know whom they wait for."""
-    daemons = {str(one.pid) for one in family(process)}
-    found = []
-    for one in psutil.process_iter():
-        try:
-            line = one.cmdline()
-        except psutil.Error:
-            continue
-        if "nbkeras.engine.warm" in line and line[-1] in daemons and one.ppid() not in {p.pid for p in found}:
-            found.append(one)
-    return [one for one in found if not {p.pid for p in one.parents()} & {p.pid for p in found}]
-
-
-def trainers(process=NOTEBOOK):
-    return [child for server in servers(process) for child in family(server.pid) if is_alive(child)]
-
-
-def is_alive(process):
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def ports(process):
-    return {one.laddr.port for one in process.net_connections("inet") if one.status == psutil.CONN_LISTEN}
-
-
 def named_files(spark):
     """What is named after us where Spark and Python keep temporary files, but for what may be there."""
     places = {Path(tempfile.gettempdir()), *map(Path, spark.conf.get("spark.local.dir").split(","))}
@@ -103,19 +63,6 @@ def named_files(spark):
             if not (in_socket_folder or archive or shipped):
                 found.add(path)
     return found
-
-
-def unnamed_files(process):
-    """Files without a name that a process holds open, such as spools and logs."""
-    held = set()
-    for descriptor in Path(f"/proc/{process.pid}/fd").glob("*"):
-        try:
-            target = str(descriptor.readlink())
-        except FileNotFoundError:
-            continue
-        if target.endswith("(deleted)") and not target.startswith("/dev"):
-            held.add(target)
-    return held
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +89,7 @@ def leaves_nothing(settled, wait_for):
     own = unnamed_files(psutil.Process())
     assert len(unnamed_files(server) - own) <= 1  # what it prints itself
     # Spark keeps idle Python workers for the next task.
-    for worker in filter(is_alive, family(NOTEBOOK)):
+    for worker in filter(is_alive, family(os.getpid())):
         if any("pyspark" in word for word in worker.cmdline()):
             assert unnamed_files(worker) <= own
     model = net()
@@ -262,19 +209,6 @@ def test_an_abort_before_the_first_step_leaves_nothing(settled, leaves_nothing):
         run.wait(20)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_killed_trainer_is_told_in_one_line_within_seconds(settled, leaves_nothing, wait_for, workers):
-    run = long(net(), settled, workers)
-    wait_for(lambda: run.snapshot().step > 0, "the first steps")
-    begun = time.monotonic()
-    trainers()[-1].kill()
-    with pytest.raises(TrainingError, match=r"on worker|trainer process ended") as caught:
-        run.wait(60)
-    assert time.monotonic() - begun < 20
-    assert "\n" not in str(caught.value)
-    assert run.status == "failed"
-
-
 def test_a_killed_server_takes_no_training_with_it(settled, leaves_nothing, wait_for):
     (server,) = servers()
     server.kill()
@@ -284,6 +218,28 @@ def test_a_killed_server_takes_no_training_with_it(settled, leaves_nothing, wait
 
 
 # -- the warm server ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["finished", "killed"])
+def test_temporary_files_of_a_trainer_go_with_it(settled, wait_for, how):
+    def files():
+        places = [Path(tempfile.gettempdir()), warm.private_directory()]
+        found = {one for place in places for one in place.iterdir()}
+        return {one for one in found if one.name.startswith("__autograph") or one.name.endswith("-files")}
+
+    before = files()
+    run = long(net(), settled)
+    wait_for(lambda: run.snapshot().step, "a step")
+    (folder,) = files() - before
+    assert any(one.name.startswith("__autograph") for one in folder.iterdir())  # TensorFlow's own
+    if how == "killed":
+        run.abort()
+        with contextlib.suppress(Aborted):
+            run.wait(60)
+    else:
+        run.stop()
+        run.wait(60)
+    wait_for(lambda: files() <= before, "the end of the files")
 
 
 def test_a_second_training_starts_warm(settled):
@@ -322,6 +278,19 @@ say("TRAINING AGAIN")
 """
 
 
+def started(script, **environment):
+    """A notebook of its own, which says words and waits for lines."""
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+    )
+
+
 def said(process, word):
     for line in process.stdout:
         if line.strip() == word:
@@ -330,14 +299,7 @@ def said(process, word):
 
 
 def test_nothing_outlives_spark_nor_a_notebook_that_is_killed(wait_for):
-    with subprocess.Popen(
-        [sys.executable, "-c", _NOTEBOOK],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        cwd=ROOT,
-    ) as notebook:
+    with started(_NOTEBOOK) as notebook:
         try:
             said(notebook, "TRAINING")
             ours = servers(notebook.pid)
@@ -356,6 +318,77 @@ def test_nothing_outlives_spark_nor_a_notebook_that_is_killed(wait_for):
         wait_for(lambda: not any(map(is_alive, ours)), "all processes to end", timeout=20)
     left = [one.name for one in warm.private_directory().iterdir()]
     assert not {name.split("-")[0] for name in left} & {str(one.pid) for one in ours}
+
+
+_WITHOUT_DAEMON = """
+import os, sys, time
+import keras, numpy as np, nbkeras, psutil
+
+def train():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    nbkeras.fit(model, np.ones((40, 2)), np.ones(40), workers=1, verbose=0)
+
+nbkeras.local_spark()
+train()
+(java,) = psutil.Process().children()
+(daemon,) = [one for one in java.children() if "python" in one.name()]
+daemon.kill()
+train()
+print("TRAINED", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_no_server_outlives_a_worker_whose_daemon_was_killed(wait_for, tmp_path):
+    def here():
+        """Servers by their sockets' folder: an orphan's server has no relation to the notebook."""
+        found = []
+        for one in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                found += [one] if any(str(tmp_path) in argument for argument in one.cmdline()) else []
+        return [one for one in found if "nbkeras.engine.warm" in one.cmdline()]
+
+    with started(_WITHOUT_DAEMON, TMPDIR=str(tmp_path)) as notebook:
+        try:
+            said(notebook, "TRAINED")
+            assert here()
+        finally:
+            notebook.kill()
+        wait_for(lambda: not here(), "the servers to end", timeout=20)
+
+
+def test_a_worker_without_its_daemon_does_not_outlive_the_notebook(wait_for):
+    with started(_NOTEBOOK) as notebook:
+        try:
+            said(notebook, "TRAINING")
+            (java,) = psutil.Process(notebook.pid).children()
+            (daemon,) = [one for one in java.children() if "python" in one.name()]
+            ours = daemon.children(recursive=True)
+            assert len(ours) == 3  # a Spark worker, a warm server and its trainer
+            daemon.kill()  # Spark goes on with the worker, which nothing ends any more
+        finally:
+            for one in psutil.Process(notebook.pid).children():
+                one.kill()
+            notebook.kill()
+        wait_for(lambda: not any(map(is_alive, ours)), "all processes to end", timeout=channel.OVER + 30)
+
+
+def test_temporary_files_may_have_a_path_that_is_too_long_for_a_socket(wait_for, tmp_path):
+    far = tmp_path / ("a-folder-of-a-job-in-a-queue-" * 4)
+    far.mkdir()
+    with started(_NOTEBOOK, TMPDIR=str(far)) as notebook:
+        try:
+            said(notebook, "TRAINING")
+            ours = servers(notebook.pid)
+            assert len(ours) == 1
+            (_, path, _) = ours[0].cmdline()[-3:]
+            assert Path(path).is_socket()
+            assert len(path) > 110
+        finally:
+            notebook.kill()
+        wait_for(lambda: not any(map(is_alive, ours)), "the server to end", timeout=20)
+    assert not Path(path).exists()
 
 
 _SERVE = """

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from twins import assert_same_model, define
 
-from nbkeras.engine import shipping, state
+from nbkeras.engine import shipping
+from nbkeras.engine.training import state
 from nbkeras.errors import ModelError
 
 ELSEWHERE = """
 import sys
 import numpy as np
-from nbkeras.engine import shipping, state
+from nbkeras.engine import shipping
+from nbkeras.engine.training import state
 thing = shipping.loads(sys.stdin.buffer.read())
 model, x, y = thing["model"], np.arange(12.0).reshape(4, 3), np.arange(4.0)
 model.fit(x, y, epochs=2, shuffle=False, verbose=0)

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import mmap
+import os
+import sys
+from pathlib import Path
 
 import numpy as np
 import psutil
 import pyarrow as pa
 import pytest
 
-from nbkeras.engine.spool import Spool, decode, mapped, pages, scratch
-from nbkeras.errors import DataError
+from nbkeras.engine.spool import Spool, decode, mapped, pages, scratch, unnamed
+from nbkeras.errors import ClusterError, DataError
 from nbkeras.plan import ORDER, Field
 
 FIELDS = (
@@ -60,6 +63,34 @@ def test_its_files_have_no_name(spool, tmp_path):
     spool.append(arrow(3))
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_its_files_lie_in_memory_where_disks_are_to_be_encrypted(tmp_path):
+    spool = Spool(FIELDS, str(tmp_path), encrypted=True)
+    spool.append(arrow(3))
+
+    places = {str(Path(f"/proc/self/fd/{file.fileno()}").readlink()) for file in spool.files.values()}
+    assert places == {"/memfd:nbkeras (deleted)"}
+    assert read(spool, "y0").tolist() == [0, 3, 6]
+    spool.close()
+
+
+def test_a_system_without_files_in_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+
+    with pytest.raises(
+        ClusterError, match=r"^spark\.io\.encryption\.enabled is true, and .* executors on Linux$"
+    ):
+        unnamed(encrypted=True)
+
+
+def test_only_this_user_can_open_a_file_without_a_name(tmp_path):
+    before = os.umask(0)
+    try:
+        with unnamed(str(tmp_path)) as file:
+            assert os.fstat(file.fileno()).st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
 
 
 def test_no_descriptor_stays_open_after_close(tmp_path):

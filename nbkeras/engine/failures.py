@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import os
+import platform
 import re
 import traceback
 from pathlib import Path
@@ -11,13 +12,37 @@ from typing import Any
 
 from nbkeras import errors
 from nbkeras.engine.job import Failure
-from nbkeras.errors import ClusterError, NbkerasError, TrainingError
+from nbkeras.errors import ClusterError, NbkerasError, TrainingError, WorkerLost
 
 #: A frame, and what else TensorFlow says of a graph before and after what went wrong.
 _TRACED = re.compile(r'\s*File "(.+)", line (\d+), in (.+)')
 _GRAPH = re.compile(r"Graph execution error:|Detected at node .* defined at|\s*\[\[\{\{node ")
 #: Keras prints the user's own message in bold.
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
+
+#: What Spark says of tasks whose process has ended; the last two, where a Python ended while it began, by
+#: signal 9 or 15 or by what Spark does not know yet, and where Spark spoke with one that was gone.
+_GONE = re.compile(
+    r"ExecutorLostFailure|Python worker exited unexpectedly|Remote RPC client disassociated|worker lost|"
+    r"pyspark\.daemon's stdout(?:\.| and terminated with code: (?:137|143))|"
+    r"java\.(?:io|net)\.\w+Exception.*\n(?:at (?:java|jdk|scala|sun).*\n)*"
+    r"at org\.apache\.spark\.api\.python\."
+)
+#: How Spark says that its worker's Python is not the notebook's, or is not there.
+_VERSIONS = re.compile(r"PYTHON_VERSION_MISMATCH.* version:? (.+?) than that in driver:? ([\d.]+\d)")
+_PROGRAM = re.compile(r'Cannot run program ".*')
+#: What a prediction's task raises when its trainer has failed.
+_TRAINER = "nbkeras.engine.task.TrainerFailed: "
+#: What Spark says in many lines.
+_UNANSWERED = "the Spark Connect server does not answer any more: see whether it runs, and make a new session"
+_KNOWN = {
+    "spark.driver.maxResultSize": (
+        "the weights are more than Spark's driver takes in as results: start Spark with "
+        "spark.driver.maxResultSize=0, which sets no limit, and enough spark.driver.memory"
+    ),
+    "StatusCode.UNAVAILABLE": _UNANSWERED,
+    "RPC on closed channel": _UNANSWERED,
+}
 
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
@@ -47,6 +72,8 @@ def _is_users(filename: str) -> bool:
 def of_worker(failure: Failure, rank: int, host: str) -> NbkerasError:
     """The error that a worker reported, with the traceback of the user's own code."""
     kind = getattr(errors, failure.kind, None)
+    if failure.own and isinstance(kind, type) and issubclass(kind, WorkerLost):
+        return kind(f"worker {rank} on {host}: {failure.message}")
     if failure.own and isinstance(kind, type) and issubclass(kind, NbkerasError):
         return kind(failure.message)
     message = f"on worker {rank} ({host}): {failure.kind}: {failure.message}"
@@ -77,32 +104,77 @@ def _traceback(title: str, frames: tuple[tuple[str, int, str], ...]) -> str:
 
 
 def of_spark(error: BaseException) -> NbkerasError:
-    """A Spark exception in one line: its Python cause if there is one."""
+    r"""A Spark exception in one line: its Python cause if there is one.
+
+    Example:
+        >>> from nbkeras.engine.failures import of_spark
+        >>> of_spark(Exception("PythonException: Traceback:\nnbkeras.errors.WorkerLost: it ended"))
+        WorkerLost('it ended')
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = "\n".join(lines)
-    if "PYTHON_VERSION_MISMATCH" in text:
-        return ClusterError(
-            "the executors run another Python version than this notebook: set PYSPARK_PYTHON "
-            f"(or spark.pyspark.python) to the same version. Spark says: {lines[0][:300]}"
-        )
-    if missing := [line for line in lines if "Cannot run program" in line]:
-        return ClusterError(f"the executors cannot start Python: {missing[0][:300]}: check PYSPARK_PYTHON")
+    if (problem := _of_interpreter(text)) is not None:
+        return problem
+    if gone := _GONE.search(text):
+        said = next(line for line in lines if gone[0].splitlines()[0] in line)
+        return WorkerLost(f"a worker or its executor is gone: {said.lstrip(': ')[:300]}")
+    return _of_lines(lines, text)
+
+
+def _of_lines(lines: list[str], text: str) -> NbkerasError:
+    """What ended a job whose workers are all there."""
+    if raised := [line for line in lines if line.startswith(_TRAINER)]:
+        return TrainingError(f"on a worker{where(text)}: {raised[-1].removeprefix(_TRAINER)[:500]}")
+    if known := next((words for sign, words in _KNOWN.items() if sign in text), None):
+        return ClusterError(known)
     causes = [line for line in lines if _is_exception(line)]
     if packages := [line for line in causes if line.startswith(("ModuleNotFoundError", "ImportError"))]:
         return ClusterError(
             f"the Python of the executors lacks a package: {packages[-1][:300]}: install it there "
             "or set PYSPARK_PYTHON to a Python that has it, and start Spark anew"
         )
-    if own := [line for line in causes if line.startswith("nbkeras.errors.")]:
+    if own := [line for line in lines if line.startswith("nbkeras.errors.")]:
         name, _, message = own[-1].removeprefix("nbkeras.errors.").partition(": ")
         kind: type[NbkerasError] = getattr(errors, name, NbkerasError)
         return kind(message)
-    if causes:
-        return ClusterError(
-            f"Spark failed on the rows: {causes[-1][:500]}: mend what computes the columns of the DataFrame"
-        )
     java = [line for line in lines if line.startswith((": ", "Caused by: "))]
-    return ClusterError(f"Spark failed: {(java[-1:] or lines or ['no reason given'])[0].lstrip(': ')[:500]}")
+    return ClusterError(
+        f"Spark failed on the rows: {causes[-1][:500]}: mend what computes the columns of the DataFrame"
+        if causes
+        else f"Spark failed: {(java[-1:] or lines or ['no reason given'])[0].lstrip(': ')[:500]}"
+    )
+
+
+def _of_interpreter(text: str) -> ClusterError | None:
+    """That Spark could not use the executors' Python; None where it could."""
+    if versions := _VERSIONS.search(text):
+        return ClusterError(
+            f"Python {versions[1]} of the executors{where(text)} is not of the notebook's version: set "
+            f"PYSPARK_PYTHON (or spark.pyspark.python) to a Python {versions[2]} there, and start Spark anew"
+        )
+    if missing := _PROGRAM.search(text):
+        return ClusterError(
+            f"the executors cannot start Python{where(text)}: {missing[0][:300]}: set PYSPARK_PYTHON "
+            "(or spark.pyspark.python) to a Python that is there, and start Spark anew"
+        )
+    if "pyspark.daemon's stdout" in text and not _GONE.search(text):
+        return ClusterError(
+            f"the Python of the executors{where(text)} cannot run PySpark: set PYSPARK_PYTHON (or "
+            f"spark.pyspark.python) to a Python {'.'.join(platform.python_version_tuple()[:2])} there, "
+            "and start Spark anew"
+        )
+    return None
+
+
+def where(text: str) -> str:
+    """The host of the task that Spark tells of, as the end of a phrase; empty where it names none.
+
+    Example:
+        >>> where("Lost task 1.0 in stage 3.0 (TID 4) (10.0.0.7 executor 2): java.io.IOException")
+        ' on 10.0.0.7'
+    """
+    found = re.search(r"\(TID \d+\) \((\S+) executor", text)
+    return f" on {found[1]}" if found else ""
 
 
 def _is_exception(line: str) -> bool:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import uuid
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import types as T
 
-from nbkeras.engine import cluster, failures, shipping, state, task
+from nbkeras.engine import failures, shipping, task
 from nbkeras.engine.job import Job
-from nbkeras.errors import DataError
+from nbkeras.engine.spark import cluster, preflight, protection
+from nbkeras.engine.spool import nulls_message
+from nbkeras.engine.training import state
+from nbkeras.errors import ClusterError, DataError
 from nbkeras.plan import ORDER, PREFIX, Plan
 
 Shape = tuple[int, ...]
@@ -35,21 +37,32 @@ def evaluate(spark: SparkSession, plan: Plan, model: Any, df: DataFrame) -> dict
         DataError: nulls, or no rows.
         TrainingError: an exception on a worker.
     """
-    job = Job("evaluate", plan, shipping.contents(model, []), _NOWHERE, b"", cluster.cores(spark))
+    job = _job("evaluate", spark, plan, model)
 
     def work(batches: Any) -> Any:
         return task.evaluate(job, batches)
 
-    stage = cluster.Task(spark, f"nbkeras-{uuid.uuid4().hex}", "nbkeras: evaluate")
+    stage = cluster.task(spark, "nbkeras: evaluate")
     try:
+        stage.run(lambda: preflight.require(spark, plan.backend))
         with cluster.bounded_batches(spark, plan.structure.row_bytes):
             rows = stage.run(df.coalesce(plan.workers).mapInArrow(work, task.RESULT).collect)
     except KeyboardInterrupt:
         stage.cancel()
         raise
+    except ClusterError:
+        raise
     except Exception as error:
         raise failures.of_spark(error) from error
+    finally:
+        job.payload.forget()
     return _result(model, _states(rows))
+
+
+def _job(kind: Literal["evaluate", "predict"], spark: SparkSession, plan: Plan, model: Any) -> Job:
+    encrypted = protection.encrypts_disks(spark)
+    payload = cluster.share(spark, shipping.contents(model, []))
+    return Job(kind, plan, payload, _NOWHERE, b"", cores=cluster.cores(spark), encrypted=encrypted)
 
 
 def _states(rows: list[Any]) -> list[bytes]:
@@ -67,7 +80,7 @@ def _states(rows: list[Any]) -> list[bytes]:
         if kind == "bytes":
             states[row["rank"]] = states.get(row["rank"], b"") + data
     if nulls:
-        raise DataError(task.nulls_message(nulls))
+        raise DataError(nulls_message(nulls))
     if not states:
         raise DataError("the DataFrame has no rows to evaluate: df.count() is 0")
     return list(states.values())
@@ -77,14 +90,14 @@ def _result(model: Any, states: list[bytes]) -> dict[str, Any]:
     """The model's metrics with the summed states."""
     variables = model.metrics_variables
     model.reset_metrics()
-    begun = [np.asarray(one.value) for one in variables]
+    begun = [state.value(one) for one in variables]
     total = [one.astype(np.float64) for one in begun]
     for packed in states:
         state.assign(variables, packed)
         for index, variable in enumerate(variables):
-            total[index] += np.asarray(variable.value, dtype=np.float64) - begun[index]
+            total[index] += state.value(variable).astype(np.float64) - begun[index]
     for variable, value in zip(variables, total, strict=True):
-        variable.assign(value.astype(np.asarray(variable.value).dtype))
+        variable.assign(value.astype(variable.dtype))
     return {key: state.plain(value) for key, value in model.get_metrics_result().items()}
 
 
@@ -102,7 +115,8 @@ def predict_dataframe(
         shapes: of the outputs per row.
     """
     kept, columns = len(df.columns), [*df.columns, *names]
-    job = Job("predict", plan, shipping.contents(model, []), _NOWHERE, b"", cluster.cores(df.sparkSession))
+    # Spark lets go of the model with the last DataFrame that needs it.
+    job = _job("predict", df.sparkSession, plan, model)
 
     def work(batches: Any) -> Any:
         return task.predict(job, columns, batches)

@@ -4,7 +4,9 @@ Keras' own pickling goes through ``get_config``, which notebook code often lacks
 Here a model is pickled as Python objects are, with cloudpickle for classes and
 functions of the notebook. Only what belongs to one process is replaced:
 variables become their values, compiled functions are left out (they are traced
-again), and look-up tables keyed by ``id()`` are made anew.
+again), and look-up tables keyed by ``id()`` are made anew. So is what a backend
+keeps in Keras' objects for itself: a model of a notebook on one backend trains
+on workers of another.
 """
 
 from __future__ import annotations
@@ -17,17 +19,20 @@ from typing import Any
 
 import cloudpickle
 import keras
-import numpy as np
+from keras.src.backend import random_seed_dtype
 from keras.src.saving.keras_saveable import KerasSaveable
 from keras.src.utils.backend_utils import DynamicBackend
 from keras.src.utils.tracking import TrackedDict, TrackedList, TrackedSet, Tracker
 
+from nbkeras.engine.training import backends
 from nbkeras.errors import ModelError
 
 #: Compiled functions of a model: they hold a process's graph.
 _TRACED = ("train_function", "test_function", "predict_function")
 #: Losses that a layer added in its last call: tensors of that call's graph.
 _ADDED: dict[str, type] = {"_losses": list, "_loss_ids": set}
+#: Name of the variable of a ``keras.random.SeedGenerator``.
+_SEED = "seed_generator_state"
 _TRACKED: dict[type, Any] = {TrackedList: list, TrackedDict: dict, TrackedSet: set}
 
 
@@ -75,11 +80,31 @@ def contents(model: Any, deciders: list[Any]) -> bytes:
     for one in bare:
         one._model = None  # noqa: SLF001  # set_model(None) does nothing
     settings = {
+        "backend": keras.config.backend(),
         "floatx": keras.config.floatx(),
         "image_data_format": keras.config.image_data_format(),
         "epsilon": keras.config.epsilon(),
+        "wide": "float64" in {keras.config.floatx(), *(str(one.dtype) for one in model.variables)},
     }
-    return dumps({"model": model, "deciders": bare, "settings": settings})
+    # Apart, and first: what they set has to be set before there is a variable.
+    return pickle.dumps(settings) + dumps({"model": model, "deciders": bare})
+
+
+def restored(data: bytes) -> dict[str, Any]:
+    """What :func:`contents` packed, with Keras set as in the notebook."""
+    file = io.BytesIO(data)
+    settings = pickle.load(file)  # noqa: S301  # from the notebook's own Spark job
+    keras.config.set_floatx(settings["floatx"])
+    keras.config.set_image_data_format(settings["image_data_format"])
+    keras.config.set_epsilon(settings["epsilon"])
+    if settings["wide"]:
+        backends.load().widen()
+    thing: dict[str, Any] = loads(data[file.tell() :])
+    model = thing["model"]
+    if settings["backend"] != keras.config.backend() and model.compiled:
+        # Whether to compile a step is each backend's own choice.
+        model.jit_compile = model._resolve_auto_jit_compile()  # noqa: SLF001  # what jit_compile="auto" does
+    return thing
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -87,6 +112,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
+        self._backend = backends.load()
         self._later: deque[Any] = deque()
 
     def dump_all(self, thing: Any) -> None:
@@ -94,63 +120,50 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.dump(thing)
         while self._later:
             layer = self._later.popleft()
-            self.dump((layer, _held(layer)))
+            self.dump((layer, self._held(layer)))
 
     def reducer_override(self, obj: Any) -> Any:
-        kind = type(obj)
+        kind = _public(type(obj))
         if isinstance(obj, keras.Variable):
-            values = {**vars(obj), "_value": None}
+            values = {**self._backend.held(obj), "_value": None}
             return _blank, (kind,), (values, _array(obj)), None, None, _set_variable
         if isinstance(obj, keras.Operation):
             self._later.append(obj)
             return _blank, (kind,)
         if isinstance(obj, KerasSaveable):
-            return _blank, (kind,), _held(obj), None, None, _set_saveable
+            return _blank, (kind,), self._held(obj), None, None, _set_saveable
         if kind in _TRACKED:
             plain = _TRACKED[kind]
             return _blank_tracked, (kind,), (vars(obj), plain(obj)), None, None, _set_tracked
         if kind is Tracker:
             return _blank, (kind,), vars(obj), None, None, _set_tracker
-        reduced = None
-        if kind is DynamicBackend:
-            # Preprocessing layers hold one; without its __init__ it looks for its own attributes forever.
-            reduced = kind, (obj.name,)
-        elif kind.__module__.startswith("tensorflow."):
-            reduced = _reduce_tensorflow(obj, kind)
+        # Preprocessing layers hold one; without its __init__ it looks for its own attributes forever.
+        reduced = (kind, ()) if kind is DynamicBackend else self._backend.reduced(obj)
         return reduced or super().reducer_override(obj)
 
+    def _held(self, obj: Any) -> dict[str, Any]:
+        """The attributes that travel."""
+        values = self._backend.held(obj)
+        values |= {key: None for key in _TRACED if key in values}
+        if isinstance(obj, keras.Layer):
+            values |= {key: kind() for key, kind in _ADDED.items()}
+        return values
 
-def _held(obj: Any) -> dict[str, Any]:
-    """The attributes that travel."""
-    values = {key: value for key, value in vars(obj).items() if not key.startswith("_self_")}
-    values |= {key: None for key in _TRACED if key in values}
-    if isinstance(obj, keras.Layer):
-        values |= {key: kind() for key, kind in _ADDED.items()}
-    return values
 
-
-def _reduce_tensorflow(obj: Any, kind: type) -> Any:
-    import tensorflow as tf
-
-    if isinstance(obj, tf.distribute.Strategy):
-        return tf.distribute.get_strategy, ()
-    if isinstance(obj, tf.Variable):
-        return tf.Variable, (obj.numpy(), obj.trainable)
-    # TensorFlow wraps the lists and dicts that are attributes of a layer.
-    if kind.__name__ == "ListWrapper":
-        return list, (list(obj),)
-    if kind.__name__ == "_DictWrapper":
-        return dict, (dict(obj),)
-    return None
+def _public(kind: type) -> type:
+    """The class that Keras has on every backend, where a backend has one of its own (torch's optimizers)."""
+    return next(one for one in kind.__mro__ if not one.__module__.startswith("keras.src.backend."))
 
 
 def _array(variable: Any) -> Any:
     value = variable.value
-    return np.asarray(value) if value is not None else None
+    return keras.ops.convert_to_numpy(value) if value is not None else None
 
 
-def _blank(kind: type) -> Any:
-    return object.__new__(kind)
+def _blank(kind: Any) -> Any:
+    # A backend may have an implementation of its own for one of Keras' optimizers.
+    known = issubclass(kind, keras.optimizers.Optimizer) and kind.__module__.startswith("keras.")
+    return kind.__new__(kind) if known else object.__new__(kind)
 
 
 def _blank_tracked(kind: Any) -> Any:
@@ -160,13 +173,17 @@ def _blank_tracked(kind: Any) -> Any:
 def _set_variable(variable: Any, state: tuple[dict[str, Any], Any]) -> None:
     values, array = state
     vars(variable).update(values)
+    if values["_name"] == _SEED:
+        # Each backend draws random numbers from a seed of another type.
+        kind = random_seed_dtype()
+        variable._dtype, array = kind, array.astype(kind)  # noqa: SLF001
     if array is not None:
-        variable._initialize(array)  # noqa: SLF001  # as its constructor does
+        # As its constructor does.
+        variable._initialize(variable._convert_to_tensor(array, variable._dtype))  # noqa: SLF001
 
 
 def _set_saveable(obj: Any, values: dict[str, Any]) -> None:
-    # Past __setattr__: tracking is part of the values already.
-    vars(obj).update(values)
+    backends.load().hold(obj, values)
     if "_trainable_variables_indices" in values:
         # An optimizer knows its variables by keys that hold in one process only.
         new = [obj._var_key(one) for one in obj._trainable_variables]  # noqa: SLF001

@@ -5,7 +5,8 @@ that hold every model input, label and weight. A row can then be read at any
 position without an index, so an epoch may visit rows in any order at the cost
 of one copy per batch, and the trainer's own memory does not grow with the data.
 The files are unlinked before the first byte is written: whatever ends the
-processes that hold them, nothing stays behind.
+processes that hold them, nothing stays behind. Where Spark is told to encrypt
+what it writes to disks, the files lie in memory.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 import math
 import mmap
 import os
+import socket
+import sys
 import tempfile
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -21,11 +24,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from nbkeras.errors import DataError
-from nbkeras.plan import ORDER, Field
+from nbkeras.errors import ClusterError, DataError
+from nbkeras.plan import CHECK, ORDER, Field
 
 #: The NumPy type and the shape of one row of each field.
 Layout = dict[str, tuple[str, tuple[int, ...]]]
+#: A checksum has 63 bits, so that JSON and Spark hold it as a whole number.
+CHECKSUM_BITS = (1 << 63) - 1
 
 
 @dataclass
@@ -35,23 +40,25 @@ class Spool:
     Attributes:
         fields: of a row, besides its order.
         directory: where the files lie, without a name.
+        encrypted: nothing may be written to a disk in the clear.
         layout: of the fields; empty until the first row.
         rows: rows written so far.
+        checksum: the sum of their hashes modulo 2**63, whatever their order.
         nulls: nulls seen, by the user's column.
     """
 
     fields: tuple[Field, ...]
     directory: str | None = None
+    encrypted: bool = False
     layout: Layout = field(default_factory=dict)
     rows: int = 0
+    checksum: int = 0
     nulls: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = (ORDER, *(one.name for one in self.fields))
         self.files: dict[str, IO[bytes]] = {
-            # Open as long as the spool.
-            name: tempfile.TemporaryFile(dir=self.directory, buffering=0)  # noqa: SIM115
-            for name in names
+            name: unnamed(self.directory, encrypted=self.encrypted) for name in names
         }
 
     def close(self) -> None:
@@ -63,7 +70,7 @@ class Spool:
         """Decode and write rows.
 
         Args:
-            columns: by field, and the order.
+            columns: by field, the order, and the rows' hashes where the order is none.
 
         Raises:
             DataError: a value has another shape than the field or the rows before.
@@ -87,6 +94,29 @@ class Spool:
             while view:
                 view = view[os.write(self.files[name].fileno(), view) :]
         self.rows += rows
+        hashes = columns.get(CHECK, columns[ORDER]).to_numpy(zero_copy_only=False)
+        # Wraps around, as it should.
+        self.checksum = (self.checksum + int(hashes.astype(np.uint64).sum())) & CHECKSUM_BITS
+
+
+def unnamed(directory: str | None = None, *, encrypted: bool = False) -> IO[bytes]:
+    """A new file without a name, which only this user can open.
+
+    Args:
+        directory: where it lies; None for the system's folder of temporary files.
+        encrypted: it must not be on a disk in the clear, so it lies in memory.
+
+    Raises:
+        ClusterError: this system has no files in memory.
+    """
+    if not encrypted:
+        return tempfile.TemporaryFile(dir=directory, buffering=0)
+    if sys.platform != "linux":
+        raise ClusterError(
+            f"spark.io.encryption.enabled is true, and {socket.gethostname()} runs {sys.platform}, which has "
+            "no files in memory: rows would lie unencrypted on its disk, so use executors on Linux"
+        )
+    return os.fdopen(os.memfd_create("nbkeras"), "w+b", buffering=0)
 
 
 def require_one_shape(one: Field, shape: tuple[int, ...], other: tuple[int, ...]) -> None:
@@ -102,8 +132,13 @@ def require_one_shape(one: Field, shape: tuple[int, ...], other: tuple[int, ...]
         )
 
 
-def mapped(fd: int, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+def mapped(fd: int, dtype: str, shape: tuple[int, ...], *, scattered: bool = False) -> npt.NDArray[Any]:
     """The content of a file as an array of a shape.
+
+    Args:
+        fd: descriptor of the file.
+        dtype, shape: of the array.
+        scattered: its rows will be read in any order, so what lies around one need not be read with it.
 
     The mapping is private and writable, as backends demand of memory that they
     use without a copy; nobody writes, so its pages stay the file's own.
@@ -113,14 +148,16 @@ def mapped(fd: int, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     if not size:
         return np.empty(shape, dtype=kind)
     pages = mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    if scattered:
+        pages.madvise(mmap.MADV_RANDOM)
     return np.frombuffer(pages, dtype=kind).reshape(shape)
 
 
-def scratch(rows: int) -> npt.NDArray[np.int64]:
+def scratch(rows: int, *, encrypted: bool = False) -> npt.NDArray[np.int64]:
     """An array of int64 in an unnamed file: pages the kernel may drop, not our memory."""
     if not rows:
         return np.empty(0, dtype=np.int64)
-    with tempfile.TemporaryFile() as file:
+    with unnamed(encrypted=encrypted) as file:
         os.ftruncate(file.fileno(), rows * 8)
         return np.frombuffer(mmap.mmap(file.fileno(), rows * 8), dtype=np.int64)
 
@@ -203,3 +240,19 @@ def _count_entries(nulls: dict[str, int], one: Field, values: pa.Array, shape: l
 
 def _quoted(names: tuple[str, ...]) -> str:
     return ", ".join(f"'{name}'" for name in names)
+
+
+def nulls_message(nulls: dict[str, int]) -> str:
+    """One line that names the columns and counts their nulls.
+
+    Example:
+        >>> from nbkeras.engine.spool import nulls_message
+        >>> nulls_message({"age": 3})
+        "column 'age' holds 3 nulls: drop them with df.dropna(subset=['age']) or fill them with df.fillna"
+    """
+    counts = [
+        f"column '{name}' holds {number} null{'s' if number > 1 else ''}" for name, number in nulls.items()
+    ]
+    return (
+        f"{', '.join(counts)}: drop them with df.dropna(subset={sorted(nulls)}) or fill them with df.fillna"
+    )

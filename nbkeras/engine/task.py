@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import platform
 import socket
 import sys
-import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any, Self
@@ -18,10 +21,14 @@ import pyarrow as pa
 import pyarrow.compute
 
 from nbkeras.engine import failures, warm
-from nbkeras.engine.channel import Channel
 from nbkeras.engine.job import Assignment, Failure, Job, Shard, Spooled
-from nbkeras.engine.spool import Spool, decode
-from nbkeras.errors import ClusterError, DataError, TrainingError
+from nbkeras.engine.spark import addresses, gpus
+from nbkeras.engine.spark.shared import Inside
+from nbkeras.engine.spool import CHECKSUM_BITS, Spool, decode, nulls_message, unnamed
+from nbkeras.engine.transport.channel import Channel
+from nbkeras.engine.transport.mailbox import Mailbox
+from nbkeras.engine.transport.wire import Event
+from nbkeras.errors import ClusterError, DataError, WorkerLost
 from nbkeras.plan import PREFIX
 
 #: Schema of the rows that training and evaluation give back, and its Arrow form.
@@ -39,20 +46,51 @@ def train(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatc
 
     context = BarrierTaskContext.get()
     rank = context.partitionId()
-    channel = Channel(job.address, job.secret, f"task-{rank}")
+    with _meeting_place(job, context) as (here, mailbox):
+        yield from _trained(here, rank, batches)
+        if mailbox is not None and (failure := mailbox.failure()) is not None:
+            yield _row("failure", rank, json.dumps(failure).encode())
+
+
+def _trained(job: Job, rank: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    left = threading.Event()
+    trainer = _Trainer(job, rank)
+
+    def obey(event: Event) -> None:
+        if event.get("type") == "leave":
+            left.set()
+            trainer.end()
+
+    channel = Channel(job.address, job.secret, f"task-{rank}", obey, certificate=job.certificate)
     try:
         channel.require(REACH_SECONDS)
-        with _Trainer(job, rank) as trainer:
+        with trainer:
             trainer.spool(batches, channel)
             yield from _rows(trainer.messages(), rank)
     except Exception as error:
         # The notebook hears the cause at once and ends the other tasks. Raised here, Spark would log
         # it too, with a Java stack, into the cell of who runs Spark on the notebook's own machine.
         channel.send({"type": "failure", **_told(error, rank)})
-        if not channel.close():
+        # Where another worker has failed, its task tells why; the mailbox may be gone with it.
+        if not channel.close() and not left.is_set():
             raise
     else:
         channel.close()
+
+
+@contextmanager
+def _meeting_place(job: Job, context: Any) -> Iterator[tuple[Job, Mailbox | None]]:
+    """The job with the address at which its workers meet, and the mailbox that rank 0 opens there."""
+    if job.address[0]:
+        yield job, None
+        return
+    with ExitStack() as stack:
+        mailbox, address = None, ""
+        if context.partitionId() == 0:
+            mailbox = stack.enter_context(Mailbox(addresses.towards(job.driver), job))
+            address = json.dumps(mailbox.address)
+        host, port = json.loads(context.allGather(address)[0])
+        yield replace(job, address=(host, port)), mailbox
 
 
 def evaluate(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -98,22 +136,6 @@ def predict(job: Job, names: list[str], batches: Iterator[pa.RecordBatch]) -> It
         trainer.dismiss()
 
 
-def nulls_message(nulls: dict[str, int]) -> str:
-    """One line that names the columns and counts their nulls.
-
-    Example:
-        >>> from nbkeras.engine.task import nulls_message
-        >>> nulls_message({"age": 3})
-        "column 'age' holds 3 nulls: drop them with df.dropna(subset=['age']) or fill them with df.fillna"
-    """
-    counts = [
-        f"column '{name}' holds {number} null{'s' if number > 1 else ''}" for name, number in nulls.items()
-    ]
-    return (
-        f"{', '.join(counts)}: drop them with df.dropna(subset={sorted(nulls)}) or fill them with df.fillna"
-    )
-
-
 def _told(error: BaseException, rank: int) -> dict[str, Any]:
     """An exception as plain data, with the worker that it comes from."""
     failure = error.failure if isinstance(error, TrainerFailed) else failures.describe(error)
@@ -137,27 +159,39 @@ class _Trainer:
         if directory is not None and not Path(directory).is_dir():
             directory = None
         fields = job.plan.structure.fields
-        self._train, self._validation = Spool(fields, directory), Spool(fields, directory)
-        self._log: IO[bytes] = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115  # closed at exit
+        self._train, self._validation = (Spool(fields, directory, job.encrypted) for _ in range(2))
+        self._log: IO[bytes] = unnamed(directory, encrypted=job.encrypted)
         self._pipe: Connection
+        self._life: socket.socket | None = None
 
     def __enter__(self) -> Self:
+        from pyspark import TaskContext
+
         _require(self._job.plan.backend)
-        self._pipe = warm.hire(
+        self._pipe, self._life = warm.hire(
             self._job.plan.backend,
             [file.fileno() for one in (self._train, self._validation) for file in one.files.values()],
             self._log.fileno(),
         )
         executor = f"{socket.gethostname()}-{os.getppid()}"
         path = tuple(sys.path)
-        self._put(Assignment(self._job, self._rank, executor, self._job.plan.workers, path))
+        seen = gpus.given(TaskContext.get())
+        resume = self._job.resume and Inside(self._job.resume.read())
+        job = replace(self._job, payload=Inside(self._job.payload.read()), resume=resume)
+        self._put(Assignment(job, self._rank, executor, job.plan.workers, seen, path))
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The trainer ends at the end of its pipe, whatever it does.
-        self._pipe.close()
-        for one in (self._train, self._validation, self._log):
-            one.close()
+        # The trainer ends with its pipe and its lifeline, whatever it does.
+        for one in (self._pipe, self._life, self._train, self._validation, self._log):
+            if one is not None:
+                one.close()
+
+    def end(self) -> None:
+        """End the trainer, whatever it does; from any thread."""
+        if self._life is not None:
+            with suppress(OSError):  # It has ended.
+                self._life.shutdown(socket.SHUT_RDWR)
 
     @property
     def nulls(self) -> dict[str, int]:
@@ -188,7 +222,8 @@ class _Trainer:
             rows = self._train.rows + self._validation.rows
             channel.send({"type": "rows", "rank": self._rank, "rows": rows, "all": True})
         shards = [Shard(one.layout, one.rows) for one in (self._train, self._validation)]
-        self._put(Spooled(shards[0], shards[1], self.nulls))
+        checksum = (self._train.checksum + self._validation.checksum) & CHECKSUM_BITS
+        self._put(Spooled(shards[0], shards[1], self.nulls, checksum))
 
     def messages(self) -> Iterator[tuple[str, Any]]:
         """What the trainer sends, until it says that it has done."""
@@ -211,8 +246,9 @@ class _Trainer:
     def _put(self, thing: Any) -> None:
         try:
             self._pipe.send(thing)
-        except (BrokenPipeError, ConnectionResetError) as error:
-            raise self._died() from error
+        except (BrokenPipeError, ConnectionResetError):
+            while True:  # It may have said why before it ended.
+                self._get()
 
     def _get(self) -> tuple[str, Any]:
         try:
@@ -223,7 +259,7 @@ class _Trainer:
             raise TrainerFailed(content)
         return kind, content
 
-    def _died(self) -> TrainingError:
+    def _died(self) -> WorkerLost:
         """Why a trainer may have ended without a word: the last line that it printed."""
         self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, self._log.tell() - 4096))
@@ -231,18 +267,18 @@ class _Trainer:
         # Below the reason of a fatal error lies a stack of bare addresses.
         lines = [line for line in printed if line and not line.startswith(("@ ", "***"))]
         last = lines[-1][:300] if lines else "no output; out of memory?"
-        return TrainingError(f"the trainer process ended without a result: {last}")
+        return WorkerLost(f"the trainer process ended without a result: {last}")
 
 
 def _require(backend: str) -> None:
-    """Tell what this executor's Python lacks before it is missed in the middle of things."""
-    for module in ("keras", backend):
-        if importlib.util.find_spec(module) is None:
-            raise ClusterError(
-                f"the Python of the executor on {socket.gethostname()}, {sys.executable} "
-                f"{sys.version.split()[0]}, has no {module}: install it there (pip install keras {backend}) "
-                "or set PYSPARK_PYTHON to a Python that has it, and start Spark anew"
-            )
+    """Tell what this executor's Python lacks: it may have come after the others were asked."""
+    if missing := [name for name in ("keras", backend) if importlib.util.find_spec(name) is None]:
+        from nbkeras.engine.spark import preflight
+
+        here = preflight.Interpreter(
+            socket.gethostname(), sys.executable, platform.python_version(), dict.fromkeys(missing)
+        )
+        raise ClusterError(preflight.lacks(here, missing))
 
 
 def _rows(messages: Iterator[tuple[str, Any]], rank: int) -> Iterator[pa.RecordBatch]:

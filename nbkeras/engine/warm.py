@@ -4,7 +4,7 @@ The backend's collective runtime can be set up once in a process, so each
 training needs a fresh one; importing Keras takes seconds, a fork milliseconds.
 Spark ends a Python worker after an idle minute, and with it what it started, so
 the server is detached. It ends ten idle minutes after its last trainer, or when
-the process that starts Spark's Python workers ends: with the executor, or with
+the daemon that starts Spark's Python workers ends: with the executor, or with
 ``spark.stop()``.
 """
 
@@ -14,6 +14,8 @@ import contextlib
 import fcntl
 import os
 import select
+import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -27,20 +29,37 @@ from pathlib import Path
 IDLE_SECONDS = 600
 #: Descriptors that may come with one request: Linux passes no more at once.
 _DESCRIPTORS = 250
+#: Bytes of a path that a socket's address takes on every system.
+_LONGEST_ADDRESS = 103
+#: Seconds within which a task that has connected must have sent its request.
+_REQUEST_SECONDS = 5.0
 
 
-def hire(backend: str, files: list[int], log: int) -> Connection:
-    """A fresh trainer, and the pipe that it lives by: it ends when the pipe is closed.
+def hire(backend: str, files: list[int], log: int) -> tuple[Connection, socket.socket]:
+    """A fresh trainer: the pipe to it and its lifeline; it ends when these are closed.
 
     Args:
         backend: Keras backend of the trainer.
-        files: descriptors of the spools' files, at most 248.
+        files: descriptors of the spools' files, at most 247.
         log: descriptor of the file that takes what the trainer prints.
     """
     ours, theirs = socket.socketpair()
-    with theirs, _address(backend) as path, _connect(path, backend, log) as server:
-        socket.send_fds(server, [b"t"], [theirs.fileno(), log, *files])
-    return Connection(ours.detach())
+    life, line = socket.socketpair()
+    with theirs, line, _address(backend) as path, _connect(path, backend, log) as server:
+        socket.send_fds(server, [b"t"], [theirs.fileno(), line.fileno(), log, *files])
+    return Connection(ours.detach()), life
+
+
+def _live_by(line: int) -> None:
+    """Have the kernel kill this process when the other end of a socket is closed.
+
+    A thread that waits for the end of the pipe is not enough: a backend may wait
+    for other workers with Python's lock held, and a process that was stopped runs no thread.
+    """
+    if sys.platform == "linux":
+        fcntl.fcntl(line, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(line, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(line, fcntl.F_SETFL, os.O_ASYNC)
 
 
 @contextlib.contextmanager
@@ -48,8 +67,16 @@ def _address(backend: str) -> Iterator[Path]:
     """The socket's path, held against other tasks that start or end a server."""
     directory = private_directory()
     with _locked(directory):
-        # Spark's worker is forked from a daemon that lives as long as its executor.
-        yield directory / f"{os.getppid()}-{backend}.sock"
+        yield directory / f"{_keeper()}-{backend}.sock"
+
+
+def _keeper() -> int:
+    """The process that a server does not outlive: Spark's daemon, whose fork this worker is.
+
+    The daemon leads the group of its workers. Of one that was killed they are left, in Spark's
+    use still, but as children of a process that may run for ever: such a worker is its own keeper.
+    """
+    return os.getppid() if _alive(os.getpgrp()) else os.getpid()
 
 
 @contextlib.contextmanager
@@ -73,34 +100,52 @@ def private_directory() -> Path:
         directory.mkdir(mode=0o700)
     status = directory.lstat()
     if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode) or status.st_mode & 0o077:
-        raise PermissionError(f"{directory} is not a folder that only this user may enter: remove it")
+        raise PermissionError(
+            f"{directory} is not a folder that only this user may enter: remove it, or set another TMPDIR"
+        )
     return directory
 
 
 def _connect(path: Path, backend: str, log: int) -> socket.socket:
     client = socket.socket(socket.AF_UNIX)
-    try:
-        client.connect(str(path))
-    except (FileNotFoundError, ConnectionRefusedError):
-        path.unlink(missing_ok=True)
-        _start(path, backend, log)
-        client.connect(str(path))
+    with _short(path) as address:
+        try:
+            client.connect(address)
+        except (FileNotFoundError, ConnectionRefusedError):
+            path.unlink(missing_ok=True)
+            _start(path, backend, log)
+            client.connect(address)
     return client
+
+
+@contextlib.contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """The address of a socket, which has room for fewer characters than a path may have: unix(7)."""
+    if len(os.fsencode(path)) <= _LONGEST_ADDRESS or sys.platform != "linux":
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
 
 
 def _start(path: Path, backend: str, log: int) -> None:
     # The socket listens before the server has loaded anything: requests wait in it.
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
+    with socket.socket(socket.AF_UNIX) as listener, _short(path) as address:
+        listener.bind(address)
         listener.listen(64)
         environment = {
             **os.environ,
             "KERAS_BACKEND": backend,
+            # By CUDA itself, the question whether there is a GPU would be the last one before a fork.
+            "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
             "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
             "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
         }
         subprocess.Popen(
-            [sys.executable, "-m", __name__, str(listener.fileno()), str(path), str(os.getppid())],
+            [sys.executable, "-m", __name__, str(listener.fileno()), str(path), path.name.split("-")[0]],
             pass_fds=[listener.fileno()],
             start_new_session=True,
             stdin=subprocess.DEVNULL,
@@ -110,31 +155,57 @@ def _start(path: Path, backend: str, log: int) -> None:
         )
 
 
-def serve(listener: socket.socket, path: Path, daemon: int) -> None:
-    """Fork a trainer for each request until the server is idle for long or the executor ends."""
-    from nbkeras.engine import trainer
+def serve(listener: socket.socket, path: Path, keeper: int) -> None:
+    """Fork a trainer for each request until the server is idle for long or the executor ends.
 
+    Each has a folder of its own for temporary files: TensorFlow writes some in every
+    training, and a process that is killed takes none away.
+    """
+    from nbkeras.engine.training import backends, trainer
+
+    backends.load()
     trainers: set[int] = set()
     last = time.monotonic()
-    while _alive(daemon):
+    while trainers or _alive(keeper):
         if select.select([listener], [], [], 0.5)[0]:
-            connection, _ = listener.accept()
-            with connection:
-                _, descriptors, _, _ = socket.recv_fds(connection, 1, _DESCRIPTORS)
+            descriptors = _received(listener)
             if descriptors:
                 if not (child := os.fork()):
                     listener.close()
-                    pipe, log, *files = descriptors
+                    pipe, line, log, *files = descriptors
+                    _live_by(line)
+                    folder = _folder(path, os.getpid())
+                    folder.mkdir(mode=0o700)
+                    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
                     trainer.main(pipe, log, files)
                 trainers.add(child)
             for descriptor in descriptors:
                 os.close(descriptor)
-        trainers = {child for child in trainers if os.waitpid(child, os.WNOHANG) == (0, 0)}
+        ended = {child for child in trainers if os.waitpid(child, os.WNOHANG) != (0, 0)}
+        for child in ended:
+            shutil.rmtree(_folder(path, child), ignore_errors=True)
+        trainers -= ended
         if trainers:
             last = time.monotonic()
         elif time.monotonic() - last > IDLE_SECONDS and _retire(listener, path):
             return
     path.unlink(missing_ok=True)
+
+
+def _folder(path: Path, trainer: int) -> Path:
+    """Where a trainer keeps temporary files, beside the server's socket."""
+    return path.with_name(f"{trainer}-files")
+
+
+def _received(listener: socket.socket) -> list[int]:
+    """The descriptors of a request; none from a task that hangs or is gone by now."""
+    connection, _ = listener.accept()
+    with connection:
+        connection.settimeout(_REQUEST_SECONDS)
+        try:
+            return socket.recv_fds(connection, 1, _DESCRIPTORS)[1]
+        except OSError:
+            return []
 
 
 def _retire(listener: socket.socket, path: Path) -> bool:

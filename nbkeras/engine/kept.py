@@ -1,0 +1,202 @@
+"""Kept weights: those that each run has ended with, on disk as long as this process lives.
+
+They lie one after the other in one file without a name, which only this process
+can open: whatever ends it, nothing stays behind. Where Spark is told to encrypt
+what it writes to disks, the file lies in memory.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import os
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nbkeras.engine.checkpoint import Checkpoint
+from nbkeras.engine.spool import unnamed
+from nbkeras.errors import ClusterError, ModelError
+from nbkeras.run import Run
+
+Layout = list[tuple[str, tuple[int, ...]]]
+
+#: Of the room that is free, what one run's weights may take.
+_SHARE = 0.5
+_MB = 1e6
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The weights of one run.
+
+    Attributes:
+        file: that holds them.
+        offset: where they begin.
+        layout: (type, shape) of each.
+        whole: whether the layout is that of ``model.weights``; else these are all variables of a
+            checkpoint that an older version wrote, seeds and optimizers among them.
+    """
+
+    file: IO[bytes]
+    offset: int
+    layout: Layout
+    whole: bool = True
+
+    def load(self, model: Any) -> None:
+        """Put them into a model.
+
+        Raises:
+            ModelError: it has weights of other shapes; none is changed then.
+        """
+        from nbkeras.engine.training import state
+
+        if not getattr(model, "built", False):
+            raise ModelError("the model is not built yet: give it a keras.Input, or call it on one batch")
+        weights = model.weights
+        these = weights if self.whole else state.own(model)
+        _require_same(self.layout if self.whole else self.layout[: len(these)], these)
+        wanted, offset = {id(one) for one in weights}, self.offset
+        for one, (dtype, shape) in zip(these, self.layout, strict=False):
+            count = _bytes(dtype, shape)
+            if id(one) in wanted:
+                array = np.frombuffer(self._read(offset, count), dtype).reshape(shape)
+                one.assign(array.astype(one.dtype))
+            offset += count
+
+    def _read(self, offset: int, count: int) -> bytearray:
+        data = bytearray(count)
+        view = memoryview(data)
+        while view:
+            read = os.preadv(self.file.fileno(), [view], offset)
+            if not read:
+                raise ModelError("the kept weights of this run are gone: train it again")
+            view, offset = view[read:], offset + read
+        return data
+
+
+def keep(run: Run, model: Any, *, encrypted: bool = False) -> None:
+    """Keep the weights of a model as those of a run; where there is no room, the run says so.
+
+    Args:
+        run: that has just trained it.
+        model: as it is now.
+        encrypted: nothing may be written to a disk in the clear.
+
+    Example:
+        >>> import keras
+        >>> from nbkeras.run import Run
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> run = Run("ones", model, epochs=1, workers=1)
+        >>> keep(run, model)
+        >>> run.weights.layout
+        [('float32', (2, 1)), ('float32', (1,))]
+    """
+    from nbkeras.engine.training import state
+
+    weights = model.weights
+    parts = (np.ascontiguousarray(state.value(one)) for one in weights)
+    _keep(run, state.layout(weights), parts, encrypted=encrypted)
+
+
+def keep_checkpoint(run: Run, found: Checkpoint) -> None:
+    """Keep the weights of a checkpoint as those of a run: a training that goes on would replace it."""
+    offsets = list(itertools.accumulate((_bytes(*one) for one in found.layout), initial=0))
+    places = found.about.get("weights")
+    chosen = range(len(found.layout)) if places is None else places
+    data = np.frombuffer(found.variables, np.uint8)
+    parts = (data[offsets[place] : offsets[place + 1]] for place in chosen)
+    _keep(run, [found.layout[place] for place in chosen], parts, whole=places is not None)
+
+
+_files: dict[tuple[int, bool], tuple[IO[bytes], int]] = {}
+_lock = threading.Lock()
+
+
+def _keep(
+    run: Run,
+    layout: Layout,
+    parts: Iterable[npt.NDArray[Any]],
+    *,
+    encrypted: bool = False,
+    whole: bool = True,
+) -> None:
+    size = sum(_bytes(*one) for one in layout)
+    # A process that was forked from this one would write over what is there.
+    key = (os.getpid(), encrypted)
+    with _lock:
+        try:
+            _require_room(size, encrypted=encrypted)
+            file, offset = _files.get(key) or (_opened(encrypted=encrypted), 0)
+            _files[key] = (file, offset)
+            try:
+                end = _written(file, offset, parts)
+            except BaseException:
+                os.ftruncate(file.fileno(), offset)
+                raise
+        except (OSError, ClusterError) as error:
+            run.note(f"the weights of this run are not kept for nbkeras.runs: {' '.join(str(error).split())}")
+            return
+        _files[key] = (file, end)
+    run.weights = Kept(file, offset, layout, whole)
+
+
+def _opened(*, encrypted: bool) -> IO[bytes]:
+    file = unnamed(encrypted=encrypted)
+    atexit.register(file.close)
+    return file
+
+
+def _written(file: IO[bytes], offset: int, parts: Iterable[npt.NDArray[Any]]) -> int:
+    for part in parts:
+        view = memoryview(part.reshape(-1).view(np.uint8).data)
+        while view:
+            count = os.pwrite(file.fileno(), view, offset)
+            view, offset = view[count:], offset + count
+    return offset
+
+
+def _require_room(size: int, *, encrypted: bool) -> None:
+    """Make sure that they leave room for others.
+
+    Raises:
+        OSError: they would not.
+    """
+    where = "memory" if encrypted else tempfile.gettempdir()
+    free = _free_memory() if encrypted else shutil.disk_usage(where).free
+    if size > _SHARE * free:
+        raise OSError(f"they take {size / _MB:,.0f} MB, and {where} has {free / _MB:,.0f} MB free")
+
+
+def _free_memory() -> int:
+    # Files in memory are a thing of Linux, and so is this one.
+    found = re.search(r"MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
+    return int(found[1]) * 1024 if found else 0
+
+
+def _require_same(there: Layout, these: list[Any]) -> None:
+    for index, (kept, here) in enumerate(itertools.zip_longest(there, these)):
+        before = None if kept is None else tuple(kept[1])
+        now = None if here is None else tuple(here.shape)
+        if before != now:
+            name = "" if here is None else f" ({here.path})"
+            raise ModelError(
+                f"these weights are of another model: weight {index}{name} is {_shape(before)} in the run "
+                f"and {_shape(now)} in the model; give a model of the same layers"
+            )
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else f"{shape}"
+
+
+def _bytes(dtype: str, shape: tuple[int, ...]) -> int:
+    return np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64))

@@ -1,0 +1,103 @@
+"""Kills at random moments over executors, Python workers and trainers of a real cluster."""
+
+from __future__ import annotations
+
+import os
+
+import keras
+import numpy as np
+import psutil
+import pytest
+from processes import ports
+from twins import assert_same_history, assert_same_model
+
+import nbkeras
+
+KILLS = 20
+EPOCHS = 60
+X = np.random.default_rng(0).normal(size=(2000, 8)).astype("float32")
+Y = X.sum(axis=1)
+
+
+def net():
+    keras.utils.set_random_seed(4)
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(16, "tanh"), keras.layers.Dense(1)])
+    model.compile("adam", "mse", metrics=["mae"])
+    return model
+
+
+def executors(cluster):
+    return cluster.executors()
+
+
+def python_workers(cluster):
+    return [one for one in cluster.pythons() if "pyspark.daemon" in one.cmdline()]
+
+
+def trainers(cluster):
+    servers = {one.pid: one for one in cluster.pythons() if "nbkeras.engine.warm" in one.cmdline()}
+    return [one for one in servers.values() if one.ppid() in servers]
+
+
+def kill(cluster, random):
+    """Kill one of some kind, and say what it was."""
+    kinds = [executors, python_workers, trainers]
+    for kind in random.permutation(kinds):
+        try:
+            if victims := kind(cluster):
+                victim = victims[random.integers(len(victims))]
+                victim.kill()
+                return f"{kind.__name__} {victim.pid}"
+        except psutil.NoSuchProcess:
+            continue  # it was quicker
+    return None
+
+
+def disturb(run, cluster, random, most, wait_for):
+    """Kill up to so many processes while a training runs; those that were killed."""
+    killed = []
+    while len(killed) < most and not run.done.wait(random.exponential(3)):
+        notes, epochs = len(run.notes), len(run.epoch_numbers)
+        if (victim := kill(cluster, random)) is None:
+            continue
+        killed.append(f"{victim} after {epochs} epochs, {run.phase}")
+        # Losses without a finished epoch in between are rightly given up after some.
+        wait_for(lambda epochs=epochs: run.done.is_set() or len(run.epoch_numbers) > epochs, "an epoch", 200)
+        told = len(run.notes) > notes
+        killed[-1] += "" if told else ", which nobody missed"
+    return killed
+
+
+@pytest.mark.timeout(2400)
+def test_twenty_kills_at_random_moments_change_no_result(request, spark, tmp_path, wait_for, capsys):
+    if request.config.getoption("master") != "standalone":
+        pytest.skip("kills executors that are processes of their own: pytest --master standalone")
+    cluster = request.getfixturevalue("cluster")
+    seed = int(os.environ.get("NBKERAS_CHAOS") or np.random.SeedSequence().entropy % 2**32)
+    random = np.random.default_rng(seed)
+
+    def fit(model, **how):
+        options = {"workers": 2, "epochs": EPOCHS, "batch_size": 50, "seed": 7, "verbose": 0}
+        return nbkeras.fit(model, X, Y, validation_split=0.25, spark=spark, **options, **how)
+
+    undisturbed = net()
+    history = fit(undisturbed).history
+    listening = ports(psutil.Process())
+    killed, runs = [], 0
+    while len(killed) < KILLS:
+        model, runs = net(), runs + 1
+        # Without a checkpoint it begins anew each time, so it gets a few only.
+        keeps = runs % 3 != 0
+        run = fit(model, background=True, checkpoint=tmp_path / str(runs) if keeps else None)
+        killed += disturb(run, cluster, random, min(KILLS - len(killed), 8 if keeps else 2), wait_for)
+        run.wait(300)
+        assert run.status == "finished", killed
+        assert_same_history(run.history, history)
+        assert_same_model(model, undisturbed)
+    with capsys.disabled():
+        lines = "\n".join(killed)
+        print(f"\n{lines}\n{runs} runs; NBKERAS_CHAOS={seed} begins with the same choices")  # noqa: T201
+    wait_for(lambda: not trainers(cluster), "the end of the trainers")
+    assert ports(psutil.Process()) == listening
+    named = [one.name for one in cluster.folder.rglob("*nbkeras*")]
+    assert [name for name in named if not name.startswith("nbkeras.zip")] == []

@@ -1,0 +1,230 @@
+"""A training goes on from its checkpoint as if nothing had happened, or says why it cannot."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from twins import assert_same_history, assert_same_model
+
+import nbkeras
+from nbkeras.engine.checkpoint import Checkpoint, Origin, Store, absolute
+from nbkeras.errors import DataError, ModelError, OptionError
+
+ROWS = 96
+X = np.random.default_rng(0).normal(size=(ROWS, 4)).astype("float32")
+Y = X.sum(axis=1)
+
+
+def net(units=3):
+    keras.utils.set_random_seed(4)
+    layers = [keras.layers.Dense(units, "tanh"), keras.layers.Dropout(0.2), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    model.compile("adam", "mse", metrics=["mae"])
+    return model
+
+
+def checkpoint(epoch=0, variables=b"\x00\x00\x80?"):
+    origin = Origin(seed=1, ordered=False, batch_size=32, workers=2, rows=3, checksum=5)
+    known = [({"wait": 2, "best": 0.5}, {"best_weights": [np.ones((2, 2), "float32"), np.array(3.0)]})]
+    epochs = [(number, {"loss": 1.0 / (number + 1), "f1": [0.5, 0.25]}) for number in range(epoch + 1)]
+    return Checkpoint(origin, epochs, False, [("float32", (1,))], [[0]], variables, known)
+
+
+# -- the files -----------------------------------------------------------------------------------------
+
+
+def same(one, other):
+    ours, theirs = one.deciders[0][1]["best_weights"], other.deciders[0][1]["best_weights"]
+    return (
+        (one.origin, one.epochs, one.layout, one.variables)
+        == (other.origin, other.epochs, other.layout, other.variables)
+        and one.deciders[0][0] == other.deciders[0][0]
+        and all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(ours, theirs, strict=True))
+    )
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_what_was_written_is_read_and_the_two_newest_stay(tmp_path, scheme):
+    store = Store(f"{scheme}{tmp_path}/new/folder")
+    assert store.latest() is None
+    for epoch in range(3):
+        store.write(checkpoint(epoch))
+    assert same(store.latest(), checkpoint(2))
+    assert sorted(one.name for one in (tmp_path / "new/folder").iterdir()) == [
+        "epoch-000002.npz",
+        "epoch-000003.npz",
+    ]
+
+
+def test_a_file_system_of_fsspec_is_as_good_as_a_path():
+    pytest.importorskip("fsspec")
+    store = Store("memory://here/there")
+    store.write(checkpoint(1))
+    assert same(Store("memory://here/there").latest(), checkpoint(1))
+
+
+def test_a_torn_file_gives_way_to_the_one_before_and_a_part_is_swept_away(tmp_path):
+    store = Store(str(tmp_path))
+    store.write(checkpoint(0))
+    store.write(checkpoint(1))
+    whole = (tmp_path / "epoch-000002.npz").read_bytes()
+    (tmp_path / "epoch-000002.npz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "epoch-000003.npz.00aa.part").write_bytes(whole[:10])
+    assert same(store.latest(), checkpoint(0))
+    store.write(checkpoint(2))
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_flipped_bit_is_noticed(tmp_path):
+    store = Store(str(tmp_path))
+    store.write(checkpoint(0, variables=bytes(4000)))
+    content = bytearray((tmp_path / "epoch-000001.npz").read_bytes())
+    content[2000] ^= 1
+    (tmp_path / "epoch-000001.npz").write_bytes(content)
+    with pytest.raises(OptionError, match=r"no checkpoint in .* can be read"):
+        store.latest()
+
+
+def test_a_pickle_is_never_loaded(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (tmp_path / "sprung").touch, ()
+
+    np.savez(tmp_path / "epoch-000001.npz", json=np.array([Trap()], dtype=object))
+    with pytest.raises(OptionError, match="can be read"):
+        Store(str(tmp_path)).latest()
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("uri", ["nowhere://bucket/folder", "s4://x"])
+def test_a_place_that_no_library_opens_is_named(uri):
+    with pytest.raises(OptionError, match=rf"checkpoint='{uri}'.*pip install fsspec"):
+        Store(uri)
+
+
+def test_a_relative_path_is_of_the_notebook(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert absolute("here") == str(tmp_path / "here")
+
+
+# -- going on ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fit(spark):
+    def fit(model, x=X, y=Y, **how):
+        options = {"workers": 2, "batch_size": 16, "seed": 7, "verbose": 0, "spark": spark}
+        return nbkeras.fit(model, x, y, **{**options, **how})
+
+    return fit
+
+
+def stopping():
+    how = {"mode": "max", "min_delta": 5, "patience": 4, "restore_best_weights": True}
+    return keras.callbacks.EarlyStopping("loss", **how)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_two_halves_are_the_whole(fit, tmp_path, shuffle):
+    at_once, first, second = net(), net(), net()
+    # The best weights are those of the first epoch: they have to come through the checkpoint too.
+    options = {"shuffle": shuffle, "validation_split": 0.25}
+    whole = fit(at_once, epochs=6, callbacks=[stopping()], **options)
+    fit(first, epochs=3, checkpoint=tmp_path, callbacks=[stopping()], **options)
+    run = fit(
+        second, epochs=6, checkpoint=tmp_path, resume=True, callbacks=[stopping()], seed=None, **options
+    )
+    assert run.epoch_numbers == whole.epoch_numbers == list(range(5))
+    assert_same_history(run.history, whole.history)
+    assert_same_model(second, at_once)
+    assert run.notes[-1] == "going on from the checkpoint of epoch 3"
+
+
+def test_nothing_left_to_train_gives_the_weights_and_the_history(fit, tmp_path):
+    first, second = net(), net()
+    done = fit(first, epochs=2, checkpoint=tmp_path)
+    run = fit(second, epochs=2, checkpoint=tmp_path, resume=True)
+    assert run.history == done.history
+    assert_same_model(second, first)
+    assert "nothing is left to train" in run.notes[-1]
+
+
+def test_without_a_checkpoint_to_go_on_from_it_begins_and_says_so(fit, tmp_path):
+    run = fit(net(), epochs=1, checkpoint=tmp_path, resume=True)
+    assert run.notes[-1] == f"no checkpoint in {tmp_path} yet: from the start"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"resume": False}, OptionError, r"holds a training of 2 epochs: go on from it with --resume"),
+        ({"seed": 8}, OptionError, r"seed=8 now, seed=7 in the checkpoint"),
+        ({"batch_size": 8}, OptionError, r"batch_size=8 now, batch_size=16 in the checkpoint"),
+        ({"shuffle": False}, OptionError, r"shuffle=False now, shuffle=True in the checkpoint"),
+        (
+            {"model": lambda: net(5)},
+            ModelError,
+            r"variable 0 .* float32 \(4, 3\) there and float32 \(4, 5\) here",
+        ),
+        ({"callbacks": [stopping()]}, OptionError, r"made with 0 callbacks .*now there are 1"),
+        ({"x": X[:90], "y": Y[:90]}, DataError, r"the DataFrame has 90 rows, not 96"),
+        ({"x": X * 2}, DataError, r"the DataFrame has other values in its rows"),
+        ({"checkpoint": None}, OptionError, r"add --checkpoint URI"),
+    ],
+)
+def test_what_does_not_fit_the_checkpoint_is_told_in_one_line(fit, kept, options, error, said):
+    options = {"checkpoint": kept, "resume": True, "epochs": 3, **options}
+    model = options.pop("model", net)()
+    before = model.get_weights()
+    with pytest.raises(error, match=said) as caught:
+        fit(model, **options)
+    assert "\n" not in str(caught.value)
+    assert all(map(np.array_equal, model.get_weights(), before))
+
+
+@pytest.fixture(scope="module")
+def kept(spark, tmp_path_factory):
+    """The checkpoints of two epochs."""
+    folder = tmp_path_factory.mktemp("kept")
+    nbkeras.fit(
+        net(), X, Y, workers=2, batch_size=16, seed=7, verbose=0, spark=spark, epochs=2, checkpoint=folder
+    )
+    return folder
+
+
+@pytest.mark.parametrize("heartbeat", [0, 1, "soon", True])
+def test_a_heartbeat_is_a_number_of_seconds(fit, heartbeat):
+    with pytest.raises(OptionError, match=r"heartbeat=.*use a number of seconds from 5"):
+        fit(net(), heartbeat=heartbeat)
+
+
+_KERNEL = """
+import os, sys
+sys.path.insert(0, {tests!r})
+import nbkeras, test_checkpoint as t
+spark = nbkeras.local_spark()
+def killed(epoch, logs):
+    if epoch == 3:
+        os.kill(os.getpid(), {signal})
+t.nbkeras.fit(t.net(), t.X, t.Y, workers=2, batch_size=16, seed=7, verbose=0, epochs=6, checkpoint={folder!r},
+    callbacks=[t.keras.callbacks.LambdaCallback(on_epoch_end=killed)], spark=spark)
+"""
+
+
+def test_a_new_kernel_goes_on_where_a_killed_one_was(fit, tmp_path):
+    code = _KERNEL.format(tests=str(Path(__file__).parent), signal=int(signal.SIGKILL), folder=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+    at_once, second = net(), net()
+    whole = fit(at_once, epochs=6)
+    run = fit(second, epochs=6, checkpoint=tmp_path, resume=True)
+    assert run.notes[-1] == "going on from the checkpoint of epoch 3"
+    assert_same_history(run.history, whole.history)
+    assert_same_model(second, at_once)
