@@ -5,7 +5,7 @@ Importing it is cheap: Keras, TensorFlow and PySpark are loaded when they are us
 Example:
     >>> import nbkeras
     >>> nbkeras.__all__
-    ['Run', 'evaluate', 'fit', 'local_spark', 'on_spark', 'predict', 'status']
+    ['Builder', 'Run', 'evaluate', 'fit', 'local_spark', 'on_spark', 'predict', 'runs', 'show', 'status']
 """
 
 from __future__ import annotations
@@ -15,10 +15,23 @@ from typing import Any
 from nbkeras import api
 from nbkeras.api import evaluate, fit, on_spark, predict, status
 from nbkeras.notebook import hosts
+from nbkeras.notebook.looks import show
+from nbkeras.notebook.record import runs
 from nbkeras.run import Run
 from nbkeras.session import local_spark
 
-__all__ = ["Run", "evaluate", "fit", "local_spark", "on_spark", "predict", "status"]
+__all__ = [
+    "Builder",
+    "Run",
+    "evaluate",
+    "fit",
+    "local_spark",
+    "on_spark",
+    "predict",
+    "runs",
+    "show",
+    "status",
+]
 
 __version__ = "0.1.0"
 
@@ -26,10 +39,25 @@ __version__ = "0.1.0"
 api.host = hosts
 
 
+def __getattr__(name: str) -> Any:
+    """Load the builder when it is asked for: widgets take longer to import than all the rest."""
+    if name == "Builder":
+        from nbkeras.notebook.builder import Builder
+
+        return Builder
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def load_ipython_extension(ipython: Any) -> None:
-    """What ``%load_ext nbkeras`` calls: adds the magics."""
+    """What ``%load_ext nbkeras`` calls: adds the magics, and leaves GPUs' memory to the trainers."""
+    from nbkeras import devices
     from nbkeras.notebook import magics
 
+    devices.share_memory()
     magics.register(ipython)
 
 

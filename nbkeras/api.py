@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from nbkeras import settings
 from nbkeras.attend import Host, Silent, attend
 from nbkeras.cells import Calls, history
 from nbkeras.errors import DataError, ModelError, OptionError
-from nbkeras.plan import Plan, Structure, whole
+from nbkeras.plan import BACKENDS, Plan, Structure, whole
 from nbkeras.run import Run
 from nbkeras.session import attached
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from nbkeras.engine.checkpoint import Checkpoint
 
 #: All runs of this process, the newest last.
 runs: list[Run] = []
@@ -39,6 +43,8 @@ def fit(
     shuffle: bool = True,
     callbacks: Any = None,
     class_weight: dict[int, float] | None = None,
+    steps_per_epoch: int | None = None,
+    validation_steps: int | None = None,
     validation_batch_size: int | None = None,
     validation_freq: Any = 1,
     initial_epoch: int = 0,
@@ -47,8 +53,15 @@ def fit(
     background: bool = False,
     name: str | None = None,
     seed: int | None = None,
-    backend: str = "tensorflow",
+    backend: str = "auto",
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    heartbeat: float = 60.0,
+    gpus: int | None = None,
+    sync_every: int = 1,
+    trusted_network: bool = False,
     spark: SparkSession | None = None,
+    shown_by: Host | None = None,
 ) -> Run:
     """Train a compiled Keras model on Spark and show its chart.
 
@@ -65,14 +78,33 @@ def fit(
         validation_split: part of the rows to validate on: the last rows of
             arrays; rows of a DataFrame by their hash.
         batch_size: rows of a batch over all workers, 32 if None.
+        steps_per_epoch: batches of an epoch; the next goes on with the rows that are left.
+        validation_steps: batches to validate on, from the first.
         workers: number of workers; "auto" for one on a local Spark, else one
             per executor.
-        background: return at once; the run ends by itself.
+        background: return at once; the run ends by itself. Meanwhile ``run.pause()``,
+            ``run.resume()``, ``run.set_learning_rate(rate)`` and ``run.stop()`` steer it.
         name: shown in the chart.
         seed: of the order in which epochs visit the rows; None draws it from
             NumPy, so that ``keras.utils.set_random_seed`` fixes it.
-        backend: Keras backend of the workers.
+        backend: Keras backend of the workers, "tensorflow", "torch" or "jax"; "auto"
+            for the notebook's own.
+        checkpoint: folder that takes weights, optimizer state and history after each
+            epoch: a path, or a URI that PyArrow or fsspec opens. A training that
+            loses a worker goes on from there, without it from the start.
+        resume: go on from the newest checkpoint there, if there is one.
+        heartbeat: seconds of silence after which a worker counts as lost.
+        gpus: that each worker asks Spark for; None for those that it gives by itself.
+        sync_every: several workers take so many steps, each on its own rows of the batches,
+            before their weights become their mean, weighted by rows (local SGD, Stich 2019):
+            fewer messages, and another result than that of one process. They meet at the end
+            of an epoch too, and with ``steps_per_execution`` at the end of an execution. 1
+            sums the gradients in each step.
+        trusted_network: several workers may train though Spark encrypts, or authenticates and
+            they have GPUs: gradients travel in the clear, those that NCCL sums over ports that
+            listen on every address of the workers and ask nobody who he is.
         spark: the session; None for the active one, or a new local one.
+        shown_by: what shows the run; None for the place that it is called in.
 
     Returns:
         The run, ended unless ``background``.
@@ -83,6 +115,7 @@ def fit(
         ModelError: the model cannot be trained so.
         ClusterError: Spark or its executors lack something.
         TrainingError: an exception on a worker.
+        WorkerLost: workers were gone again and again, without finishing an epoch.
         Aborted: the second interrupt.
 
     Example:
@@ -92,48 +125,78 @@ def fit(
         >>> nbkeras.fit(model, np.ones((8, 2)), np.ones(8), epochs=2, name="ones", verbose=0)
         <Run 'ones': finished, 2 of 2 epochs>
     """
-    from nbkeras.engine import callbacks as user
-    from nbkeras.engine import cluster, driver, exactness
+    from nbkeras.engine import driver
+    from nbkeras.engine.checkpoint import absolute
+    from nbkeras.engine.spark import cluster, elastic, memory, protection
+    from nbkeras.engine.training import callbacks as user
+    from nbkeras.engine.training import exactness
     from nbkeras.frames.rows import exchanged
     from nbkeras.frames.sample import build
     from nbkeras.frames.source import Source
 
     _require_compiled(model, "fit")
-    _require_tensorflow(backend)
     deciders, others = user.divided(callbacks)
     spark = attached(spark)
-    cluster.refuse_unsafe(spark)
+    if not (dynamic := elastic.is_on(spark)):
+        cluster.settle(spark, None if workers == "auto" else whole("workers", workers, 1))
+    begun = _begun(checkpoint, resume=resume)
+    if begun is not None and seed is None:
+        seed = begun.origin.seed
     plan = Plan(
         structure=Structure((), ()),
         workers=cluster.executors(spark) if workers == "auto" else whole("workers", workers, 1),
         seed=_seed(seed) if shuffle else None,
-        batch_size=32 if batch_size is None else batch_size,
+        batch_size=batch_size,
         epochs=epochs,
         initial_epoch=initial_epoch,
+        steps_per_epoch=steps_per_epoch,
         validation_batch_size=validation_batch_size,
+        validation_steps=validation_steps,
         validation_freq=validation_freq,
         class_weight=class_weight,
-        backend=backend,
+        backend=_backend(backend),
+        checkpoint=None if checkpoint is None else absolute(os.fspath(checkpoint)),
+        heartbeat=heartbeat,
+        gpus=gpus,
+        sync_every=sync_every,
     )
-    cluster.refuse_open_ports(spark, plan.workers)
-    cluster.require_slots(spark, plan.workers)
+    _require(spark, plan, dynamic=dynamic, trusted=trusted_network)
     source = Source(spark, model, features)
     train, validation, split = source.both(data, y, sample_weight, validation_data, validation_split)
     if plan.workers > 1:
         exactness.refuse(model)
-    background = background and not host.headless()
+    place = shown_by or host
+    background = background and not place.headless()
     run = Run(name or f"run {next(_numbers)}", model, epochs, plan.workers, background=background)
-    for sentence in exactness.notes(model, plan.workers):
+    for sentence in (
+        *exactness.notes(model, plan.workers, plan.sync_every),
+        *protection.notes(spark, plan),
+        *_notes(plan, begun, resume=resume),
+    ):
         run.note(sentence)
+    if dynamic and workers == "auto":
+        run.note(elastic.note(plan.workers))
+    columns = None if train.numbered else train.structure
+    run.settings = settings.of(model, plan, columns, (*deciders, *others), validation_split)
+    run.code = place.code()
     runs.append(run)
     source.remember(train)
     notebook = user.NotebookCallbacks(others, model, {"epochs": epochs, "verbose": 0, "steps": None})
 
     def prepare() -> Callable[[], None]:
         build(model, train)
+        run.settings["weights"] = settings.weights(model)
+        if (sentence := memory.note(spark, model, plan)) is not None:
+            run.note(sentence)
         cluster.ship(spark)
         df, ordered = exchanged(
-            spark, train, validation, workers=plan.workers, shuffle=shuffle, validation_split=split
+            spark,
+            train,
+            validation,
+            workers=plan.workers,
+            shuffle=shuffle,
+            validation_split=split,
+            checked=plan.checkpoint is not None,
         )
         whole_plan = replace(
             plan,
@@ -142,12 +205,15 @@ def fit(
             validates=validation is not None or split > 0,
             asks=bool(notebook),
             needs_weights=notebook.needs_weights,
+            about={"settings": run.settings, "code": run.code, "began": run.began},
         )
-        return driver.Driver(spark, whole_plan, df, run, deciders, notebook.epoch_end).train
+        return driver.Driver(spark, whole_plan, df, run, deciders, notebook.epoch_end, begun).train
 
-    shows = Silent() if verbose in (0, False) else host
+    shows = Silent() if verbose in (0, False) else place
     try:
-        return attend(run, prepare, notebook, shows, initial_epoch)
+        begins = initial_epoch if begun is None else begun.next_epoch(epochs)
+        with cluster.link(spark).undisturbed():
+            return attend(run, prepare, notebook, shows, begins, spark)
     finally:
         # As Keras does, also where an error or an interrupt ends the cell.
         model.history = history(run)
@@ -161,6 +227,7 @@ def evaluate(
     features: Sequence[str] | None = None,
     sample_weight: Any = None,
     batch_size: int | None = None,
+    backend: str = "auto",
     spark: SparkSession | None = None,
 ) -> dict[str, Any]:
     """Loss and metrics of a compiled model over all rows, by name.
@@ -172,6 +239,7 @@ def evaluate(
         features: feature columns; None for those that the model was trained on.
         sample_weight: weight column of a DataFrame, or an array.
         batch_size: rows of a batch, 32 if None.
+        backend: as in :func:`fit`.
         spark: the session; None for the active one, or a new local one.
 
     Raises:
@@ -179,7 +247,8 @@ def evaluate(
         ModelError: the model is not compiled.
         TrainingError: an exception on a worker.
     """
-    from nbkeras.engine import cluster, inference
+    from nbkeras.engine import inference
+    from nbkeras.engine.spark import cluster
     from nbkeras.frames.rows import hashed
     from nbkeras.frames.sample import build, build_metrics
     from nbkeras.frames.source import Source
@@ -187,7 +256,6 @@ def evaluate(
     _require_compiled(model, "evaluate")
     _await(model)
     spark = attached(spark)
-    cluster.refuse_unsafe(spark)
     rows = Source(spark, model, features).rows(data, y, sample_weight)
     if not rows.structure.labels:
         raise DataError("y is missing: name the label column, y='…', or give the labels")
@@ -196,8 +264,10 @@ def evaluate(
     plan = Plan(
         rows.structure,
         workers=max(1, cluster.slots(spark)),
-        batch_size=32 if batch_size is None else batch_size,
+        batch_size=batch_size,
+        backend=_backend(backend),
     )
+    cluster.require_backend(spark, plan.backend)
     cluster.ship(spark)
     return inference.evaluate(spark, plan, model, hashed(rows))
 
@@ -208,6 +278,7 @@ def predict(
     *,
     features: Sequence[str] | None = None,
     output: str = "prediction",
+    backend: str = "auto",
     spark: SparkSession | None = None,
 ) -> Any:
     """The model's outputs for all rows.
@@ -218,6 +289,7 @@ def predict(
         features: feature columns; None for those that the model was trained on.
         output: name of the column with the outputs; a model with several has
             one column each, with the output's name appended.
+        backend: as in :func:`fit`.
         spark: the session; None for the active one, or a new local one.
 
     Returns:
@@ -230,7 +302,8 @@ def predict(
     """
     import keras
 
-    from nbkeras.engine import cluster, inference
+    from nbkeras.engine import inference
+    from nbkeras.engine.spark import cluster
     from nbkeras.frames.columns import distinct
     from nbkeras.frames.rows import inputs
     from nbkeras.frames.sample import build, outputs
@@ -239,7 +312,6 @@ def predict(
     _require_model(model, "predict")
     _await(model)
     spark = attached(spark)
-    cluster.refuse_unsafe(spark)
     source = Source(spark, model, features)
     by_name = names_columns(data, ())
     rows = source.rows(data, () if by_name else None, None)
@@ -247,7 +319,8 @@ def predict(
     structure = outputs(model, rows)
     shapes = [tuple(one.shape[1:]) for one in keras.tree.flatten(structure)]
     cluster.ship(spark)
-    plan = Plan(rows.structure, workers=max(1, cluster.slots(spark)))
+    plan = Plan(rows.structure, workers=max(1, cluster.slots(spark)), backend=_backend(backend))
+    cluster.require_backend(spark, plan.backend)
     if by_name:
         names = _output_names(model, output, len(shapes))
         df = data_frame(spark, data)
@@ -263,13 +336,24 @@ def on_spark(
     *,
     background: bool = False,
     name: str | None = None,
-    backend: str = "tensorflow",
+    backend: str = "auto",
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    heartbeat: float = 60.0,
+    gpus: int | None = None,
+    sync_every: int = 1,
+    trusted_network: bool = False,
     spark: SparkSession | None = None,
+    shown_by: Host | None = None,
 ) -> Iterator[Calls]:
     """Within the block, ``fit``, ``evaluate`` and ``predict`` of Keras models run on Spark.
 
+    A training that is at work is the last of ``nbkeras.runs``: any thread may
+    pause, resume and stop it, and set its learning rate.
+
     Args:
-        workers, background, name, backend, spark: as in :func:`fit`.
+        workers, background, name, backend, checkpoint, resume, heartbeat, gpus,
+            sync_every, trusted_network, spark, shown_by: as in :func:`fit`.
 
     Yields:
         What was called so far.
@@ -284,7 +368,14 @@ def on_spark(
         "background": background,
         "name": name,
         "backend": backend,
+        "checkpoint": checkpoint,
+        "resume": resume,
+        "heartbeat": heartbeat,
+        "gpus": gpus,
+        "sync_every": sync_every,
+        "trusted_network": trusted_network,
         "spark": spark,
+        "shown_by": shown_by,
     }
     calls = Calls(options, fit, evaluate, predict)
     with contextlib.ExitStack() as stack:
@@ -310,7 +401,7 @@ def _replaced(kind: type, name: str, value: Any) -> Iterator[None]:
 
 def status(spark: SparkSession | None = None) -> str:
     """Which Spark, how many slots, and the versions here and on the executors, as text."""
-    from nbkeras.engine import survey
+    from nbkeras.engine.spark import survey
 
     return survey.report(attached(spark))
 
@@ -328,16 +419,75 @@ def _require_compiled(model: Any, method: str) -> None:
         raise ModelError(f"the model is not compiled: call model.compile(optimizer, loss) before {method}")
 
 
-def _require_tensorflow(backend: str) -> None:
+def _require(spark: SparkSession, plan: Plan, *, dynamic: bool, trusted: bool) -> None:
+    """Refuse what this Spark cannot give a training."""
+    from nbkeras.engine.spark import cluster, elastic, gpus, protection
+
+    cluster.require_backend(spark, plan.backend)
+    protection.require_trust(spark, plan, trusted=trusted)
+    gpus.require(spark, plan)
+    if dynamic:
+        elastic.require(spark, plan.workers)
+    else:
+        cluster.require_slots(spark, plan.workers)
+
+
+def _backend(backend: str) -> str:
+    """The Keras backend of the workers.
+
+    Raises:
+        ModelError: the notebook's own is one that no model can be trained with.
+    """
     import keras
 
-    if backend != "tensorflow":
-        raise OptionError(f"backend={backend!r}: this version trains with 'tensorflow' only")
-    if keras.config.backend() != "tensorflow":
+    own = str(keras.config.backend())
+    if own not in BACKENDS:
         raise ModelError(
-            f"Keras runs on {keras.config.backend()} in this notebook, this version trains with TensorFlow "
-            "only: restart the kernel with KERAS_BACKEND=tensorflow"
+            f"Keras runs on {own} in this notebook, nbkeras knows {', '.join(BACKENDS)}: "
+            "restart the kernel with KERAS_BACKEND=tensorflow"
         )
+    return own if backend == "auto" else backend
+
+
+def _begun(uri: str | os.PathLike[str] | None, *, resume: bool) -> Checkpoint | None:
+    """The checkpoint to go on from.
+
+    Raises:
+        OptionError: there is one, and nobody said to go on from it.
+    """
+    if uri is None:
+        if resume:
+            raise OptionError("resume needs a place to go on from: add --checkpoint URI (checkpoint='…')")
+        return None
+    from nbkeras.engine.checkpoint import Store
+
+    found = Store(os.fspath(uri)).latest()
+    if found is not None and not resume:
+        raise OptionError(
+            f"{uri} holds a training of {found.epoch + 1} epochs: go on from it with --resume (resume=True), "
+            "or name another place"
+        )
+    return found
+
+
+def _notes(plan: Plan, begun: Checkpoint | None, *, resume: bool) -> list[str]:
+    """What a user should know of a training that goes on, in sentences."""
+    if begun is None:
+        return [f"no checkpoint in {plan.checkpoint} yet: from the start"] if resume else []
+    if begun.next_epoch(plan.epochs) == plan.epochs:
+        why = "a callback had ended it" if begun.ended else f"epochs={plan.epochs}"
+        return [f"the checkpoint has all epochs, up to {begun.epoch + 1} ({why}): nothing is left to train"]
+    sentences = [f"going on from the checkpoint of epoch {begun.epoch + 1}"]
+    if begun.origin.workers != plan.workers and plan.seed is not None:
+        sentences.append(
+            f"{plan.workers} workers, {begun.origin.workers} before: they put other rows into a batch"
+        )
+    before = begun.about.get("settings", {}).get("sync_every", plan.sync_every)
+    if before != plan.sync_every:
+        sentences.append(
+            f"sync_every={plan.sync_every}, {before} before: another result than that of either alone"
+        )
+    return sentences
 
 
 def _seed(seed: int | None) -> int:

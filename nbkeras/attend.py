@@ -6,10 +6,14 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nbkeras.errors import NbkerasError
 from nbkeras.run import Run
+from nbkeras.session import is_connect
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 class Display(Protocol):
@@ -31,6 +35,9 @@ class Host(Protocol):
     def headless(self) -> bool:
         """Whether nothing may go on after the cell has ended."""
 
+    def code(self) -> str | None:
+        """The source of the cell that runs, as it was typed; None where there is none."""
+
 
 class Silent:
     """Shows nothing: a host and a display."""
@@ -42,6 +49,10 @@ class Silent:
     def headless(self) -> bool:
         """False: there is nothing to lose."""
         return False
+
+    def code(self) -> str | None:
+        """None: there are no cells."""
+        return None
 
     def update(self) -> None:
         """Nothing."""
@@ -66,6 +77,7 @@ def attend(
     callbacks: Callbacks,
     host: Host,
     initial_epoch: int,
+    spark: SparkSession,
 ) -> Run:
     """Train in a thread, show it, and return the run: ended, unless it is in the background.
 
@@ -76,6 +88,7 @@ def attend(
         callbacks: of the user, called in the thread that waits.
         host: shows it.
         initial_epoch: from 0.
+        spark: whose thread-local settings hold for the training too.
 
     Raises:
         NbkerasError: what ended a run in the foreground.
@@ -92,7 +105,9 @@ def attend(
         run.end("aborted" if isinstance(error, KeyboardInterrupt) else "failed", error)
         display.finish()
         raise
-    training = InheritableThread(target=train, name=f"nbkeras {run.name}", daemon=True)
+    # Connect's settings of a thread belong to a session; Spark 3.5 knows no such argument.
+    inherited = {"session": spark} if is_connect(spark) else {}
+    training = InheritableThread(target=train, name=f"nbkeras {run.name}", daemon=True, **inherited)
     if run.background:
         training.start()
         threading.Thread(target=_watch, args=(run, callbacks, display), daemon=True).start()

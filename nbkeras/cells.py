@@ -80,12 +80,6 @@ class Calls:
         validation_freq: Any = 1,
     ) -> Any:
         """A ``keras.callbacks.History``; in the background the run."""
-        for name, value in {"steps_per_epoch": steps_per_epoch, "validation_steps": validation_steps}.items():
-            if value is not None:
-                raise OptionError(
-                    f"{name}={value} would leave rows out: on Spark each epoch visits every row once, "
-                    "so leave it away or take fewer rows (df.limit)"
-                )
         run = self._fit(
             model,
             x,
@@ -100,6 +94,8 @@ class Calls:
             class_weight=class_weight,
             sample_weight=sample_weight,
             initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
             validation_batch_size=validation_batch_size,
             validation_freq=validation_freq,
             **self._options,
@@ -121,8 +117,9 @@ class Calls:
         """The loss, or a list of loss and metrics, or a dict of them, as Keras does."""
         _refuse("evaluate", steps=steps, callbacks=callbacks)
         _say("Evaluating on Spark.", verbose)
-        spark = self._options["spark"]
-        results = self._evaluate(model, x, y, sample_weight=sample_weight, batch_size=batch_size, spark=spark)
+        results = self._evaluate(
+            model, x, y, sample_weight=sample_weight, batch_size=batch_size, **self._where()
+        )
         if return_dict:
             return dict(sorted(results.items()))  # Keras' own order
         values = list(results.values())
@@ -141,7 +138,11 @@ class Calls:
         _refuse("predict", steps=steps, callbacks=callbacks)
         if not hasattr(x, "sparkSession"):  # Of a Spark DataFrame, nothing is computed yet.
             _say("Predicting on Spark.", verbose)
-        return self._predict(model, x, spark=self._options["spark"])
+        return self._predict(model, x, **self._where())
+
+    def _where(self) -> dict[str, Any]:
+        """The options that evaluation and prediction have too."""
+        return {name: self._options[name] for name in ("backend", "spark")}
 
 
 def history(run: Any) -> Any:

@@ -148,7 +148,7 @@ def _backend_name() -> str:
 
 
 def _package(name: str, distribution: str, bounds_of: str = "") -> Check:
-    wanted = _bounds().get(bounds_of or distribution, SpecifierSet())
+    wanted = bounds().get(bounds_of or distribution, SpecifierSet())
     remedy = f"{sys.executable} -m pip install '{distribution}{wanted}'"
     version = installed(distribution)
     if version is None:
@@ -158,12 +158,13 @@ def _package(name: str, distribution: str, bounds_of: str = "") -> Check:
     return Check(name, version, f"nbkeras needs {distribution}{wanted}", remedy)
 
 
-def _bounds() -> dict[str, SpecifierSet]:
+def bounds() -> dict[str, SpecifierSet]:
+    """The versions that nbkeras needs, by distribution."""
     # From the metadata, so that the bounds stand in one place.
     requirements = map(Requirement, importlib.metadata.requires("nbkeras") or [])
-    bounds: dict[str, SpecifierSet] = {}
+    found: dict[str, SpecifierSet] = {}
     for requirement in requirements:
-        extras = ("", "demo")
+        extras = ("", "demo", "torch", "jax")
         if requirement.marker is None or any(requirement.marker.evaluate({"extra": e}) for e in extras):
-            bounds[requirement.name] = requirement.specifier
-    return bounds
+            found[requirement.name] = requirement.specifier
+    return found

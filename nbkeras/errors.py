@@ -5,8 +5,11 @@ NbkerasError
 ├── DataError       a DataFrame or array that does not fit the model
 ├── ModelError      a model that cannot be trained as it is
 ├── ClusterError    Spark, Java or an executor that lacks something
+│   └── PortTaken   a port that another program has taken: the same may work again
 ├── ZeppelinError   a Zeppelin server that cannot be asked or set up
 ├── TrainingError   an exception on a worker, with its traceback
+│   └── WorkerLost  a worker that was gone without a word
+│       └── PeerLost  the same, as the others notice it
 └── Aborted         the second interrupt
 """
 
@@ -45,6 +48,10 @@ class ClusterError(NbkerasError):
     """Spark, Java or an executor is missing or lacks something."""
 
 
+class PortTaken(ClusterError):
+    """Another program listens on a port that a worker had reserved."""
+
+
 class ZeppelinError(NbkerasError):
     """A Zeppelin server cannot be asked for its settings, or they cannot be written."""
 
@@ -63,6 +70,14 @@ class TrainingError(NbkerasError):
 
     def _render_traceback_(self) -> list[str]:
         return [*self.worker_traceback.splitlines(), *super()._render_traceback_()]
+
+
+class WorkerLost(TrainingError):
+    """A worker was gone without a word: killed, out of memory, hanging, or its machine is down."""
+
+
+class PeerLost(WorkerLost):
+    """A worker's sum with the others broke off: one of them was gone, or had an error of its own."""
 
 
 class Aborted(NbkerasError):

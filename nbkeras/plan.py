@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from nbkeras.errors import OptionError
 
 #: The column and field that orders the rows of a shard: position or hash of the row.
 ORDER = "order"
+#: The column with a row's hash where its order is a position.
+CHECK = "check"
 #: Sets the inputs' columns apart from a DataFrame's own where both travel.
 PREFIX = "nbkeras_"
+#: Seconds: workers give a sign of life each second, and a busy machine may be late with some.
+LEAST_HEARTBEAT = 5.0
+
+#: Keras backends that workers can train with.
+BACKENDS = ("tensorflow", "torch", "jax")
 
 
 @dataclass(frozen=True)
@@ -106,12 +113,19 @@ class Plan:
         ordered: rows lie on worker (position modulo workers), in their order;
             otherwise each shard is put in the order of the rows' hashes.
         seed: permutes the rows in each epoch; None keeps the order.
-        batch_size: rows of a global batch.
+        batch_size: rows of a global batch; None leaves it to Keras' rule.
         epochs, initial_epoch: as in ``keras.Model.fit``.
         validates: whether there are validation rows.
-        validation_batch_size, validation_freq, class_weight: as in ``fit``.
+        steps_per_epoch, validation_batch_size, validation_steps, validation_freq,
+            class_weight: as in ``fit``.
         asks: whether the notebook's callbacks run at the end of each epoch.
         needs_weights: whether they look at the model's weights.
+        backend: Keras backend of the workers.
+        checkpoint: where to keep checkpoints, an absolute path or a URI, or None.
+        heartbeat: seconds of silence after which a worker counts as lost.
+        gpus: that each worker asks Spark for; None for those that it gives by itself.
+        sync_every: steps that each worker takes on its own rows before the workers meet.
+        about: what a checkpoint tells of its run beside what it needs to go on, ready for JSON.
 
     Raises:
         OptionError: a number is out of its range.
@@ -127,30 +141,49 @@ class Plan:
     workers: int = 1
     ordered: bool = False
     seed: int | None = None
-    batch_size: int = 32
+    batch_size: int | None = None
     epochs: int = 1
     initial_epoch: int = 0
     validates: bool = False
+    steps_per_epoch: int | None = None
     validation_batch_size: int | None = None
+    validation_steps: int | None = None
     validation_freq: Any = 1
     class_weight: Any = None
     asks: bool = False
     needs_weights: bool = False
     backend: str = "tensorflow"
+    checkpoint: str | None = None
+    heartbeat: float = 60.0
+    gpus: int | None = None
+    sync_every: int = 1
+    about: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("workers", "batch_size", "epochs"):
+        if self.backend not in BACKENDS:
+            raise OptionError(f"backend={self.backend!r}: use one of {', '.join(map(repr, BACKENDS))}")
+        for name in ("workers", "epochs", "sync_every"):
             whole(name, getattr(self, name), 1)
+        for name in ("batch_size", "steps_per_epoch", "validation_batch_size", "validation_steps", "gpus"):
+            if getattr(self, name) is not None:
+                whole(name, getattr(self, name), 1)
         whole("initial_epoch", self.initial_epoch, 0)
         if self.initial_epoch >= self.epochs:
             raise OptionError(
                 f"initial_epoch={self.initial_epoch} leaves nothing to train: "
                 f"epochs={self.epochs} is the epoch to end at, so give a larger one"
             )
-        if self.validation_batch_size is not None:
-            whole("validation_batch_size", self.validation_batch_size, 1)
         if not isinstance(self.validation_freq, (list, tuple, set, range)):
             whole("validation_freq", self.validation_freq, 1)
+        if self.checkpoint is not None and self.steps_per_epoch is not None:
+            raise OptionError(
+                f"steps_per_epoch={self.steps_per_epoch} ends epochs in the middle of the rows, where a "
+                "checkpoint cannot go on: leave steps_per_epoch or --checkpoint away"
+            )
+        if type(self.heartbeat) not in (int, float) or self.heartbeat < LEAST_HEARTBEAT:
+            raise OptionError(
+                f"heartbeat={self.heartbeat!r}: use a number of seconds from {LEAST_HEARTBEAT:g}"
+            )
         if not isinstance(self.class_weight, (dict, type(None))):
             raise OptionError(
                 f"class_weight={self.class_weight!r}: use a dict from class to weight, "

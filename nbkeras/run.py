@@ -8,11 +8,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
+
+from nbkeras import steering
+from nbkeras.errors import ModelError, OptionError
+from nbkeras.progress import Phase, Progress
+from nbkeras.steering import Steering
 
 Status = Literal["running", "finished", "stopped", "failed", "aborted"]
-#: What the run waits for or does, in the order in which it happens.
-Phase = Literal["preparing", "slots", "reading", "starting", "training", "validating", "returning", "done"]
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,14 @@ class Snapshot:
         epoch: the epoch in work, from 1; 0 before the first.
         step, steps: batches done in this epoch and batches of an epoch.
         rows_read: rows that have reached the workers.
-        rows_per_second: of training, over the last seconds; 0 when unknown.
-        elapsed, remaining: seconds; remaining is None when unknown.
+        rows_per_second: of training, over the last seconds, after the end over
+            all of it; 0 when unknown.
+        learning_rate: that the workers train with now; None when unknown.
+        elapsed, remaining: seconds, in remaining none of a pause; None when unknown.
         partial: the epoch that a stop cut short, from 1, or None.
         notes: sentences for the user, each one line.
         stopping: whether a stop was asked for.
+        pausing: whether a pause was asked for; the phase is "paused" when the workers stand still.
     """
 
     name: str
@@ -46,6 +52,7 @@ class Snapshot:
     steps: int
     rows_read: int
     rows_per_second: float
+    learning_rate: float | None
     elapsed: float
     remaining: float | None
     curves: dict[str, list[float]]
@@ -53,14 +60,27 @@ class Snapshot:
     epoch_numbers: list[int]
     partial: int | None
     stopping: bool
+    pausing: bool
     notes: tuple[str, ...]
     error: str | None
 
 
-class Run:
-    """One training: its history, phase and end, and the ways to stop it.
+class Weights(Protocol):
+    """The weights that a run has ended with."""
 
-    Safe to read from any thread. ``nbkeras.fit`` makes it.
+    def load(self, model: Any) -> None:
+        """Put them into a model.
+
+        Raises:
+            ModelError: it has other weights.
+        """
+
+
+class Run:
+    """One training: its history, phase and end, and the ways to steer and to stop it.
+
+    Safe to read and to steer from any thread: :meth:`pause`, :meth:`resume`,
+    :meth:`set_learning_rate`, :meth:`stop`, :meth:`abort`. ``nbkeras.fit`` makes it.
 
     Attributes:
         name: shown in the chart.
@@ -73,6 +93,12 @@ class Run:
         version: grows with every change, so that a display can skip a
             snapshot of what it has drawn already.
         done: set when the run has ended in any way.
+        stopping: set when a stop was asked for.
+        steering: what the workers are asked for while they train.
+        began: when, in seconds since 1970.
+        settings: what was chosen for it, by name; see :mod:`nbkeras.settings`.
+        code: of the cell that trained it, as it was typed; None where there was none.
+        weights: that it has ended with; None where there are none, or no room to keep them.
 
     Example:
         >>> from nbkeras.run import Run
@@ -88,6 +114,10 @@ class Run:
         self.epochs = epochs
         self.workers = workers
         self.background = background
+        self.began = time.time()
+        self.settings: dict[str, Any] = {}
+        self.code: str | None = None
+        self.weights: Weights | None = None
         self.history: dict[str, list[Any]] = {}
         self.epoch_numbers: list[int] = []
         self.partial: int | None = None
@@ -98,19 +128,15 @@ class Run:
         self.phase: Phase = "preparing"
         self.done = threading.Event()
         self.stopping = threading.Event()
+        self.steering = Steering()
         #: Work that must happen in the thread that waits (notebook callbacks).
         self.calls: queue.Queue[Callable[[], None]] = queue.Queue()
         self._lock = threading.Lock()
         self._aborting = False
         self._on_stop: Callable[[], None] = lambda: None
         self._on_abort: Callable[[], None] = lambda: None
-        self._started = time.monotonic()
-        self._ended: float | None = None
-        self._trained_since: float | None = None
-        self._epoch = self._step = self._steps = 0
-        self._first_epoch = 0
+        self._progress = Progress()
         self._rows_read: dict[int, int] = {}
-        self._rows_per_second = 0.0
         #: By column, so that a snapshot of 10,000 epochs copies a few lists.
         self._last: dict[str, float] = {}
         self._curves: dict[str, list[float]] = {}
@@ -123,6 +149,7 @@ class Run:
         """Stop after the batch in work; weights and history are kept."""
         if not self.done.is_set() and not self.stopping.is_set():
             self.stopping.set()
+            self.pausing.clear()
             self.version += 1
             self._on_stop()
 
@@ -131,7 +158,53 @@ class Run:
         if not self.done.is_set():
             self._aborting = True
             self.stopping.set()
+            self.pausing.clear()
             self._on_abort()
+
+    @property
+    def pausing(self) -> threading.Event:
+        """Set from :meth:`pause` to :meth:`resume`."""
+        return self.steering.pausing
+
+    def pause(self) -> None:
+        """Stand still after the batch in work, or before the first; the workers keep their Spark slots.
+
+        Raises:
+            OptionError: the workers cannot hear it.
+
+        Example:
+            >>> from nbkeras.run import Run
+            >>> run = Run("digits", model=None, epochs=2, workers=1)
+            >>> run.pause()
+            >>> run.snapshot().pausing
+            True
+        """
+        if not (self.done.is_set() or self.stopping.is_set() or self.pausing.is_set()):
+            self.steering.require(f"{self.name} cannot pause")
+            self.steering.pause(pausing=True)
+            self.version += 1
+
+    def resume(self) -> None:
+        """Go on after a pause, where the training stood still."""
+        if self.pausing.is_set():
+            self.steering.pause(pausing=False)
+            self.version += 1
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Train with another learning rate from the next step on, all workers from the same.
+
+        Raises:
+            OptionError: it is no positive number, the run has ended, or the
+                optimizer's learning rate follows a schedule.
+        """
+        if self.done.is_set():
+            raise OptionError(
+                f"{self.name} has ended: give the next training its learning rate, "
+                "model.optimizer.learning_rate = …"
+            )
+        checked = steering.learning_rate(rate, self.model)
+        self.steering.require(f"{self.name} cannot change its learning rate")
+        self.steering.set_rate(checked)
 
     def wait(self, timeout: float | None = None, tick: Callable[[], None] | None = None) -> Run:
         """Wait for the end and return the run; raises what ended it, if an error did.
@@ -151,6 +224,44 @@ class Run:
             raise self.error
         return self
 
+    def load_weights(self, into: Any = None) -> None:
+        """Put the weights that this run has ended with into a model; its optimizer stays as it is.
+
+        A model that is trained again has the weights of its last run, and each run keeps its own.
+
+        Args:
+            into: a model with weights of the same shapes; None for the one that was trained.
+
+        Raises:
+            ModelError: the run has no weights, or the model has others.
+
+        Example:
+            >>> from nbkeras.run import Run
+            >>> Run("digits", model=None, epochs=2, workers=1).load_weights()
+            Traceback (most recent call last):
+            nbkeras.errors.ModelError: run 'digits' is still at work: wait for its end with run.wait()
+        """
+        if not self.done.is_set():
+            raise ModelError(f"run {self.name!r} is still at work: wait for its end with run.wait()")
+        if self.weights is None:
+            why = (
+                "has failed: it has no weights"
+                if self.status == "failed"
+                else "was aborted: it has no weights"
+                if self.status == "aborted"
+                else "has no weights: run.notes says why"
+                if any("weights" in note for note in self.notes)
+                else "has no weights: it ended before the first step"
+            )
+            raise ModelError(f"run {self.name!r} {why}; choose another run of nbkeras.runs")
+        model = self.model if into is None else into
+        if model is None:
+            raise ModelError(
+                f"run {self.name!r} was read from a checkpoint and has no model here: build the model "
+                f"(its code may show how), then nbkeras.runs[{self.name!r}].load_weights(model)"
+            )
+        self.weights.load(model)
+
     def _work(self, seconds: float) -> None:
         """Do the calls that wait for this thread, for up to so many seconds."""
         end = time.monotonic() + seconds
@@ -163,9 +274,16 @@ class Run:
 
     # -- what the engine reports --------------------------------------------
 
-    def connect(self, *, stop: Callable[[], None], abort: Callable[[], None]) -> None:
-        """Say what a stop and an abort do."""
+    def connect(
+        self,
+        *,
+        stop: Callable[[], None],
+        abort: Callable[[], None],
+        steer: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Say what a stop and an abort do, and who tells the workers what :attr:`steering` holds."""
         self._on_stop, self._on_abort = stop, abort
+        self.steering.connect(steer)
         if self._aborting:
             abort()
         elif self.stopping.is_set():
@@ -174,8 +292,7 @@ class Run:
     def enter(self, phase: Phase) -> None:
         """Go on to a phase; a phase that lies behind is ignored."""
         with self._lock:
-            if phase in ("training", "validating") and self._trained_since is None:
-                self._trained_since = time.monotonic()
+            self._progress.enter(phase)
             self.phase = phase
             self.version += 1
 
@@ -186,21 +303,34 @@ class Run:
                 self.notes.append(sentence)
                 self.version += 1
 
+    def restart(self, sentence: str) -> None:
+        """Say why a training begins again, from the start or a checkpoint; its history stays."""
+        with self._lock:
+            self.notes.append(sentence)
+            self._rows_read.clear()
+            self._progress.restart()
+            self.version += 1
+
     def record_rows(self, worker: int, rows: int) -> None:
         """Note how many rows a worker has received so far."""
         with self._lock:
             self._rows_read[worker] = rows
             self.version += 1
 
-    def record_progress(self, epoch: int, step: int, steps: int, rows_per_second: float) -> None:
+    def record_progress(
+        self, epoch: int, step: int, steps: int, rows_per_second: float, learning_rate: float | None = None
+    ) -> None:
         """Note the batches done in an epoch (counted from 0)."""
         with self._lock:
-            if epoch + 1 >= self._epoch:
-                if not self._epoch:
-                    self._first_epoch = epoch
-                self._epoch, self._step, self._steps = epoch + 1, step, steps
-                self._rows_per_second = rows_per_second or self._rows_per_second
+            if self._progress.record(epoch, step, steps, rows_per_second, learning_rate):
                 self.version += 1
+
+    def record_learning_rate(self, number: int, before: float, rate: float, epoch: int, step: int) -> None:
+        """Note the step (from 0) from which on the workers have a learning rate that was set by hand."""
+        self.steering.obeyed(number, epoch)
+        since = f"learning rate {before:g} -> {rate:g} from epoch {epoch + 1}, step {step + 1} on"
+        self.settings.setdefault("steered", []).append(since)
+        self.note(since)
 
     def record_epoch(self, epoch: int, logs: dict[str, Any], *, partial: bool = False) -> None:
         """Keep the logs of an epoch (counted from 0); one that is known is ignored."""
@@ -222,19 +352,27 @@ class Run:
             self.version += 1
         if not math.isfinite(point.get("loss", 0.0)) and not self._diverged:
             self._diverged = True
+            given = "TerminateOnNaN" in self.settings.get("callbacks", ())
             self.note(
                 f"the loss is no number since epoch {epoch + 1}: try a smaller learning rate or clipnorm=1.0 "
-                "in the optimizer, look for NaN and unknown classes in the data, or stop there with "
-                "TerminateOnNaN()"
+                "in the optimizer, and look for NaN and unknown classes in the data"
+                f"{'' if given else '; TerminateOnNaN() in the callbacks stops there'}"
             )
 
-    def end(self, status: Status, error: BaseException | None = None) -> None:
-        """Close the run; only the first call counts."""
+    def end(self, status: Status, error: BaseException | None = None, seconds: float | None = None) -> None:
+        """Close the run; only the first call counts.
+
+        Args:
+            status: how it has ended.
+            error: what ended it.
+            seconds: that it took; None for those since it was made.
+        """
         with self._lock:
             if self.done.is_set():
                 return
             self.status, self.error, self.phase = status, error, "done"
-            self._ended = time.monotonic()
+            self._progress.end(seconds)
+            self.pausing.clear()
             self.version += 1
             self.done.set()
 
@@ -243,6 +381,7 @@ class Run:
     def snapshot(self) -> Snapshot:
         """Everything a display needs, copied at one moment."""
         with self._lock:
+            progress = self._progress
             return Snapshot(
                 name=self.name,
                 status=self.status,
@@ -250,30 +389,23 @@ class Run:
                 workers=self.workers,
                 background=self.background,
                 epochs=self.epochs,
-                epoch=self._epoch,
-                step=self._step,
-                steps=self._steps,
+                epoch=progress.epoch,
+                step=progress.step,
+                steps=progress.steps,
                 rows_read=sum(self._rows_read.values()),
-                rows_per_second=self._rows_per_second,
-                elapsed=(self._ended or time.monotonic()) - self._started,
-                remaining=self._remaining(),
+                rows_per_second=progress.rows_per_second(int(self.settings.get("batch_size", 0))),
+                learning_rate=progress.learning_rate,
+                elapsed=progress.elapsed(),
+                remaining=progress.remaining(self.epochs),
                 curves={name: curve.copy() for name, curve in self._curves.items()},
                 last=dict(self._last),
                 epoch_numbers=[number + 1 for number in self.epoch_numbers],
                 partial=self.partial,
                 stopping=self.stopping.is_set(),
+                pausing=self.pausing.is_set(),
                 notes=tuple(self.notes),
                 error=None if self.error is None else f"{type(self.error).__name__}: {self.error}",
             )
-
-    def _remaining(self) -> float | None:
-        if self._trained_since is None or not self._steps or self._ended is not None:
-            return None
-        done = self._epoch - 1 - self._first_epoch + self._step / self._steps
-        if done <= 0:
-            return None
-        spent = time.monotonic() - self._trained_since
-        return max(0.0, spent / done * (self.epochs - self._first_epoch - done))
 
     def __repr__(self) -> str:
         return f"<Run {self.name!r}: {self.status}, {len(self.epoch_numbers)} of {self.epochs} epochs>"

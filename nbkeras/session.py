@@ -28,22 +28,45 @@ def attached(spark: Any = None) -> SparkSession:
 
     if spark is not None and not hasattr(spark, "createDataFrame"):
         raise ClusterError(f"spark={spark!r} is no SparkSession")
-    session = spark if spark is not None else SparkSession.getActiveSession()
+    session: Any = spark if spark is not None else _active()
     if session is None and SparkContext._active_spark_context is not None:  # noqa: SLF001  # no public sign
         # The active session is that of one thread; in another the running Spark is to be asked for.
         session = SparkSession.builder.getOrCreate()
     if session is None:
         print("nbkeras: no Spark at hand, starting a local one: local[*]")
         session = local_spark()
-    if not hasattr(session, "_jsparkSession"):
-        raise ClusterError(
-            "this is a Spark Connect session, which this version cannot train on: use a classic one"
-        )
-    if session.sparkContext._jsc is None:  # noqa: SLF001  # there is no public sign
+    if is_stopped(session):
         raise ClusterError(
             "the Spark session was stopped: make a new one, or leave it to nbkeras.local_spark()"
         )
-    return session
+    if is_connect(session):
+        from nbkeras.engine.spark import connect
+
+        connect.require_alive(session)
+    return session  # type: ignore[no-any-return]
+
+
+def _active() -> Any:
+    from pyspark.sql import SparkSession
+    from pyspark.sql.utils import is_remote
+
+    if is_remote():
+        from pyspark.sql.connect.session import SparkSession as Remote
+
+        return Remote.getActiveSession() or Remote._get_default_session()  # noqa: SLF001  # the active one is one thread's
+    return SparkSession.getActiveSession()
+
+
+def is_connect(session: Any) -> bool:
+    """Whether this is a Spark Connect session: it has no JVM in this process."""
+    return not hasattr(session, "_jsparkSession")
+
+
+def is_stopped(session: Any) -> bool:
+    """Whether the session can do nothing any more."""
+    if is_connect(session):
+        return bool(session.is_stopped)
+    return session.sparkContext._jsc is None  # noqa: SLF001  # there is no public sign
 
 
 def local_spark() -> SparkSession:

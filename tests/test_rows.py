@@ -120,7 +120,7 @@ def test_the_last_rows_of_arrays_are_split_off_as_keras_does():
 
 
 def test_wide_rows_travel_in_small_batches_and_the_setting_comes_back(spark):
-    from nbkeras.engine import cluster
+    from nbkeras.engine.spark import cluster
 
     key = "spark.sql.execution.arrow.maxRecordsPerBatch"
     before = spark.conf.get(key)

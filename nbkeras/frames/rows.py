@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from nbkeras.errors import DataError
 from nbkeras.frames import columns
 from nbkeras.frames.signature import Signature
-from nbkeras.plan import ORDER, PREFIX, Structure
+from nbkeras.plan import CHECK, ORDER, PREFIX, Structure
 
 #: Rows of one partition that ``monotonically_increasing_id`` can number.
 _NUMBERS = (1 << 33) - 1
@@ -76,6 +76,7 @@ def exchanged(
     workers: int,
     shuffle: bool,
     validation_split: float = 0.0,
+    checked: bool = False,
 ) -> tuple[DataFrame, bool]:
     """The rows of all workers, each worker's in one partition, and whether they are numbered.
 
@@ -90,6 +91,7 @@ def exchanged(
         workers: number of partitions.
         shuffle: False numbers the rows of a DataFrame, in its order.
         validation_split: part of the rows of a DataFrame to validate on, chosen by hash.
+        checked: numbered rows bring their hash along, so that other rows can be told from them.
     """
     split = _split(train, validation_split) if validation_split else None
     numbered = train.numbered or not shuffle
@@ -103,9 +105,13 @@ def exchanged(
             train = replace(train, df=train.df.filter(~split))
         df = train.df if train.numbered else _numbered(train.df, workers)
     if validation is not None:
-        theirs = hashed(validation)
+        theirs = (
+            hashed(validation) if validation.numbered or not numbered else _numbered(validation.df, workers)
+        )
         flagged = F.lit(True).alias("validation")
         df = df.withColumn("validation", F.lit(False)).unionByName(theirs.select("*", flagged))
+    if checked and numbered:
+        df = df.withColumn(CHECK, _hash(train.structure))
     if workers == 1:
         return df.repartition(1), numbered
     shard = F.pmod(F.col(ORDER), F.lit(workers))

@@ -21,14 +21,19 @@ def build(model: Any, rows: Rows) -> None:
         DataError: there is no row.
         ModelError: the model fails on it.
     """
-    if not model.built:
+    import keras
+
+    # A model with a training step of its own may be called by nobody, as a pair of networks is.
+    if not model.built and type(model).call is not keras.Model.call:
         inputs = first_batch(rows)[0]
         try:
             model(inputs)
         except Exception as error:
             raise ModelError(f"the model fails on one row of the data: {one_line(error)}") from error
     optimizer = getattr(model, "optimizer", None)
-    if optimizer is not None and not optimizer.built:
+    # Such a step chooses the variables of its optimizers itself.
+    plain = type(model).train_step is keras.Model.train_step
+    if plain and optimizer is not None and not optimizer.built:
         optimizer.build(model.trainable_variables)
 
 

@@ -13,6 +13,7 @@ from nbkeras.errors import ClusterError, DataError, OptionError
 from nbkeras.frames import arrays, rows
 from nbkeras.frames.rows import Rows
 from nbkeras.frames.signature import signature
+from nbkeras.session import is_stopped
 
 #: The feature columns that each model was trained on.
 _trained_on: weakref.WeakKeyDictionary[Any, tuple[str, ...]] = weakref.WeakKeyDictionary()
@@ -169,7 +170,7 @@ def data_frame(spark: SparkSession, data: Any) -> DataFrame:
     """
     if not isinstance(data, DataFrame):
         return spark.createDataFrame(data)
-    if data.sparkSession.sparkContext._jsc is None:  # noqa: SLF001  # there is no public sign
+    if is_stopped(data.sparkSession):
         raise ClusterError("the DataFrame is of a Spark session that was stopped: make it anew")
     return data
 

@@ -1,0 +1,94 @@
+"""Progress: how far a training has come, how fast, and what is left of it."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+#: What a run waits for or does, in the order in which it happens.
+#: "paused" may come between any two steps.
+Phase = Literal[
+    "preparing", "slots", "reading", "starting", "training", "paused", "validating", "returning", "done"
+]
+
+
+class Progress:
+    """The place and the clock of one training, from now on; its owner keeps threads apart.
+
+    Attributes:
+        epoch: in work, from 1; 0 before the first.
+        step: batches done in this epoch.
+        steps: batches of an epoch.
+        learning_rate: that the workers train with now; None when unknown.
+
+    Example:
+        >>> from nbkeras.progress import Progress
+        >>> progress = Progress()
+        >>> progress.enter("training")
+        >>> progress.record(0, 5, 10, 640.0, None), progress.epoch, progress.step
+        (True, 1, 5)
+    """
+
+    def __init__(self) -> None:
+        self.epoch = self.step = self.steps = 0
+        self.learning_rate: float | None = None
+        self._first_epoch = 0
+        self._rows_per_second = 0.0
+        self._started = time.monotonic()
+        self._ended: float | None = None
+        self._trained_since: float | None = None
+        self._paused_since: float | None = None
+
+    def enter(self, phase: Phase) -> None:
+        """Go on to a phase; the time of a pause counts in no estimate."""
+        now = time.monotonic()
+        if phase in ("training", "validating") and self._trained_since is None:
+            self._trained_since = now
+        if self._paused_since is not None and self._trained_since is not None:
+            self._trained_since += now - self._paused_since
+        self._paused_since = now if phase == "paused" else None
+
+    def record(
+        self, epoch: int, step: int, steps: int, rows_per_second: float, learning_rate: float | None
+    ) -> bool:
+        """Note the batches done in an epoch (from 0); False where it lies behind."""
+        if epoch + 1 < self.epoch:
+            return False
+        if not self.epoch:
+            self._first_epoch = epoch
+        self.epoch, self.step, self.steps = epoch + 1, step, steps
+        self._rows_per_second = rows_per_second or self._rows_per_second
+        self.learning_rate = learning_rate
+        return True
+
+    def restart(self) -> None:
+        """Begin again, from the start or a checkpoint; the clock goes on."""
+        self.epoch = self.step = self.steps = 0
+        self._trained_since = self._paused_since = self.learning_rate = None
+
+    def end(self, seconds: float | None) -> None:
+        """Stop the clock, now or after so many seconds since it began."""
+        self._ended = time.monotonic() if seconds is None else self._started + seconds
+
+    def elapsed(self) -> float:
+        """Seconds since it began, or that it took."""
+        return (self._ended or time.monotonic()) - self._started
+
+    def remaining(self, epochs: int) -> float | None:
+        """Seconds that are left of so many epochs, none of a pause; None when unknown."""
+        done = self._epochs_done()
+        if self._trained_since is None or self._ended is not None or done <= 0:
+            return None
+        spent = (self._paused_since or time.monotonic()) - self._trained_since
+        return max(0.0, spent / done * (epochs - self._first_epoch - done))
+
+    def rows_per_second(self, batch_size: int) -> float:
+        """Over the last seconds, when it has ended over all of the training; 0 when unknown."""
+        if self._ended is None or self._trained_since is None:
+            return self._rows_per_second
+        rows = self._epochs_done() * self.steps * batch_size
+        return rows / max(self._ended - self._trained_since, 1e-3) or self._rows_per_second
+
+    def _epochs_done(self) -> float:
+        """Epochs since training began, or began again."""
+        return self.epoch - 1 - self._first_epoch + self.step / self.steps if self.steps else 0.0

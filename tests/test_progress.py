@@ -1,0 +1,62 @@
+"""The clock of a run: what has passed, what is left, and how fast it goes."""
+
+from __future__ import annotations
+
+import pytest
+
+from nbkeras import progress
+from nbkeras.run import Run
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """Seconds that the test sets, in a list."""
+    seconds = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: seconds[0])
+    return seconds
+
+
+def test_a_pause_counts_in_no_estimate(now):
+    run = Run("digits", model=None, epochs=4, workers=1)
+    run.enter("training")
+    run.record_progress(0, 0, 10, 0.0)
+    now[0] += 10
+    run.record_progress(1, 0, 10, 0.0)
+    assert run.snapshot().remaining == 30
+    run.enter("paused")
+    now[0] += 1000
+    assert run.snapshot().remaining == 30
+    run.enter("training")
+    assert run.snapshot().remaining == 30
+    assert run.snapshot().elapsed == 1010
+
+
+def test_the_rate_of_a_run_that_has_ended_is_that_of_all_its_steps(now):
+    run = Run("digits", None, epochs=2, workers=1)
+    run.settings["batch_size"] = 10
+    run.enter("training")
+    run.record_progress(0, 5, 5, 1.0)
+    run.record_progress(1, 5, 5, 999.0)
+    assert run.snapshot().rows_per_second == 999
+    run.end("finished", seconds=4.0)
+    assert run.snapshot().rows_per_second == pytest.approx(2 * 5 * 10 / 4)
+
+
+def test_what_lies_behind_moves_nothing_and_a_training_that_begins_again_has_no_estimate(now):
+    run = Run("digits", None, epochs=4, workers=1)
+    run.enter("training")
+    run.record_progress(1, 3, 10, 50.0, 0.1)
+    now[0] += 6
+    run.record_progress(0, 9, 10, 70.0, 0.2)
+    snapshot = run.snapshot()
+    assert (snapshot.epoch, snapshot.step, snapshot.rows_per_second, snapshot.learning_rate) == (
+        2,
+        3,
+        50.0,
+        0.1,
+    )
+    assert snapshot.remaining == pytest.approx(6 / 0.3 * 2.7)
+    run.restart("a worker is gone")
+    snapshot = run.snapshot()
+    assert (snapshot.epoch, snapshot.step, snapshot.remaining, snapshot.learning_rate) == (0, 0, None, None)
+    assert snapshot.elapsed == 6

@@ -1,0 +1,499 @@
+"""A training stands still, goes on, and takes another learning rate: all workers at the same step."""
+
+from __future__ import annotations
+
+import re
+import threading
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from processes import is_alive, trainers
+from twins import assert_same_history, assert_same_model, twins
+
+import nbkeras
+from nbkeras import plan
+from nbkeras.engine.spark import cluster
+from nbkeras.engine.training.steering import Wishes
+from nbkeras.engine.training.trainer import Trainer
+from nbkeras.errors import OptionError
+from nbkeras.plan import BACKENDS
+from nbkeras.run import Run
+
+ROWS, BATCH = 3001, 5
+RANDOM = np.random.default_rng(3)
+X = RANDOM.normal(size=(ROWS, 4)).astype("float32")
+Y = X.sum(axis=1)
+#: What one worker does differs from backend to backend only where steps are sent ahead.
+BOTH = [(1, "tensorflow"), (1, "jax"), *((2, backend) for backend in BACKENDS)]
+#: Epochs in which there is time to do something to the fastest of them.
+LONG = 12
+NOTE = re.compile(r"learning rate (\S+) -> (\S+) from epoch (\d+), step (\d+) on")
+
+
+def net(optimizer=None):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5, "tanh"), keras.layers.Dense(1)])
+    model.compile(optimizer or keras.optimizers.Adam(0.002), "mse", metrics=["mae"])
+    return model
+
+
+@pytest.fixture(scope="module")
+def fit(spark):
+    def fit(model, **how):
+        options = {"workers": 2, "epochs": 2, "batch_size": BATCH, "shuffle": False, "background": True}
+        return nbkeras.fit(model, X, Y, **{**options, **how}, verbose=0, spark=spark)
+
+    return fit
+
+
+@pytest.fixture(autouse=True)
+def nothing_stands_still_for_ever():
+    """A training that a failed test has left takes no slots from the next one."""
+    yield
+    for run in nbkeras.api.runs:
+        run.abort()
+        assert run.done.wait(60)
+
+
+@pytest.fixture
+def asked():
+    """What a test sets when it has asked something of a training that :class:`Holds`."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+class Holds(keras.callbacks.Callback):
+    """Holds a training before its last epoch until something was asked of it: the test may be slower."""
+
+    def __init__(self, asked):
+        super().__init__()
+        self.asked = asked
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.params["epochs"] - 2:
+            assert self.asked.wait(120)
+
+
+@pytest.fixture
+def paused(wait_for, asked):
+    """Wait until a training that has begun stands still."""
+
+    def paused(run, begun=True):
+        if begun:
+            wait_for(lambda: run.snapshot().step > 20 or run.done.is_set(), "some steps")
+        run.pause()
+        asked.set()
+        wait_for(lambda: run.phase == "paused" or run.done.is_set(), "the workers to stand still")
+        assert run.status == "running", run.error
+        return run.snapshot()
+
+    return paused
+
+
+class Sets(keras.callbacks.Callback):
+    """Sets the learning rate before a step of an epoch."""
+
+    def __init__(self, epoch, step, rate):
+        super().__init__()
+        self.place, self.rate, self.epoch = (epoch, step), rate, None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, step, logs=None):
+        if (self.epoch, step) == self.place:
+            if hasattr(self.model, "jax_state_sync"):
+                self.model.jax_state_sync()
+            self.model.optimizer.learning_rate = self.rate
+
+
+def place(run):
+    """Where the note says that the learning rate was changed, from 0."""
+    (found,) = [NOTE.fullmatch(note) for note in run.notes if note.startswith("learning rate")]
+    return int(found[3]) - 1, int(found[4]) - 1
+
+
+# -- the learning rate -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(("workers", "backend"), BOTH)
+def test_a_rate_set_while_it_trains_makes_what_keras_makes_of_it_at_that_step(
+    fit, wait_for, asked, workers, backend
+):
+    pytest.importorskip(backend)
+    ours, theirs = twins(net)
+    epochs = LONG if (workers, backend) == (1, "jax") else 2
+    run = fit(ours, workers=workers, backend=backend, epochs=epochs, callbacks=[Holds(asked)])
+    wait_for(lambda: run.snapshot().step > 20 or run.done.is_set(), "some steps", 120)
+    assert run.snapshot().learning_rate == 0.002
+    run.set_learning_rate(0.0003)
+    asked.set()
+    wait_for(lambda: run.snapshot().learning_rate == 0.0003, "the workers to take it")
+    run.wait(120)
+
+    epoch, step = place(run)
+    assert (epoch, step) > (0, 0)
+    change = Sets(epoch, step, 0.0003)
+    done = theirs.fit(X, Y, epochs=epochs, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[change])
+    assert_same_history(run.history, done.history, 1e-4)
+    assert_same_model(ours, theirs, 1e-4)
+    assert float(ours.optimizer.learning_rate) == np.float32(0.0003)
+    assert run.notes == [f"learning rate 0.002 -> 0.0003 from epoch {epoch + 1}, step {step + 1} on"]
+
+
+def test_the_rate_that_callbacks_of_keras_set_is_told(fit, monkeypatch):
+    told = []
+    monkeypatch.setattr(Run, "record_progress", spied(Run.record_progress, told))
+    deciders = [
+        keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * (0.5 if epoch == 1 else 1.0)),
+        keras.callbacks.ReduceLROnPlateau("loss", mode="max", factor=0.1, patience=2),
+    ]
+    run = fit(net(), callbacks=deciders, epochs=4, background=False)
+
+    rates = [0.002, 0.001, 0.001, 0.0001]
+    assert {epoch for epoch, _, _ in told} == {0, 1, 2, 3}
+    assert [rate for *_, rate in told] == pytest.approx([rates[epoch] for epoch, _, _ in told])
+    assert run.history["learning_rate"] == pytest.approx(rates)
+    assert run.snapshot().learning_rate == pytest.approx(0.0001)
+
+
+def test_the_rate_that_a_callback_in_the_notebook_sets_is_told(fit, monkeypatch):
+    class Halves(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.optimizer.learning_rate = 0.001
+
+    run = fit(net(), callbacks=[Halves()], background=False)
+
+    assert run.snapshot().learning_rate == 0.001
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_rate_of_a_schedule_is_told_by_the_step(fit, monkeypatch, backend):
+    pytest.importorskip(backend)
+    told = []
+    monkeypatch.setattr(Run, "record_progress", spied(Run.record_progress, told))
+    halves = keras.optimizers.schedules.ExponentialDecay(0.01, 300, 0.5)
+    run = fit(net(keras.optimizers.SGD(halves)), backend=backend, background=False)
+
+    steps = run.snapshot().steps
+    assert len(told) > 2
+    for epoch, step, rate in told:
+        assert rate == pytest.approx(float(halves(epoch * steps + step)), rel=1e-5)
+
+
+@pytest.mark.parametrize("rate", [0, -0.1, float("nan"), float("inf"), 1e-60, True, "fast", None, [0.1]])
+def test_what_is_no_rate_is_refused_in_one_line(rate):
+    run = Run("digits", model=None, epochs=1, workers=1)
+    with pytest.raises(
+        OptionError, match=r"^learning rate .* is no positive number: type one such as 0.001$"
+    ):
+        run.set_learning_rate(rate)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_the_rate_of_a_schedule_is_not_changed_and_the_line_says_whose(mixed):
+    schedule = keras.optimizers.schedules.CosineDecay(0.01, 10)
+    optimizer = keras.optimizers.SGD(schedule)
+    if mixed:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    run = Run("digits", model=net(optimizer), epochs=1, workers=1)
+    with pytest.raises(OptionError, match=r"follows CosineDecay.* SGD\(learning_rate=0.01\)"):
+        run.set_learning_rate(0.01)
+
+
+def test_a_run_that_has_ended_takes_no_rate_and_no_pause():
+    run = Run("digits", model=None, epochs=1, workers=1)
+    run.pause()
+    run.end("finished")
+    run.pause()
+    run.resume()
+
+    assert not run.pausing.is_set()
+    with pytest.raises(OptionError, match=r"^digits has ended: .* model.optimizer.learning_rate = "):
+        run.set_learning_rate(0.1)
+
+
+# -- standing still --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("workers", "backend"), BOTH)
+def test_after_a_pause_the_training_is_as_if_there_had_been_none(
+    fit, paused, asked, wait_for, monkeypatch, workers, backend
+):
+    pytest.importorskip(backend)
+    told = []
+    monkeypatch.setattr(plan, "LEAST_HEARTBEAT", 1)
+    monkeypatch.setattr(Run, "record_progress", spied(Run.record_progress, told))
+    (ours, theirs), heartbeat = twins(net), 2
+    how = {"workers": workers, "backend": backend, "heartbeat": heartbeat}
+    how["epochs"] = LONG if (workers, backend) == (1, "jax") else 2
+    undisturbed = fit(theirs, **how, background=False)
+    told.clear()
+    run = fit(ours, **how, callbacks=[Holds(asked)])
+
+    before = paused(run)
+    assert before.pausing
+    wait_for(lambda: run.snapshot().elapsed > before.elapsed + 1, "what was on its way")
+    standing, used, steps = run.snapshot(), cpu(), len(told)
+    assert (standing.epoch, standing.step) < (how["epochs"], standing.steps)
+    wait_for(lambda: run.snapshot().elapsed > standing.elapsed + 2 * heartbeat, "two heartbeats")
+    after = run.snapshot()
+    assert (after.phase, after.epoch, after.step) == ("paused", standing.epoch, standing.step)
+    assert len(told) == steps
+    assert after.remaining == standing.remaining
+    assert len([one for one in trainers() if is_alive(one)]) >= workers
+    assert cpu() - used < 0.2 * 2 * heartbeat * workers
+    run.resume()
+    wait_for(lambda: run.phase != "paused", "it to go on")
+    assert not run.snapshot().pausing
+    run.wait(120)
+
+    assert run.status == "finished"
+    assert run.notes == undisturbed.notes == []
+    assert run.history == undisturbed.history
+    for mine, one in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, one)
+
+
+def spied(record, told):
+    def record_progress(run, epoch, step, steps, rows_per_second, learning_rate):
+        told.append((epoch, step, learning_rate))
+        record(run, epoch, step, steps, rows_per_second, learning_rate)
+
+    return record_progress
+
+
+def cpu():
+    """Seconds that the trainers have computed."""
+    return sum(sum(one.cpu_times()[:2]) for one in trainers())
+
+
+def test_a_pause_before_training_has_begun_holds_at_the_first_step_and_so_does_a_rate(fit, paused, wait_for):
+    ours, theirs = twins(net)
+    run = fit(ours, epochs=1)
+    run.set_learning_rate(0.01)
+    run.set_learning_rate(0.0005)
+    paused(run, begun=False)
+    wait_for(lambda: run.snapshot().epoch, "the place where it stands")
+    assert (run.snapshot().epoch, run.snapshot().step) == (1, 0)
+    run.resume()
+    run.wait(120)
+
+    assert place(run) == (0, 0)
+    change = Sets(0, 0, 0.0005)
+    done = theirs.fit(X, Y, epochs=1, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[change])
+    assert_same_history(run.history, done.history, 1e-4)
+    assert_same_model(ours, theirs, 1e-4)
+
+
+def test_a_rate_set_in_a_pause_holds_from_the_step_at_which_it_goes_on(fit, paused, asked, wait_for):
+    ours, theirs = twins(net)
+    run = fit(ours, callbacks=[Holds(asked)])
+    paused(run)
+    run.set_learning_rate(0.0004)
+    wait_for(lambda: run.notes, "the workers to take it")
+    assert run.phase == "paused"
+    run.resume()
+    run.wait(120)
+
+    change = Sets(*place(run), 0.0004)
+    done = theirs.fit(X, Y, epochs=2, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[change])
+    assert_same_history(run.history, done.history, 1e-4)
+
+
+def test_with_sync_every_all_workers_stand_still_and_take_the_same_rate(fit, paused, asked, wait_for):
+    model = net()
+    run = fit(model, sync_every=7, callbacks=[Holds(asked)])
+    paused(run)
+    run.set_learning_rate(0.0004)
+    wait_for(lambda: any(NOTE.fullmatch(note) for note in run.notes), "the workers to take it")
+    run.resume()
+    assert run.wait(120).status == "finished"
+    assert len(run.epoch_numbers) == 2
+    assert float(model.optimizer.learning_rate) == np.float32(0.0004)
+
+
+def test_a_stop_in_a_pause_keeps_the_weights_and_the_history(fit, paused, asked):
+    model = net()
+    before = model.get_weights()
+    run = fit(model, epochs=5, callbacks=[Holds(asked)])
+    standing = paused(run)
+    run.stop()
+    run.wait(60)
+
+    assert run.status == "stopped"
+    assert run.partial == standing.epoch == len(run.history["loss"])
+    assert not run.snapshot().pausing
+    assert any(not np.array_equal(*pair) for pair in zip(model.get_weights(), before, strict=True))
+
+
+def test_an_abort_in_a_pause_drops_the_training(fit, paused, asked, wait_for):
+    model = net()
+    before = model.get_weights()
+    run = fit(model, callbacks=[Holds(asked)])
+    paused(run)
+    run.abort()
+    run.done.wait(60)
+
+    assert run.status == "aborted"
+    assert all(map(np.array_equal, model.get_weights(), before))
+    wait_for(lambda: not trainers(), "the end of the trainers")
+
+
+def test_a_worker_that_is_killed_in_a_pause_is_named_and_the_training_stays_paused(
+    fit, paused, asked, wait_for, tmp_path
+):
+    ours, theirs = twins(net)
+    fit(theirs, background=False, epochs=3)
+    run = fit(ours, epochs=3, checkpoint=tmp_path, callbacks=[Holds(asked)])
+    wait_for(lambda: run.epoch_numbers or run.done.is_set(), "an epoch")
+    paused(run)
+    trainers()[-1].kill()
+    wait_for(lambda: run.notes and run.phase == "paused", "another attempt to stand still", 120)
+
+    (note,) = run.notes
+    assert re.match(r"the trainer process of worker \d|worker \d|on worker \d", note), note
+    assert run.snapshot().pausing
+    run.resume()
+    assert run.wait(120).status == "finished"
+    assert_same_model(ours, theirs)
+
+
+def test_a_rate_holds_after_a_worker_was_lost_though_no_checkpoint_has_it(fit, paused, asked, wait_for):
+    ours, theirs = twins(net)
+    run = fit(ours, callbacks=[Holds(asked)])
+    paused(run)
+    run.set_learning_rate(0.0004)
+    wait_for(lambda: run.notes, "the workers to take it")
+    trainers()[-1].kill()
+    wait_for(lambda: len(run.notes) == 3, "another attempt to take it", 120)
+    run.resume()
+    run.wait(120)
+
+    assert run.notes[1].endswith("going on from the start")
+    assert run.notes[2] == "learning rate 0.002 -> 0.0004 from epoch 1, step 1 on"
+    change = Sets(0, 0, 0.0004)
+    theirs.fit(X, Y, epochs=2, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[change])
+    assert_same_model(ours, theirs, 1e-4)
+
+
+def test_a_training_that_is_resumed_from_a_checkpoint_goes_on_with_the_rate(fit, tmp_path):
+    (ours, theirs), again = twins(net), net()
+    run = fit(ours, epochs=1, checkpoint=tmp_path)
+    run.pause()
+    run.set_learning_rate(0.0004)
+    run.resume()
+    run.wait(120)
+    assert place(run) == (0, 0)
+    fit(again, checkpoint=tmp_path, resume=True, background=False)
+
+    change = Sets(0, 0, 0.0004)
+    theirs.fit(X, Y, epochs=2, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[change])
+    assert_same_model(again, theirs, 1e-4)
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["by themselves", "in each step"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_stand_still_in_a_validation_in_which_they_meet(fit, paused, wait_for, workers, weighted):
+    def make():
+        model = net()
+        if weighted:
+            model.compile("adam", keras.losses.MeanSquaredError("mean_with_sample_weight"))
+        return model
+
+    ours, theirs = twins(make)
+    how = {"validation_split": 0.98, "validation_batch_size": 1, "epochs": 1, "workers": workers}
+    if weighted:
+        how["sample_weight"] = np.linspace(0.5, 2, ROWS)
+    undisturbed = fit(theirs, **how, background=False)
+    run = fit(ours, **how)
+    wait_for(lambda: run.phase == "validating" or run.done.is_set(), "the validation")
+    paused(run, begun=False)
+    assert not run.history
+    run.resume()
+    wait_for(lambda: run.phase == "validating", "the validation to go on")
+    assert run.wait(120).history == undisturbed.history
+
+
+@pytest.fixture
+def far(spark, monkeypatch):
+    """The notebook announces an address that nobody can reach."""
+    monkeypatch.setattr(cluster, "hosts", lambda _: ("127.0.0.1", "127.0.0.9"))
+    monkeypatch.setattr(cluster, "slots", lambda _: 3)
+
+
+def test_over_the_relay_too_workers_stand_still_and_take_a_rate(fit, far, paused, wait_for):
+    model = net()
+    run = fit(model, epochs=20)
+    paused(run)
+    run.set_learning_rate(0.0004)
+    wait_for(lambda: run.snapshot().learning_rate == 0.0004, "the workers to take it")
+    run.resume()
+    wait_for(lambda: run.phase == "training", "it to go on")
+    run.stop()
+    run.wait(120)
+
+    assert run.status == "stopped"
+    assert float(model.optimizer.learning_rate) == np.float32(0.0004)
+
+
+def test_workers_that_can_hear_nothing_are_not_said_to_pause(fit, far, wait_for):
+    run = fit(net(), workers=3, epochs=30)
+    run.pause()
+    wait_for(lambda: run.notes, "what the workers cannot do")
+    assert not run.snapshot().pausing
+    for steer in (run.pause, lambda: run.set_learning_rate(0.1)):
+        with pytest.raises(OptionError, match=r"^run .* hold all 3 slots: use --workers 2$"):
+            steer()
+
+
+def test_an_executor_that_is_killed_in_a_pause_is_noticed_and_the_training_stays_paused(
+    request, fit, paused, asked, wait_for, tmp_path
+):
+    if request.config.getoption("master") != "standalone":
+        pytest.skip("needs a cluster: --master standalone")
+    (ours, theirs), running = twins(net), request.getfixturevalue("cluster")
+    fit(theirs, epochs=3, background=False)
+    run = fit(ours, epochs=3, checkpoint=tmp_path, callbacks=[Holds(asked)])
+    wait_for(lambda: run.epoch_numbers or run.done.is_set(), "an epoch")
+    paused(run)
+    running.kill_executor()
+    wait_for(lambda: run.notes and run.phase == "paused", "another attempt to stand still", 180)
+
+    assert "going on from the checkpoint of epoch 1" in run.notes[-1], run.notes
+    run.resume()
+    assert run.wait(180).status == "finished"
+    assert_same_model(ours, theirs)
+
+
+def test_a_wish_is_there_before_the_workers_are_asked_to_meet():
+    trainer, found = object.__new__(Trainer), []
+    trainer._rank, trainer._wishes = 0, Wishes()
+    trainer._group = SimpleNamespace(request_steering=lambda: found.append(trainer._wishes.pausing))
+    trainer._control({"type": "pause", "pausing": True})
+    assert found == [True]
+
+
+def test_no_wish_overtakes_another():
+    run = Run("digits", model=None, epochs=4, workers=1)
+    told, first, go_on = [], threading.Event(), threading.Event()
+
+    def tell():
+        pausing = run.pausing.is_set()
+        first.set()
+        if pausing:
+            assert go_on.wait(30)
+        told.append(pausing)
+
+    run.connect(stop=lambda: None, abort=lambda: None, steer=tell)
+    pausing = threading.Thread(target=run.pause)
+    pausing.start()
+    assert first.wait(30)
+    resuming = threading.Thread(target=run.resume)
+    resuming.start()
+    go_on.set()
+    pausing.join(30)
+    resuming.join(30)
+    assert told == [True, False]
