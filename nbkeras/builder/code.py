@@ -1,0 +1,86 @@
+"""Python code that looks as a formatter leaves it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+#: Columns of a line; formatters' own default.
+WIDTH = 88
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A call, a list or a tuple: an item a line where it does not fit into one.
+
+    Attributes:
+        head: what opens it.
+        items: what is in it, code or pieces.
+        tail: what closes it.
+        open: whether each item has a line of its own in any case.
+
+    Example:
+        >>> from nbkeras.builder.code import Piece
+        >>> print(Piece("f(", ["1", Piece("[", ["2", "3"], "]")], ")").written())
+        f(1, [2, 3])
+    """
+
+    head: str
+    items: Sequence[str | Piece]
+    tail: str
+    open: bool = False
+
+    def written(self) -> str:
+        """The code."""
+        return "\n".join(self._lines("", ""))
+
+    def _lines(self, indent: str, after: str) -> list[str]:
+        flat = f"{indent}{self._flat()}{after}"
+        if not self._is_open() and (len(flat) <= WIDTH or not self.items):
+            return [flat]
+        lines = [f"{indent}{self.head}"]
+        for item in self.items:
+            # A formatter puts no comma behind the only argument.
+            comma = "," if len(self.items) > 1 or self.open else ""
+            inner = indent + " " * 4
+            lines += [f"{inner}{item}{comma}"] if isinstance(item, str) else item._lines(inner, comma)  # noqa: SLF001
+        return [*lines, f"{indent}{self.tail}{after}"]
+
+    def _flat(self) -> str:
+        items = (one if isinstance(one, str) else one._flat() for one in self.items)  # noqa: SLF001
+        return f"{self.head}{', '.join(items)}{self.tail}"
+
+    def _is_open(self) -> bool:
+        return self.open or any(not isinstance(one, str) and one._is_open() for one in self.items)  # noqa: SLF001
+
+
+def call(name: str, positional: Sequence[str | Piece] = (), **named: Any) -> Piece:
+    """A call with arguments in code and arguments by name as values.
+
+    Example:
+        >>> from nbkeras.builder.code import call
+        >>> call("keras.layers.Dense", ["64"], activation="relu").written()
+        'keras.layers.Dense(64, activation="relu")'
+    """
+    return Piece(f"{name}(", [*positional, *(f"{key}={value(one)}" for key, one in named.items())], ")")
+
+
+def value(thing: Any) -> str:
+    """A number, a word, a flag, or a tuple or list of them, in Python.
+
+    Example:
+        >>> from nbkeras.builder.code import value
+        >>> value(("a", 1)), value((3,)), value(1e-05)
+        ('("a", 1)', '(3,)', '1e-05')
+    """
+    if isinstance(thing, str):
+        # What JSON writes, Python reads; in the quotes that formatted code has.
+        return json.dumps(thing, ensure_ascii=False)
+    if isinstance(thing, (tuple, list)):
+        written = ", ".join(map(value, thing))
+        if isinstance(thing, list):
+            return f"[{written}]"
+        return f"({written},)" if len(thing) == 1 else f"({written})"
+    return repr(thing)

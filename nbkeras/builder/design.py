@@ -1,0 +1,155 @@
+"""A design: all that the builder holds, and the cell that it stands for."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from nbkeras.builder import code
+from nbkeras.builder.code import Piece
+from nbkeras.builder.network import Looked, Network
+from nbkeras.builder.table import Task, column
+from nbkeras.footprint import Footprint
+
+#: Loss and metric for each task.
+FITTING: dict[Task, tuple[str, str]] = {
+    "binary": ("binary_crossentropy", "accuracy"),
+    "classes": ("sparse_categorical_crossentropy", "accuracy"),
+    "regression": ("mse", "mae"),
+    "input": ("mse", "mae"),
+}
+#: Bytes of a number.
+_FLOAT = 4
+#: The column that an autoencoder learns.
+_TARGET = "target"
+OPTIMIZERS = ("Adam", "AdamW", "SGD", "RMSprop", "Nadam", "Adagrad", "Lion")
+
+
+@dataclass(frozen=True)
+class Design:
+    """A network, what it learns from, and how.
+
+    Attributes:
+        data: name of the DataFrame's variable.
+        label: its label column; None where the features themselves are learnt.
+        features: its feature columns, in the order of the inputs.
+        network: the layers.
+        loss, metric: names that Keras knows.
+        optimizer: one of :data:`OPTIMIZERS`.
+        learning_rate: of the optimizer.
+        batch_size: rows of a step.
+        epochs: how often to go over the rows.
+        validation_split: part of the rows to validate on.
+        workers: that train, or "auto".
+        backend: of the workers, or "auto".
+        unused: the DataFrame's other columns; None where they are not known.
+
+    Example:
+        >>> from nbkeras.builder import presets
+        >>> network = presets.mlp(2, presets.last("regression", 1), (8,))
+        >>> print(Design("df", "y", ("a", "b"), network, "mse", "mae", learning_rate=0.01, epochs=5).code())
+        import keras
+        <BLANKLINE>
+        model = keras.Sequential(
+            [
+                keras.Input((2,)),
+                keras.layers.Dense(8, activation="relu"),
+                keras.layers.Dense(1),
+            ]
+        )
+        model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
+        history = model.fit(df.select("a", "b", "y"), y="y", batch_size=32, epochs=5)
+    """
+
+    data: str
+    label: str | None
+    features: tuple[str, ...]
+    network: Network
+    loss: str
+    metric: str
+    optimizer: str = "Adam"
+    learning_rate: float = 0.001
+    batch_size: int = 32
+    epochs: int = 10
+    validation_split: float = 0.0
+    workers: int | str = "auto"
+    backend: str = "auto"
+    unused: tuple[str, ...] | None = None
+
+    def code(self) -> str:
+        """The cell that builds and trains it."""
+        return f"{self.building()}\n{self.training()}"
+
+    def building(self) -> str:
+        """The part that makes and compiles ``model``, which needs no Spark."""
+        optimizer = code.call(f"keras.optimizers.{self.optimizer}", [f"{self.learning_rate:g}"])
+        compiled: dict[str, Any] = {"metrics": [self.metric]}
+        compiling = code.call("model.compile", [optimizer, code.value(self.loss)], **compiled)
+        return f"import keras\n\n{self.network.code()}\n{compiling.written()}"
+
+    def training(self) -> str:
+        """The part that trains it on the DataFrame."""
+        sizes: dict[str, Any] = {"batch_size": self.batch_size, "epochs": self.epochs}
+        if self.validation_split:
+            sizes["validation_split"] = self.validation_split
+        if self.label is None:
+            return code.call("history = model.fit", [self._twice()], y=_TARGET, **sizes).written()
+        return code.call("history = model.fit", [self._rows(self.label)], y=self.label, **sizes).written()
+
+    def _rows(self, label: str) -> str | Piece:
+        """The columns that it learns from, in the shortest words."""
+        if self.unused is not None and len(self.unused) < len(self.features):
+            if not self.unused:
+                return self.data
+            return code.call(f"{self.data}.drop", [code.value(name) for name in self.unused])
+        names = [code.value(column(name)) for name in (*self.features, label)]
+        return code.call(f"{self.data}.select", names)
+
+    def _twice(self) -> Piece:
+        """The features, as input and as what is to be learnt."""
+        names = [f"`{name.replace('`', '``')}`" for name in self.features]
+        one = names[0] if len(names) == 1 else f"array({', '.join(names)})"
+        aliases = [code.value(f"{one} as {alias}") for alias in ("input", _TARGET)]
+        return code.call(f"{self.data}.selectExpr", aliases)
+
+    def footprint(self, looked: list[Looked]) -> Footprint:
+        """What a worker takes, estimated.
+
+        Args:
+            looked: what each layer gives, from :meth:`Network.looked_at`.
+        """
+        weights, trained = sum(one.weights for one in looked), sum(one.trained for one in looked)
+        outputs = sum(math.prod(size or 1 for size in one.shape or (0,)) for one in looked)
+        workers = self.workers if isinstance(self.workers, int) else 1
+        rows = -(-self.batch_size // workers)
+        slots = _slots(self.optimizer)
+        return Footprint.of(_FLOAT * (weights + slots * trained), _FLOAT * trained, _FLOAT * rows * outputs)
+
+    def options(self) -> str:
+        """Where it trains, as options of ``%%keras_spark``.
+
+        Example:
+            >>> from nbkeras.builder import presets
+            >>> network = presets.mlp(2, presets.last("regression", 1), (8,))
+            >>> Design("df", "y", ("a", "b"), network, "mse", "mae", workers=2, backend="jax").options()
+            '--workers 2 --backend jax'
+        """
+        chosen = {"workers": self.workers, "backend": self.backend}
+        return " ".join(f"--{name} {value}" for name, value in chosen.items() if value != "auto")
+
+    def cell(self) -> str:
+        """The whole cell, with the magic above its code."""
+        return f"{f'%%keras_spark {self.options()}'.strip()}\n{self.code()}"
+
+
+@functools.cache
+def _slots(optimizer: str) -> int:
+    """Numbers that an optimizer keeps for each one that is learnt."""
+    import keras
+
+    made = getattr(keras.optimizers, optimizer)()
+    shape = (2, 3)
+    made.build([keras.Variable(keras.ops.zeros(shape))])
+    return sum(one.shape == shape for one in made.variables)

@@ -1,0 +1,362 @@
+"""The builder's editor: whatever is done, the design stays one that can be read, and says what is wrong."""
+
+from __future__ import annotations
+
+import ast
+import json
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from nbkeras.builder import table
+from nbkeras.builder.editor import TASKS, Editor
+from nbkeras.builder.layers import KINDS
+from nbkeras.builder.presets import PRESETS
+from nbkeras.errors import DataError, OptionError
+from nbkeras.footprint import Footprint
+
+
+@pytest.fixture(scope="module")
+def frames(spark):
+    random = np.random.default_rng(0)
+    digits = pd.DataFrame({"pixels": list(random.random((40, 64))), "label": np.arange(40) % 10})
+    wine = pd.DataFrame({"alcohol": random.random(30), "ash": random.random(30), "price": random.random(30)})
+    words = pd.DataFrame({"text": ["a", "b"]})
+    return {
+        name: spark.createDataFrame(one)
+        for name, one in {"digits": digits, "wine": wine, "words": words}.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def models():
+    source = keras.Input((64,))
+    chain = [
+        keras.Input((8, 8, 1)),
+        keras.layers.Conv2D(4, 3),
+        keras.layers.Flatten(),
+        keras.layers.Dense(10),
+    ]
+    return {
+        "chain": keras.Sequential(chain),
+        "fork": keras.Model(source, keras.layers.add([source, keras.layers.Dense(64)(source)])),
+        "small": keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]),
+    }
+
+
+@pytest.fixture
+def editor(frames, models):
+    return Editor(frames, "digits", models)
+
+
+def features(editor):
+    return [one["name"] for one in editor.columns() if one["chosen"]]
+
+
+def kinds(editor):
+    return [layer["kind"] for layer in editor.state()["layers"]]
+
+
+def test_it_begins_with_a_network_that_fits_the_dataframe(editor):
+    state = editor.state()
+    assert (state["label"], features(editor), state["task"]) == ("label", ["pixels"], "classes")
+    assert state["input"] == [64]
+    assert state["layers"][-1]["shape"] == [10]
+    assert state["weights"] == 64 * 64 + 64 + 64 * 32 + 32 + 32 * 10 + 10
+    assert state["ready"]
+    assert 'model.fit(digits, y="label"' in state["code"]
+
+
+def test_layers_are_added_moved_changed_and_removed(editor):
+    editor.act("preset", value="CNN")
+    editor.act("add", kind="BatchNormalization", at=2)
+    editor.act("move", at=2, to=3)
+    editor.act("set", at=1, name="filters", value="8")
+    editor.act("set", at=1, name="activation", value="tanh")
+    editor.act("remove", at=5)
+
+    assert kinds(editor) == [
+        "Reshape",
+        "Conv2D",
+        "MaxPooling2D",
+        "BatchNormalization",
+        "Conv2D",
+        "Dropout",
+        "Dense",
+    ]
+    assert 'keras.layers.Conv2D(8, 3, padding="same", activation="tanh")' in editor.state()["code"]
+
+
+def test_what_cannot_be_stays_where_it_was_typed_and_changes_nothing(editor):
+    before = editor.state()["code"]
+
+    editor.act("set", at=0, name="units", value="many")
+    editor.act("epochs", value="0")
+
+    state = editor.state()
+    (units,) = [one for one in state["layers"][0]["arguments"] if one["name"] == "units"]
+    assert (units["value"], units["error"]) == ("many", "units='many': use a whole number from 1")
+    assert (state["epochs"], state["errors"]["epochs"]) == ("0", "epochs='0': use a whole number from 1")
+    assert state["code"] == before
+    assert not state["ready"]
+    editor.act("set", at=0, name="units", value="16")
+    editor.act("epochs", value="3")
+    assert editor.state()["ready"]
+    assert "epochs=3" in editor.state()["code"]
+
+
+def test_a_layer_that_does_not_fit_says_so_and_those_behind_it_have_no_shape(editor):
+    editor.act("add", kind="Conv2D", at=1)
+    layers = editor.state()["layers"]
+    assert "a Reshape before it helps" in layers[1]["error"]
+    assert layers[2]["shape"] is None
+    assert not editor.state()["ready"]
+
+
+def test_another_dataframe_brings_the_input_and_the_last_layer_that_fit_it(editor):
+    editor.act("add", kind="Dropout", at=1)  # the user's own from here on
+    editor.act("data", value="wine")
+
+    state = editor.state()
+    assert state["input"] == [2]
+    assert kinds(editor) == ["Dense", "Dropout", "Dense", "Dense"]
+    assert state["layers"][-1]["shape"] == [1]
+    assert (state["task"], state["loss"]) == ("regression", "mse")
+    editor.act("label", value="ash")
+    assert features(editor) == ["alcohol"]
+
+
+def test_an_untouched_preset_is_made_anew_for_another_input(editor):
+    editor.act("preset", value="CNN")
+    editor.act("data", value="wine")
+    assert kinds(editor)[:2] == ["Reshape", "Conv1D"]
+    assert editor.state()["ready"]
+
+
+def test_a_model_made_by_hand_is_gone_on_with(editor):
+    editor.act("model", value="chain")
+    editor.act("set", at=0, name="filters", value="8")
+    assert kinds(editor) == ["Conv2D", "Flatten", "Dense"]
+    assert editor.state()["input"] == [8, 8, 1]
+    assert "keras.layers.Conv2D(8, 3)" in editor.state()["code"]
+    assert editor.state()["ready"]
+
+
+def test_an_autoencoder_learns_its_features_and_another_preset_the_label_again(editor, frames):
+    editor.act("data", value="wine")
+    editor.act("preset", value="autoencoder")
+    state = editor.state()
+    assert (state["task"], state["loss"], state["layers"][-1]["shape"]) == ("input", "mse", [2])
+    names = {"wine": frames["wine"]}
+    exec(editor.design.training().replace("history = model.fit", "rows = fit"), {"fit": fit}, names)  # noqa: S102
+    assert names["rows"].columns == ["input", "target"]
+    first = names["rows"].first()
+    assert list(first["input"]) == list(first["target"])
+
+    editor.act("preset", value="MLP")
+    assert editor.state()["task"] == "regression"
+    assert "target" not in editor.state()["code"]
+
+
+def fit(df, **_):
+    return df
+
+
+def test_columns_that_are_not_used_are_dropped_or_few_are_selected(editor):
+    editor.act("data", value="wine")
+    assert editor.design.training().startswith('history = model.fit(wine, y="price"')
+    editor.act("features", value=["ash"])
+    assert 'wine.select("ash", "price")' in editor.design.training()
+
+
+def test_where_it_trains_stands_above_the_code(editor):
+    assert editor.design.cell().startswith("%%keras_spark\nimport keras\n")
+    editor.act("workers", value="2")
+    editor.act("backend", value="jax")
+    assert editor.design.cell().startswith("%%keras_spark --workers 2 --backend jax\nimport keras\n")
+
+
+def test_the_memory_of_a_worker_is_estimated_as_for_a_real_model(editor, models):
+    """The same estimate as for a real model: variables of model and optimizer, gradients, outputs."""
+    editor.act("model", value="chain")
+    editor.act("batch_size", value="64")
+    editor.act("workers", value="2")
+    model = models["chain"]
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    variables = 4 * sum(one.numpy().size for one in [*model.variables, *model.optimizer.variables])
+    trained = 4 * sum(one.numpy().size for one in model.trainable_variables)
+    outputs = 4 * 32 * (6 * 6 * 4 + 6 * 6 * 4 + 10)
+    expected = Footprint.of(variables, trained, outputs).alone
+    assert editor.state()["memory"] == pytest.approx(expected, abs=100)  # an optimizer counts its steps
+    before = expected
+    editor.act("set", at=0, name="filters", value="4000")
+    assert editor.state()["memory"] > before + 300_000_000
+
+
+def test_the_last_layer_has_to_answer_what_is_asked(editor):
+    editor.act("set", at=2, name="units", value="3")
+    (error,) = [one["error"] for one in editor.state()["layers"] if one["error"]]
+    assert (
+        error
+        == 'gives (3,) for each row; label needs (10,): end with keras.layers.Dense(10, activation="softmax")'
+    )
+    assert not editor.state()["ready"]
+    editor.act("set", at=2, name="units", value="12")  # classes that no row has
+    assert editor.state()["ready"]
+
+
+def test_an_array_of_features_is_taken_before_numbers_that_only_name_the_rows(spark):
+    rows = spark.createDataFrame(
+        [(1, [0.1, 0.2], 0, 2.0)], "id int, features array<double>, label int, weight double"
+    )
+    assert features(Editor({"df": rows})) == ["features"]
+    rows = spark.createDataFrame([(1, [0.1, 0.2], 0)], "id int, wave array<double>, label int")
+    assert features(Editor({"df": rows})) == ["wave"]
+
+
+def test_a_label_of_words_is_named(spark):
+    rows = spark.createDataFrame([("a", 0.1, 0.2)], "species string, width double, height double")
+    hint = Editor({"df": rows}).state()["hints"]["label"]
+    assert hint.startswith("species is string: a label is one number a row")
+
+
+def test_features_that_do_not_go_together_stay_ticked_until_they_do(spark):
+    rows = spark.createDataFrame([(1.0, [0.1, 0.2], 0)], "a double, features array<double>, label int")
+    editor = Editor({"df": rows})
+    editor.act("features", value=["a", "features"])
+    assert features(editor) == ["a", "features"]
+    assert "take one column of arrays" in editor.state()["errors"]["features"]
+    editor.act("features", value=["a"])
+    assert (features(editor), editor.state()["errors"]) == (["a"], {})
+
+
+def test_what_was_wrong_with_the_label_is_forgotten_with_it(editor):
+    editor.act("data", value="wine")
+    editor.act("task", value="classes")
+    state = editor.state()
+    assert state["chosen"] == "classes"
+    assert state["errors"]["task"].startswith("classes are whole numbers from 0 to 99 here; price has 0.")
+    editor.act("data", value="digits")
+    assert (editor.state()["chosen"], editor.state()["errors"]) == ("auto", {})
+
+
+def test_two_classes_are_0_and_1(editor):
+    editor.act("task", value="binary")
+    assert editor.state()["errors"]["task"] == "two classes are 0 and 1 here; label has 0, 1, 2, 3…"
+
+
+def test_spark_goes_over_the_rows_of_a_label_once(frames, monkeypatch):
+    asked = []
+    values_of = table.values_of
+    monkeypatch.setattr(table, "values_of", lambda df, label: asked.append(label) or values_of(df, label))
+    editor = Editor(frames, "wine")
+    for chosen in (["ash"], ["alcohol"], ["alcohol", "ash"]):
+        editor.act("features", value=chosen)
+    editor.act("preset", value="autoencoder")
+    editor.act("preset", value="LSTM")
+    editor.act("label", value="ash")
+    editor.act("label", value="price")
+    assert asked == ["price", "ash"]
+
+
+def test_what_fails_in_spark_is_told_at_the_field(editor, monkeypatch):
+    def gone(*_):
+        raise RuntimeError("the session is gone")
+
+    monkeypatch.setattr("nbkeras.builder.table.task", gone)
+    editor.act("task", value="regression")
+    assert "the session is gone" in editor.state()["errors"]["task"]
+
+
+def test_a_dataframe_without_numbers_is_refused_and_the_old_one_stays(editor):
+    editor.act("data", value="words")
+    state = editor.state()
+    assert editor.design.data == "digits"
+    assert state["data"] == "words"  # as it was chosen, with the reason beside it
+    assert state["errors"]["data"].startswith("words needs a label")
+
+
+@pytest.mark.parametrize(
+    ("action", "about", "message"),
+    [
+        ("label", {"value": "pixels"}, "'pixels' has no one number a row: use one of label"),
+        ("features", {"value": []}, "Features: none is ticked"),
+        ("task", {"value": "ranking"}, "task='ranking': use one of auto, binary"),
+        ("preset", {"value": "GPT"}, "preset='GPT': use one of MLP, CNN"),
+        ("model", {"value": "gone"}, "there is no model 'gone': use one of chain, fork, small"),
+        ("model", {"value": "small"}, "small takes (3,) for each row, 3 numbers; the features have 64"),
+        ("workers", {"value": "many"}, "workers='many': use a whole number from 1"),
+        ("backend", {"value": "magic"}, "backend='magic': use one of auto, tensorflow"),
+        ("optimizer", {"value": "Magic"}, "optimizer='Magic': use one of Adam"),
+        ("learning_rate", {"value": "fast"}, "learning_rate='fast': use a number above 0"),
+        ("add", {"kind": "Magic", "at": 0}, "'Magic' is no layer here"),
+    ],
+)
+def test_a_wrong_choice_is_told_where_it_was_made(editor, action, about, message):
+    editor.act(action, **about)
+    assert editor.state()["errors"][action].startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("action", "about"), [("fly", {}), ("add", {}), ("set", {"at": 99, "name": "x", "value": 1})]
+)
+def test_what_is_no_action_is_refused(editor, action, about):
+    with pytest.raises(OptionError, match=f"does not know {action}"):
+        editor.act(action, **about)
+
+
+def test_no_dataframe_with_numbers_leaves_nothing_to_edit(frames):
+    with pytest.raises(DataError, match="words needs a label"):
+        Editor(frames, "words")
+    with pytest.raises(OptionError, match="there is no DataFrame 'gone': use one of digits"):
+        Editor(frames, "gone")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_any_sequence_of_actions_leaves_a_design_that_can_be_shown(frames, models, seed):
+    editor, random = Editor(frames, "digits", models), np.random.default_rng(seed)
+    values = ["", "0", "3", "3, 3", "-1", "0.5", "1e9", "relu", "same", True, False, None, "8, 8, 1", "<b>"]
+
+    def pick(options):
+        return options[random.integers(len(options))]
+
+    for _ in range(100):
+        layers = editor.state()["layers"]
+        at = int(random.integers(len(layers))) if layers else 0
+        actions = [
+            ("add", {"kind": pick(KINDS), "at": at}),
+            ("preset", {"value": pick([*PRESETS])}),
+            ("data", {"value": pick(["digits", "wine", "words"])}),
+            ("task", {"value": pick(TASKS)}),
+            ("epochs", {"value": pick(values)}),
+            ("workers", {"value": pick(values)}),
+            ("backend", {"value": pick(["auto", "jax", "magic"])}),
+            ("model", {"value": pick(["chain", "fork", "gone"])}),
+            ("learning_rate", {"value": pick(values)}),
+            ("features", {"value": [pick(["alcohol", "ash", "pixels", "price"])]}),
+            ("label", {"value": pick(["alcohol", "label", "price"])}),
+        ]
+        if layers:
+            actions += [
+                ("remove", {"at": at}),
+                ("move", {"at": at, "to": int(random.integers(len(layers)))}),
+                *[
+                    ("set", {"at": at, "name": one["name"], "value": pick(values)})
+                    for one in layers[at]["arguments"]
+                ],
+            ]
+        action, about = pick(actions)
+        editor.act(action, **about)
+        state = editor.state()
+        json.dumps([state, editor.columns()], allow_nan=False)
+        ast.parse(state["code"])
+        assert state["ready"] == (
+            not state["errors"]
+            and bool(state["layers"])
+            and not any(
+                layer["error"] or any(one["error"] for one in layer["arguments"]) for layer in state["layers"]
+            )
+        )
