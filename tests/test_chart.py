@@ -208,6 +208,12 @@ def test_a_stop_and_its_unfinished_epoch_are_said():
     assert said.endswith("; epoch 3 is unfinished")
 
 
+def test_an_epoch_that_a_callback_has_ended_is_not_called_finished():
+    said = text.end(trained(3, noisy, status="finished", asked=50, partial=True))
+
+    assert said.startswith("ended by a callback in epoch 3 of 50, after ")
+
+
 def test_a_metric_that_skips_epochs_has_its_points_where_they_belong():
     snapshot = trained(4, lambda epoch: {"loss": 1.0} | ({"val_loss": float(epoch)} if epoch % 2 else {}))
 

@@ -37,7 +37,7 @@ def df(spark):
 
 
 def test_the_code_of_a_form_runs_without_nbkeras(spark, df):
-    code = ask(df, "df", Filled(Label="kind", Hidden_layers="8 4")).code()
+    code = ask(df, "df", Filled(Label="kind", Hidden_layers="8 4")).design.code()
 
     code = code.replace('model.fit(df.select("a", "b", "kind"), y="kind"', "model.fit(x, y")
     pandas = df.toPandas()
@@ -64,35 +64,44 @@ def test_the_code_of_a_form_runs_without_nbkeras(spark, df):
 )
 def test_the_last_layer_and_the_loss_fit_the_label(spark, values, last, loss):
     df = spark.createDataFrame(pd.DataFrame({"x": [0.1, 0.2, 0.3], "label": values}))
-    code = ask(df, "df", Filled()).code()
+    code = ask(df, "df", Filled()).design.code()
     assert f"keras.layers.{last}," in code
     assert f'"{loss}"' in code
 
 
 @pytest.mark.parametrize(
-    ("learn", "last"), [("a number", "Dense(1)"), ("classes", "Dense(3"), ("two classes", "Dense(1, act")]
+    ("learn", "last"), [("a number", "Dense(1)"), ("classes", "Dense(3"), ("as the label says", "Dense(3")]
 )
 def test_what_is_learnt_can_be_chosen(df, learn, last):
-    assert f"keras.layers.{last}" in ask(df, "df", Filled(Label="kind", Learn=learn)).code()
+    assert f"keras.layers.{last}" in ask(df, "df", Filled(Label="kind", Learn=learn)).design.code()
+
+
+def test_the_form_has_the_networks_of_the_builder(df):
+    code = ask(df, "df", Filled(Label="kind", Network="LSTM", Optimizer="SGD")).design.code()
+    assert "keras.layers.LSTM(64)" in code
+    assert "keras.optimizers.SGD(0.001)" in code
+    own = ask(df, "df", Filled(Label="kind", Network="autoencoder")).design
+    assert (own.label, own.loss) == (None, "mse")
+    assert own.network.layers[-1].arguments == {"units": 2}
 
 
 def test_a_column_of_arrays_is_as_wide_as_its_arrays(spark):
     rows = [(None, 1.0), ([0.1, 0.2, 0.3], 0.5)]
     answers = ask(spark.createDataFrame(rows, "pixels array<double>, label double"), "df", Filled())
-    assert answers.features == ("pixels",)
-    assert "keras.Input((3,))" in answers.code()
+    assert answers.design.features == ("pixels",)
+    assert "keras.Input((3,))" in answers.design.code()
 
 
 def test_the_form_as_it_is_drawn_trains_also_beside_a_column_of_arrays(spark):
-    df = spark.createDataFrame([([0.1, 0.2], 0.5, 1.5)], "pixels array<double>, age double, label double")
-    assert ask(df, "df", Filled()).features == ("age",)
+    df = spark.createDataFrame([([0.1, 0.2], 0.5, 1.5)], "wave array<double>, age double, label double")
+    assert ask(df, "df", Filled()).design.features == ("age",)
 
 
 def test_columns_of_any_name_are_written_as_python_and_spark_read_them(spark):
     names = ['say "x"', "it's", "dot.ted", "back`tick", "label"]
     schema = ", ".join(f"`{name.replace('`', '``')}` double" for name in names)
     df = spark.createDataFrame([(1.0, 2.0, 3.0, 4.0, 5.0)], schema)
-    code = ask(df, "df", Filled()).code()
+    code = ask(df, "df", Filled()).design.code()
     calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
     (select,) = (call for call in calls if ast.unparse(call.func) == "df.select")
     assert df.select(*map(ast.literal_eval, select.args)).columns == names
@@ -113,7 +122,13 @@ def test_columns_of_any_name_are_written_as_python_and_spark_read_them(spark):
         ({"Learn": "x"}, "Learn: takes one of as the label says, two classes, classes, a number; got 'x'"),
         (
             {"Learn": "classes", "Label": "a", "Features": ["b"]},
-            "Learn: classes are whole numbers from 0 to 99 here; a has 0.00273",
+            "classes are whole numbers from 0 to 99 here; a has 0.00273",
+        ),
+        ({"Network": "GPT"}, "Network: takes one of MLP, CNN, LSTM, autoencoder; got 'GPT'"),
+        ({"Optimizer": "Magic"}, "Optimizer: takes one of Adam, AdamW"),
+        (
+            {"Learn": "two classes", "Label": "kind"},
+            "two classes are 0 and 1 here; kind has 0, 1, 2",
         ),
         ({"Label": "gone"}, "Label: df has no column 'gone' with one number a row"),
     ],

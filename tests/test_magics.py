@@ -396,13 +396,23 @@ def test_options_are_completed_on_the_magics_line_only(shell):
 def test_values_are_completed_with_choices_dataframes_and_columns(shell):
     shell.user_ns |= {"train_df": pd.DataFrame({"pixels": [1], "label": [1]}), "trainer": 1}
 
-    assert complete(shell, "%%keras_spark --backend ") == ["tensorflow"]
+    assert complete(shell, "%%keras_spark --backend ") == ["jax", "tensorflow", "torch"]
     assert complete(shell, "%%keras_spark --workers a") == ["auto"]
     assert complete(shell, "%%keras_spark --workers=a") == ["auto"]
     assert complete(shell, "%%keras_spark --data tr") == ["train_df"]
     assert complete(shell, "%%keras_spark --validation ") == ["train_df"]
     assert complete(shell, "%%keras_spark --data train_df --features pixels,la") == ["label"]
     assert complete(shell, "%keras_spark st") == ["status", "stop"]
+
+
+def test_the_words_that_steer_are_completed_with_the_names_of_trainings_at_work(shell, api):
+    assert complete(shell, "%keras_spark pa") == ["pause"]
+    api.runs += [Run(name, model=None, epochs=1, workers=1) for name in ("first", "ended")]
+    api.runs[1].end("finished")
+    for words in ("stop", "pause", "resume", "learning_rate 0.1"):
+        assert complete(shell, f"%keras_spark {words} ") == ["first"]
+    for words in ("learning_rate", "build", "stop first"):
+        assert "first" not in complete(shell, f"%keras_spark {words} ")
 
 
 def test_the_help_explains_with_examples(run, shell):
@@ -444,10 +454,42 @@ def test_stop_stops_the_newest_run_or_the_one_named(run, api):
     )
 
 
-def test_stop_with_nothing_at_work_says_so(run):
-    _, out = run("%keras_spark stop")
+@pytest.mark.parametrize("words", ["stop", "pause", "resume", "learning_rate 0.1"])
+def test_steering_with_nothing_at_work_says_so(run, words):
+    _, out = run(f"%keras_spark {words}")
 
     assert out == "No training is at work.\n"
+
+
+def test_pause_and_resume_take_a_name_too(run, api):
+    api.runs += [Run(name, model=None, epochs=1, workers=1) for name in ("first", "run 2")]
+    first, second = api.runs
+
+    _, out = run("%keras_spark pause")
+    assert out == "Pausing run 2 after the batch in work: %keras_spark resume goes on.\n"
+    assert (first.pausing.is_set(), second.pausing.is_set()) == (False, True)
+    run("%keras_spark pause first")
+    _, out = run("%keras_spark resume 'run 2'")
+    assert out == "run 2 goes on.\n"
+    assert (first.pausing.is_set(), second.pausing.is_set()) == (True, False)
+    assert one_line(run, "%keras_spark resume frist") == (
+        "OptionError: no training named 'frist' is at work; did you mean first?"
+    )
+
+
+def test_learning_rate_takes_a_rate_and_a_name(run, api):
+    api.runs += [Run(name, model=None, epochs=1, workers=1) for name in ("first", "second")]
+    first, second = api.runs
+
+    _, out = run("%keras_spark learning_rate 1e-4 first")
+    assert out == "first takes the learning rate 0.0001 with its next batch.\n"
+    assert (first.steering.rate.value, second.steering.rate) == (0.0001, None)
+    assert one_line(run, "%keras_spark learning_rate") == (
+        "OptionError: learning_rate: which? Type one, as in %keras_spark learning_rate 0.001"
+    )
+    assert one_line(run, "%keras_spark learning_rate fast") == (
+        "OptionError: learning rate 'fast' is no positive number: type one such as 0.001"
+    )
 
 
 @pytest.mark.parametrize(

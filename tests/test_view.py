@@ -1,6 +1,7 @@
 import itertools
 import json
 import math
+import re
 import struct
 import sys
 import types
@@ -8,9 +9,12 @@ import types
 import ipywidgets.comm
 import pytest
 
-from nbkeras.notebook import hosts
+import nbkeras
+from nbkeras.notebook import frontend, hosts, panel, text
 from nbkeras.notebook.hosts import jupyter, pace, terminal
+from nbkeras.notebook.quiet import QuietLine
 from nbkeras.notebook.view import View, encode
+from nbkeras.notebook.words import PANEL
 from nbkeras.run import Run
 
 
@@ -22,7 +26,7 @@ def started(epochs=0, *, asked=50, workers=2, **more):
 
 
 def decode(state, points):
-    """Read the wire format as view.js does."""
+    """Read the wire format as decode in series.js does."""
     pairs = iter(struct.iter_unpack("<ff", points))
     return {curve["name"]: list(itertools.islice(pairs, curve["points"])) for curve in state["curves"]}
 
@@ -115,7 +119,7 @@ def test_nan_and_infinity_travel_as_words():
 
 
 def test_the_view_says_what_it_shows_where_widgets_are_unknown(wire):
-    view = View(started().snapshot(), on_stop=lambda: None)
+    view = View(started())
 
     data, _ = view._repr_mimebundle_()
 
@@ -124,7 +128,7 @@ def test_the_view_says_what_it_shows_where_widgets_are_unknown(wire):
 
 
 def test_the_script_loads_nothing_from_the_network(wire):
-    view = View(started().snapshot(), on_stop=lambda: None)
+    view = View(started())
 
     assert "import" not in view._esm
     assert "http" not in view._esm.replace("http://www.w3.org/2000/svg", "")
@@ -133,7 +137,7 @@ def test_the_script_loads_nothing_from_the_network(wire):
 
 def test_the_stop_button_stops_the_run_and_other_messages_do_nothing(wire):
     run = started()
-    View(run.snapshot(), on_stop=run.stop)
+    View(run)
 
     for strange in ({"type": "start"}, {}, "stop", None, ["stop"]):
         wire.click(strange)
@@ -141,6 +145,123 @@ def test_the_stop_button_stops_the_run_and_other_messages_do_nothing(wire):
     assert not run.stopping.is_set()
     wire.click({"type": "stop"})
     assert run.stopping.is_set()
+
+
+def test_the_page_pauses_resumes_and_sets_the_learning_rate(wire):
+    run = started()
+    View(run)
+
+    wire.click({"type": "pause", "ask": "1"})
+    assert run.pausing.is_set()
+    wire.click({"type": "resume", "ask": "2"})
+    assert not run.pausing.is_set()
+    wire.click({"type": "learning_rate", "ask": "3", "value": "0.25"})
+    assert run.steering.rate.value == 0.25
+
+
+def test_what_is_said_again_is_done_once(wire):
+    run = started()
+    View(run)
+
+    for _ in range(3):
+        wire.click({"type": "learning_rate", "ask": "1", "value": "0.25"})
+
+    assert run.steering.rate.number == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ({"type": "learning_rate", "value": "-1"}, "learning rate -1.0 is no positive number"),
+        ({"type": "learning_rate", "value": "<b>"}, "learning rate '<b>' is no positive number"),
+        ({"type": "learning_rate"}, "learning rate 'None' is no positive number"),
+        ({"type": "pause"}, "digits cannot pause: nobody hears it"),
+    ],
+)
+def test_the_next_snapshot_brings_what_was_refused(wire, slot, clock, message, words):
+    run = started(1)
+    run.steering.refuse("nobody hears it")
+    live = jupyter.Live(run)
+    live.update()
+    wire.sent.clear()
+
+    wire.click({**message, "ask": "7"})
+    assert wire.sent == []  # nothing may be sent by the thread that hears
+    clock.monotonic += 0.3
+    live.update()
+
+    (answer,) = [data["state"]["state"]["answers"][message["type"]] for data, _ in wire.sent]
+    assert answer["ask"] == "7"
+    assert words in answer["error"]
+
+
+def test_the_kernel_forgets_who_made_the_line_from_the_page(wire):
+    wire._reply_subshell_id = None  # as ipykernel 7.4 leaves it when the comm was opened
+    heard = []
+
+    QuietLine(heard.append)
+    wire.click("a")
+
+    assert "_reply_subshell_id" not in vars(wire)
+    assert heard == ["a"]
+    assert len(wire.sent) == 0
+
+
+def test_every_view_of_a_run_is_fed_and_replaced(wire, slot, clock):
+    run = started(1, background=True)
+    live = jupyter.Live(run)
+    jupyter.show(run)
+    live.update()
+    wire.sent.clear()
+    run.record_epoch(1, {"loss": 0.5, "val_loss": 1.0})
+    clock.monotonic += 0.3
+
+    live.update()
+
+    assert [data["state"]["state"]["logged"] for data, _ in wire.sent] == [2, 2]
+    run.end("finished")
+    live.finish()
+    assert [type(shown).__name__ for shown in slot] == ["View", "View", "dict", "dict"]
+    jupyter.show(run)
+    assert "<script" in slot[-1]["text/html"]
+    assert "<script" not in slot[-2]["text/html"]
+
+
+def test_a_run_at_work_that_was_never_live_is_shown_as_a_picture(wire, slot):
+    jupyter.show(started(2))
+
+    assert set(slot[0]) == {"text/html", "image/png", "text/plain"}
+    assert "<script" not in slot[0]["text/html"]
+
+
+def test_a_terminal_shows_a_run_in_words(capsys):
+    nbkeras.show(started(2))
+
+    assert capsys.readouterr().out.startswith("digits at work since ")
+
+
+def test_a_name_cannot_end_the_script_of_an_ended_run():
+    run = Run("</script><img src=x>", model=None, epochs=1, workers=1)
+    run.record_epoch(0, {"</script>": 0.5, "loss": 1.0})
+    run.end("finished")
+
+    page = panel.bundle(run.snapshot())["text/html"]
+
+    assert page.count("</script>") == 1
+    assert page.endswith("</script>")
+    assert "<img src=x>" not in page
+
+
+@pytest.mark.parametrize("name", ["view.js", "ended.js", "builder.js"])
+def test_a_script_is_put_together_of_every_file_it_needs_once(name):
+    made = frontend.script(name)
+
+    files = re.findall(r"^// -- (\S+) --$", made, re.MULTILINE)
+    names = re.findall(r"^(?:async )?(?:function|const|let) (\w+)", made, re.MULTILINE)
+    assert files[-1] == name
+    assert len(files) == len(set(files)) > 1
+    assert len(names) == len(set(names))  # they share one scope
+    assert not re.findall(r"^import|^export (?!default)", made, re.MULTILINE)
 
 
 def test_nothing_is_sent_when_nothing_changed(wire, slot, clock):
@@ -202,7 +323,7 @@ def test_a_display_that_costs_much_is_sent_less_often(wire, slot, clock, monkeyp
     run = started(1)
     live = jupyter.Live(run)
     live.update()
-    monkeypatch.setattr(live._view, "show", lambda _: setattr(clock, "thread", clock.thread + 0.004))
+    monkeypatch.setattr(View, "show", lambda *_: setattr(clock, "thread", clock.thread + 0.004))
 
     for epoch in range(1, 1001):
         clock.monotonic += 0.1
@@ -228,8 +349,8 @@ def test_at_the_end_the_picture_replaces_the_view_and_the_view_is_closed(wire, s
 def test_a_view_that_a_reloaded_page_shows_stays_open(wire, slot, clock):
     run = started(2, background=True)
     live = jupyter.Live(run)
-    wire.click({"type": "shown"})
-    wire.click({"type": "shown"})
+    for page in (0.1, 0.2):
+        wire.click({"type": "shown", "page": page})
     run.end("finished")
 
     live.finish()
@@ -276,6 +397,28 @@ def test_a_terminal_gets_a_line_for_each_phase_and_epoch(capsys):
         "epoch 2 of 2 (unfinished)  loss 0.25",
     ]
     assert last.startswith("digits stopped after 2 epochs in ")
+
+
+@pytest.mark.parametrize(
+    ("workers", "words"),
+    [(1, "the worker waits and keeps its Spark slot"), (2, "the workers wait and keep their Spark slots")],
+)
+def test_a_pause_is_said_when_it_is_asked_for_and_when_it_is_there(capsys, workers, words):
+    run = started(asked=3, workers=workers)
+    lines = terminal.Lines(run)
+    run.enter("training")
+    run.record_progress(1, 4, 10, 0.0, 0.001)
+    run.pause()
+    assert text.phase(run.snapshot()) == PANEL["phase_pausing"] == "Pausing after this batch"
+    run.enter("paused")
+    lines.update()
+    assert capsys.readouterr().out == f"Paused in epoch 2 of 3: {words}\n"
+    run.resume()
+    run.enter("training")
+    assert text.phase(run.snapshot()) == "Epoch 2 of 3: batch 4 of 10"
+    run.pause()
+    run.stop()
+    assert text.phase(run.snapshot()) == "Stopping after this batch"
 
 
 def test_a_display_that_fails_does_not_end_the_training(monkeypatch, capsys):

@@ -22,13 +22,17 @@ class Body:
         shell: the IPython shell.
         source: the code as it was typed; IPython's own syntax may be in it.
 
+    Attributes:
+        source: the same.
+        code: the same as Python.
+
     Example:
         >>> Body(get_ipython(), "x = 1\nx + 1").run()  # doctest: +SKIP
         2
     """
 
     def __init__(self, shell: Any, source: str) -> None:
-        self._shell = shell
+        self._shell, self.source = shell, source
         try:
             self.code: str = shell.transform_cell(source)
             self._file: str = shell.compile.cache(self.code, shell.execution_count, raw_code=source)

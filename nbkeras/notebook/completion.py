@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult
@@ -20,14 +20,17 @@ class Completion:
         shell: the IPython shell, for the names in its namespace.
         parser: knows the options of the cell magic.
         words: what the line magic takes.
+        named: the names that fit behind one of these words, at a place from 1.
     """
 
     matcher_api_version = 2
     matcher_identifier = "nbkeras"
     matcher_priority = 100
 
-    def __init__(self, shell: Any, parser: Parser, words: Sequence[str]) -> None:
-        self._shell, self._parser, self._words = shell, parser, words
+    def __init__(
+        self, shell: Any, parser: Parser, words: Sequence[str], named: Callable[[str, int], list[str]]
+    ) -> None:
+        self._shell, self._parser, self._words, self._named = shell, parser, words, named
         self.__qualname__ = self.matcher_identifier  # IPython asks for it even where there is an identifier
 
     def __call__(self, context: CompletionContext) -> SimpleMatcherResult:
@@ -68,4 +71,5 @@ class Completion:
         return self._parser.choices(option)
 
     def _line_words(self, typed: str) -> list[str]:
-        return [] if " " in typed else list(self._words)
+        word, *more = typed.split(" ")
+        return self._named(word, len(more)) if more else list(self._words)

@@ -9,14 +9,17 @@ from typing import Any
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand, output_can_be_silenced
 
 from nbkeras.errors import ModelError, OptionError
-from nbkeras.notebook import explain, form, hosts, text
+from nbkeras.notebook import explain, form, hosts
 from nbkeras.notebook.body import Body
 from nbkeras.notebook.completion import Completion
-from nbkeras.notebook.namespace import assigned_model, frame, frames_of, spark_of
+from nbkeras.notebook.namespace import assigned_model, frame, frames_of, models_of, spark_of
 from nbkeras.notebook.options import WHERE, Parser, suggest
+from nbkeras.notebook.words import ANSWERS
 
 _PARSER = Parser()
-_WORDS = ("status", "stop", "form", "dashboard")
+#: Words that steer a training that is at work, and which word behind them is its name.
+_STEERING = {"stop": 1, "pause": 1, "resume": 1, "learning_rate": 2}
+_WORDS = ("status", *_STEERING, "runs", "build", "export", "form", "dashboard")
 _CALLS_FIT = "--data is for a cell that does not call fit; drop --data or the call"
 _COLUMNS = {"label": "y", "features": "features"}
 
@@ -28,7 +31,7 @@ def register(shell: Any) -> None:
         shell: what ``get_ipython()`` gives.
     """
     shell.register_magics(KerasSpark(shell))
-    shell.Completer.custom_matchers.append(Completion(shell, _PARSER, _WORDS))
+    shell.Completer.custom_matchers.append(Completion(shell, _PARSER, _WORDS, _named))
 
 
 def unregister(shell: Any) -> None:
@@ -45,6 +48,7 @@ class KerasSpark(Magics):
     """``%%keras_spark`` and ``%keras_spark``."""
 
     shell: Any
+    _builder: Any = None
 
     @no_var_expand
     @output_can_be_silenced
@@ -66,7 +70,7 @@ class KerasSpark(Magics):
     def _run(self, where: dict[str, Any], body: Body) -> Any:
         from nbkeras import api
 
-        with api.on_spark(**where, **self._spark()):
+        with hosts.cell(body.source), api.on_spark(**where, **self._spark()):
             return body.run()
 
     def _train(self, options: dict[str, Any], body: Body) -> Any:
@@ -78,7 +82,7 @@ class KerasSpark(Magics):
                 frame(options[option], names, option)  # a wrong name is told before the body runs
         before = dict(names)
         where = {key: options[key] for key in WHERE if key in options}
-        with api.on_spark(**where, **self._spark()) as calls:
+        with hosts.cell(body.source), api.on_spark(**where, **self._spark()) as calls:
             body.run()
         if calls.fits:  # by a function, say, that the cell calls
             raise OptionError(_CALLS_FIT)
@@ -86,7 +90,8 @@ class KerasSpark(Magics):
         data = frame(options.pop("data"), names, "data")
         if "validation" in options:
             options["validation_data"] = frame(options.pop("validation"), names, "validation")
-        return api.fit(names[model], data, **_columns(options), **self._spark())
+        with hosts.cell(body.source):
+            return api.fit(names[model], data, **_columns(options), **self._spark())
 
     def _explain(self, options: dict[str, Any], body: Body) -> str:
         spark = {"spark": "spark"} if self._spark() else {}
@@ -113,8 +118,14 @@ class KerasSpark(Magics):
             from nbkeras import api
 
             print(api.status(**self._spark()))  # noqa: T201  # as any status command
-        elif word == "stop":
-            _stop(rest.strip().strip("'\""))
+        elif word in _STEERING:
+            _steer(word, rest)
+        elif word == "runs":
+            self._runs(rest.strip().strip("'\""))
+        elif word == "build":
+            self._build(rest.strip())
+        elif word == "export":
+            self._export()
         elif word == "form":
             self._form(rest.strip())
         elif word == "dashboard":
@@ -127,26 +138,62 @@ class KerasSpark(Magics):
             said = f"unknown word {word!r}; " if word else "a word is missing; "
             raise OptionError(said + suggest(word, _WORDS))
 
+    def _runs(self, path: str) -> None:
+        from nbkeras.notebook.record import runs
+
+        if path:
+            runs.read(path)
+        if not hosts.has_widgets():
+            hosts.show(runs.bundle())
+            return
+        from nbkeras.notebook.runs import Panel
+
+        hosts.show_widget(Panel(runs))
+
+    def _build(self, name: str) -> None:
+        hosts.require_widgets()
+        from nbkeras.notebook.builder import Builder
+
+        known = frames_of(self.shell.user_ns, "pyspark")
+        self._known("build", name or next(iter(known), ""), known)
+        names = self.shell.user_ns
+        models = {one: names[one] for one in models_of(names)}
+        self._builder = Builder({one: names[one] for one in known}, name or known[-1], models)
+        hosts.show_widget(self._builder)
+
+    def _export(self) -> None:
+        if self._builder is None:
+            raise OptionError("there is nothing to export yet: build a network with %keras_spark build")
+        self.shell.set_next_input(self._builder.editor.design.cell())
+
     def _form(self, name: str) -> None:
         fields = hosts.fields()
         names = self.shell.user_ns
         known = frames_of(names, "pyspark")
         if not name and known:
             name = known[0] if len(known) == 1 else fields.choice("DataFrame", known, known[-1])
-        if name not in known:
-            which = f"the DataFrames are: {', '.join(known)}" if known else "there is no DataFrame by now"
-            raise OptionError(f"form {name}: there is no Spark DataFrame of that name; {which}")
+        self._known("form", name, known)
         df = names[name]
         answers = form.ask(df, name, fields)
         try:
             options = _PARSER.parse(f"--workers {shlex.quote(answers.workers)}")
         except OptionError as error:
             raise OptionError(str(error).replace("--workers", "Workers")) from None
-        print(answers.code())  # noqa: T201  # to be copied
+        print(answers.design.code())  # noqa: T201  # to be copied
         if answers.train:
-            self._run(options, Body(self.shell, answers.code()))
+            self._run(options, Body(self.shell, answers.design.code()))
         else:
-            print(text.FORM_TICK)  # noqa: T201  # the magic's answer
+            print(ANSWERS["form_tick"])  # noqa: T201  # the magic's answer
+
+    def _known(self, word: str, name: str, known: list[str]) -> None:
+        if name not in known:
+            if name in frames_of(self.shell.user_ns, "pandas"):
+                raise OptionError(
+                    f"{word} {name}: it is a pandas DataFrame; spark_{name} = spark.createDataFrame({name}) "
+                    "makes one of Spark"
+                )
+            which = f"the DataFrames are: {', '.join(known)}" if known else "there is no DataFrame by now"
+            raise OptionError(f"{word} {name}: there is no Spark DataFrame of that name; {which}")
 
 
 def _columns(options: dict[str, Any]) -> dict[str, Any]:
@@ -159,16 +206,38 @@ def _columns(options: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-def _stop(name: str) -> None:
-    # Without the module nothing was ever started, and there is no reason to load it.
-    api = sys.modules.get("nbkeras.api")
-    runs = [run for run in api.runs if not run.done.is_set()] if api is not None else []
+def _steer(word: str, rest: str) -> None:
+    """Stop, pause or resume the newest training at work, or that of a name, or change its learning rate."""
+    rate = ""
+    if word == "learning_rate":
+        rate, _, rest = rest.strip().partition(" ")
+        if not rate:
+            raise OptionError("learning_rate: which? Type one, as in %keras_spark learning_rate 0.001")
+    name = rest.strip().strip("'\"")
+    runs = _at_work()
     chosen = [run for run in runs if not name or run.name == name]
     if chosen:
-        chosen[-1].stop()
-        print(f"Stopping {chosen[-1].name} after the batch in work.")  # noqa: T201  # the magic's answer
+        run = chosen[-1]
+        if word == "learning_rate":
+            run.set_learning_rate(rate)
+            rate = f"{float(rate):g}"
+        else:
+            {"stop": run.stop, "pause": run.pause, "resume": run.resume}[word]()
+        print(ANSWERS[word].format(name=run.name, rate=rate))  # noqa: T201  # the magic's answer
     elif name:
-        known = [run.name for run in runs]
-        raise OptionError(f"no training named {name!r} is at work; {suggest(name, known)}")
+        raise OptionError(
+            f"no training named {name!r} is at work; {suggest(name, [one.name for one in runs])}"
+        )
     else:
-        print("No training is at work.")  # noqa: T201  # as above
+        print(ANSWERS["none"])  # noqa: T201  # as above
+
+
+def _at_work() -> list[Any]:
+    # Without the module nothing was ever started, and there is no reason to load it.
+    api = sys.modules.get("nbkeras.api")
+    return [run for run in api.runs if not run.done.is_set()] if api is not None else []
+
+
+def _named(word: str, place: int) -> list[str]:
+    """The names that fit behind a word of the line magic, at a place from 1."""
+    return [run.name for run in _at_work()] if _STEERING.get(word) == place else []

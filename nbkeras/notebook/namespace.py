@@ -38,6 +38,18 @@ def frames_of(names: Mapping[str, Any], package: str = "") -> list[str]:
     ]
 
 
+def models_of(names: Mapping[str, Any]) -> list[str]:
+    """List the Keras models by name.
+
+    Example:
+        >>> models_of({"model": "a word"})
+        []
+    """
+    return [
+        name for name, value in names.items() if not name.startswith("_") and _is_a(value, "Model", "keras")
+    ]
+
+
 def frame(word: str, names: Mapping[str, Any], option: str) -> Any:
     """Give the data that an option names: a variable or an ``{expression}``.
 

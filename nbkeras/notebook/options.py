@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Never
 
 from nbkeras.errors import OptionError
+from nbkeras.plan import BACKENDS
 
 #: Options that name a DataFrame: their ``{expression}`` stays one until it is needed.
 FRAMES = ("--data", "--validation")
@@ -41,6 +42,14 @@ examples:
 line magic:
   %keras_spark status       which Spark, how many slots, which versions
   %keras_spark stop [NAME]  stop a training that runs with --background
+  %keras_spark pause [NAME] let it wait after the batch in work; it keeps its Spark slots
+  %keras_spark resume [NAME]
+                            let it go on
+  %keras_spark learning_rate RATE [NAME]
+                            train on with another learning rate
+  %keras_spark runs [PATH]  compare runs: those of this notebook, and of a checkpoint's folder
+  %keras_spark build [NAME] build a network for a DataFrame by clicks
+  %keras_spark export       write what was built into the next cell
 
 in Apache Zeppelin:
   %keras_spark form [NAME]  a form that builds and trains a network on a DataFrame
@@ -76,9 +85,33 @@ class Parser(argparse.ArgumentParser):
         where.add_argument("--name", help="shown in the chart; %%keras_spark stop NAME knows it")
         where.add_argument(
             "--backend",
-            type=_one_of("tensorflow"),
-            choices=["tensorflow"],
-            help="what Keras computes with on the workers (tensorflow)",
+            type=_one_of(*BACKENDS),
+            choices=BACKENDS,
+            help="what Keras computes with on the workers (as in the notebook)",
+        )
+        where.add_argument(
+            "--checkpoint", metavar="URI", help="folder that keeps the training after each epoch"
+        )
+        where.add_argument("--resume", action="store_true", help="go on from the newest checkpoint there")
+        where.add_argument(
+            "--heartbeat",
+            metavar="SECONDS",
+            type=_seconds,
+            help="silence after which a worker counts as lost (60)",
+        )
+        where.add_argument(
+            "--gpus", metavar="N", type=_count, help="GPUs of each worker (those that Spark gives by itself)"
+        )
+        where.add_argument(
+            "--sync-every",
+            metavar="K",
+            type=_count,
+            help="steps that workers take apart before their weights become their mean (1: none)",
+        )
+        where.add_argument(
+            "--trusted-network",
+            action="store_true",
+            help="several workers though Spark protects the network: what they send is in the clear",
         )
         where.add_argument("--explain", action="store_true", help="print the Python call instead of running")
         what = self.add_argument_group("what to train on, when the cell does not call fit")
@@ -145,7 +178,18 @@ class Parser(argparse.ArgumentParser):
 
 
 #: The options that ``on_spark`` takes as well as ``fit``.
-WHERE = ("workers", "background", "name", "backend")
+WHERE = (
+    "workers",
+    "background",
+    "name",
+    "backend",
+    "checkpoint",
+    "resume",
+    "heartbeat",
+    "gpus",
+    "sync_every",
+    "trusted_network",
+)
 
 
 def suggest(word: str, known: Sequence[str]) -> str:
@@ -201,6 +245,13 @@ def _count(word: str) -> int:
     if word.isdecimal() and int(word) >= 1:
         return int(word)
     raise argparse.ArgumentTypeError(f"takes a whole number from 1; got {word!r}")
+
+
+def _seconds(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"takes a number of seconds; got {word!r}") from None
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from nbkeras.errors import OptionError, one_line
-from nbkeras.notebook import text
+from nbkeras.notebook import picture, text
 from nbkeras.notebook.form import Fields
 from nbkeras.notebook.hosts import zeppelin
 from nbkeras.notebook.hosts.terminal import Lines
+from nbkeras.notebook.words import ANSWERS, PLACES
 from nbkeras.run import Run
+
+#: The code of the cell magic that runs.
+_code: ContextVar[str | None] = ContextVar("code", default=None)
+#: Called when a run begins, moves and ends: by the panel of all runs, the newest.
+_watch: list[Callable[[], None]] = []
 
 
 class Display(Protocol):
@@ -23,7 +32,7 @@ class Display(Protocol):
         """Leave what is to stay; called once, when the run has ended."""
 
 
-def display(run: Run) -> Display:
+def display(run: Run, how: Callable[[Run], Display] | None = None) -> Display:
     """Show a run as well as this place can.
 
     Call it in the thread of the cell; ``update`` and ``finish`` may come from
@@ -31,6 +40,7 @@ def display(run: Run) -> Display:
 
     Args:
         run: the run to show, just begun.
+        how: shows it where it is a part of something else.
 
     Example:
         >>> from nbkeras.run import Run
@@ -40,7 +50,108 @@ def display(run: Run) -> Display:
         >>> shown.update()
         epoch 1 of 1  loss 0.5
     """
-    return _Guard(run)
+    return _Guard(run, how or _choose)
+
+
+def show(bundle: dict[str, str]) -> None:
+    """Show what stays as it is, by the media types in which it is there.
+
+    Args:
+        bundle: plain text, and others.
+    """
+    if _kernel() is not None:
+        import IPython.display
+
+        display: Any = IPython.display.display  # untyped
+        display(bundle, raw=True)
+    elif zeppelin.context() is not None:
+        print(f"%html {bundle['text/html']}")  # noqa: T201  # as Zeppelin has it
+    else:
+        print(bundle["text/plain"])  # noqa: T201  # text is what every place can show
+
+
+def show_run(run: Run) -> None:
+    """Show a run once more, as well as this place can.
+
+    Args:
+        run: any run of this process, at work or ended.
+    """
+    if _kernel() is None or zeppelin.context() is not None:
+        show(picture.bundle(run.snapshot()))
+    else:
+        from nbkeras.notebook.hosts import jupyter
+
+        jupyter.show(run)
+
+
+def require_widgets() -> None:
+    """Make sure that this place shows widgets that answer.
+
+    Raises:
+        OptionError: it shows none.
+    """
+    if zeppelin.context() is not None:
+        raise OptionError(PLACES["build_zeppelin"])
+    if _kernel() is None:
+        raise OptionError(PLACES["build_terminal"])
+
+
+def show_widget(widget: Any) -> None:
+    """Show a widget in the output of the cell that runs."""
+    import IPython.display
+
+    display: Any = IPython.display.display  # untyped
+    display(widget)
+
+
+def has_widgets() -> bool:
+    """Whether this place shows widgets, and somebody watches."""
+    return zeppelin.context() is None and _kernel() is not None and not headless()
+
+
+def watch(changed: Callable[[], None]) -> None:
+    """Have something called, from now on, when a run begins, moves and ends, by the thread that shows it.
+
+    Args:
+        changed: takes the place of what was called before.
+    """
+    _watch[:] = [changed]
+
+
+@contextlib.contextmanager
+def cell(source: str) -> Iterator[None]:
+    """Within the block, this is the code of the cell that runs.
+
+    Args:
+        source: as it was typed, below the magic's line.
+
+    Example:
+        >>> with cell("model.fit(df)"):
+        ...     code()
+        'model.fit(df)'
+    """
+    token = _code.set(source)
+    try:
+        yield
+    finally:
+        _code.reset(token)
+
+
+def code() -> str | None:
+    """The code of the cell that runs, as it was typed; None where there is none.
+
+    Example:
+        >>> print(code())
+        None
+    """
+    known = _code.get()
+    # IPython's history may be off, and tells of the last cell where none runs.
+    frame = sys._getframe() if known is None else None  # noqa: SLF001  # the way to the caller
+    while frame is not None:
+        if frame.f_code.co_name == "run_cell_async":
+            return str(frame.f_locals.get("raw_cell", "")) or None
+        frame = frame.f_back
+    return known
 
 
 def headless() -> bool:
@@ -71,7 +182,7 @@ def dashboard() -> None:
 def _zeppelin(word: str) -> Any:
     z = zeppelin.context()
     if z is None:
-        raise OptionError(text.ONLY_IN_ZEPPELIN[word])
+        raise OptionError(PLACES[f"only_{word}"])
     return z
 
 
@@ -96,13 +207,14 @@ def _kernel() -> Any:
 class _Guard:
     """A display that may fail and leaves the training alone when it does."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, how: Callable[[Run], Display]) -> None:
         self._run, self._failed = run, False
         self._shown: Display = Lines(run)
         try:
-            self._shown = _choose(run)
+            self._shown = how(run)
         except Exception as error:  # noqa: BLE001  # a chart is worth less than hours of training
             self._tell(error)
+        _changed()
 
     def update(self) -> None:
         if not self._failed:
@@ -111,12 +223,22 @@ class _Guard:
             except Exception as error:  # noqa: BLE001  # as above
                 self._failed = True
                 self._tell(error)
+        _changed()
 
     def _tell(self, error: Exception) -> None:
-        self._run.note(text.CHART_FAILED.format(error=one_line(error)))
+        self._run.note(ANSWERS["chart_failed"].format(error=one_line(error)))
 
     def finish(self) -> None:
         try:
             self._shown.finish()
         except Exception:  # noqa: BLE001  # as above
             print(text.sentence(self._run.snapshot()))  # noqa: T201  # text is what every place can show
+        _changed()
+
+
+def _changed() -> None:
+    for one in list(_watch):
+        try:
+            one()
+        except Exception:  # noqa: BLE001  # a panel is worth less than hours of training
+            _watch.clear()

@@ -1,12 +1,13 @@
-"""Jupyter kernels: a live chart for who watches, lines for who does not, a picture for later."""
+"""Jupyter kernels: a live panel for who watches, lines for who does not, a picture for later."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-from nbkeras.notebook import picture
+from nbkeras.notebook import panel, picture
 from nbkeras.notebook.hosts.pace import Pace
 from nbkeras.notebook.hosts.terminal import Lines
 from nbkeras.notebook.view import View
@@ -21,43 +22,93 @@ _CLOSE_AFTER = 5.0
 
 
 class Live:
-    """A live chart in the cell's output, which a static picture replaces at the end.
+    """The panel in the cell's output, which a static picture replaces at the end.
+
+    More outputs may show the same run; all are fed by the one thread that
+    updates it.
 
     Args:
         run: the run to show.
+        place: takes the panel where it is part of something else, and stays there.
 
     Example:
         >>> Live(run)  # doctest: +SKIP
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, place: Callable[[View], None] | None = None) -> None:
         self._run = run
         self._pace = Pace(_SEND_EVERY, _SLOWEST, _COST_SHARE)
-        self._seen = (run.version, 0)
-        self._view = View(run.snapshot(), on_stop=run.stop)
-        self._slot = _display(self._view, display_id=True)
+        self._seen = (run.version, 0, 0)
+        self._lock = threading.Lock()
+        self._views: list[tuple[View, Any]] = []
+        self._ended = False
+        if place is None:
+            self.add()
+        else:
+            view = View(run)
+            self._views.append((view, None))
+            place(view)
+        _LIVE[run] = self
+
+    def add(self) -> bool:
+        """Show the run in one more output, unless it has just ended."""
+        with self._lock:
+            if not self._ended:
+                view = View(self._run)
+                self._views.append((view, _display(view, display_id=True)))
+            return not self._ended
 
     def update(self) -> None:
         """Send a snapshot when there is something new and the last one is old enough."""
-        version, epochs = self._run.version, len(self._run.epoch_numbers)
-        first_epoch = epochs > 0 and self._seen[1] == 0
-        changed = version != self._seen[0] and self._pace.due()
+        views = [view for view, _ in self._views]
+        seen = self._run.version, len(self._run.epoch_numbers), sum(view.answered for view in views)
+        first_epoch = seen[1] > 0 and self._seen[1] == 0
+        changed = seen != self._seen and self._pace.due()
         if first_epoch or changed or self._pace.age() >= _BEAT_EVERY:
-            self._seen = version, epochs
-            self._pace.spend(lambda: self._view.show(self._run.snapshot()))
+            self._seen = seen
+            self._pace.spend(lambda: _send(views, self._run.snapshot()))
 
     def finish(self) -> None:
-        """Put the picture where the chart was."""
+        """Put the picture where the charts were."""
         snapshot = self._run.snapshot()
-        self._view.show(snapshot)
-        self._slot.update(picture.bundle(snapshot), raw=True)
+        with self._lock:
+            self._ended = True
+            _LIVE.pop(self._run, None)
+        _send([view for view, _ in self._views], snapshot)
+        shown = picture.bundle(snapshot)
+        for _, slot in self._views:
+            if slot is not None:
+                slot.update(shown, raw=True)
         _later(self._close)
 
     def _close(self) -> None:
         # A page that was reloaded meanwhile cannot be told of the picture, as it has lost the
         # output; it goes on showing the view, so the view stays. Else nothing of it is saved.
-        if self._view.shown < 2:
-            self._view.close()
+        for view, slot in self._views:
+            if slot is not None and len(view.shown) < 2:
+                view.close()
+
+
+#: The displays of runs at work in this kernel, for who wants to see one once more.
+_LIVE: dict[Run, Live] = {}
+
+
+def show(run: Run) -> None:
+    """Show a run in the output of the cell that runs: live while it works, then as it ended.
+
+    Args:
+        run: any run of this kernel.
+    """
+    live = _LIVE.get(run)
+    if live is None or not live.add():
+        snapshot = run.snapshot()
+        shown = panel.bundle(snapshot) if run.done.is_set() else picture.bundle(snapshot)
+        _display(shown, raw=True)
+
+
+def _send(views: list[View], snapshot: Snapshot) -> None:
+    for view in views:
+        view.show(snapshot)
 
 
 class Headless(Lines):

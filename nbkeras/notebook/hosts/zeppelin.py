@@ -16,6 +16,7 @@ from typing import Any
 
 from nbkeras.notebook import picture, text
 from nbkeras.notebook.hosts.pace import Pace
+from nbkeras.notebook.words import PANEL, PLACES
 from nbkeras.run import Run, Snapshot
 
 _SHOW_EVERY = 0.4  # seconds: each time the whole output travels to every open page
@@ -78,7 +79,7 @@ class Paragraph:
         self._drawn: picture.Drawn | None = None
         self._epochs = 0
         if plain:
-            run.note(text.ZEPPELIN_PLAIN)
+            run.note(PLACES["zeppelin_plain"])
         self._show(run.snapshot())
 
     def update(self) -> None:
@@ -188,7 +189,7 @@ class Dashboard:
     def show(self, snapshot: Snapshot, drawn: picture.Drawn | None) -> None:
         """Bind what has changed."""
         chart = _BLANK if drawn is None else f"data:image/png;base64,{drawn.base64}"
-        self.bind(text.WORDS["title"].format(name=snapshot.name), _sentence(snapshot), chart)
+        self.bind(PANEL["title"].format(name=snapshot.name), _sentence(snapshot), chart)
 
     def bind(self, *values: str) -> None:
         """Bind the title, the sentence under it and the picture's address."""
@@ -207,7 +208,7 @@ def dashboard(z: Any) -> None:
     context = z.getInterpreterContext()
     here = context.getNoteId(), context.getParagraphId()
     _dashboards.add(here)
-    Dashboard(z, *here).bind(text.DASHBOARD, text.DASHBOARD_EMPTY, _BLANK)
+    Dashboard(z, *here).bind(PLACES["dashboard"], PLACES["dashboard_empty"], _BLANK)
     title, phase, chart = (f"{{{{{name}}}}}" for name in _VALUES)
     print(  # noqa: T201  # a line that begins so is how Zeppelin is told of the type
         f'%angular <b>{title}</b><div>{phase}</div><img src="{chart}" style="max-width:100%" alt="{phase}">'
@@ -255,26 +256,26 @@ def done(snapshot: Snapshot) -> float:
 
 
 def _live(snapshot: Snapshot, drawn: picture.Drawn | None) -> str:
-    title = text.WORDS["title"].format(name=snapshot.name)
+    title = PANEL["title"].format(name=snapshot.name)
     share = f"{100 * done(snapshot):.1f}"
     bar = (
         f'<div style="max-width:480px;height:4px;margin:4px 0;background:{_GREY}33">'
         f'<div style="width:{share}%;height:4px;background:{_GREY}"></div></div>'
     )
     over = snapshot.background or snapshot.stopping or snapshot.phase == "done"
-    hint = "" if over else _small(text.ZEPPELIN_STOP)
+    hint = "" if over else _small(PLACES["zeppelin_stop"])
     words = f"<b>{escape(title)}</b><div>{escape(_sentence(snapshot))}</div>{bar}"
-    return f"<div>{words}{picture.figure(snapshot, drawn, '')}{_notes(snapshot)}{hint}</div>"
+    return f"<div>{words}{picture.figure(drawn, text.sentence(snapshot), '')}{_notes(snapshot)}{hint}</div>"
 
 
 def _sentence(snapshot: Snapshot) -> str:
     words = [text.phase(snapshot)]
     if snapshot.phase != "done":
         if snapshot.rows_per_second:
-            words.append(text.WORDS["rate"].format(rows=f"{snapshot.rows_per_second:,.0f}"))
-        words.append(text.WORDS["elapsed"].format(time=text.duration(snapshot.elapsed)))
+            words.append(PANEL["rate"].format(rows=f"{snapshot.rows_per_second:,.0f}"))
+        words.append(PANEL["elapsed"].format(time=text.duration(snapshot.elapsed)))
         if snapshot.remaining is not None:
-            words.append(text.WORDS["remaining"].format(time=text.duration(snapshot.remaining)))
+            words.append(PANEL["remaining"].format(time=text.duration(snapshot.remaining)))
     return " · ".join(words)
 
 

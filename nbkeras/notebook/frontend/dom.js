@@ -1,0 +1,45 @@
+// Elements and words: what every widget draws with.
+
+import { whole } from "./number.js";
+
+// Text goes in by textContent and attributes only: a metric's or column's name is data, never markup.
+export function make(parent, name, attributes = {}, words = undefined) {
+  const svg = name === "svg" || parent?.namespaceURI?.endsWith("svg");
+  const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === true) made.setAttribute(key, "");
+    else if (value !== false && value !== undefined) made.setAttribute(key, value);
+  }
+  if (words !== undefined) made.textContent = words;
+  parent?.append(made);
+  return made;
+}
+
+// What a widget says: in the language that the kernel's environment has chosen, else in the page's own.
+export function wordsOf(model) {
+  const all = model.get("words"), page = document.documentElement.lang;
+  const language = all.chosen || (page && page !== "en" ? page : navigator.language); // en is JupyterLab's for all
+  return all[language.startsWith("zh") ? "zh" : "en"];
+}
+
+export function fill(words, values) {
+  return words.replace(/\{(\w+)\}/g, (_, key) => {
+    const value = values[key];
+    return typeof value === "number" ? whole.format(value) : String(value);
+  });
+}
+
+// For ids that tie an element to another one, and messages to their answers.
+export const unique = () => `nbkeras-${Math.random().toString(36).slice(2)}`;
+
+// Put a text into the clipboard; false where the page has none, as one that came over plain HTTP from another
+// machine: then the text is selected in the element that shows it.
+export async function copyText(text, shown) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    getSelection().selectAllChildren(shown);
+    return false;
+  }
+}

@@ -1,0 +1,199 @@
+"""The record of runs: what ``nbkeras.runs`` is."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+from nbkeras import api
+from nbkeras.errors import OptionError
+from nbkeras.notebook import comparison, text
+from nbkeras.notebook.comparison import Comparison, Summary, html_table, plain_table, summary
+from nbkeras.notebook.options import suggest
+from nbkeras.notebook.words import RUNS
+from nbkeras.run import Run
+
+#: Runs that a table shows; of more the newest.
+_MOST = 200
+_HEADS = ("name", "status", "best", "best_epoch", "epochs", "seconds", "rate", "workers", "began")
+
+
+class Runs(Sequence[Run]):
+    """All runs of this process and those that were read from checkpoints, the newest last.
+
+    Args:
+        kept: the runs; it may grow.
+
+    Example:
+        >>> run = Run("digits", model=None, epochs=2, workers=1)
+        >>> runs = Runs([run])
+        >>> runs["digits"] is runs[-1]
+        True
+        >>> runs["digts"]
+        Traceback (most recent call last):
+        nbkeras.errors.OptionError: there is no run named 'digts'; did you mean digits?
+    """
+
+    def __init__(self, kept: list[Run]) -> None:
+        self._runs = kept
+        self._read: dict[str, Run] = {}
+
+    @overload
+    def __getitem__(self, key: int | str) -> Run: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[Run]: ...
+    def __getitem__(self, key: int | str | slice) -> Run | list[Run]:
+        """The run at a place or of a name, the latest of that name; or the runs of a slice.
+
+        Raises:
+            OptionError: there is no run of that name.
+        """
+        if not isinstance(key, str):
+            return self._runs[key]
+        named = [run for run in list(self._runs) if run.name == key]
+        if not named:
+            known = list(dict.fromkeys(run.name for run in reversed(list(self._runs))))
+            what = suggest(key, known[:20]) if known else RUNS["none"]
+            raise OptionError(f"there is no run named {key!r}; {what}")
+        return named[-1]
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(list(self._runs))
+
+    def __contains__(self, key: object) -> bool:
+        return any(run is key or run.name == key for run in self)
+
+    def read(self, path: str | os.PathLike[str]) -> Run:
+        """Read the run that a checkpoint's folder keeps, without Spark and without the notebook that made it.
+
+        It is named after the folder, and has the history, the weights, and what was
+        chosen for it. Of a folder that was read before, what it holds now takes the
+        place of what it held.
+
+        Args:
+            path: what ``checkpoint`` named: a path, or a URI that PyArrow or fsspec opens.
+
+        Raises:
+            OptionError: there is no checkpoint, or none that can be read.
+        """
+        from nbkeras.engine.checkpoint import Store, absolute
+
+        uri = absolute(os.fspath(path)).rstrip("/")
+        found = Store(uri).latest()
+        if found is None:
+            raise OptionError(
+                f"there is no checkpoint in {os.fspath(path)}: give the folder that a training had as "
+                "--checkpoint (checkpoint=)"
+            )
+        run = _of_checkpoint(uri.rsplit("/", 1)[-1] or uri, found)
+        before = self._read.get(uri)
+        places = [place for place, one in enumerate(self._runs) if one is before]
+        if places:
+            self._runs[places[0]] = run
+        else:
+            self._runs.append(run)
+        self._read[uri] = run
+        return run
+
+    def compare(self, *runs: str | int | Run) -> Comparison:
+        """Put runs side by side: curves over each other, best epochs, settings that differ.
+
+        Args:
+            runs: their names, their places, or themselves.
+
+        Raises:
+            OptionError: none, too many, or one that is unknown.
+
+        Example:
+            >>> from nbkeras.notebook.record import Runs
+            >>> Runs([]).compare()
+            Traceback (most recent call last):
+            nbkeras.errors.OptionError: compare takes 1 to 6 runs, not 0: name them, runs.compare("a", "b")
+        """
+        if not 1 <= len(runs) <= comparison.MOST:
+            raise OptionError(
+                f"compare takes 1 to {comparison.MOST} runs, not {len(runs)}: "
+                'name them, runs.compare("a", "b")'
+            )
+        return comparison.compare([self._one(one) for one in runs])
+
+    def _one(self, one: Any) -> Run:
+        if isinstance(one, Run):
+            return one
+        if isinstance(one, str):
+            return self[one]
+        if isinstance(one, int) and not isinstance(one, bool) and -len(self) <= one < len(self):
+            return self[one]
+        raise OptionError(f"{one!r} is no run: give a name, a run, or a place from 0 to {len(self) - 1}")
+
+    def summaries(self) -> list[tuple[Run, Summary]]:
+        """The runs that a table shows, each with its line."""
+        return [(run, summary(run)) for run in self._runs[-_MOST:]]
+
+    def __repr__(self) -> str:
+        cells = [_cells(one) for _, one in self.summaries()]
+        if not cells:
+            return RUNS["none"]
+        return "\n".join([plain_table([RUNS[key] for key in _HEADS], cells), *self._older()])
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return self.bundle()
+
+    def bundle(self) -> dict[str, str]:
+        """The table for a notebook's output, as HTML and as plain text."""
+        cells = [_cells(one) for _, one in self.summaries()]
+        page = html_table([RUNS[key] for key in _HEADS], cells) if cells else f"<p>{RUNS['none']}</p>"
+        page += "".join(f"<p>{line}</p>" for line in self._older())
+        return {"text/plain": repr(self), "text/html": page}
+
+    def _older(self) -> list[str]:
+        hidden = len(self._runs) - _MOST
+        return [RUNS["older"].format(count=hidden)] if hidden > 0 else []
+
+
+#: The runs of this process.
+runs = Runs(api.runs)
+
+
+def _cells(one: Summary) -> list[str]:
+    value, epoch = ("", "") if one.best is None else (text.number(one.best[0]), f"{one.best[1]:,}")
+    return [
+        one.name,
+        RUNS[f"status_{one.status}"],
+        RUNS["best_of"].format(metric=one.metric, value=value) if value else "",
+        epoch,
+        RUNS["epochs_of"].format(done=f"{one.epochs:,}", asked=f"{one.asked:,}"),
+        f"{one.seconds:,.1f}",
+        f"{one.rate:,.0f}" if one.rate > 0 else "",
+        str(one.workers),
+        time.strftime("%Y-%m-%d %H:%M", time.localtime(one.began)) if one.began else "",
+    ]
+
+
+def _of_checkpoint(name: str, found: Any) -> Run:
+    import numpy as np
+
+    from nbkeras.engine import kept
+
+    about = found.about
+    settings = dict(about.get("settings", {}))
+    settings.setdefault("workers", found.origin.workers)
+    settings.setdefault("batch_size", found.origin.batch_size)
+    settings["rows"] = found.origin.rows
+    asked = int(settings.get("epochs", found.epoch + 1))
+    run = Run(name, None, asked, found.origin.workers)
+    run.settings, run.code = settings, about.get("code")
+    run.began = float(about.get("began") or 0)
+    for epoch, logs in found.epochs:
+        lists = {key: np.asarray(one) if isinstance(one, list) else one for key, one in logs.items()}
+        run.record_epoch(epoch, lists)
+    kept.keep_checkpoint(run, found)
+    seconds = float(about["saved"]) - run.began if run.began and "saved" in about else 0.0
+    finished = found.ended or found.epoch + 1 >= asked
+    run.end("finished" if finished else "stopped", seconds=max(0.0, seconds))
+    return run
