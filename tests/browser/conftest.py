@@ -141,6 +141,10 @@ class Notebook:
         self.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-cell'); }")
         playwright.expect(self._prompt(cell)).not_to_have_text("[ ]:")
 
+    def restart_kernel(self) -> None:
+        self.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+        self.page.wait_for_function(KERNEL_IS_READY, timeout=90_000)
+
     def is_busy(self, cell: int) -> bool:
         return self._prompt(cell).inner_text().strip() == "[*]:"
 
@@ -198,3 +202,19 @@ def open_notebook(lab, browser, screenshots):
             return notebook
 
         yield open_notebook
+
+
+@pytest.fixture
+def complaints(lab):
+    """What page and kernels have raised; of the page from the moment at which it is watched."""
+    raised = []
+    log = lab.root / "lab.log"
+    before = log.stat().st_size
+
+    def complaints(page=None):
+        if page is not None:
+            page.on("pageerror", lambda error: raised.append(str(error)))
+        said = log.read_text(errors="replace")[before:]
+        return [*raised, *(line for line in said.splitlines() if line.startswith("Traceback"))]
+
+    return complaints

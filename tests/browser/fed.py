@@ -9,18 +9,40 @@ from nbkeras.notebook import hosts
 from nbkeras.run import Run
 
 
+def stand_still(run):
+    """Wait as workers do that were told to pause."""
+    if run.pausing.is_set():
+        run.enter("paused")
+        while run.pausing.is_set() and not run.stopping.is_set():
+            time.sleep(0.01)
+        run.enter("training")
+
+
+def obey(run, taken, epoch, step):
+    """Train on with the learning rate that was asked for; of which number it is, and what."""
+    number, rate = taken
+    asked = run.steering.rate
+    if asked is None or asked.number == number:
+        return taken
+    run.record_learning_rate(asked.number, rate, asked.value, epoch, step)
+    return asked.number, asked.value
+
+
 def feed(run, epochs, pause):
     for phase in ("slots", "reading", "starting"):
         run.enter(phase)
         run.record_rows(0, 12_345)
         time.sleep(pause * 5)
     run.enter("training")
+    taken = 0, 0.001
     for epoch in range(epochs):
         for step in range(10):
+            stand_still(run)
             if run.stopping.is_set():
                 run.end("stopped")
                 return
-            run.record_progress(epoch, step + 1, 10, 41_234.0)
+            taken = obey(run, taken, epoch, step)
+            run.record_progress(epoch, step + 1, 10, 41_234.0, taken[1])
             time.sleep(pause)
         loss = 2.2 * math.exp(-epoch / 4) + 0.06 + 0.02 * math.sin(epoch)
         logs = {"accuracy": 1 - loss / 2.6, "loss": loss}

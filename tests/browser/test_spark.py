@@ -27,7 +27,7 @@ train_df, test_df = df.randomSplit([0.8, 0.2], seed=1)
 CUT = """
 import threading, time
 from pathlib import Path
-from nbkeras.engine.events import Server
+from nbkeras.engine.transport.events import Server
 
 servers, start_server = [], Server.__init__
 

@@ -1,0 +1,312 @@
+"""The builder in JupyterLab: a network by clicks and by keys, and the cell that it becomes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from browser.accessibility import findings
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.timeout(600)
+
+DATA = """
+import nbkeras, pandas as pd
+from sklearn.datasets import load_digits
+spark = nbkeras.local_spark()
+digits = load_digits()
+rows = pd.DataFrame({"features": (digits.data / 16).tolist(), "label": digits.target})
+train_df = spark.createDataFrame(rows)
+%load_ext nbkeras
+"""
+
+
+MODEL = """
+import keras
+L = keras.layers
+mine = keras.Sequential([keras.Input((8, 8, 1)), L.Conv2D(4, 3), L.Flatten(), L.Dense(10)])
+fork = keras.Input((64,))
+branched = keras.Model(fork, keras.layers.add([fork, keras.layers.Dense(64)(fork)]))
+"""
+
+
+class Built:
+    """A builder that is open in a notebook."""
+
+    def __init__(self, notebook) -> None:
+        self.notebook = notebook
+        self.panel = notebook.page.get_by_role("region", name="Build a network")
+        self.code = self.panel.locator("pre code")
+        self.alert = self.panel.get_by_role("alert")
+        self.layers = self.panel.get_by_role("list", name="Layers")
+
+    def choose(self, label: str, option: str) -> None:
+        self.panel.get_by_label(label).select_option(option)
+
+    def type(self, label: str, value: str) -> None:
+        field = self.panel.get_by_label(label)
+        field.fill(value)
+        field.press("Enter")
+
+    def button(self, name: str):
+        return self.panel.get_by_role("button", name=name, exact=True)
+
+    def press(self, name: str) -> None:
+        self.button(name).click()
+
+    def kinds(self) -> list[str]:
+        return self.layers.locator("strong").all_inner_texts()
+
+
+@pytest.fixture
+def build(open_notebook):
+    def build(name: str, *more: str, last: str = "", **page) -> Built:
+        setup = DATA + "".join(more)
+        cells = [setup, "%keras_spark build train_df", "%keras_spark runs", "%keras_spark export", last]
+        notebook = open_notebook(name, cells, viewport={"width": 1500, "height": 1300} | page)
+        notebook.run(0)
+        notebook.expect_done(0)
+        notebook.run(1)
+        built = Built(notebook)
+        expect(built.panel).to_be_visible(timeout=60_000)
+        return built
+
+    return build
+
+
+def choose_a_network(built, screenshots):
+    built.choose("Start from", "CNN")
+    expect(built.code).to_contain_text("keras.layers.Conv2D(32, 3")
+    built.choose("Another layer", "BatchNormalization")
+    built.press("Add")
+    expect(built.code).to_contain_text("keras.layers.BatchNormalization()")
+    for number in (6, 5, 4):
+        built.button(f"Move layer {number + 1}, BatchNormalization, up").press("Enter")
+        expect(built.button(f"Move layer {number}, BatchNormalization, up")).to_be_focused()
+    built.press("Conv2D 32, 3, same, relu")
+    built.type("filters", "many")
+    expect(built.alert).to_have_text("filters='many': use a whole number from 1")
+    expect(built.button("Train")).to_be_disabled()
+    built.panel.screenshot(path=screenshots / "builder-wrong.png")
+    built.type("filters", "8")
+    expect(built.alert).to_have_count(0)
+
+
+def steer(chart, notebook, wait_for, screenshots):
+    """Lower the learning rate, pause, go on, stop."""
+    drawn = lambda: len(notebook.points().get("loss", []))  # noqa: E731
+    wait_for(lambda: drawn() >= 2, "two epochs", timeout=120)
+    rate = chart.get_by_role("textbox", name="Learning rate")
+    rate.fill("0.0001")
+    rate.press("Enter")
+    expect(chart).to_contain_text("learning rate 0.001 -> 0.0001 from epoch")
+    chart.get_by_role("button", name="Pause", exact=True).click()
+    expect(chart.locator(".nbkeras-phase")).to_contain_text("Paused in epoch")
+    notebook.cells.nth(1).screenshot(path=screenshots / "builder-paused.png")
+    reached = drawn()
+    chart.get_by_role("button", name="Resume", exact=True).click()
+    wait_for(lambda: drawn() > reached, "another epoch")
+    chart.get_by_role("button", name="Stop", exact=True).click()
+    expect(chart).to_contain_text("Stopped after")
+
+
+def compare(notebook, cell, screenshots):
+    notebook.run(cell)
+    runs = notebook.page.get_by_role("region", name="Runs", exact=True).first
+    for name in ("run 1", "run 2"):
+        runs.get_by_role("checkbox", name=f"Compare {name}", exact=True).check()
+    settings = runs.get_by_role("region", name="Settings that differ")
+    expect(settings).to_contain_text("SGD")
+    expect(settings).to_contain_text("Adam")
+    notebook.cells.nth(cell).screenshot(path=screenshots / "builder-compared.png")
+
+
+def test_a_network_is_built_trained_steered_compared_and_exported_by_clicks_alone(
+    build, complaints, wait_for, screenshots
+):
+    built = build("builder")
+    notebook = built.notebook
+    complaints(notebook.page)
+    choose_a_network(built, screenshots)
+    built.type("Epochs", "500")
+    built.type("Workers", "2")
+    expect(built.code).to_contain_text("epochs=500")
+    built.panel.screenshot(path=screenshots / "builder-light.png")
+    built.press("Train")
+    steer(notebook.chart.first, notebook, wait_for, screenshots)
+
+    built.choose("Optimizer", "SGD")
+    built.type("Epochs", "2")
+    expect(built.code).to_contain_text("epochs=2,")
+    built.press("Train")
+    expect(notebook.chart).to_contain_text("Finished 2 epochs", timeout=120_000)
+    notebook.cells.nth(1).screenshot(path=screenshots / "builder-trained.png")
+    compare(notebook, 2, screenshots)
+
+    notebook.run(3)
+    expect(notebook.cells).to_have_count(6)
+    cell = notebook.cells.nth(4).locator(".cm-content").inner_text()
+    assert cell.startswith("%%keras_spark --workers 2\nimport keras")
+    notebook.run(4)
+    notebook.expect_done(4, seconds=120)
+    assert "finished 2 epochs" in notebook.output(4)
+    assert complaints() == []
+
+
+#: Does so many sequences of some actions, each on anything that is there, and waits for a frame between them.
+FUZZ = """async ([sequences, seed]) => {
+    let state = seed;
+    const random = (n) => (state = (state * 48271) % 2147483647) % n;
+    const pick = (all) => all[random(all.length)];
+    const typed = ["", "0", "3", "-1", "1e9", "3, 3", "NaN", "relu", "<b>", "99999999999999999999"];
+    const kinds = "button, select, input, summary, [role=application], li[draggable]";
+    let done = 0;
+    for (let i = 0; i < sequences; i++) {
+        for (let j = 0; j <= random(5); j++) {
+            const one = pick([...document.querySelectorAll(".nbkeras-builder, .nbkeras, .nbkeras-runs")]
+                .flatMap((root) => [...root.querySelectorAll(kinds)]).filter((one) => !one.disabled));
+            if (one.tagName === "SELECT") {
+                one.value = pick([...one.options]).value;
+                one.dispatchEvent(new Event("change", { bubbles: true }));
+            } else if (one.tagName === "INPUT" && one.type !== "checkbox" && one.type !== "range") {
+                one.focus();
+                one.value = pick(typed);
+                one.dispatchEvent(new Event("input", { bubbles: true }));
+                const key = pick(["Enter", "Escape"]);
+                one.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+                one.dispatchEvent(new Event("change", { bubbles: true }));
+            } else if (one.tagName === "LI" || one.getAttribute("role") === "application") {
+                one.focus();
+                const key = pick(["ArrowLeft", "ArrowRight", "Home", "End", "Delete", "ArrowUp", "Escape"]);
+                one.dispatchEvent(new KeyboardEvent("keydown", { key, altKey: !random(2), bubbles: true }));
+            } else one.click();
+            done += 1;
+            await new Promise(requestAnimationFrame);
+        }
+    }
+    return done;
+}"""
+
+
+def test_whatever_is_clicked_raises_nothing_in_the_page_nor_in_the_kernel(build, complaints):
+    built = build("fuzzed", MODEL)
+    notebook = built.notebook
+    complaints(notebook.page)
+    notebook.run(2)
+    expect(notebook.page.get_by_role("region", name="Runs", exact=True).first).to_be_visible()
+    built.type("Epochs", "2")
+    built.press("Train")
+    expect(notebook.chart.first).to_contain_text("Finished 2 epochs", timeout=120_000)
+
+    # A file that is downloaded is nothing that a page of tests can take hundreds of.
+    notebook.page.on("download", lambda download: download.cancel())
+    done = sum(notebook.page.evaluate(FUZZ, [100, seed]) for seed in (1, 2, 3, 4, 5))
+
+    assert done >= 500
+    assert complaints() == []
+    # All of it goes on working.
+    built.choose("Start from", "MLP")
+    built.type("Epochs", "7")
+    expect(built.code).to_contain_text("epochs=7", timeout=60_000)
+
+
+def test_a_kernel_that_is_busy_is_named_and_does_all_that_was_asked_in_its_order(build, wait_for):
+    built = build("busy", last="import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.1)")
+    notebook = built.notebook
+    notebook.run(4)
+    wait_for(lambda: notebook.is_busy(4), "the cell to run")
+
+    built.press("Train")
+    for _ in range(3):
+        built.press("Add")
+    # Which of the two hangs on whether the kernel reads beside its cells.
+    reason = re.compile("Waiting for the cell that runs|The kernel has not answered yet")
+    expect(notebook.page.get_by_text(reason).first).to_be_visible()
+    (notebook.lab.files / "go").touch()
+
+    expect(notebook.chart.first).to_contain_text("Finished 10 epochs", timeout=120_000)
+    assert built.kinds() == ["Dense"] * 6
+
+
+def test_a_kernel_that_was_restarted_is_named(build):
+    built = build("restarted")
+    built.notebook.restart_kernel()
+    built.press("Add")
+    expect(built.notebook.page.get_by_text("or it was restarted; then run this cell again")).to_be_visible()
+
+
+def test_a_click_that_follows_typing_is_done_though_what_was_typed_is_taken_first(build):
+    built = build("typed")
+    page = built.notebook.page
+    built.panel.get_by_label("Epochs").fill("1")
+    built.button("Add").click(delay=200)  # as a hand does it
+    expect(built.code).to_contain_text("epochs=1,")
+    expect(built.layers.locator("strong")).to_have_count(4)
+    # A list that opens keeps the pointer; what is chosen there is seen at once.
+    built.panel.get_by_label("Optimizer").click(delay=100)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(built.code).to_contain_text("keras.optimizers.AdamW")
+
+
+def test_layers_move_by_mouse_and_by_keys(build):
+    built = build("moves")
+    expect(built.layers.locator("strong")).to_have_text(["Dense"] * 3)
+    built.choose("Another layer", "Dropout")
+    built.press("Add")
+    expect(built.layers.locator("strong")).to_have_text(["Dense", "Dense", "Dropout", "Dense"])
+
+    row = built.layers.get_by_role("listitem").filter(has_text="Dropout")
+    row.locator(".nbkeras-dot").drag_to(built.layers.get_by_role("listitem").nth(1))
+    expect(built.layers.locator("strong")).to_have_text(["Dropout", "Dense", "Dense", "Dense"])
+
+    dropout = built.panel.get_by_role("button", name="Dropout 0.5", exact=True)
+    dropout.press("Alt+ArrowDown")
+    expect(built.layers.locator("strong")).to_have_text(["Dense", "Dropout", "Dense", "Dense"])
+    expect(dropout).to_be_focused()
+    dropout.press("Delete")
+    expect(built.layers.locator("strong")).to_have_text(["Dense"] * 3)
+
+
+def test_a_model_made_by_hand_is_opened_or_refused_in_words(build):
+    built = build("opened", MODEL)
+    built.choose("Start from", "model mine")
+    expect(built.layers.locator("strong")).to_have_text(["Conv2D", "Flatten", "Dense"])
+    expect(built.code).to_contain_text("keras.Input((8, 8, 1))")
+    built.choose("Start from", "model branched")
+    expect(built.alert).to_contain_text("branches at")
+    expect(built.layers.locator("strong")).to_have_text(["Conv2D", "Flatten", "Dense"])
+
+
+def test_an_autoencoder_learns_its_features(build):
+    built = build("autoencoder")
+    built.choose("Start from", "autoencoder")
+    expect(built.code).to_contain_text('"`features` as target"')
+    built.type("Epochs", "1")
+    expect(built.code).to_contain_text("epochs=1")
+    built.press("Train")
+    expect(built.notebook.chart).to_contain_text("Finished 1 epoch", timeout=120_000)
+
+
+def test_what_goes_wrong_in_a_training_is_told_in_the_panel(build):
+    built = build("failed")
+    built.type("Workers", "99")
+    built.press("Train")
+    expect(built.alert).to_contain_text("99", timeout=60_000)
+    expect(built.button("Train")).to_be_enabled()
+
+
+@pytest.mark.parametrize(("theme", "width"), [("Dark", 1500), ("Light", 760)])
+def test_it_is_readable_for_everyone(lab, build, screenshots, theme, width):
+    lab.set("apputils-extension/themes", theme=f"JupyterLab {theme}")
+    built = build(f"builder-{theme}", width=width)
+    built.choose("Start from", "CNN")
+    expect(built.code).to_contain_text("Conv2D")
+    built.press("Conv2D 32, 3, same, relu")
+    built.type("filters", "0")
+    expect(built.alert).to_have_count(1)
+
+    built.panel.screenshot(path=screenshots / f"builder-{theme}-{width}.png")
+    assert findings(built.notebook.page, ".nbkeras-builder") == []
+    overflow = built.panel.evaluate("root => root.scrollWidth - root.clientWidth")
+    assert overflow <= 0
