@@ -35,9 +35,17 @@ def model() -> keras.Model:
     return made
 
 
-def arrays(rows: int) -> tuple[np.ndarray, np.ndarray]:
-    random = np.random.default_rng(0)
-    return random.random((rows, FEATURES), dtype=np.float32), random.integers(0, 10, rows)
+def arrays(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Rows, and which of their first ten numbers is the largest."""
+    x = np.random.default_rng(seed).random((rows, FEATURES), dtype=np.float32)
+    return x, x[:, :10].argmax(axis=1)
+
+
+def read(folder: str) -> tuple[np.ndarray, np.ndarray]:
+    """What lies in a folder of Parquet files, as arrays."""
+    table = pq.read_table(folder)
+    x = table["features"].combine_chunks().flatten().to_numpy()
+    return x.reshape(-1, FEATURES), table["label"].to_numpy()
 
 
 @contextmanager
@@ -45,20 +53,20 @@ def parquet(rows: int, files: int = 4):
     """A folder of Parquet files, written in pieces so that the writer stays small."""
     with TemporaryDirectory() as folder:
         for index in range(files):
-            x, y = arrays(rows // files)
+            x, y = arrays(rows // files, index)
             vectors = pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), FEATURES)
             table = pa.table({"features": vectors.cast(pa.list_(pa.float32())), "label": y})
             pq.write_table(table, Path(folder) / f"{index}.parquet")
         yield folder
 
 
-def spark() -> SparkSession:
+def spark(master: str = "local[2]", memory: str = "4g") -> SparkSession:
     java.ensure()
     session = (
-        SparkSession.builder.master("local[2]")
+        SparkSession.builder.master(master)
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
-        .config("spark.driver.memory", "4g")
+        .config("spark.driver.memory", memory)
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
         .getOrCreate()
@@ -83,6 +91,29 @@ def epoch_times():
         yield moments
     finally:
         Run.record_epoch = record
+
+
+def steady(moments: list[float]) -> float:
+    """Seconds of an epoch, without the first, which compiles."""
+    return (moments[-1] - moments[0]) / (len(moments) - 1)
+
+
+@contextmanager
+def phases():
+    """When the phases of a run first began, and ``start`` and ``end`` of the block."""
+    moments = {"start": time.perf_counter()}
+    enter = Run.enter
+
+    def timed(self, phase):
+        moments.setdefault(phase, time.perf_counter())
+        enter(self, phase)
+
+    Run.enter = timed
+    try:
+        yield moments
+    finally:
+        Run.enter = enter
+        moments["end"] = time.perf_counter()
 
 
 class EpochTimes(keras.callbacks.Callback):

@@ -1,0 +1,33 @@
+"""Every benchmark after the other, then the table and the plot."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHMARKS = (
+    "whole_fit",
+    "peers",
+    "scaling",
+    "growth",
+    "feed",
+    "step",
+    "collective",
+    "sync_every",
+    "any_size",
+    "first_point",
+    "chart_cost",
+    "builder",
+    "results",
+)
+
+
+def main() -> None:
+    for name in BENCHMARKS:
+        print(f"== {name}", flush=True)
+        subprocess.run([sys.executable, Path(__file__).with_name(f"{name}.py")], check=True)
+
+
+if __name__ == "__main__":
+    main()
