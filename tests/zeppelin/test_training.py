@@ -112,6 +112,8 @@ def test_updates_come_one_to_four_times_a_second(trained):
 def test_the_progress_bar_rises(trained):
     _, heard = trained
     progress = [one["progress"] for one in heard.of("PROGRESS")]
+    while not progress[-1]:
+        progress.pop()  # Zeppelin forgets it when the code has ended, and may ask once more
     assert progress == sorted(progress)
     assert len(set(progress)) > 3
     assert max(progress) > 50
@@ -374,7 +376,8 @@ def test_a_chart_outlives_the_clearing_of_the_output(zeppelin):
     fit = "model.fit(x, y, epochs=40, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=clear)])"
     note = zeppelin.note(cell(f"{clears}history = {fit}\nprint('end')"))
     result = note.run(0)
-    assert "end\n" in texts(result), result
+    # Where the chart was opened anew between the two, Zeppelin puts it behind the HTML that came last.
+    assert any(one["data"].endswith("end\n") for one in result["msg"]), result
     assert sum("finished 40 epochs" in html for html in pages(result)) == 1
     assert sum("mine 35" in html for html in pages(result)) == 1
 
