@@ -9,7 +9,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cloudpickle
+import peers
 import pytest
+
+from nbkeras.engine.transport import tls
+from nbkeras.engine.transport.events import Server
 
 QUIET = [
     "--no-sandbox",
@@ -41,6 +46,14 @@ def browser(chromium):
         browser = started.chromium.launch(executable_path=chromium, headless=True, args=QUIET)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def as_in_a_notebook(request):
+    """Workers cannot import the test's file, as they cannot import a notebook."""
+    cloudpickle.register_pickle_by_value(request.module)
+    yield
+    cloudpickle.unregister_pickle_by_value(request.module)
 
 
 @pytest.fixture
@@ -102,3 +115,23 @@ def overlay(request: pytest.FixtureRequest) -> Callable[..., Path]:
 def ipykernel(request: pytest.FixtureRequest, overlay: Callable[..., Path]) -> tuple[str, Path]:
     """An ipykernel as its version and the folder that shadows the installed one."""
     return request.param, overlay("ipykernel", request.param)
+
+
+@pytest.fixture
+def heard():
+    """Take and keep what an event port hears."""
+    return peers.Heard()
+
+
+@pytest.fixture(scope="session")
+def certificate():
+    return tls.certificate("spark.ssl.enabled")
+
+
+@pytest.fixture(params=["clear", "encrypted"])
+def server(request, heard, certificate):
+    """An event port, in the clear and over TLS."""
+    context = tls.notebook(certificate) if request.param == "encrypted" else None
+    with Server("127.0.0.1", peers.SECRET, heard, 1 << 22, context) as server:
+        server.certificate = certificate.pem if context else None
+        yield server
