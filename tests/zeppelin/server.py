@@ -281,6 +281,14 @@ class Heard:
         chosen = [message for message in self.messages if message["op"] in ops]
         return [message["data"] | {"received": message["received"]} for message in chosen]
 
+    def progress(self) -> list[int]:
+        """What the progress bar showed, in order, while a paragraph's code ran."""
+        shown = [one["progress"] for one in self.of("PROGRESS")]
+        # Zeppelin forgets what was set when the code has ended, and may ask once more before it says so.
+        while shown and not shown[-1]:
+            shown.pop()
+        return shown
+
 
 def _unused_path() -> str:
     return f"/{time.time_ns()}"

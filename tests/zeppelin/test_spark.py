@@ -92,7 +92,7 @@ def test_what_the_user_prints_arrives_whole_and_apart_from_the_chart(trained):
 
 def test_the_progress_bar_is_that_of_the_training(trained):
     _, heard = trained
-    progress = [one["progress"] for one in heard.of("PROGRESS")]
+    progress = heard.progress()
     assert progress == sorted(progress)
     assert len(set(progress)) > 3
 
