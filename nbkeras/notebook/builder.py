@@ -35,7 +35,7 @@ class Panel(anywidget.AnyWidget):
     """
 
     _esm = frontend.script("builder.js")
-    _css = frontend.style("builder.css")
+    _css = frontend.style("theme.css", "builder.css")
     words = traitlets.Dict(help="what the panel says, by name").tag(sync=True)
     state = traitlets.Dict(help="see nbkeras.builder.editor.Editor.state").tag(sync=True)
     columns = traitlets.Any(help="see nbkeras.builder.editor.Editor.columns").tag(sync=True)

@@ -36,7 +36,7 @@ def bundle(snapshot: Snapshot) -> dict[str, str]:
     data = json.dumps(values, ensure_ascii=False).replace("<", "\\u003c")
     place = f"nbkeras-{secrets.token_hex(8)}"
     script = f'{frontend.script("ended.js")}\nshowEnded("{place}", {data});'
-    style = f"<style>{frontend.style('panel.css')}</style>"
+    style = f"<style>{frontend.style('theme.css', 'panel.css')}</style>"
     shown["text/html"] = (
         f'<div id="{place}">{style}{shown["text/html"]}</div><script type="module">{script}</script>'
     )

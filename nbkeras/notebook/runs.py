@@ -41,7 +41,7 @@ class Panel(anywidget.AnyWidget):
     """
 
     _esm = frontend.script("runs.js")
-    _css = frontend.style("panel.css", "runs.css")
+    _css = frontend.style("theme.css", "panel.css", "runs.css")
     words = traitlets.Dict(help="what the panel says, by name").tag(sync=True)
     state = traitlets.Dict(help="everything but the points").tag(sync=True)
     points = traitlets.Bytes(help="float32 pairs (epoch, value), curve after curve").tag(sync=True)

@@ -38,7 +38,7 @@ class View(anywidget.AnyWidget):
     """
 
     _esm = frontend.script("view.js")
-    _css = frontend.style("panel.css")
+    _css = frontend.style("theme.css", "panel.css")
     words = traitlets.Dict(help="what the panel says, by name").tag(sync=True)
     state = traitlets.Dict(help="everything but the points; see encode").tag(sync=True)
     points = traitlets.Bytes(help="float32 pairs (epoch, value), curve after curve").tag(sync=True)
