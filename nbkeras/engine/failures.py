@@ -20,10 +20,12 @@ _GRAPH = re.compile(r"Graph execution error:|Detected at node .* defined at|\s*\
 #: Keras prints the user's own message in bold.
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
-#: What Spark says of tasks whose process has ended; the last two, where a Python ended while it began, by
-#: signal 9 or 15 or by what Spark does not know yet, and where Spark spoke with one that was gone.
+#: What Spark says of tasks whose process has ended, or the one that had rows for them; the last two, where a
+#: Python ended while it began, by signal 9 or 15 or by what Spark does not know yet, and where Spark spoke
+#: with one that was gone.
 _GONE = re.compile(
     r"ExecutorLostFailure|Python worker exited unexpectedly|Remote RPC client disassociated|worker lost|"
+    r"FetchFailedException|"
     r"pyspark\.daemon's stdout(?:\.| and terminated with code: (?:137|143))|"
     r"java\.(?:io|net)\.\w+Exception.*\n(?:at (?:java|jdk|scala|sun).*\n)*"
     r"at org\.apache\.spark\.api\.python\."

@@ -67,6 +67,9 @@ def _trained(job: Job, rank: int, batches: Iterator[pa.RecordBatch]) -> Iterator
         with trainer:
             trainer.spool(batches, channel)
             yield from _rows(trainer.messages(), rank)
+    except RowsEnded:
+        channel.close()
+        raise
     except Exception as error:
         # The notebook hears the cause at once and ends the other tasks. Raised here, Spark would log
         # it too, with a Java stack, into the cell of who runs Spark on the notebook's own machine.
@@ -203,7 +206,7 @@ class _Trainer:
 
     def spool(self, batches: Iterator[pa.RecordBatch], channel: Channel | None) -> None:
         """Write all rows and tell the trainer."""
-        for batch in batches:
+        for batch in _of_spark(batches):
             columns = {name: batch.column(name) for name in batch.schema.names}
             if "validation" in columns:
                 flags = columns.pop("validation")
@@ -268,6 +271,18 @@ class _Trainer:
         lines = [line for line in printed if line and not line.startswith(("@ ", "***"))]
         last = lines[-1][:300] if lines else "no output; out of memory?"
         return WorkerLost(f"the trainer process ended without a result: {last}")
+
+
+class RowsEnded(Exception):
+    """Spark could not go on with a worker's rows; what it says of its task tells why."""
+
+
+def _of_spark(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The rows as Spark sends them; of what goes wrong with them this process sees no more than their end."""
+    try:
+        yield from batches
+    except Exception as error:
+        raise RowsEnded(f"the rows came to an early end: {error}") from error
 
 
 def _require(backend: str) -> None:
