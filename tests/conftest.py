@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cloudpickle
+import hypothesis
 import peers
 import pytest
 
@@ -26,6 +27,10 @@ QUIET = [
     "--disable-sync",
 ]
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+# A busy machine may take long over any example.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
