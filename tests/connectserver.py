@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -97,5 +98,6 @@ class ConnectServer:
     def kill(self) -> None:
         """End it as a crash would."""
         for one in [*self.process.children(recursive=True), self.process]:
-            one.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # what it lived by has gone before it
+                one.kill()
         self.process.wait(10)

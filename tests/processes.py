@@ -19,15 +19,17 @@ def family(process):
 def servers(process=None):
     """The warm servers of a notebook's executors. They are detached, but know whom they wait for."""
     daemons = {str(one.pid) for one in family(process or os.getpid())}
-    found = []
+    found = {}
     for one in psutil.process_iter():
         try:
             line = one.cmdline()
+            ours = "nbkeras.engine.warm" in line and line[-1] in daemons
+            above = {p.pid for p in one.parents()} if ours else set()
         except psutil.Error:
-            continue
-        if "nbkeras.engine.warm" in line and line[-1] in daemons and one.ppid() not in {p.pid for p in found}:
-            found.append(one)
-    return [one for one in found if not {p.pid for p in one.parents()} & {p.pid for p in found}]
+            continue  # it has ended
+        if ours:
+            found[one] = above
+    return [one for one, above in found.items() if not above & {p.pid for p in found}]
 
 
 def trainers(process=None):
@@ -44,7 +46,7 @@ def is_alive(process):
 def daemons(process=None):
     """Of each executor, the process that starts Spark's Python workers."""
     forks = _forks(process)
-    return [one for one in forks if one.ppid() not in {other.pid for other in forks}]
+    return [one for one in forks if _parent(one) not in {None, *(other.pid for other in forks)}]
 
 
 def tasks(process=None):
@@ -55,6 +57,13 @@ def tasks(process=None):
 def _forks(process):
     """The daemons of Spark's Python workers, and the workers, which are forks of them."""
     return [one for one in family(process or os.getpid()) if is_alive(one) and "daemon" in _line(one)]
+
+
+def _parent(process):
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return None  # it has ended
 
 
 def _line(process):
@@ -70,8 +79,8 @@ def unnamed_files(process):
     for descriptor in Path(f"/proc/{process.pid}/fd").glob("*"):
         try:
             target = str(descriptor.readlink())
-        except FileNotFoundError:
-            continue
+        except OSError:
+            continue  # closed meanwhile, or the process has ended
         if target.endswith("(deleted)") and not target.startswith("/dev"):
             held.add(target)
     return held

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -170,7 +171,8 @@ class Cluster:
 
     def _end(self) -> None:
         for one in self.processes():
-            one.send_signal(signal.SIGKILL)
+            with contextlib.suppress(psutil.NoSuchProcess):  # what it lived by has gone before it
+                one.send_signal(signal.SIGKILL)
         for server in [self.master, *self.workers]:
             server.wait(10)
 

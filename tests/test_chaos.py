@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import keras
@@ -35,8 +36,12 @@ def python_workers(cluster):
 
 
 def trainers(cluster):
-    servers = {one.pid: one for one in cluster.pythons() if "nbkeras.engine.warm" in one.cmdline()}
-    return [one for one in servers.values() if one.ppid() in servers]
+    parents = {}
+    for one in cluster.pythons():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it was quicker
+            if "nbkeras.engine.warm" in one.cmdline():
+                parents[one] = one.ppid()
+    return [one for one, parent in parents.items() if parent in {server.pid for server in parents}]
 
 
 def kill(cluster, random):
