@@ -142,12 +142,14 @@ def test_no_bytes_of_a_member_break_the_port(server, heard, caplog, wait_for, da
 def test_who_drips_is_cut_off_as_who_is_silent(server, parsed, monkeypatch):
     monkeypatch.setattr(events, "PATIENCE", 0.5)
     connection, _ = stranger(server)
-    begun = time.monotonic()
-    with connection, contextlib.suppress(ConnectionError):
-        for _ in range(63):
+
+    def drip():
+        for _ in range(63):  # one byte is missing
             connection.sendall(b"x")
             time.sleep(0.05)
-    assert time.monotonic() - begun < 3
+
+    with connection, pytest.raises(ConnectionError):
+        drip()
     assert parsed == []
 
 
@@ -201,6 +203,7 @@ def test_ten_thousand_strangers_cost_little(server, heard, parsed, caplog, wait_
     with channel(server) as worker:
         worker.send({"type": "number", "n": 0})
         wait_for(lambda: heard.events, "the worker")
+        wait_for(lambda: not worker._kept, "what it hears of that")  # it parses in this process too
         memory, seconds, most = process.memory_info().rss, cpu_seconds(server), 0
         parsed.clear()
         held = []
@@ -388,7 +391,8 @@ def test_a_training_among_enemies_ends_as_it_would_alone(spark, wait_for):
     with crowd(server.address):
         wait_for(lambda: run.epoch_numbers or run.done.is_set(), "the first epoch", timeout=120)
         if not run.done.is_set():
-            server.disconnect()
+            with contextlib.suppress(RuntimeError):  # its port has been closed in this moment
+                server.disconnect()
         run.wait(timeout=200)
     assert run.epoch_numbers == list(range(60))
     for name, values in plain.items():
