@@ -229,7 +229,7 @@ def test_sending_does_not_wait_for_a_notebook_that_is_away():
         begun = time.monotonic()
         for n in range(1000):
             one.send({"type": "number", "n": n})
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 8  # a connection is given up after ten
     one.close(timeout=0.1)
 
 
@@ -421,7 +421,7 @@ def test_a_closed_server_leaves_no_thread_and_no_port(heard, wait_for):
         worker.send({"type": "number", "n": 1})
         wait_for(lambda: heard.events, "the event")
         server.close()
-    assert set(threading.enumerate()) == threads
+    wait_for(lambda: set(threading.enumerate()) <= threads, "the threads to end")
     assert ports() == listening
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", port), timeout=5)
@@ -431,15 +431,16 @@ def test_a_port_that_cannot_be_had_leaves_no_thread(heard):
     threads = set(threading.enumerate())
     with pytest.raises(OSError, match="assign"):
         Server("192.0.2.1", SECRET, heard)
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads
 
 
 def test_a_closed_channel_leaves_no_thread_and_no_connection(server, heard, wait_for):
     threads, descriptors = set(threading.enumerate()), psutil.Process().num_fds()
     with channel(server) as worker:
         worker.send({"type": "number", "n": 1})
+        wait_for(heard.numbers, "the number")
     assert heard.numbers() == [1]
-    assert set(threading.enumerate()) == threads
+    wait_for(lambda: set(threading.enumerate()) <= threads, "the threads to end")
     wait_for(lambda: psutil.Process().num_fds() <= descriptors, "the connection to be gone")
 
 
@@ -463,7 +464,8 @@ def test_a_history_is_complete_and_exact_though_connections_drop(spark, wait_for
     for seen in range(1, epochs, 12):
         wait_for(lambda seen=seen: len(run.epoch_numbers) >= seen or run.done.is_set(), f"epoch {seen}")
         if not run.done.is_set():
-            run._on_stop.__self__._submission._server.disconnect()
+            with contextlib.suppress(RuntimeError):  # its port has been closed in this moment
+                run._on_stop.__self__._submission._server.disconnect()
             cuts += 1
     run.wait(timeout=120)
     assert cuts
