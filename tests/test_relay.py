@@ -67,8 +67,14 @@ class Weights(keras.callbacks.Callback):
         self.model.stop_training = len(self.seen) == self.epochs
 
 
+def relays():
+    return [one for one in threading.enumerate() if one.name.startswith("nbkeras-relay")]
+
+
 @pytest.mark.parametrize("workers", [FREE, ALL], ids=["one slot is free", "no slot is free"])
-def test_the_same_model_is_trained_where_workers_cannot_reach_the_notebook(spark, far, arrays, workers):
+def test_the_same_model_is_trained_where_workers_cannot_reach_the_notebook(
+    spark, far, arrays, workers, wait_for
+):
     theirs, ours = network(), network()
     history = theirs.fit(*arrays, epochs=3, shuffle=False, verbose=0, batch_size=32).history
 
@@ -81,7 +87,7 @@ def test_the_same_model_is_trained_where_workers_cannot_reach_the_notebook(spark
     assert note.startswith(f"the workers cannot reach this notebook at {NOWHERE}:")
     told = "epochs come through Spark jobs" if workers == FREE else "epochs come at the end, and Stop drops"
     assert told in note
-    assert not [one for one in threading.enumerate() if one.name.startswith("nbkeras-relay")]
+    wait_for(lambda: not relays(), "the relay's thread to end")
 
 
 def test_callbacks_in_the_notebook_see_each_epoch_and_may_stop(spark, far, arrays):
@@ -197,7 +203,7 @@ def test_the_mailbox_hands_on_the_notebooks_answers(mailbox):
     ((event, _),) = events(log)
 
     errand(mailbox, begin=len(log), number=number, answers=(("trainer-0", event["seq"], {"stop": True}),))
-    asking.join(10)
+    asking.join(60)
 
     assert answered == [{"stop": True}]
     worker.close()
@@ -208,10 +214,10 @@ def test_a_mailbox_that_is_closed_after_the_last_word_has_answered_it():
     with opened() as mailbox:
         worker = channel.Channel(mailbox.address, SECRET, "task-0")
         worker.send({"type": "failure", "rank": 0})
-        leaving = threading.Thread(target=lambda: arrived.append(worker.close()))
+        leaving = threading.Thread(target=lambda: arrived.append(worker.close(30)))
         leaving.start()
         assert mailbox.failure()["rank"] == 0
-    leaving.join(30)
+    leaving.join(60)
 
     assert arrived == [True]
 
