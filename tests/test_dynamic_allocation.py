@@ -41,7 +41,7 @@ def outcome(**how):
 found = {"three": outcome(workers=3), "auto": outcome()}
 found["too many"] = outcome(workers=5)
 found["setting"] = spark.sparkContext.getConf().get("spark.dynamicAllocation.enabled")
-end = time.monotonic() + 60
+end = time.monotonic() + 120
 while cluster.slots(spark) and time.monotonic() < end:
     time.sleep(0.1)
 found["left"] = cluster.slots(spark)
@@ -54,8 +54,9 @@ def found(cluster, tmp_path_factory):
     settings = SETTINGS | {
         "spark.dynamicAllocation.enabled": "true",
         "spark.dynamicAllocation.shuffleTracking.enabled": "true",
-        "spark.dynamicAllocation.shuffleTracking.timeout": "2s",
-        "spark.dynamicAllocation.executorIdleTimeout": "2s",
+        "spark.dynamicAllocation.shuffleTracking.timeout": "10s",
+        # The next training has to find them.
+        "spark.dynamicAllocation.executorIdleTimeout": "10s",
         "spark.dynamicAllocation.maxExecutors": "2",
     }
     python = environment(tmp_path_factory.mktemp("executors"))
