@@ -73,7 +73,7 @@ def screenshots() -> Path:
 def wait_for() -> Callable[..., None]:
     """Wait for a condition; the only thing that a test may wait for."""
 
-    def wait_for(condition: Callable[[], object], what: str, timeout: float = 60) -> None:
+    def wait_for(condition: Callable[[], object], what: str, timeout: float = 180) -> None:
         end = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > end:

@@ -82,7 +82,7 @@ class ConnectServer:
             found[:] = re.findall(r"server started at: 127\.0\.0\.1:(\d+)", log.read_text())
             return bool(found)
 
-        wait_for(said, "the Connect server", timeout=120)
+        wait_for(said, "the Connect server", timeout=240)
         self.url = f"sc://127.0.0.1:{found[0]}"
         return self
 
@@ -100,4 +100,4 @@ class ConnectServer:
         for one in [*self.process.children(recursive=True), self.process]:
             with contextlib.suppress(psutil.NoSuchProcess):  # what it lived by has gone before it
                 one.kill()
-        self.process.wait(10)
+        self.process.wait(60)

@@ -102,7 +102,7 @@ class Cluster:
         """End an executor as a lost machine would: without a word."""
         executor = self.executors()[index]
         executor.kill()
-        executor.wait(10)
+        executor.wait(60)
         return executor
 
     def kill_worker(self, index: int = 0) -> None:
@@ -110,7 +110,7 @@ class Cluster:
         worker = self.workers.pop(index)
         for one in [*worker.children(recursive=True), worker]:
             one.kill()
-        worker.wait(10)
+        worker.wait(60)
 
     def _start(self, name: str, server: str, *options: str) -> psutil.Popen:
         home = Path(pyspark.__file__).parent
@@ -174,7 +174,7 @@ class Cluster:
             with contextlib.suppress(psutil.NoSuchProcess):  # what it lived by has gone before it
                 one.send_signal(signal.SIGKILL)
         for server in [self.master, *self.workers]:
-            server.wait(10)
+            server.wait(60)
 
 
 def environment(folder: Path, without: Collection[str] = ("nbkeras",)) -> Path:
@@ -195,7 +195,7 @@ def environment(folder: Path, without: Collection[str] = ("nbkeras",)) -> Path:
     return python
 
 
-def wait_for(condition: Callable[[], object], what: str, timeout: float = 60) -> None:
+def wait_for(condition: Callable[[], object], what: str, timeout: float = 180) -> None:
     """Wait for a condition, by its name."""
     end = time.monotonic() + timeout
     while not condition():

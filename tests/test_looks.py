@@ -151,7 +151,7 @@ import keras, nbkeras
 nbkeras.show(keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)], name="small"))
 """
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
-    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     (shown,) = [one for one in notebook.cells[0].outputs if one.output_type == "display_data"]
     assert set(shown.data) == {"text/plain", "text/html", "image/png"}
 

@@ -81,8 +81,8 @@ def leaves_nothing(settled, wait_for):
     """Afterwards everything is as before, and a training works."""
     threads, listening, files = set(threading.enumerate()), ports(psutil.Process()), named_files(settled)
     yield
-    wait_for(lambda: not trainers(), "the trainers to end", timeout=15)
-    wait_for(lambda: set(threading.enumerate()) <= threads, "the threads to end", timeout=15)
+    wait_for(lambda: not trainers(), "the trainers to end")
+    wait_for(lambda: set(threading.enumerate()) <= threads, "the threads to end")
     assert ports(psutil.Process()) == listening
     assert named_files(settled) <= files
     (server,) = servers()
@@ -145,7 +145,7 @@ def test_a_stop_in_an_epoch_keeps_history_and_weights_and_leaves_nothing(
     run = long(model, settled, workers)
     wait_for(lambda: run.epoch_numbers and run.snapshot().step > 0, "the middle of an epoch")
     run.stop()
-    assert run.wait(20) is run
+    assert run.wait(120) is run
     assert run.status == "stopped"
     assert run.error is None
     assert run.epoch_numbers == list(range(len(run.history["loss"])))
@@ -183,7 +183,7 @@ def test_a_stop_in_any_phase_is_a_stop(settled, leaves_nothing, wait_for, phase)
     before = ["preparing", "slots", "reading"]
     wait_for(lambda: run.phase == phase or run.phase not in before, phase)
     run.stop()
-    run.wait(20)
+    run.wait(120)
     assert run.status == "stopped"
     assert run.error is None
 
@@ -197,8 +197,8 @@ def test_an_abort_keeps_the_old_weights_and_leaves_nothing(settled, leaves_nothi
     begun = time.monotonic()
     run.abort()
     with pytest.raises(Aborted, match="the model is as it was before"):
-        run.wait(20)
-    assert time.monotonic() - begun < 10
+        run.wait(120)
+    assert time.monotonic() - begun < 60  # an hour is left of it
     assert run.status == "aborted"
     np.testing.assert_array_equal(model.get_weights()[0], before)
 
@@ -207,7 +207,7 @@ def test_an_abort_before_the_first_step_leaves_nothing(settled, leaves_nothing):
     run = long(net(), settled)
     run.abort()
     with pytest.raises(Aborted):
-        run.wait(20)
+        run.wait(120)
 
 
 def test_a_killed_server_takes_no_training_with_it(settled, leaves_nothing, wait_for):
@@ -308,7 +308,7 @@ def test_nothing_outlives_spark_nor_a_notebook_that_is_killed(wait_for):
             assert len(trainers(notebook.pid)) == 1
             print("go on", file=notebook.stdin, flush=True)
             said(notebook, "STOPPED")
-            wait_for(lambda: not any(map(is_alive, ours)), "the server to end with Spark", timeout=10)
+            wait_for(lambda: not any(map(is_alive, ours)), "the server to end with Spark")
 
             print("go on", file=notebook.stdin, flush=True)
             said(notebook, "TRAINING AGAIN")
@@ -316,7 +316,7 @@ def test_nothing_outlives_spark_nor_a_notebook_that_is_killed(wait_for):
             assert len(trainers(notebook.pid)) == 1
         finally:
             notebook.kill()
-        wait_for(lambda: not any(map(is_alive, ours)), "all processes to end", timeout=20)
+        wait_for(lambda: not any(map(is_alive, ours)), "all processes to end")
     left = [one.name for one in warm.private_directory().iterdir()]
     assert not {name.split("-")[0] for name in left} & {str(one.pid) for one in ours}
 
@@ -357,7 +357,7 @@ def test_no_server_outlives_a_worker_whose_daemon_was_killed(wait_for, tmp_path)
             assert here()
         finally:
             notebook.kill()
-        wait_for(lambda: not here(), "the servers to end", timeout=20)
+        wait_for(lambda: not here(), "the servers to end")
 
 
 def test_a_worker_without_its_daemon_does_not_outlive_the_notebook(wait_for):
@@ -373,7 +373,7 @@ def test_a_worker_without_its_daemon_does_not_outlive_the_notebook(wait_for):
             for one in psutil.Process(notebook.pid).children():
                 one.kill()
             notebook.kill()
-        wait_for(lambda: not any(map(is_alive, ours)), "all processes to end", timeout=channel.OVER + 30)
+        wait_for(lambda: not any(map(is_alive, ours)), "all processes to end", timeout=channel.OVER + 180)
 
 
 def test_temporary_files_may_have_a_path_that_is_too_long_for_a_socket(wait_for, tmp_path):
@@ -389,7 +389,7 @@ def test_temporary_files_may_have_a_path_that_is_too_long_for_a_socket(wait_for,
             assert len(path) > 110
         finally:
             notebook.kill()
-        wait_for(lambda: not any(map(is_alive, ours)), "the server to end", timeout=20)
+        wait_for(lambda: not any(map(is_alive, ours)), "the server to end")
     assert not Path(path).exists()
 
 
@@ -411,7 +411,7 @@ def test_an_idle_server_ends_and_takes_its_socket_along(tmp_path):
         server = subprocess.Popen(
             [sys.executable, "-c", _SERVE, *arguments], pass_fds=[listener.fileno()], cwd=ROOT
         )
-    assert server.wait(60) == 0
+    assert server.wait(240) == 0
     assert not path.exists()
 
 
@@ -426,7 +426,7 @@ def test_a_server_whose_executor_is_gone_ends(tmp_path):
         server = subprocess.Popen(
             [sys.executable, "-m", warm.__name__, *arguments], pass_fds=[listener.fileno()], cwd=ROOT
         )
-    assert server.wait(60) == 0
+    assert server.wait(240) == 0
     assert not path.exists()
 
 

@@ -102,7 +102,7 @@ def test_ports_that_are_always_taken_end_in_one_line(spark, taking, wait_for):
         fit(spark)
     assert isinstance(caught.value, ClusterError)
     assert len(taker.ports) == meeting.PORTS
-    wait_for(lambda: not trainers(), "the trainers to end", timeout=15)
+    wait_for(lambda: not trainers(), "the trainers to end")
 
 
 def test_a_port_taken_under_the_backends_hands_costs_one_attempt(spark, taking, wait_for):
@@ -113,7 +113,7 @@ def test_a_port_taken_under_the_backends_hands_costs_one_attempt(spark, taking, 
     (note,) = run.notes
     assert re.search(r"127\.0\.0\.1:\d+, where worker \d had to listen, was taken", note)
     # The other one waited for this worker, inside TensorFlow, and would have done so forever.
-    wait_for(lambda: not trainers(), "the trainers to end", timeout=15)
+    wait_for(lambda: not trainers(), "the trainers to end")
 
 
 def test_a_reserved_port_is_given_to_nobody_who_asks_for_any():

@@ -10,7 +10,7 @@ import kernel
 import pytest
 from standalone import SETTINGS, environment
 
-pytestmark = pytest.mark.timeout(600)  # Spark starts four times
+pytestmark = pytest.mark.timeout(1200)  # Spark starts four times
 
 _NOTEBOOK = """
 import json, os, sys, time
@@ -81,7 +81,7 @@ def _another_version(folder):
 @pytest.fixture(scope="module")
 def found(cluster, pythons):
     """What fit, predict and status answer there."""
-    found, _ = kernel.run(_NOTEBOOK, cluster.url, json.dumps(SETTINGS), json.dumps(pythons), timeout=500)
+    found, _ = kernel.run(_NOTEBOOK, cluster.url, json.dumps(SETTINGS), json.dumps(pythons), timeout=1100)
     return found
 
 

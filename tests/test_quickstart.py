@@ -29,7 +29,7 @@ def test_it_runs_headless_and_learns_the_digits():
         [sys.executable, "-c", "from nbkeras.cli import main; raise SystemExit(main(['demo', '--execute']))"],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=800,
         check=False,
     )
 

@@ -190,7 +190,7 @@ found = [os.fstat(fd).st_nlink, os.fstat(fd).st_size]
 def test_kept_weights_have_no_name_on_the_disk_that_could_stay(tmp_path):
     found, _ = kernel.run(
         _LEAVES,
-        timeout=200,
+        timeout=600,
         environment={"TMPDIR": str(tmp_path)},
     )
     assert found == [0, 12]
@@ -412,7 +412,7 @@ found = {"history": run.history, "settings": run.settings}
 def elsewhere(tmp_path_factory):
     """A checkpoint that another process has written, its history, settings and weights."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    made, _ = kernel.run(_OTHER_NOTEBOOK, folder / "digits", folder / "weights.npz", timeout=250)
+    made, _ = kernel.run(_OTHER_NOTEBOOK, folder / "digits", folder / "weights.npz", timeout=600)
     weights = np.load(folder / "weights.npz")
     return folder / "digits", made, [weights[name] for name in weights.files]
 
@@ -440,7 +440,7 @@ import json, sys, nbkeras
 run = nbkeras.runs.read(sys.argv[1])
 found = [run.name, len(run.history["loss"]), sorted({one.split(".")[0] for one in sys.modules} & {"pyspark"})]
 """
-    found, _ = kernel.run(script, elsewhere[0], timeout=100)
+    found, _ = kernel.run(script, elsewhere[0], timeout=600)
     assert found == ["digits", 3, []]
 
 

@@ -182,7 +182,7 @@ def test_what_a_notebook_defines_trains_in_a_process_that_has_never_seen_it():
     payload = shipping.dumps({"model": model})
 
     done = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE], input=payload, capture_output=True, timeout=120, check=False
+        [sys.executable, "-c", ELSEWHERE], input=payload, capture_output=True, timeout=600, check=False
     )
 
     assert done.returncode == 0, done.stderr.decode()

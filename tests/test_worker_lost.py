@@ -178,7 +178,7 @@ def test_a_stop_between_two_attempts_gives_the_checkpoints_weights(fit, tmp_path
     run = fit(model, background=True, epochs=10_000, checkpoint=tmp_path)
     wait_for(lambda: len(run.epoch_numbers) > 2, "some epochs")
     trainers()[-1].kill()
-    assert run.wait(60).status == "stopped"
+    assert run.wait(180).status == "stopped"
     fit(again, epochs=1, checkpoint=tmp_path, resume=True)
     assert_same_model(model, again)
 
