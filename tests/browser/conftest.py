@@ -40,6 +40,14 @@ KERNEL_IS_READY = """() => {
     return session?.isReady && session.session?.kernel?.status === "idle";
 }"""
 
+IS_CONNECTED = """() =>
+    jupyterapp.shell.currentWidget?.sessionContext.session?.kernel?.connectionStatus === "connected"
+"""
+
+POINTS_OF_LINES = """(lines) => Math.max(
+    0, ...lines.map((line) => line.getAttribute("d").split(/[ML]/).length - 1)
+)"""
+
 CELL_IS_ACTIVE = "(cell) => jupyterapp.shell.currentWidget.content.activeCellIndex === cell"
 
 
@@ -93,9 +101,10 @@ class Lab:
 
     def end_kernels(self) -> None:
         """End every kernel: a page that is closed leaves its own at work, and all that it has started."""
-        with httpx.Client(base_url=self.url, headers={"Authorization": f"token {self.token}"}) as server:
+        headers = {"Authorization": f"token {self.token}"}
+        with httpx.Client(base_url=self.url, headers=headers, timeout=60) as server:
             for session in server.get("api/sessions").json():
-                server.delete(f"api/sessions/{session['id']}", timeout=60).raise_for_status()
+                server.delete(f"api/sessions/{session['id']}").raise_for_status()
 
     def add_kernel(self, version: str, *overlays: Path) -> None:
         """Offer a kernel with this version of ipykernel."""
@@ -134,6 +143,10 @@ class Notebook:
         if not busy:
             self.page.wait_for_function(KERNEL_IS_READY, timeout=90_000)
 
+    def wait_for_connection(self) -> None:
+        """Wait until the page reaches its kernel, which may be busy."""
+        self.page.wait_for_function(IS_CONNECTED)
+
     def run(self, cell: int) -> None:
         self.cells.nth(cell).locator(".cm-content").click()
         # The click is done before JupyterLab has taken note of it.
@@ -157,6 +170,11 @@ class Notebook:
     def points(self) -> dict[str, list[list[float]]]:
         """The points that are on the screen, by curve."""
         return self.page.evaluate(READ_POINTS)
+
+    def drawn(self, panel: playwright.Locator | None = None) -> int:
+        """The points of the loss: of its line, for more than 60 epochs have no dot each."""
+        lines = (panel or self.page).locator("[data-curve=loss] .nbkeras-line")
+        return lines.evaluate_all(POINTS_OF_LINES)
 
     def keep_points(self) -> None:
         """Have the page keep what was drawn last, also when the chart is gone."""
@@ -189,6 +207,7 @@ def open_notebook(lab, browser, screenshots):
             lab.add_kernel(*kernel)
             stack.callback(lab.end_kernels)
             opened = browser.new_page(**{"viewport": {"width": 1200, "height": 900}} | page)
+            opened.set_default_timeout(60_000)  # as for all that is expected
             stack.callback(opened.close)
             # These explain a failure.
             stack.callback(opened.screenshot, path=screenshots / f"last-{name}.png")

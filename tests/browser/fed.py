@@ -4,6 +4,7 @@ import math
 import signal
 import threading
 import time
+from pathlib import Path
 
 from nbkeras.notebook import hosts
 from nbkeras.run import Run
@@ -18,6 +19,14 @@ def stand_still(run):
         run.enter("training")
 
 
+def hold(epoch):
+    """Wait until a test has seen the epochs so far, and has said so by a file."""
+    seen = Path(f"seen-{epoch}")
+    while not seen.exists():
+        time.sleep(0.01)
+    seen.unlink()
+
+
 def obey(run, taken, epoch, step):
     """Train on with the learning rate that was asked for; of which number it is, and what."""
     number, rate = taken
@@ -28,7 +37,7 @@ def obey(run, taken, epoch, step):
     return asked.number, asked.value
 
 
-def feed(run, epochs, pause):
+def feed(run, epochs, pause, holds):
     for phase in ("slots", "reading", "starting"):
         run.enter(phase)
         run.record_rows(0, 12_345)
@@ -36,6 +45,8 @@ def feed(run, epochs, pause):
     run.enter("training")
     taken = 0, 0.001
     for epoch in range(epochs):
+        if epoch in holds:
+            hold(epoch)
         for step in range(10):
             stand_still(run)
             if run.stopping.is_set():
@@ -50,11 +61,11 @@ def feed(run, epochs, pause):
     run.end("finished")
 
 
-def show(epochs=12, pause=0.05, background=False, name="digits"):
+def show(epochs=12, pause=0.05, background=False, name="digits", holds=()):
     run = Run(name, model=None, epochs=epochs, workers=2, background=background)
     run.note(f"{name}: BatchNormalization sees the rows of its own worker only.")
     display = hosts.display(run)
-    threading.Thread(target=feed, args=(run, epochs, pause), daemon=True).start()
+    threading.Thread(target=feed, args=(run, epochs, pause, holds), daemon=True).start()
 
     def wait():
         run.wait(tick=display.update)

@@ -49,16 +49,14 @@ class Panel:
 
     def smooth(self, weight: float) -> None:
         self.smoothing.fill(str(weight))
+        # The page says it when it has drawn anew, in the next frame.
+        expect(self.root.locator(".nbkeras-weight")).to_have_text(f"{weight:.2f}")
 
 
 def asked(notebook, cell):
     notebook.run(cell)
     notebook.expect_done(cell)
     return notebook.output(cell).strip()
-
-
-def drawn(notebook, name="loss"):
-    return len(notebook.points().get(name, []))
 
 
 @pytest.fixture
@@ -70,7 +68,7 @@ def begin(open_notebook, wait_for):
         notebook.run(0)
         notebook.expect_done(0)
         notebook.run(1)
-        wait_for(lambda: drawn(notebook) >= points, f"{points} points")
+        wait_for(lambda: notebook.drawn() >= points, f"{points} points")
         return notebook, Panel(notebook.chart.first)
 
     return begin
@@ -96,25 +94,23 @@ def ended(open_notebook):
 # -- steering ------------------------------------------------------------------------------------------
 
 
-def test_a_run_in_the_background_is_paused_goes_on_and_takes_another_rate(begin, ipykernel):
+def test_a_run_in_the_background_is_paused_goes_on_and_takes_another_rate(begin, wait_for, ipykernel):
     notebook, panel = begin("steer", [*BACKGROUND, STATE, DONE], ipykernel)
     expect(panel.rate).to_have_value("0.001")
 
     panel.pause.click()
     expect(panel.phase).to_contain_text("Paused in epoch")
     expect(panel.resume).to_be_visible()
-    before = drawn(notebook)
+    before = notebook.drawn()
     panel.set_rate("0.00025")
     expect(panel.root).to_contain_text("The workers take this learning rate with their next batch.")
     assert asked(notebook, 2) == '["running", true, 0.001]'
-    assert drawn(notebook) == before
+    assert notebook.drawn() == before
 
     panel.resume.click()
     expect(panel.pause).to_be_visible()
     expect(panel.phase).to_contain_text("batch")
-    notebook.page.wait_for_function(
-        "before => document.querySelectorAll('[data-curve=loss] circle').length > before", arg=before
-    )
+    wait_for(lambda: notebook.drawn() > before, "more points")
     expect(panel.root).to_contain_text("learning rate 0.001 -> 0.00025")
     expect(panel.root).not_to_contain_text("The workers take this")
     expect(panel.rate).to_have_value("0.00025")
@@ -126,7 +122,7 @@ def test_a_busy_cell_is_steered_where_the_kernel_hears_it(begin, wait_for, ipyke
 
     panel.pause.click()
     if ipykernel[0].startswith("6."):
-        expect(panel.root).to_contain_text("This kernel hears it only when the cell has ended", timeout=5_000)
+        expect(panel.root).to_contain_text("This kernel hears it only when the cell has ended")
         expect(panel.root.get_by_role("button", name="Pausing…")).to_be_visible()
         panel.set_rate("0.0005")
         expect(panel.rate).to_have_value("0.0005")
@@ -140,10 +136,10 @@ def test_a_busy_cell_is_steered_where_the_kernel_hears_it(begin, wait_for, ipyke
         panel.set_rate("0.0005")
         expect(panel.root).to_contain_text("The workers take this learning rate")
         expect(panel.root.get_by_role("alert")).to_have_count(0)
-        before = drawn(notebook)
+        before = notebook.drawn()
         panel.resume.click()
         expect(panel.root).to_contain_text("learning rate 0.001 -> 0.0005")
-        wait_for(lambda: drawn(notebook) > before, "more points")
+        wait_for(lambda: notebook.drawn() > before, "more points")
     panel.stop.click()
     notebook.expect_done(1, seconds=30)
     assert json.loads(asked(notebook, 2))[0] == "stopped"
@@ -416,11 +412,9 @@ def test_a_run_shown_twice_is_live_and_can_be_steered_in_both(begin, wait_for, i
     for panel in (first, second):
         expect(panel.pause).to_be_visible()
         expect(panel.phase).to_contain_text("batch")
-    counts = [panel.root.locator("[data-curve=loss] circle").count() for panel in (first, second)]
+    counts = [notebook.drawn(panel.root) for panel in (first, second)]
     for panel, before in zip((first, second), counts, strict=True):
-        wait_for(
-            lambda p=panel, n=before: p.root.locator("[data-curve=loss] circle").count() > n, "more points"
-        )
+        wait_for(lambda p=panel, n=before: notebook.drawn(p.root) > n, "more points")
     assert "<Run 'digits': running" in asked(notebook, 3)
     second.stop.click()
     for panel in (first, second):
@@ -455,7 +449,7 @@ def test_a_run_that_has_ended_keeps_its_tools_in_the_opened_file_without_a_kerne
     expect(panel.loss).to_be_visible()
     expect(panel.log).to_be_checked()
     expect(panel.stop).to_have_count(0)
-    assert drawn(notebook) == 12
+    assert notebook.drawn() == 12
     assert notebook.output(1)  # the picture of the cell that trained
 
 
