@@ -8,6 +8,7 @@ import re
 import psutil
 import pytest
 from zeppelin.test_training import (
+    COMPARE,
     DIGITS,
     LEFT,
     TELLS,
@@ -198,8 +199,8 @@ def test_five_runs_in_a_row_leave_nothing_behind_in_the_kernel(zeppelin, frame):
     left = LEFT.removeprefix("%python.ipython\n")
     note = zeppelin.note(
         cell('model.fit(frame, y="label")'),
-        paragraph(f"{left}before = kept()"),
-        paragraph("after = kept()\nprint(before[1:] == after[1:], after[2], after[0] - before[0])"),
+        paragraph(left),
+        paragraph(COMPARE),
     )
     printed(note, 0)
     printed(note, 1)
@@ -210,17 +211,17 @@ def test_five_runs_in_a_row_leave_nothing_behind_in_the_kernel(zeppelin, frame):
 
 def test_a_restart_ends_all_that_training_has_started(zeppelin, frame, wait_for):
     printed(zeppelin.note(cell('model.fit(frame, y="label")', "--workers 2")), 0)
-    assert any("nbkeras" in " ".join(one.cmdline()) for one in of_spark(zeppelin)), "the trainers' server"
+    assert any("nbkeras" in line for line in of_spark(zeppelin)), "the trainers' server"
     zeppelin.restart("spark")
     wait_for(lambda: not of_spark(zeppelin), "all processes to end")
 
 
 def of_spark(zeppelin):
-    """All processes that the interpreter spark has started, also those that no longer descend from it."""
+    """The commands of what the interpreter spark has started, also where it no longer descends from it."""
     found = []
     for one in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             known = one.environ()
             if known.get("ZEPPELIN_LOG_DIR") == str(zeppelin.root / "logs") and "SPARK_CLASSES" in known:
-                found.append(one)
+                found.append(" ".join(one.cmdline()))
     return found

@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import re
+import statistics
 
 import jupyter_client
 import pytest
@@ -106,7 +107,9 @@ def test_exactly_one_output_is_replaced_while_the_paragraph_runs_always_with_a_w
 def test_updates_come_one_to_four_times_a_second(trained):
     _, heard = trained
     times = [one["received"] for one in updates(heard) if "epoch" in one["data"]]
-    assert 1 <= (len(times) - 1) / (times[-1] - times[0]) <= 4
+    assert (len(times) - 1) / (times[-1] - times[0]) <= 4
+    # A machine may stop for some seconds, and then the mean of the gaps says nothing of most of them.
+    assert statistics.median(later - one for one, later in itertools.pairwise(times)) <= 1
 
 
 def test_the_progress_bar_rises(trained):
@@ -260,14 +263,14 @@ def test_a_dashboard_shows_live_what_another_paragraph_trains(zeppelin):
 
 def test_a_run_in_the_background_is_shown_to_its_end_and_stored(zeppelin, wait_for):
     note = zeppelin.note(
-        cell("run = model.fit(x, y, epochs=80)\nprint('at once')", "--background"),
-        "%python.ipython\nrun.wait(); print(run.status)",
+        cell("run = model.fit(x, y, epochs=80)\nrun.pause()\nprint('at once')", "--background"),
+        "%python.ipython\nrun.resume(); run.wait(); print(run.status)",
     )
     result = note.run(0)
     assert "at once\n" in texts(result)
     assert "finished" not in "".join(pages(result))
     assert printed(note, 1) == "finished\n"
-    wait_for(lambda: "finished 80 epochs" in "".join(pages(note.result(0))), "the last chart in the note", 10)
+    wait_for(lambda: "finished 80 epochs" in "".join(pages(note.result(0))), "the last chart in the note")
 
 
 def test_names_and_notes_of_a_run_are_text_wherever_they_are_shown(zeppelin):
@@ -308,22 +311,34 @@ def test_ten_thousand_epochs_keep_the_note_small(zeppelin):
     assert len(note.exported()) < 200_000
 
 
+#: What has ended may take a moment to be gone.
 LEFT = """%python.ipython
-import gc, os, psutil, threading
+import gc, os, psutil, threading, time
 gc.collect()
 me = psutil.Process()
 def kept():
     family = {one.pid for one in me.children(recursive=True) if one.status() != "zombie"}
     ports = {one.laddr.port for one in me.net_connections("inet") if one.status == "LISTEN"}
     return family, ports, sorted(one.name for one in threading.enumerate() if "nbkeras" in one.name)
+def settled(is_settled):
+    end = time.monotonic() + 30
+    while not is_settled(now := kept()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return now
+before = settled(lambda now: not now[2])
+"""
+
+COMPARE = """
+after = settled(lambda now: now[1:] == before[1:] and now[0] <= before[0])
+print(before[1:] == after[1:], after[2], after[0] - before[0])
 """
 
 
 def test_twenty_runs_in_a_row_leave_nothing_behind(zeppelin):
     note = zeppelin.note(
-        LEFT + "before = kept()",
+        LEFT,
         cell("history = model.fit(x, y, epochs=2)"),
-        "%python.ipython\nafter = kept()\nprint(before[1:] == after[1:], after[2], after[0] - before[0])",
+        f"%python.ipython\n{COMPARE}",
     )
     note.run(1)
     note.run(0)
@@ -388,7 +403,7 @@ def test_what_threads_print_while_the_chart_opens_is_kept(zeppelin):
         "    for number in itertools.count():\n"
         "        if over.is_set():\n"
         "            return print('told', number)\n"
-        "        print('line', number)\n"
+        "        print(f'line {number}')\n"
         "        time.sleep(0.002)\n"
         "teller = threading.Thread(target=tell)\n"
         "teller.start()\n"
