@@ -28,6 +28,7 @@ PROPERTIES = {
     "zeppelin.IPythonInterpreter.precode": "%load_ext nbkeras",
     "zeppelin.IPySparkInterpreter.precode": "%load_ext nbkeras",
     "zeppelin.python.gatewayserver_address": "127.0.0.1",
+    "zeppelin.jupyter.kernel.launch.timeout": "120000",  # ms; else 30 s, which a busy machine may take
 }
 
 SPARK = {

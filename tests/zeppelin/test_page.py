@@ -8,6 +8,7 @@ import pytest
 from zeppelin.test_training import cell
 
 playwright = pytest.importorskip("playwright.sync_api")
+pytestmark = pytest.mark.timeout(600)
 
 # An output that is empty or gone between two charts would flicker and make the page jump.
 WATCH = """() => {
@@ -26,6 +27,7 @@ def open_page(zeppelin, browser):
 
         def open_page(note):
             page = browser.new_page(viewport={"width": 900, "height": 900})
+            page.set_default_timeout(60_000)
             stack.callback(page.close)
             page.goto(f"http://127.0.0.1:{zeppelin.port}/#{note.id}")
             playwright.expect(page.locator("section").first).to_be_attached()
@@ -52,7 +54,7 @@ def test_the_chart_grows_in_its_place_while_the_paragraph_runs(zeppelin, open_pa
     assert page.locator("progress").evaluate("bar => bar.value") > 0
     playwright.expect(page.locator(".text").filter(has_text="told 1")).to_be_visible()
 
-    playwright.expect(page.get_by_text("finished 150 epochs")).to_be_visible(timeout=60_000)
+    playwright.expect(page.get_by_text("finished 150 epochs")).to_be_visible(timeout=200_000)
     page.screenshot(path=screenshots / "zeppelin-still.png")
     seen = page.evaluate("window.seen")
     drawn = seen[next(index for index, one in enumerate(seen) if one) :]
@@ -81,5 +83,5 @@ def test_a_dashboard_is_live_while_the_training_paragraph_shows_nothing(
     )
     assert note.status(1) == "RUNNING"
     board.screenshot(path=screenshots / "zeppelin-dashboard.png")
-    playwright.expect(board).to_contain_text("Finished 100 epochs", timeout=60_000)
+    playwright.expect(board).to_contain_text("Finished 100 epochs", timeout=200_000)
     assert board.locator("img").evaluate("image => image.naturalWidth") > 400
