@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import importlib.metadata
 import os
 import shutil
@@ -105,12 +106,14 @@ def overlay(request: pytest.FixtureRequest) -> Callable[..., Path]:
 
     def overlay(package: str, version: str) -> Path:
         folder = Path(request.config.cache.mkdir(f"{package}-{version}"))
-        if not (folder / package).is_dir():
-            wanted = f"{package}=={version}"
-            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
-            done = subprocess.run([*pip, wanted], check=False, capture_output=True, text=True)
-            if done.returncode:
-                pytest.skip(f"{wanted} cannot be had: {done.stderr.strip().splitlines()[-1]}")
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another test process may be at it
+            if not (folder / package).is_dir():
+                wanted = f"{package}=={version}"
+                pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder]
+                done = subprocess.run([*pip, wanted], check=False, capture_output=True, text=True)
+                if done.returncode:
+                    pytest.skip(f"{wanted} cannot be had: {done.stderr.strip().splitlines()[-1]}")
         return folder
 
     return overlay
