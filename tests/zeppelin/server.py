@@ -284,9 +284,10 @@ class Heard:
     def progress(self) -> list[int]:
         """What the progress bar showed, in order, while a paragraph's code ran."""
         shown = [one["progress"] for one in self.of("PROGRESS")]
-        # Zeppelin forgets what was set when the code has ended, and may ask once more before it says so.
-        while shown and not shown[-1]:
-            shown.pop()
+        # What was set is gone when the code has ended; Zeppelin may ask once or twice more before it says so.
+        for _ in range(2):
+            if shown and shown[-1] < max(shown):
+                shown.pop()
         return shown
 
 
