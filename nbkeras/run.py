@@ -309,6 +309,7 @@ class Run:
             self.notes.append(sentence)
             self._rows_read.clear()
             self._progress.restart()
+            self.phase = "slots"
             self.version += 1
 
     def record_rows(self, worker: int, rows: int) -> None:

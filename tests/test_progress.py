@@ -59,4 +59,4 @@ def test_what_lies_behind_moves_nothing_and_a_training_that_begins_again_has_no_
     run.restart("a worker is gone")
     snapshot = run.snapshot()
     assert (snapshot.epoch, snapshot.step, snapshot.remaining, snapshot.learning_rate) == (0, 0, None, None)
-    assert snapshot.elapsed == 6
+    assert (snapshot.phase, snapshot.elapsed) == ("slots", 6)

@@ -156,7 +156,6 @@ class Driver:
             )
         since = "the start" if self._resume is None else f"the checkpoint of epoch {self._resume.epoch + 1}"
         self._run.restart(f"{error}; going on from {since}")
-        self._run.enter("slots")
         if elastic.is_on(self._spark):
             return  # The next stage asks for what it needs.
         cluster.require_slots(self._spark, self._plan.workers, _SLOT_SECONDS, self._run.stopping.is_set)
