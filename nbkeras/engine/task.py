@@ -36,6 +36,8 @@ RESULT = "kind string, rank int, data binary"
 _RESULT = pa.schema([("kind", pa.string()), ("rank", pa.int32()), ("data", pa.binary())])
 #: Seconds that a worker tries to reach the notebook.
 REACH_SECONDS = 20.0
+#: Seconds that a notebook may take to hear why a worker has failed, before Spark is left to say it.
+_HEAR_SECONDS = 30.0
 #: A row of a result holds at most so many bytes.
 PIECE = 1 << 22
 
@@ -75,7 +77,7 @@ def _trained(job: Job, rank: int, batches: Iterator[pa.RecordBatch]) -> Iterator
         # it too, with a Java stack, into the cell of who runs Spark on the notebook's own machine.
         channel.send({"type": "failure", **_told(error, rank)})
         # Where another worker has failed, its task tells why; the mailbox may be gone with it.
-        if not channel.close() and not left.is_set():
+        if not channel.close(_HEAR_SECONDS) and not left.is_set():
             raise
     else:
         channel.close()

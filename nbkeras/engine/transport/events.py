@@ -20,6 +20,8 @@ PATIENCE = 5.0
 STRANGERS = 64
 #: Connections that are accepted at once, before the first of them is looked at.
 BACKLOG = 100
+#: Seconds that the port may take to open or close, where other threads of the notebook are at work.
+_PATIENCE = 60.0
 
 Handler = Callable[[str, Event, bytes, Callable[[Event], None]], None]
 
@@ -81,7 +83,7 @@ class Server:
         self.address: tuple[str, int] = self._server.sockets[0].getsockname()[:2]
 
     def _call(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_PATIENCE)
 
     def __enter__(self) -> Self:
         return self
@@ -107,7 +109,7 @@ class Server:
 
     def _halt(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(_PATIENCE)
         self._loop.close()
 
     def control(self, event: Event, *, standing: bool = False) -> None:

@@ -18,7 +18,7 @@ _BEAT_EVERY = 10.0  # a sign of life, for the clock in the browser
 _COST_SHARE = 0.005  # of one core, that showing may take from the training
 _SLOWEST = 1.0
 _LINE_EVERY = 10.0
-_CLOSE_AFTER = 5.0
+_CLOSE_AFTER = 10.0
 
 
 class Live:

@@ -22,7 +22,7 @@ from nbkeras.run import Run, Snapshot
 _SHOW_EVERY = 0.4  # seconds: each time the whole output travels to every open page
 _DRAW_SHARE = 0.05  # of one core, that drawing may take from the training
 _DRAW_SLOWEST = 3.0
-_ARRIVES_WITHIN = 3.0  # seconds for an output to come from the kernel to Zeppelin
+_ARRIVES_WITHIN = 10.0  # seconds for an output to come from the kernel to Zeppelin
 _GREY = "#7b7b7b"
 
 #: Ids of note and paragraph of each dashboard.
