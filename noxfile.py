@@ -13,6 +13,7 @@ TRAINING = [
     "tests/test_evaluate_predict.py",
     "tests/test_shuffling.py",
     "tests/test_rows.py",
+    "tests/test_stream.py",
     "tests/test_session.py",
 ]
 

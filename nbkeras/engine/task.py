@@ -22,7 +22,7 @@ import pyarrow.compute
 
 from nbkeras.engine import failures, warm
 from nbkeras.engine.job import Assignment, Failure, Job, Shard, Spooled
-from nbkeras.engine.spark import addresses, gpus
+from nbkeras.engine.spark import addresses, gpus, stream
 from nbkeras.engine.spark.shared import Inside
 from nbkeras.engine.spool import CHECKSUM_BITS, Spool, decode, nulls_message, unnamed
 from nbkeras.engine.transport.channel import Channel
@@ -69,7 +69,7 @@ def _trained(job: Job, rank: int, batches: Iterator[pa.RecordBatch]) -> Iterator
         with trainer:
             trainer.spool(batches, channel)
             yield from _rows(trainer.messages(), rank)
-    except RowsEnded:
+    except stream.RowsEnded:
         channel.close()
         raise
     except Exception as error:
@@ -208,7 +208,7 @@ class _Trainer:
 
     def spool(self, batches: Iterator[pa.RecordBatch], channel: Channel | None) -> None:
         """Write all rows and tell the trainer."""
-        for batch in _of_spark(batches):
+        for batch in stream.whole(batches):
             columns = {name: batch.column(name) for name in batch.schema.names}
             if "validation" in columns:
                 flags = columns.pop("validation")
@@ -273,18 +273,6 @@ class _Trainer:
         lines = [line for line in printed if line and not line.startswith(("@ ", "***"))]
         last = lines[-1][:300] if lines else "no output; out of memory?"
         return WorkerLost(f"the trainer process ended without a result: {last}")
-
-
-class RowsEnded(Exception):
-    """Spark could not go on with a worker's rows; what it says of its task tells why."""
-
-
-def _of_spark(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The rows as Spark sends them; of what goes wrong with them this process sees no more than their end."""
-    try:
-        yield from batches
-    except Exception as error:
-        raise RowsEnded(f"the rows came to an early end: {error}") from error
 
 
 def _require(backend: str) -> None:
