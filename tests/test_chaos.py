@@ -95,6 +95,7 @@ def test_twenty_kills_at_random_moments_change_no_result(request, spark, tmp_pat
         keeps = runs % 3 != 0
         run = fit(model, background=True, checkpoint=tmp_path / str(runs) if keeps else None)
         killed += disturb(run, cluster, random, min(KILLS - len(killed), 8 if keeps else 2), wait_for)
+        print(f"NBKERAS_CHAOS={seed}", *killed, *run.notes, sep="\n")  # noqa: T201  # explains a failure
         run.wait(300)
         assert run.status == "finished", killed
         assert_same_history(run.history, history)
