@@ -16,6 +16,7 @@ from twins import assert_same_history, assert_same_model
 
 import nbkeras
 from nbkeras.engine.spark import cluster
+from nbkeras.engine.submission import Submission
 from nbkeras.errors import TrainingError, WorkerLost
 
 X = np.random.default_rng(0).normal(size=(512, 4)).astype("float32")
@@ -142,6 +143,29 @@ def test_rows_that_are_lost_between_stages_are_computed_again(spark, tmp_path, t
     (note,) = run.notes
     assert "FetchFailedException" in note
     assert note.endswith("; going on from the start")
+
+
+def test_an_epoch_that_only_the_checkpoint_has_heard_of_stands_in_its_place(
+    fit, undisturbed, tmp_path, monkeypatch
+):
+    # Its worker may be lost between the two.
+    heard, saved = Submission._on_epoch, Submission._on_saved
+
+    def on_epoch(submission, peer, event, *more):
+        if event["epoch"] != 3:
+            heard(submission, peer, event, *more)
+
+    def on_saved(submission, peer, event, *more):
+        saved(submission, peer, event, *more)
+        if event["epoch"] == 3:
+            trainers()[-1].kill()
+
+    monkeypatch.setattr(Submission, "_on_epoch", on_epoch)
+    monkeypatch.setattr(Submission, "_on_saved", on_saved)
+    run = fit(net(), checkpoint=tmp_path)
+    assert any("; going on from the checkpoint" in note for note in run.notes)
+    assert run.epoch_numbers == list(range(12))
+    assert_same_history(run.history, undisturbed[1].history)
 
 
 class Deadly(keras.layers.Layer):

@@ -61,8 +61,7 @@ class Driver:
             if self._resume is not None:
                 self._resume.origin.require_same(self._plan)
                 self._resume.require_same_model(self._run.model, len(self._deciders))
-                for epoch, logs in self._resume.epochs:
-                    self._run.record_epoch(epoch, arrays(logs))
+                self._recall(self._resume)
             self._run.connect(stop=self._stop, abort=self._abort, steer=self._steer)
             rows, weights = self._collected()
             self._run.enter("returning")
@@ -75,6 +74,11 @@ class Driver:
             self._run.end("failed", error)
         except Exception as error:  # noqa: BLE001  # the run tells it to whoever waits
             self._run.end("failed", NbkerasError(f"nbkeras failed: {one_line(error)}"))
+
+    def _recall(self, begun: Checkpoint) -> None:
+        """Take over the epochs that a checkpoint has behind it."""
+        for epoch, logs in begun.epochs:
+            self._run.record_epoch(epoch, arrays(logs))
 
     def _keep(self) -> None:
         """Keep the weights as this run's own: the user may train the same model again."""
@@ -149,6 +153,8 @@ class Driver:
             raise type(error)(f"{error}; given up after {RESTARTS} new attempts in the same epoch{rest}")
         if self._store is not None:
             self._resume = self._store.latest() or self._resume
+        if self._resume is not None:
+            self._recall(self._resume)  # who was lost may have kept an epoch, but not told it
         if saved is not None and (self._resume is None or self._resume.epoch < saved):
             self._run.note(
                 f"the checkpoint of epoch {saved + 1} in {self._plan.checkpoint} cannot be seen from this "
