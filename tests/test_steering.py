@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from types import SimpleNamespace
 
 import keras
@@ -14,6 +15,7 @@ from twins import assert_same_history, assert_same_model, twins
 
 import nbkeras
 from nbkeras.engine.spark import cluster
+from nbkeras.engine.submission import Submission
 from nbkeras.engine.training.steering import Wishes
 from nbkeras.engine.training.trainer import Trainer
 from nbkeras.errors import OptionError
@@ -318,6 +320,42 @@ def test_with_sync_every_all_workers_stand_still_and_take_the_same_rate(fit, pau
     assert run.wait(120).status == "finished"
     assert len(run.epoch_numbers) == 2
     assert float(model.optimizer.learning_rate) == np.float32(0.0004)
+
+
+def test_a_model_in_training_is_in_no_other_and_not_waited_for_in_a_pause(fit, paused, asked, spark):
+    model = net()
+    run = fit(model, epochs=5, callbacks=[Holds(asked)])
+    paused(run)
+    with pytest.raises(OptionError, match=rf"^{run.name} trains this model: wait for it"):
+        fit(model, epochs=1)
+    with pytest.raises(OptionError, match=rf"^{run.name} trains this model and is paused: let it go on"):
+        nbkeras.predict(model, np.ones((2, 4)), spark=spark)
+    run.stop()
+    run.wait(60)
+    assert len(nbkeras.predict(model, np.ones((2, 4)), spark=spark)) == 2
+
+
+def test_a_stop_that_comes_before_spark_has_the_job_is_said_again(fit, monkeypatch, wait_for, spark):
+    def forever(batches):
+        while True:
+            time.sleep(0.1)
+            yield from ()
+
+    rows = spark.range(10).selectExpr("double(id) x", "double(id) y")
+    df = rows.repartition(2).mapInArrow(forever, rows.schema)
+    lost = []
+
+    def stop(submission):
+        lost.append(submission)
+
+    monkeypatch.setattr(Submission, "stop", stop)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    run = nbkeras.fit(model, df, "y", workers=2, background=True, spark=spark)
+    wait_for(lambda: run.phase == "slots", "the job")
+    run.stop()
+    assert run.wait(120).status == "stopped"
+    assert lost
 
 
 def test_a_stop_in_a_pause_keeps_the_weights_and_the_history(fit, paused, asked, wait_for):

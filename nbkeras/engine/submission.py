@@ -251,6 +251,8 @@ class Submission:
         silent: dict[str, int] = {}
         waited = 0
         while not self._ended.wait(1.0):
+            if self._run.stopping.is_set() and not self._meeting.complete:
+                self._stage.cancel()  # A stop is lost on Spark that comes before it has the job.
             before, heard = heard, server.heard()
             for peer, number in heard.items():
                 spoke = number != before.get(peer) or peer in self._left
