@@ -14,7 +14,7 @@ from nbkeras.attend import Host, Silent, attend
 from nbkeras.cells import Calls, history
 from nbkeras.errors import DataError, ModelError, OptionError
 from nbkeras.plan import BACKENDS, Plan, Structure, whole
-from nbkeras.run import Run
+from nbkeras.run import Run, calling
 from nbkeras.session import attached
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def fit(
     from nbkeras.frames.sample import build
     from nbkeras.frames.source import Source
 
-    _require_compiled(model, "fit")
+    _require_trainable(model)
     deciders, others = user.divided(callbacks)
     spark = attached(spark)
     if not (dynamic := elastic.is_on(spark)):
@@ -496,10 +496,43 @@ def _seed(seed: int | None) -> int:
     return int(np.random.randint(1 << 31)) if seed is None else whole("seed", seed, 0)  # noqa: NPY002
 
 
+def _require_trainable(model: Any) -> None:
+    _require_compiled(model, "fit")
+    if (run := _in_training(model)) is not None:
+        raise OptionError(
+            f"{run.name} trains this model: wait for it (run.wait()) or stop it (run.stop()) first, or train "
+            "a copy, keras.models.clone_model(model), compiled like it"
+        )
+
+
+def _in_training(model: Any) -> Run | None:
+    return next((run for run in runs if run.model is model and not run.done.is_set()), None)
+
+
 def _await(model: Any) -> None:
-    for run in runs:
-        if run.model is model and not run.done.is_set():
-            run.wait()
+    """Wait for a training of this model: half trained, it says little.
+
+    Raises:
+        OptionError: the training waits itself, for its user or for a callback that asks here.
+    """
+    if (run := _in_training(model)) is None:
+        return
+
+    def go_on() -> None:
+        if run.pausing.is_set():
+            raise OptionError(
+                f"{run.name} trains this model and is paused: let it go on with %keras_spark resume "
+                "(run.resume()), or end it with %keras_spark stop (run.stop())"
+            )
+
+    go_on()
+    if calling() is run:
+        raise OptionError(
+            f"{run.name} trains this model, and waits for this callback: validation_data gives metrics of "
+            "every epoch; to predict, copy it with keras.models.clone_model(model) and set_weights"
+        )
+    print(f"Waiting for {run.name}, which trains this model.")  # noqa: T201  # no wait without its reason
+    run.wait(tick=go_on)
 
 
 def _output_names(model: Any, output: str, number: int) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbkeras.errors import OptionError
+from nbkeras.run import calling
 
 _LOCAL = (
     "tf.data, PyDataset and generators train in this process: give arrays or a DataFrame to train on Spark"
@@ -54,6 +55,9 @@ class Calls:
                 self.fits += 1
             if _stays(x):
                 print(_LOCAL)  # noqa: T201  # said where Keras will print its own progress
+                return local(model, x, *args, **kwargs)
+            if calling() is not None and name != "fit" and not hasattr(x, "sparkSession"):
+                # The workers hold their slots until this callback has answered.
                 return local(model, x, *args, **kwargs)
             return ours(model, x, *args, **kwargs)
 

@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -63,6 +64,19 @@ class Snapshot:
     pausing: bool
     notes: tuple[str, ...]
     error: str | None
+
+
+_calling: ContextVar[Run | None] = ContextVar("nbkeras_calling", default=None)
+
+
+def calling() -> Run | None:
+    """The run whose callback is at work in this thread, None outside of all.
+
+    Example:
+        >>> calling() is None
+        True
+    """
+    return _calling.get()
 
 
 class Weights(Protocol):
@@ -270,7 +284,11 @@ class Run:
                 call = self.calls.get(timeout=min(left, 0.05))
             except queue.Empty:
                 continue
-            call()
+            token = _calling.set(self)
+            try:
+                call()
+            finally:
+                _calling.reset(token)
 
     # -- what the engine reports --------------------------------------------
 

@@ -229,6 +229,37 @@ def test_a_callback_that_raises_ends_the_run_and_shows_its_frame(spark, rows):
     assert nbkeras.fit(model, *rows, workers=2, spark=spark).status == "finished"
 
 
+class Evaluates(keras.callbacks.Callback):
+    """Asks the model itself at the end of an epoch."""
+
+    def __init__(self, evaluate):
+        super().__init__()
+        self.evaluate, self.found = evaluate, []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.found.append(self.evaluate(self.model))
+
+
+def test_in_a_callback_keras_itself_evaluates_and_predicts(spark, rows):
+    def ask(model):
+        return model.evaluate(*rows, verbose=0, return_dict=True)["loss"], len(
+            model.predict(rows[0], verbose=0)
+        )
+
+    model, asks = regressor(), Evaluates(ask)
+    with nbkeras.on_spark(spark=spark, workers=2):
+        history = model.fit(*rows, epochs=2, callbacks=[asks], validation_data=rows, verbose=0)
+    assert [loss for loss, _ in asks.found] == pytest.approx(history.history["val_loss"], rel=1e-5)
+    assert [number for _, number in asks.found] == [len(rows[0])] * 2
+
+
+def test_in_a_callback_spark_is_not_asked_of_the_model_in_training(spark, rows):
+    # The workers hold their slots until it has answered.
+    asks = Evaluates(lambda model: nbkeras.evaluate(model, *rows, spark=spark))
+    with pytest.raises(TrainingError, match="trains this model, and waits for this callback"):
+        nbkeras.fit(regressor(), *rows, epochs=2, callbacks=[asks], workers=2, spark=spark)
+
+
 def test_callbacks_work_in_the_background(spark, rows, monkeypatch):
     monkeypatch.setattr(nbkeras.api, "host", nbkeras.attend.Silent())
     recorder = Recorder(1)
