@@ -260,6 +260,21 @@ def test_in_a_callback_spark_is_not_asked_of_the_model_in_training(spark, rows):
         nbkeras.fit(regressor(), *rows, epochs=2, callbacks=[asks], workers=2, spark=spark)
 
 
+def test_a_model_compiled_anew_meanwhile_has_the_trained_weights(spark, rows, wait_for):
+    model, theirs = twins(regressor)
+    options = {"epochs": 20, "shuffle": False, "verbose": 0, "spark": spark, "workers": 1}
+    nbkeras.fit(theirs, *rows, **options)
+    run = nbkeras.fit(model, *rows, **options, background=True)
+    run.pause()
+    wait_for(lambda: run.phase == "paused" or run.done.is_set(), "the workers to stand still")
+    model.compile("sgd", "mse")
+    run.resume()
+    run.wait(120)
+    assert any("compiled anew" in note for note in run.notes)
+    for ours, other in zip(model.get_weights(), theirs.get_weights(), strict=True):
+        assert ours == pytest.approx(other, abs=1e-6)
+
+
 def test_callbacks_work_in_the_background(spark, rows, monkeypatch):
     monkeypatch.setattr(nbkeras.api, "host", nbkeras.attend.Silent())
     recorder = Recorder(1)

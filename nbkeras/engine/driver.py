@@ -62,6 +62,7 @@ class Driver:
                 self._resume.origin.require_same(self._plan)
                 self._resume.require_same_model(self._run.model, len(self._deciders))
                 self._recall(self._resume)
+            self._optimizers = state.optimizers(self._run.model)
             self._run.connect(stop=self._stop, abort=self._abort, steer=self._steer)
             rows, weights = self._collected()
             self._run.enter("returning")
@@ -183,11 +184,17 @@ class Driver:
         for epoch, logs in report["epochs"]:
             self._run.record_epoch(epoch, arrays(logs))
         self._run.partial = None if report["partial"] is None else report["partial"] + 1
-        state.build(self._run.model, report["optimizers"])
-        variables = state.variables(self._run.model)
         if weights is None:
             weights = b"".join(bytes(row["data"]) for row in rows if row["kind"] == "bytes")
-        state.assign(variables, weights)
+        model = self._run.model
+        if state.optimizers(model) == self._optimizers:
+            state.build(model, report["optimizers"])
+            state.assign(state.variables(model), weights)
+        else:
+            # In the background; what the workers' optimizers have learned is of no use to another one.
+            own = state.own(model)
+            state.assign(own, weights[: state.size(own)])
+            self._run.note("the model was compiled anew in the meantime: its optimizer is as it was made")
         for callback, attributes in zip(self._deciders, report["deciders"], strict=True):
             for key, value in attributes.items():
                 setattr(callback, key, value)
