@@ -198,6 +198,19 @@ def test_predict_refuses_two_columns_of_one_name(spark, df, regressor):
         nbkeras.predict(regressor, df.select("kind", "*"), features=["features"], spark=spark)
 
 
+def test_columns_that_differ_in_case_alone_are_refused_unless_spark_tells_them_apart(spark):
+    df = spark.range(8).selectExpr("double(id) a", "double(id) label").selectExpr("a as A", "a", "label")
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(DataError, match=r"^feature column 'A' is 'a' to Spark, which ignores case: rename"):
+        nbkeras.evaluate(model, df, "label", features=["A"], spark=spark)
+    spark.conf.set("spark.sql.caseSensitive", "true")
+    try:
+        assert nbkeras.evaluate(model, df, "label", features=["A"], spark=spark)["loss"] >= 0
+    finally:
+        spark.conf.unset("spark.sql.caseSensitive")
+
+
 def test_predict_gives_an_array_for_several_units(spark, df, classifier):
     predicted = nbkeras.predict(
         classifier, df.select("kind", "features"), features=["features"], output="chances", spark=spark

@@ -140,13 +140,18 @@ def existing(df: DataFrame, name: Any, role: str) -> str:
     Raises:
         DataError: it does not.
     """
-    if name not in df.columns:
-        near = difflib.get_close_matches(str(name), df.columns, 1)
+    names = df.columns
+    if name not in names:
+        near = difflib.get_close_matches(str(name), names, 1)
         hint = f"did you mean '{near[0]}'? " if near else ""
         raise DataError(f"{role} column {name!r} is not in the DataFrame: {hint}{offered(df)}")
-    if df.columns.count(name) > 1:
+    if names.count(name) > 1:
+        raise DataError(f"{role} column '{name}' is in the DataFrame {names.count(name)} times: rename one")
+    alike = [one for one in names if len(one) == len(name) and one != name and one.lower() == name.lower()]
+    if alike and df.sparkSession.conf.get("spark.sql.caseSensitive", "false") != "true":
         raise DataError(
-            f"{role} column '{name}' is in the DataFrame {df.columns.count(name)} times: rename one"
+            f"{role} column '{name}' is '{alike[0]}' to Spark, which ignores case: rename one, or set "
+            "spark.sql.caseSensitive to true"
         )
     return str(name)
 
