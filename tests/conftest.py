@@ -47,7 +47,7 @@ def chromium() -> Path:
 def browser(chromium):
     """A browser that shows nothing and calls nobody by itself."""
     playwright = pytest.importorskip("playwright.sync_api")
-    playwright.expect.set_options(timeout=60_000)  # a condition is waited for, however busy the machine
+    playwright.expect.set_options(timeout=180_000)  # a condition is waited for, however busy the machine
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=chromium, headless=True, args=QUIET)
         yield browser

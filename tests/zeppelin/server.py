@@ -64,15 +64,21 @@ class Zeppelin:
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Ask the server for what a page or a script would ask."""
+        while True:
+            status, content = self._asked(method, path, body)
+            # Zeppelin reads a note without a lock while a paragraph writes to it.
+            if method != "GET" or "ConcurrentModificationException" not in content:
+                assert status < 300, f"{method} {path}: {status} {content[:2000]}"
+                return json.loads(content).get("body")
+
+    def _asked(self, method: str, path: str, body: object) -> tuple[int, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=280)
         with contextlib.closing(connection):
             text = body if body is None or isinstance(body, str) else json.dumps(body)
             sent = None if text is None else text.encode()
             connection.request(method, f"/api{path}", sent, {"Content-Type": "application/json"})
             answer = connection.getresponse()
-            content = answer.read().decode()
-        assert answer.status < 300, f"{method} {path}: {answer.status} {content[:2000]}"
-        return json.loads(content).get("body")
+            return answer.status, answer.read().decode()
 
     def note(self, *texts: str, group: str = "python") -> Note:
         """A new note of these paragraphs."""
