@@ -37,11 +37,12 @@ def models():
         keras.Input((8, 8, 1)),
         keras.layers.Conv2D(4, 3),
         keras.layers.Flatten(),
-        keras.layers.Dense(10),
+        keras.layers.Dense(10, activation="softmax"),
     ]
     return {
         "chain": keras.Sequential(chain),
         "fork": keras.Model(source, keras.layers.add([source, keras.layers.Dense(64)(source)])),
+        "logits": keras.Sequential([keras.Input((64,)), keras.layers.Dense(10)]),
         "small": keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]),
     }
 
@@ -208,6 +209,48 @@ def test_the_last_layer_has_to_answer_what_is_asked(editor):
     assert editor.state()["ready"]
 
 
+def last_error(editor):
+    *_, last = editor.state()["layers"]
+    assert editor.state()["ready"] == (not last["error"])
+    return last["error"]
+
+
+def test_several_classes_are_answered_by_softmax_alone(editor):
+    ending = 'label needs (10,): end with keras.layers.Dense(10, activation="softmax")'
+    editor.act("remove", at=2)
+    assert last_error(editor) == f"gives (32,) for each row, without softmax; {ending}"
+    editor.act("model", value="logits")
+    assert last_error(editor) == f"gives (10,) for each row, without softmax; {ending}"
+    editor.act("set", at=0, name="activation", value="sigmoid")
+    assert last_error(editor).endswith(ending)
+    editor.act("set", at=0, name="activation", value="softmax")
+    assert not last_error(editor)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fits"),
+    [("Flatten", True), ("Reshape", True), ("Dropout", False), ("LayerNormalization", False)],
+)
+def test_a_layer_behind_the_answer_leaves_its_probabilities_as_they_are(editor, kind, fits):
+    editor.act("add", kind=kind, at=3)
+    assert bool(last_error(editor)) != fits
+
+
+def test_two_classes_are_answered_by_sigmoid_and_a_quantity_by_any_activation(spark):
+    editor = Editor({"df": spark.createDataFrame([(0.5, 0), (0.7, 1)], "a double, label int")})
+    for activation in ("", "softmax", "relu"):
+        editor.act("set", at=2, name="activation", value=activation)
+        assert last_error(editor) == (
+            "gives (1,) for each row, without sigmoid; "
+            'label needs (1,): end with keras.layers.Dense(1, activation="sigmoid")'
+        )
+    editor.act("task", value="regression")
+    assert not last_error(editor)
+    editor.act("task", value="binary")
+    editor.act("set", at=2, name="activation", value="sigmoid")
+    assert not last_error(editor)
+
+
 def test_an_array_of_features_is_taken_before_numbers_that_only_name_the_rows(spark):
     rows = spark.createDataFrame(
         [(1, [0.1, 0.2], 0, 2.0)], "id int, features array<double>, label int, weight double"
@@ -286,7 +329,7 @@ def test_a_dataframe_without_numbers_is_refused_and_the_old_one_stays(editor):
         ("features", {"value": []}, "Features: none is ticked"),
         ("task", {"value": "ranking"}, "task='ranking': use one of auto, binary"),
         ("preset", {"value": "GPT"}, "preset='GPT': use one of MLP, CNN"),
-        ("model", {"value": "gone"}, "there is no model 'gone': use one of chain, fork, small"),
+        ("model", {"value": "gone"}, "there is no model 'gone': use one of chain, fork, logits, small"),
         ("model", {"value": "small"}, "small takes (3,) for each row, 3 numbers; the features have 64"),
         ("workers", {"value": "many"}, "workers='many': use a whole number from 1"),
         ("backend", {"value": "magic"}, "backend='magic': use one of auto, tensorflow"),
@@ -334,7 +377,7 @@ def test_any_sequence_of_actions_leaves_a_design_that_can_be_shown(frames, model
             ("epochs", {"value": pick(values)}),
             ("workers", {"value": pick(values)}),
             ("backend", {"value": pick(["auto", "jax", "magic"])}),
-            ("model", {"value": pick(["chain", "fork", "gone"])}),
+            ("model", {"value": pick(["chain", "fork", "logits", "gone"])}),
             ("learning_rate", {"value": pick(values)}),
             ("features", {"value": [pick(["alcohol", "ash", "pixels", "price"])]}),
             ("label", {"value": pick(["alcohol", "label", "price"])}),

@@ -310,10 +310,17 @@ class Editor:
             return looked
         wanted, given = int(str(self._answer.arguments["units"])), looked[-1].shape
         classes = self._learnt == "classes"
-        if len(given) == 1 and (given[0] == wanted or (classes and (given[0] or 0) > wanted)):
+        fits = len(given) == 1 and (given[0] == wanted or (classes and (given[0] or 0) > wanted))
+        # A loss of classes takes probabilities; a quantity may come of any activation.
+        activation = self._answer.arguments.get("activation")
+        answers = activation is None or self.design.network.activation() == activation
+        if fits and answers:
             return looked
         asked = "the features" if self._learnt == "input" else self._label
-        error = f"gives {given} for each row; {asked} needs ({wanted},): end with {self._answer.code()}"
+        lacks = "" if answers else f", without {activation}"
+        error = (
+            f"gives {given} for each row{lacks}; {asked} needs ({wanted},): end with {self._answer.code()}"
+        )
         return [*looked[:-1], replace(looked[-1], error=error)]
 
     def _argument(self, index: int, layer: Layer, name: str) -> dict[str, Any]:

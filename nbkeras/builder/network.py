@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from nbkeras.builder import code
+from nbkeras.builder.arguments import Value
 from nbkeras.builder.code import Piece
-from nbkeras.builder.layers import Layer, evaluated
+from nbkeras.builder.layers import OFFERED, Layer, evaluated
 from nbkeras.errors import ModelError, one_line
 
 #: How Keras says that an input has too few or too many dimensions; the batch's is among them.
 _DIMENSIONS = re.compile(r"expected (min_|max_|)ndim=(\d+), found ndim=\d+")
+#: Layers behind which probabilities are still some: they only order them anew, or pool them.
+_KEEPING = {"Flatten", "Reshape", *OFFERED["pooling"]}
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,21 @@ class Network:
         first = code.call("keras.Input", [code.value(self.input_shape)])
         stack = Piece("[", [first, *(layer.piece() for layer in self.layers)], "]", open=True)
         return code.call("model = keras.Sequential", [stack]).written()
+
+    def activation(self) -> Value:
+        """The activation that its outputs come of; None where the layer that computes them has none.
+
+        Example:
+            >>> from nbkeras.builder.layers import Layer
+            >>> dense = Layer("Dense", {"units": 3, "activation": "softmax"})
+            >>> Network((4,), (dense, Layer("Flatten"))).activation()
+            'softmax'
+            >>> Network((4,), (dense, Layer("BatchNormalization"))).activation() is None
+            True
+        """
+        computing = (one for one in reversed(self.layers) if one.kind not in _KEEPING)
+        last = next(computing, None)
+        return None if last is None else last.arguments.get("activation")
 
     def looked_at(self) -> list[Looked]:
         """What each layer gives, without making its weights.

@@ -24,7 +24,7 @@ train_df = spark.createDataFrame(rows)
 MODEL = """
 import keras
 L = keras.layers
-mine = keras.Sequential([keras.Input((8, 8, 1)), L.Conv2D(4, 3), L.Flatten(), L.Dense(10)])
+mine = keras.Sequential([keras.Input((8, 8, 1)), L.Conv2D(4, 3), L.Flatten(), L.Dense(10, "softmax")])
 fork = keras.Input((64,))
 branched = keras.Model(fork, keras.layers.add([fork, keras.layers.Dense(64)(fork)]))
 """
