@@ -215,6 +215,14 @@ def last_error(editor):
     return last["error"]
 
 
+def test_without_layers_the_one_to_end_with_is_known(editor):
+    for _ in range(3):
+        editor.act("remove", at=0)
+    state = editor.state()
+    assert (state["layers"], state["ready"]) == ([], False)
+    assert state["answer"] == 'keras.layers.Dense(10, activation="softmax")'
+
+
 def test_several_classes_are_answered_by_softmax_alone(editor):
     ending = 'label needs (10,): end with keras.layers.Dense(10, activation="softmax")'
     editor.act("remove", at=2)

@@ -288,6 +288,7 @@ class Editor:
                 }
                 for index, (layer, one) in enumerate(zip(design.network.layers, looked, strict=True))
             ],
+            "answer": self._answer.code(),
             "weights": sum(one.weights for one in looked),
             "memory": design.footprint(looked).alone,
             "optimizers": list(OPTIMIZERS),

@@ -385,6 +385,10 @@ BUILDER = Words(
             "Enter: arguments; Alt+↑ and Alt+↓: move; Delete: remove",
             "回车：参数；Alt+↑ 与 Alt+↓：移动；Delete：删除",
         ),
+        "no_layers": (
+            "There is no layer: add some, and end with {layer}",
+            "还没有层：请添加层，并以 {layer} 结尾",
+        ),
         "no_arguments": ("This layer has nothing to choose.", "此层没有可选参数。"),
         "up": ("Move layer {number}, {kind}, up", "上移第 {number} 层 {kind}"),
         "down": ("Move layer {number}, {kind}, down", "下移第 {number} 层 {kind}"),

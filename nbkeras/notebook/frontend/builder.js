@@ -259,6 +259,7 @@ function render({ model, el }) {
     make(input, "span", { class: "nbkeras-open" }, words.input);
     make(input, "span", { class: "nbkeras-quiet nbkeras-shape" }, shape(state.input));
     state.layers.forEach((layer, at) => drawLayer(list, state, layer, at));
+    if (!state.layers.length) make(box, "p", { class: "nbkeras-wrong", role: "alert" }, fill(words.no_layers, { layer: state.answer }));
     drawAdding(box, state);
     const memory = whole.format(Math.ceil(state.memory / 2 ** 20));
     make(box, "p", { class: "nbkeras-total" }, fill(words.total, { count: whole.format(state.weights), memory }));
