@@ -9,13 +9,15 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from pyspark.sql import functions
 
 from nbkeras.builder import table
 from nbkeras.builder.editor import TASKS, Editor
 from nbkeras.builder.layers import KINDS
 from nbkeras.builder.presets import PRESETS
-from nbkeras.errors import DataError, OptionError
+from nbkeras.errors import ClusterError, DataError, OptionError
 from nbkeras.footprint import Footprint
+from nbkeras.notebook.builder import Builder
 
 
 @pytest.fixture(scope="module")
@@ -364,6 +366,47 @@ def test_no_dataframe_with_numbers_leaves_nothing_to_edit(frames):
         Editor(frames, "words")
     with pytest.raises(OptionError, match="there is no DataFrame 'gone': use one of digits"):
         Editor(frames, "gone")
+
+
+@pytest.mark.parametrize(
+    ("data", "given"),
+    [
+        (3, "3, a int"),
+        ([1, 2], r"\[1, 2\], a list"),
+        (pd.DataFrame({"a": [1.0], "y": [0]}), "a pandas DataFrame"),
+    ],
+)
+def test_what_is_no_dataframe_of_spark_is_refused_in_one_sentence(data, given):
+    message = f"^the data is {given}: give a Spark DataFrame, as df = spark.createDataFrame"
+    with pytest.raises(DataError, match=message):
+        Builder(data)
+    with pytest.raises(DataError, match=message):
+        Builder({"df": data})
+
+
+def raises(_):
+    raise ValueError("no such reading")
+
+
+@pytest.mark.parametrize(("column", "kind"), [("wave", "array<double>"), ("label", "int")])
+def test_what_computes_a_column_and_fails_is_told_in_one_sentence(spark, column, kind):
+    rows = spark.createDataFrame([(0.5, [0.1], 0)], "a double, wave array<double>, label int")
+    failing = rows.withColumn(column, functions.udf(raises, kind)("a"))
+    with pytest.raises(ClusterError) as caught:
+        Editor({"df": failing})
+    assert str(caught.value) == (
+        "Spark failed on the rows: ValueError: no such reading: "
+        "mend what computes the columns of the DataFrame"
+    )
+
+
+def test_a_dataframe_whose_session_was_stopped_is_told_in_one_sentence(frames, monkeypatch):
+    editor = Editor(frames, "wine")
+    monkeypatch.setattr("nbkeras.frames.source.is_stopped", lambda _: True)
+    with pytest.raises(ClusterError, match="the DataFrame is of a Spark session that was stopped: make it"):
+        Editor(frames, "wine")
+    editor.act("label", value="ash")
+    assert editor.state()["errors"]["label"].startswith("the DataFrame is of a Spark session that was")
 
 
 @pytest.mark.parametrize("seed", range(5))

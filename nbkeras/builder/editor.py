@@ -46,7 +46,8 @@ class Editor:
         models: that may be opened, by the names of their variables.
 
     Raises:
-        DataError: it has nothing that a network could learn.
+        ClusterError: its session was stopped, or what computes it fails.
+        DataError: it is no Spark DataFrame, or has nothing that a network could learn.
         OptionError: there is no such DataFrame.
     """
 

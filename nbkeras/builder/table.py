@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -64,9 +67,12 @@ class Table:
         """The table of a DataFrame; some rows tell how long its arrays are.
 
         Raises:
-            DataError: it has no two columns of numbers, or no label.
+            ClusterError: its session was stopped, or what computes it fails.
+            DataError: it is no DataFrame of Spark, has no two columns of numbers, or no label.
         """
-        sizes = _sizes(df)
+        require_frame(df)
+        with _asked(df):
+            sizes = _sizes(df)
         table = cls(
             name,
             tuple(
@@ -134,10 +140,12 @@ def values_of(df: Any, label: str) -> list[float]:
     """Values of a label, sorted: all that it has where it may be one of classes, else some. A job of Spark.
 
     Raises:
+        ClusterError: its session was stopped, or what computes it fails.
         DataError: the label is null in every row.
     """
-    distinct = df.select(column(label)).dropna().distinct().limit(_MOST_CLASSES + 1)
-    values = sorted(float(row[0]) for row in distinct.collect())
+    with _asked(df):
+        rows = df.select(column(label)).dropna().distinct().limit(_MOST_CLASSES + 1).collect()
+    values = sorted(float(row[0]) for row in rows)
     if not values:
         raise DataError(f"Label: {label} is null in every row, or there is none")
     return values
@@ -181,6 +189,42 @@ def column(name: str) -> str:
         ('petal_width', '`petal.width`')
     """
     return name if name.isidentifier() and name.isascii() else f"`{name.replace('`', '``')}`"
+
+
+def require_frame(data: Any) -> None:
+    """Say what is no DataFrame of Spark.
+
+    Raises:
+        DataError: this is none.
+
+    Example:
+        >>> require_frame(3)
+        Traceback (most recent call last):
+        nbkeras.errors.DataError: the data is 3, a int: give a Spark DataFrame, as df = ...
+    """
+    from pyspark.sql import DataFrame
+
+    if not isinstance(data, DataFrame):
+        given = "a pandas DataFrame" if hasattr(data, "iloc") else f"{_short(data)}, a {type(data).__name__}"
+        raise DataError(f"the data is {given}: give a Spark DataFrame, as df = spark.createDataFrame(…)")
+
+
+def _short(data: Any) -> str:
+    """Data of any kind in one line of bounded length."""
+    return " ".join(reprlib.repr(data).split())
+
+
+@contextmanager
+def _asked(df: Any) -> Iterator[None]:
+    """Spark at work on a DataFrame: what it fails of is told as :func:`nbkeras.fit` tells it."""
+    from nbkeras.engine import failures
+    from nbkeras.frames import source
+
+    source.data_frame(df.sparkSession, df)  # which says that its session was stopped
+    try:
+        yield
+    except Exception as error:
+        raise failures.of_spark(error) from error
 
 
 def _sizes(df: Any) -> dict[str, int | None]:

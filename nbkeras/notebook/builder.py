@@ -15,6 +15,7 @@ from nbkeras import api
 from nbkeras.attend import Display
 from nbkeras.builder.editor import Editor
 from nbkeras.builder.layers import KINDS
+from nbkeras.builder.table import require_frame
 from nbkeras.errors import OptionError, one_line
 from nbkeras.notebook import frontend, hosts, looks
 from nbkeras.notebook.hosts.jupyter import Live
@@ -84,7 +85,8 @@ class Builder:
         run: the last training, None before.
 
     Raises:
-        DataError: the DataFrame has nothing that a network could learn.
+        ClusterError: the DataFrame's session was stopped, or what computes it fails.
+        DataError: it is no Spark DataFrame, or has nothing that a network could learn.
         OptionError: there is no DataFrame of that name, or it is in no variable of the notebook.
 
     Example:
@@ -178,6 +180,7 @@ class _Below(Live):
 
 def _name(df: Any) -> str:
     """The name of the variable that holds a DataFrame."""
+    require_frame(df)  # what is none may well be in a variable, or lie in many
     shell: Any = get_ipython()
     if shell is None:
         return "df"
