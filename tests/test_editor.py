@@ -342,6 +342,7 @@ def test_a_dataframe_without_numbers_is_refused_and_the_old_one_stays(editor):
         ("model", {"value": "gone"}, "there is no model 'gone': use one of chain, fork, logits, small"),
         ("model", {"value": "small"}, "small takes (3,) for each row, 3 numbers; the features have 64"),
         ("workers", {"value": "many"}, "workers='many': use a whole number from 1"),
+        ("epochs", {"value": "9" * 21}, f"epochs='{'9' * 21}': use a whole number from 1 to 999999999999"),
         ("backend", {"value": "magic"}, "backend='magic': use one of auto, tensorflow"),
         ("optimizer", {"value": "Magic"}, "optimizer='Magic': use one of Adam"),
         ("learning_rate", {"value": "fast"}, "learning_rate='fast': use a number above 0"),

@@ -38,7 +38,8 @@ class Whole:
         """The number."""
         words = str(typed).strip()
         if not re.fullmatch(r"-?\d{1,12}", words) or int(words) < self.least:
-            raise OptionError(f"{name}={typed!r}: use a whole number from {self.least}")
+            most = f" to {'9' * 12}" if re.fullmatch(r"\d{13,}", words) else ""
+            raise OptionError(f"{name}={typed!r}: use a whole number from {self.least}{most}")
         return int(words)
 
 
