@@ -13,6 +13,7 @@ from traitlets.config import Config
 import nbkeras
 from nbkeras.errors import DataError
 from nbkeras.notebook import magics
+from nbkeras.notebook.builder import Builder
 from nbkeras.run import Run
 
 
@@ -505,6 +506,24 @@ def test_learning_rate_takes_a_rate_and_a_name(run, api):
 )
 def test_an_unknown_word_is_one_line(run, line, message):
     assert one_line(run, f"%keras_spark {line}").startswith(message)
+
+
+def test_the_newest_builder_is_exported_however_it_was_opened(run, shell, spark, monkeypatch):
+    monkeypatch.setattr(Builder, "newest", None)
+    monkeypatch.setattr(magics.hosts, "require_widgets", lambda: None)
+    nothing = one_line(run, "%keras_spark export")
+    assert nothing.endswith("build a network with %keras_spark build or nbkeras.Builder(df)")
+    rows = spark.createDataFrame([(0.5, 0.7)], "a double, y double")
+    shell.user_ns |= {"rows": rows, "Builder": Builder}
+
+    for opening, name in [
+        ("%keras_spark build rows", "rows"),
+        ("opened = Builder(rows, 'again')", "again"),
+        ("%keras_spark build rows", "rows"),
+    ]:
+        assert run(opening)[0].success
+        assert run("%keras_spark export")[0].success
+        assert f'model.fit({name}, y="y"' in shell.rl_next_input
 
 
 def test_unregistering_leaves_nothing(shell):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 import ipywidgets
@@ -83,6 +83,7 @@ class Builder:
     Attributes:
         editor: what has been built so far; ``editor.design.cell()`` is the notebook's cell.
         run: the last training, None before.
+        newest: of this kernel, however it was opened; None before the first.
 
     Raises:
         ClusterError: the DataFrame's session was stopped, or what computes it fails.
@@ -107,6 +108,8 @@ class Builder:
         )
     """
 
+    newest: ClassVar[Builder | None] = None
+
     def __init__(self, data: Any, name: str | None = None, models: Mapping[str, Any] | None = None) -> None:
         frames = data if isinstance(data, Mapping) else {name or _name(data): data}
         self.editor = Editor(frames, name, models)
@@ -114,6 +117,7 @@ class Builder:
         self._trained = self.editor.design
         self._panel = Panel(self.editor, self._train)
         self._box = ipywidgets.VBox([self._panel])
+        Builder.newest = self
 
     # -- training ------------------------------------------------------------
 

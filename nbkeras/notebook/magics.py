@@ -48,7 +48,6 @@ class KerasSpark(Magics):
     """``%%keras_spark`` and ``%keras_spark``."""
 
     shell: Any
-    _builder: Any = None
 
     @no_var_expand
     @output_can_be_silenced
@@ -158,13 +157,18 @@ class KerasSpark(Magics):
         self._known("build", name or next(iter(known), ""), known)
         names = self.shell.user_ns
         models = {one: names[one] for one in models_of(names)}
-        self._builder = Builder({one: names[one] for one in known}, name or known[-1], models)
-        hosts.show_widget(self._builder)
+        hosts.show_widget(Builder({one: names[one] for one in known}, name or known[-1], models))
 
     def _export(self) -> None:
-        if self._builder is None:
-            raise OptionError("there is nothing to export yet: build a network with %keras_spark build")
-        self.shell.set_next_input(self._builder.editor.design.cell())
+        # Without the module none was ever opened, and there is no reason to load it.
+        module = sys.modules.get("nbkeras.notebook.builder")
+        newest = None if module is None else module.Builder.newest
+        if newest is None:
+            raise OptionError(
+                "there is nothing to export yet: build a network with %keras_spark build "
+                "or nbkeras.Builder(df)"
+            )
+        self.shell.set_next_input(newest.editor.design.cell())
 
     def _form(self, name: str) -> None:
         fields = hosts.fields()
