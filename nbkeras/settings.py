@@ -102,6 +102,32 @@ def described(value: Any) -> Any:
     return str(getattr(value, "__name__", type(value).__name__))
 
 
+def same_loss(one: Any, other: Any) -> bool:
+    """Whether two descriptions are of one loss, which Keras knows under several names.
+
+    Example:
+        >>> from nbkeras import settings
+        >>> settings.same_loss("mse", "MeanSquaredError"), settings.same_loss("mse", "mae")
+        (True, False)
+    """
+    return bool(_function(one) == _function(other))
+
+
+def _function(loss: Any) -> Any:
+    """What Keras computes for a loss's name; the name of one that it does not know."""
+    import keras
+
+    if isinstance(loss, dict):
+        return {name: _function(one) for name, one in loss.items()}
+    if isinstance(loss, list):
+        return [_function(one) for one in loss]
+    try:
+        found = keras.losses.get(loss)
+    except Exception:  # noqa: BLE001  # the user's own, or one with arguments
+        return loss
+    return getattr(found, "fn", found if inspect.isfunction(found) else loss)
+
+
 def _of_optimizer(optimizer: Any) -> dict[str, Any]:
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # what mixed precision wraps
     if optimizer is None:

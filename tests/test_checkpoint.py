@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -15,17 +16,18 @@ from twins import assert_same_history, assert_same_model
 import nbkeras
 from nbkeras.engine.checkpoint import Checkpoint, Origin, Store, absolute
 from nbkeras.errors import DataError, ModelError, OptionError
+from nbkeras.plan import Plan, Structure
 
 ROWS = 96
 X = np.random.default_rng(0).normal(size=(ROWS, 4)).astype("float32")
 Y = X.sum(axis=1)
 
 
-def net(units=3):
+def net(units=3, loss="mse"):
     keras.utils.set_random_seed(4)
     layers = [keras.layers.Dense(units, "tanh"), keras.layers.Dropout(0.2), keras.layers.Dense(1)]
     model = keras.Sequential([keras.Input((4,)), *layers])
-    model.compile("adam", "mse", metrics=["mae"])
+    model.compile("adam", loss, metrics=["mae"])
     return model
 
 
@@ -173,6 +175,11 @@ def test_without_a_checkpoint_to_go_on_from_it_begins_and_says_so(fit, tmp_path)
             ModelError,
             r"variable 0 .* float32 \(4, 3\) there and float32 \(4, 5\) here",
         ),
+        (
+            {"model": lambda: net(loss="mae")},
+            OptionError,
+            r"loss='mae' now, loss='mse' in the checkpoint in .*: give the same to go on",
+        ),
         ({"callbacks": [stopping()]}, OptionError, r"made with 0 callbacks .*now there are 1"),
         ({"x": X[:90], "y": Y[:90]}, DataError, r"the DataFrame has 90 rows, not 96"),
         ({"x": X * 2}, DataError, r"the DataFrame has other values in its rows"),
@@ -187,6 +194,23 @@ def test_what_does_not_fit_the_checkpoint_is_told_in_one_line(fit, kept, options
         fit(model, **options)
     assert "\n" not in str(caught.value)
     assert all(map(np.array_equal, model.get_weights(), before))
+
+
+def plan(loss):
+    return Plan(Structure((), ()), checkpoint="/here", about={"settings": {"loss": loss}})
+
+
+@pytest.mark.parametrize("name", ["mse", "mean_squared_error", "MeanSquaredError"])
+def test_a_loss_has_several_names(name):
+    told = replace(checkpoint(), about={"settings": {"loss": {"a": "mse", "b": "own"}}})
+    told.require_same_loss(plan({"a": name, "b": "own"}))
+    with pytest.raises(OptionError, match=r"loss=.* now, loss=.* in the checkpoint in /here"):
+        told.require_same_loss(plan({"a": name, "b": "Huber(delta=2.0)"}))
+
+
+@pytest.mark.parametrize("about", [{}, {"settings": {}}])
+def test_a_checkpoint_of_an_older_version_tells_no_loss(about):
+    replace(checkpoint(), about=about).require_same_loss(plan("mae"))
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from nbkeras import settings
 from nbkeras.errors import DataError, ModelError, OptionError, one_line
 from nbkeras.plan import Plan
 
@@ -71,10 +72,7 @@ class Origin:
             ("seed", self.seed, plan.seed),
         ):
             if before != now:
-                raise OptionError(
-                    f"{name}={now} now, {name}={before} in the checkpoint in {plan.checkpoint}: "
-                    "give the same to go on from it, or another place for a new training"
-                )
+                raise _another(name, before, now, plan)
 
     def require_same_rows(self, rows: int, checksum: int) -> None:
         """Make sure that the rows are still the same.
@@ -120,6 +118,18 @@ class Checkpoint:
     def epoch(self) -> int:
         """The last epoch, from 0."""
         return self.epochs[-1][0]
+
+    def require_same_loss(self, plan: Plan) -> None:
+        """Make sure that a plan has the same loss: a history of two would say nothing.
+
+        Raises:
+            OptionError: it has another.
+        """
+        chosen, now = self.about.get("settings", {}), plan.about.get("settings", {})
+        if "loss" not in chosen or "loss" not in now:
+            return  # An older version wrote it.
+        if not settings.same_loss(chosen["loss"], now["loss"]):
+            raise _another("loss", repr(chosen["loss"]), repr(now["loss"]), plan)
 
     def require_same_model(self, model: Any, deciders: int) -> None:
         """Make sure that it is of such a model, with so many deciding callbacks.
@@ -227,6 +237,13 @@ class Store:
 
         found = self._files.get_file_info(FileSelector(self._folder, allow_not_found=True))
         return sorted(info.base_name for info in found if pattern.fullmatch(info.base_name))
+
+
+def _another(name: str, before: Any, now: Any, plan: Plan) -> OptionError:
+    return OptionError(
+        f"{name}={now} now, {name}={before} in the checkpoint in {plan.checkpoint}: "
+        "give the same to go on from it, or another place for a new training"
+    )
 
 
 def _described(variable: tuple[str, tuple[int, ...]] | None) -> str:
