@@ -168,16 +168,22 @@ def fit(
     place = shown_by or host
     background = background and not place.headless()
     run = Run(name or f"run {next(_numbers)}", model, epochs, plan.workers, background=background)
+    chosen = settings.of(
+        model,
+        plan,
+        None if train.numbered else train.structure,
+        (*deciders, *others),
+        validation_split,
+    )
+    run.settings = chosen | _restored(begun, chosen)
     for sentence in (
         *exactness.notes(model, plan.workers, plan.sync_every),
         *protection.notes(spark, plan),
-        *_notes(plan, begun, resume=resume),
+        *_notes(model, plan, chosen, begun, resume=resume),
     ):
         run.note(sentence)
     if dynamic and workers == "auto":
         run.note(elastic.note(plan.workers))
-    columns = None if train.numbered else train.structure
-    run.settings = settings.of(model, plan, columns, (*deciders, *others), validation_split)
     run.code = place.code()
     runs.append(run)
     source.remember(train)
@@ -470,7 +476,16 @@ def _begun(uri: str | os.PathLike[str] | None, *, resume: bool) -> Checkpoint | 
     return found
 
 
-def _notes(plan: Plan, begun: Checkpoint | None, *, resume: bool) -> list[str]:
+def _restored(begun: Checkpoint | None, chosen: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint sets in place of the user: a learning rate, which is a variable if it is a number."""
+    before = None if begun is None else begun.about.get("settings", {}).get("learning_rate")
+    numbers = isinstance(before, float) and isinstance(chosen.get("learning_rate"), float)
+    return {"learning_rate": before} if numbers else {}
+
+
+def _notes(
+    model: Any, plan: Plan, chosen: dict[str, Any], begun: Checkpoint | None, *, resume: bool
+) -> list[str]:
     """What a user should know of a training that goes on, in sentences."""
     if begun is None:
         return [f"no checkpoint in {plan.checkpoint} yet: from the start"] if resume else []
@@ -487,7 +502,23 @@ def _notes(plan: Plan, begun: Checkpoint | None, *, resume: bool) -> list[str]:
         sentences.append(
             f"sync_every={plan.sync_every}, {before} before: another result than that of either alone"
         )
-    return sentences
+    return sentences + _rate_notes(model, chosen, begun)
+
+
+def _rate_notes(model: Any, chosen: dict[str, Any], begun: Checkpoint) -> list[str]:
+    """That a model was compiled with another learning rate than the one that a training began with."""
+    from nbkeras.engine.training import state
+
+    before, now = begun.about.get("settings", {}).get("learning_rate"), chosen.get("learning_rate")
+    # Of an optimizer that has trained nobody knows what it was compiled with: its rate may be a callback's.
+    if before is None or before == now or state.steps(model.optimizer):
+        return []
+    goes_on = (
+        f"the checkpoint's holds; run.set_learning_rate({now}) sets another while it trains"
+        if _restored(begun, chosen)
+        else "the new one holds"
+    )
+    return [f"learning_rate={now}, {before} before: {goes_on}"]
 
 
 def _seed(seed: int | None) -> int:

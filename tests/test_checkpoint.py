@@ -213,6 +213,40 @@ def test_a_checkpoint_of_an_older_version_tells_no_loss(about):
     replace(checkpoint(), about=about).require_same_loss(plan("mae"))
 
 
+def rated(rate):
+    model = net()
+    model.compile(keras.optimizers.Adam(rate), "mse")
+    return model
+
+
+def test_another_learning_rate_is_noted_each_time_that_it_is_not_taken(fit, tmp_path):
+    fit(rated(0.001), epochs=1, checkpoint=tmp_path)
+    note = "learning_rate=0.5, 0.001 before: the checkpoint's holds; run.set_learning_rate(0.5) sets another"
+    for epochs in (2, 3):
+        run = fit(model := rated(0.5), epochs=epochs, checkpoint=tmp_path, resume=True)
+        assert run.notes[-1] == f"{note} while it trains"
+        assert run.settings["learning_rate"] == 0.001
+        assert float(model.optimizer.learning_rate) == pytest.approx(0.001)
+
+
+def test_another_schedule_is_taken_and_noted(fit, tmp_path):
+    decay = keras.optimizers.schedules.ExponentialDecay
+    fit(rated(decay(0.1, 10, 0.5)), epochs=1, checkpoint=tmp_path)
+    run = fit(rated(decay(0.1, 10, 0.9)), epochs=2, checkpoint=tmp_path, resume=True)
+    assert run.notes[-1].endswith("before: the new one holds")
+    assert "decay_rate=0.9" in run.settings["learning_rate"]
+
+
+def test_a_learning_rate_that_a_callback_has_set_is_no_other_one(fit, tmp_path):
+    falls = keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 / (epoch + 1))
+    fit(same := rated(0.001), epochs=2, checkpoint=tmp_path, callbacks=[falls])
+    same.optimizer.learning_rate = 0.25
+    for epochs, model in ((3, same), (4, rated(0.001))):
+        run = fit(model, epochs=epochs, checkpoint=tmp_path, resume=True, callbacks=[falls])
+        assert run.notes[-1] == f"going on from the checkpoint of epoch {epochs - 1}"
+        assert run.settings["learning_rate"] == 0.001
+
+
 @pytest.fixture(scope="module")
 def kept(spark, tmp_path_factory):
     """The checkpoints of two epochs."""

@@ -154,6 +154,12 @@ def learning_rate(optimizer: Any) -> float | None:
     return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
 
 
+def steps(optimizer: Any) -> int:
+    """How many steps an optimizer has taken."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return int(value(optimizer._iterations))  # noqa: SLF001  # the public ones are updates
+
+
 def rates(optimizer: Any) -> Callable[[int], float | None]:
     """What the learning rate is after so many more steps.
 
@@ -173,8 +179,8 @@ def rates(optimizer: Any) -> Callable[[int], float | None]:
     if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         now = _shortest(optimizer.learning_rate)
         return lambda _: now
-    begun = int(value(optimizer._iterations))  # noqa: SLF001  # the public ones are updates
-    return lambda steps: _shortest(rate(begun + steps))
+    begun = steps(optimizer)
+    return lambda more: _shortest(rate(begun + more))
 
 
 def _shortest(number: Any) -> float:
