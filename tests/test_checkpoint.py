@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -110,6 +111,28 @@ def test_a_place_that_no_library_opens_is_named(uri):
         Store(uri)
 
 
+@pytest.mark.parametrize("uri", ["{}", "file://{}", "memory:/{}"])
+def test_a_place_that_can_be_written_to_is_left_as_it_was(tmp_path, uri):
+    if uri.startswith("memory"):
+        pytest.importorskip("fsspec")
+    store = Store(uri.format(tmp_path))
+    store.write(checkpoint(0))
+    store.require_writable("worker 0")
+    assert same(store.latest(), checkpoint(0))
+    assert store._listed(re.compile(".*")) == ["epoch-000001.npz"]
+
+
+def test_an_error_of_a_package_of_fsspec_is_one_sentence(monkeypatch):
+    memory = pytest.importorskip("fsspec.implementations.memory")
+
+    def denied(*_, **__):
+        raise RuntimeError("403\nno such key")
+
+    monkeypatch.setattr(memory.MemoryFileSystem, "_open", denied)
+    with pytest.raises(OptionError, match=r"worker 0 cannot write there \(RuntimeError: 403 no such key\)"):
+        Store("memory://denied").require_writable("worker 0")
+
+
 def test_a_relative_path_is_of_the_notebook(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert absolute("here") == str(tmp_path / "here")
@@ -194,6 +217,26 @@ def test_what_does_not_fit_the_checkpoint_is_told_in_one_line(fit, kept, options
         fit(model, **options)
     assert "\n" not in str(caught.value)
     assert all(map(np.array_equal, model.get_weights(), before))
+
+
+@pytest.mark.parametrize("behind", ["folder", "folder/inside"])
+def test_a_place_that_cannot_be_written_to_is_told_before_the_first_step(fit, tmp_path, behind):
+    (tmp_path / "file").touch()
+    place = tmp_path / "file" / behind
+
+    def seen(epoch, logs):
+        raise AssertionError("an epoch was trained")
+
+    with pytest.raises(OptionError) as caught:
+        fit(net(), checkpoint=place, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=seen)])
+    said = rf"checkpoint='{place}': worker 0 on \S+ cannot write there \(NotADirectoryError: .*\): name a .*"
+    assert re.fullmatch(said, str(caught.value))
+
+
+def test_a_training_without_epochs_left_writes_nothing(fit, kept):
+    before = kept.stat().st_mtime_ns
+    fit(net(), epochs=2, checkpoint=kept, resume=True)
+    assert kept.stat().st_mtime_ns == before
 
 
 def plan(loss):

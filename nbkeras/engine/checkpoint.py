@@ -194,6 +194,28 @@ class Store:
         self.uri = uri
         self._files, self._folder = _opened(uri)
 
+    def require_writable(self, who: str) -> None:
+        """Write and delete a file as small as can be: an epoch must not be lost to a place that takes none.
+
+        Args:
+            who: writes here, as an error names it.
+
+        Raises:
+            OptionError: it cannot.
+        """
+        # Named as a part: where it cannot be deleted now, the next write sweeps it away.
+        part = f"{self._folder}/epoch-000000.npz.{secrets.token_hex(4)}.part"
+        try:
+            self._files.create_dir(self._folder, recursive=True)
+            with self._files.open_output_stream(part) as stream:
+                stream.write(b"0")  # Some file systems create no file for no bytes.
+            self._files.delete_file(part)
+        except Exception as error:  # each package of fsspec has errors of its own
+            raise OptionError(
+                f"checkpoint={self.uri!r}: {who} cannot write there ({one_line(error)}): name a folder, or a "
+                "URI such as s3://bucket/folder, that it may write to"
+            ) from error
+
     def write(self, one: Checkpoint) -> None:
         """Put a checkpoint beside the last one, and take older ones and torn parts away."""
         self._files.create_dir(self._folder, recursive=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import queue
+import socket
 import sys
 import threading
 import traceback
@@ -215,6 +216,7 @@ class Trainer:
         resume = None if self._job.resume is None else checkpoint.loads(self._job.resume.read())
         if resume is not None:
             resume.restore(model)
+        begins = plan.initial_epoch if resume is None else resume.next_epoch(plan.epochs)
         steps = self._steps(shards["rows"], plan.batch_size, plan.steps_per_epoch)
         seed = None if plan.seed is None else (plan.seed, self._rank)
         own = self._arrays(self._files, spooled.train, shuffled=seed is not None)
@@ -238,12 +240,14 @@ class Trainer:
             callbacks.append(ReadAhead(rows, self._files))
         if self._rank == 0:
             store = None if plan.checkpoint is None else Store(plan.checkpoint)
+            if store is not None and begins < plan.epochs:
+                store.require_writable(f"worker {self._rank} on {socket.gethostname()}")
             origin = Origin.of(plan, shards["number"], shards["checksum"])
             callbacks.append(Save(combine, follow, channel, store, origin, deciders, resume, plan.about))
         model.fit(
             self._backend.batches(rows),
             epochs=plan.epochs,
-            initial_epoch=plan.initial_epoch if resume is None else resume.next_epoch(plan.epochs),
+            initial_epoch=begins,
             verbose=0,
             callbacks=callbacks,
             class_weight=plan.class_weight,
