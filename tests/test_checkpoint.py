@@ -133,6 +133,18 @@ def test_an_error_of_a_package_of_fsspec_is_one_sentence(monkeypatch):
         Store("memory://denied").require_writable("worker 0")
 
 
+@pytest.mark.parametrize("uri", ["{}", "file://{}", "memory:/{}"])
+def test_a_file_is_no_place_for_checkpoints(tmp_path, uri):
+    if uri.startswith("memory"):
+        pytest.importorskip("fsspec")
+    there = Store(uri.format(tmp_path))
+    with there._files.open_output_stream(f"{there._folder}/file") as file:
+        file.write(b"0")
+    with pytest.raises(OptionError, match=r"/file' is no folder .*Error.*: name a folder") as caught:
+        Store(f"{there.uri}/file").latest()
+    assert "\n" not in str(caught.value)
+
+
 def test_a_relative_path_is_of_the_notebook(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert absolute("here") == str(tmp_path / "here")

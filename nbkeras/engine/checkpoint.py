@@ -235,10 +235,17 @@ class Store:
         """The newest checkpoint that can be read, None where there is none.
 
         Raises:
-            OptionError: there are files, and none can be read.
+            OptionError: it is no folder, or there are files in it and none can be read.
         """
+        try:
+            names = self._names()
+        except Exception as error:  # each package of fsspec has errors of its own
+            raise OptionError(
+                f"checkpoint={self.uri!r} is no folder that can be looked into from here "
+                f"({one_line(error)}): name a folder, also one that is not there yet"
+            ) from error
         wrong: Exception | None = None
-        for name in reversed(self._names()):
+        for name in reversed(names):
             try:
                 with self._files.open_input_file(f"{self._folder}/{name}") as file:
                     return _checkpoint(np.load(file, allow_pickle=False))
