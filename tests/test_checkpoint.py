@@ -219,6 +219,8 @@ def test_without_a_checkpoint_to_go_on_from_it_begins_and_says_so(fit, tmp_path)
         ({"x": X[:90], "y": Y[:90]}, DataError, r"the DataFrame has 90 rows, not 96"),
         ({"x": X * 2}, DataError, r"the DataFrame has other values in its rows"),
         ({"checkpoint": None}, OptionError, r"add --checkpoint URI"),
+        ({"checkpoint": ""}, OptionError, r"checkpoint='' names no place: give a folder"),
+        ({"checkpoint": " ", "resume": False}, OptionError, r"checkpoint=' ' names no place"),
     ],
 )
 def test_what_does_not_fit_the_checkpoint_is_told_in_one_line(fit, kept, options, error, said):

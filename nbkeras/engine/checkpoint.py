@@ -301,11 +301,16 @@ def loads(data: bytes) -> Checkpoint:
 def absolute(uri: str) -> str:
     """A relative path made absolute, since workers run elsewhere; a URI as it is.
 
+    Raises:
+        OptionError: it is empty, which would be the notebook's own folder.
+
     Example:
         >>> from nbkeras.engine.checkpoint import absolute
         >>> absolute("s3://bucket/run")
         's3://bucket/run'
     """
+    if not uri.strip():
+        raise OptionError(f"checkpoint={uri!r} names no place: give a folder, such as checkpoints/first")
     return uri if "://" in uri else str(Path(uri).expanduser().absolute())
 
 
