@@ -11,7 +11,6 @@ import numpy as np
 import psutil
 import pytest
 from processes import daemons, is_alive, tasks, trainers
-from pyspark import TaskContext
 from twins import assert_same_history, assert_same_model
 
 import nbkeras
@@ -117,31 +116,6 @@ def test_a_python_of_sparks_that_is_killed_as_it_begins_is_no_broken_one(fit, sp
     assert once.exists()
     (note,) = run.notes
     assert "while reading the port number from pyspark.daemon's stdout" in note
-    assert note.endswith("; going on from the start")
-
-
-def test_rows_that_are_lost_between_stages_are_computed_again(spark, tmp_path, tmp_path_factory, wait_for):
-    # As with a lost executor that has rows for the others.
-    places, once = tmp_path_factory.getbasetemp(), tmp_path / "once"
-    before = set(places.rglob("shuffle_*.data"))
-
-    def lose(batches):
-        if TaskContext.get().partitionId() == 1 and not once.exists():
-            wait_for(lambda: set(places.rglob("shuffle_*.data")) - before, "rows on their way")
-            for one in set(places.rglob("shuffle_*.data")) - before:
-                one.unlink()
-            once.touch()
-        yield from batches
-
-    rows = spark.range(0, 512, 1, 2).selectExpr("id % 7 x", "id % 3 y")
-    df = rows.mapInArrow(lose, rows.schema)
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    run = nbkeras.fit(model, df, "y", epochs=1, workers=2, seed=7, verbose=0, spark=spark)
-    assert once.exists()
-    assert run.status == "finished"
-    (note,) = run.notes
-    assert "FetchFailedException" in note
     assert note.endswith("; going on from the start")
 
 
