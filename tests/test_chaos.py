@@ -74,6 +74,34 @@ def disturb(run, cluster, random, most, wait_for):
     return killed
 
 
+def test_rows_that_are_lost_between_stages_are_computed_again(
+    request, spark, tmp_path, tmp_path_factory, wait_for
+):
+    if request.config.getoption("master") != "standalone":
+        pytest.skip("Spark drops the executor for it, and a local one never comes back: --master standalone")
+    # As with a lost executor that has rows for the others.
+    places, once = tmp_path_factory.getbasetemp(), tmp_path / "once"
+    before = set(places.rglob("shuffle_*.data"))
+
+    def lose(batches):
+        if TaskContext.get().partitionId() == 1 and not once.exists():
+            wait_for(lambda: set(places.rglob("shuffle_*.data")) - before, "rows on their way")
+            for one in set(places.rglob("shuffle_*.data")) - before:
+                one.unlink()
+            once.touch()
+        yield from batches
+
+    rows = spark.range(0, 512, 1, 2).selectExpr("id % 7 x", "id % 3 y")
+    df = rows.mapInArrow(lose, rows.schema)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    run = nbkeras.fit(model, df, "y", epochs=1, workers=2, seed=7, verbose=0, spark=spark)
+    assert once.exists()
+    assert run.status == "finished"
+    lost = [note for note in run.notes if "FetchFailedException" in note]
+    assert [note.endswith("; going on from the start") for note in lost] == [True]
+
+
 @pytest.mark.timeout(2400)
 def test_twenty_kills_at_random_moments_change_no_result(request, spark, tmp_path, wait_for, capsys):
     if request.config.getoption("master") != "standalone":
@@ -108,32 +136,3 @@ def test_twenty_kills_at_random_moments_change_no_result(request, spark, tmp_pat
     assert ports(psutil.Process()) == listening
     named = [one.name for one in cluster.folder.rglob("*nbkeras*")]
     assert [name for name in named if not name.startswith("nbkeras.zip")] == []
-
-
-def test_rows_that_are_lost_between_stages_are_computed_again(
-    request, spark, tmp_path, tmp_path_factory, wait_for
-):
-    if request.config.getoption("master") != "standalone":
-        pytest.skip("Spark drops the executor for it, and a local one never comes back: --master standalone")
-    # As with a lost executor that has rows for the others.
-    places, once = tmp_path_factory.getbasetemp(), tmp_path / "once"
-    before = set(places.rglob("shuffle_*.data"))
-
-    def lose(batches):
-        if TaskContext.get().partitionId() == 1 and not once.exists():
-            wait_for(lambda: set(places.rglob("shuffle_*.data")) - before, "rows on their way")
-            for one in set(places.rglob("shuffle_*.data")) - before:
-                one.unlink()
-            once.touch()
-        yield from batches
-
-    rows = spark.range(0, 512, 1, 2).selectExpr("id % 7 x", "id % 3 y")
-    df = rows.mapInArrow(lose, rows.schema)
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    run = nbkeras.fit(model, df, "y", epochs=1, workers=2, seed=7, verbose=0, spark=spark)
-    assert once.exists()
-    assert run.status == "finished"
-    (note,) = run.notes
-    assert "FetchFailedException" in note
-    assert note.endswith("; going on from the start")
