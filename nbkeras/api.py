@@ -479,7 +479,7 @@ def _begun(uri: str | os.PathLike[str] | None, *, resume: bool) -> Checkpoint | 
 
 def _restored(begun: Checkpoint | None, chosen: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint sets in place of the user: a learning rate, which is a variable if it is a number."""
-    before = None if begun is None else begun.about.get("settings", {}).get("learning_rate")
+    before = None if begun is None else begun.chosen.get("learning_rate")
     numbers = isinstance(before, float) and isinstance(chosen.get("learning_rate"), float)
     return {"learning_rate": before} if numbers else {}
 
@@ -498,7 +498,7 @@ def _notes(
         sentences.append(
             f"{plan.workers} workers, {begun.origin.workers} before: they put other rows into a batch"
         )
-    before = begun.about.get("settings", {}).get("sync_every", plan.sync_every)
+    before = begun.chosen.get("sync_every", plan.sync_every)
     if before != plan.sync_every:
         sentences.append(
             f"sync_every={plan.sync_every}, {before} before: another result than that of either alone"
@@ -510,7 +510,7 @@ def _rate_notes(model: Any, chosen: dict[str, Any], begun: Checkpoint) -> list[s
     """That a model was compiled with another learning rate than the one that a training began with."""
     from nbkeras.engine.training import state
 
-    before, now = begun.about.get("settings", {}).get("learning_rate"), chosen.get("learning_rate")
+    before, now = begun.chosen.get("learning_rate"), chosen.get("learning_rate")
     # Of an optimizer that has trained nobody knows what it was compiled with: its rate may be a callback's.
     if before is None or before == now or state.steps(model.optimizer):
         return []

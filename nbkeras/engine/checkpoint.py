@@ -119,17 +119,23 @@ class Checkpoint:
         """The last epoch, from 0."""
         return self.epochs[-1][0]
 
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The settings of its run; empty where an older version wrote it."""
+        chosen: dict[str, Any] = self.about.get("settings", {})
+        return chosen
+
     def require_same_loss(self, plan: Plan) -> None:
         """Make sure that a plan has the same loss: a history of two would say nothing.
 
         Raises:
             OptionError: it has another.
         """
-        chosen, now = self.about.get("settings", {}), plan.about.get("settings", {})
-        if "loss" not in chosen or "loss" not in now:
+        before, now = self.chosen, plan.about.get("settings", {})
+        if "loss" not in before or "loss" not in now:
             return  # An older version wrote it.
-        if not settings.same_loss(chosen["loss"], now["loss"]):
-            raise _another("loss", repr(chosen["loss"]), repr(now["loss"]), plan)
+        if not settings.same_loss(before["loss"], now["loss"]):
+            raise _another("loss", repr(before["loss"]), repr(now["loss"]), plan)
 
     def require_same_model(self, model: Any, deciders: int) -> None:
         """Make sure that it is of such a model, with so many deciding callbacks.
