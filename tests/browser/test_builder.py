@@ -248,6 +248,17 @@ def test_a_click_that_follows_typing_is_done_though_what_was_typed_is_taken_firs
     expect(built.code).to_contain_text("keras.optimizers.AdamW")
 
 
+def test_what_is_selected_stays_so_when_the_answer_to_what_was_typed_before_comes(build):
+    built = build("selected")
+    page = built.notebook.page
+    built.panel.get_by_label("Epochs").fill("3")
+    page.keyboard.press("Tab")  # to the next field, with all of it selected
+    expect(built.code).to_contain_text("epochs=3,")
+    page.keyboard.insert_text("0.5")
+    page.keyboard.press("Enter")
+    expect(built.code).to_contain_text("validation_split=0.5")
+
+
 def test_layers_move_by_mouse_and_by_keys(build):
     built = build("moves")
     expect(built.layers.locator("strong")).to_have_text(["Dense"] * 3)

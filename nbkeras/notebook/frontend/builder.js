@@ -314,7 +314,7 @@ function render({ model, el }) {
     isLate = false;
     const state = model.get("state"), active = el.getRootNode().activeElement;
     const within = root.contains(active) ? active : null;
-    const typed = within?.isTyped?.() ? within.value : null, caret = within?.selectionStart;
+    const typed = within?.isTyped?.() ? within.value : null, from = within?.selectionStart, to = within?.selectionEnd;
     const scrolled = [...root.querySelectorAll(".nbkeras-list, pre")].map((one) => one.scrollTop);
     if (opened !== null && opened >= state.layers.length) opened = null;
     root.replaceChildren();
@@ -326,13 +326,14 @@ function render({ model, el }) {
     drawCode(right, state);
     [...root.querySelectorAll(".nbkeras-list, pre")].forEach((one, i) => { one.scrollTop = scrolled[i] ?? 0; });
     // The field in which somebody types, or the button that has moved with its layer, stays in focus.
+    // What Tab has selected in it stays so too: what is typed next is to replace it.
     const key = focus ?? within?.dataset.key;
     focus = null;
     const next = key && root.querySelector(`[data-key="${CSS.escape(key)}"]`);
     if (!next) return;
     if (typed !== null) next.value = typed;
     next.focus({ preventScroll: true });
-    if (typeof caret === "number" && next.type === "text") next.setSelectionRange(caret, caret);
+    if (typeof from === "number" && next.type === "text") next.setSelectionRange(from, to);
   }
 
   // What a pointer has gone down on is there until it comes up: else the click would be lost.
