@@ -259,6 +259,18 @@ def test_what_is_selected_stays_so_when_the_answer_to_what_was_typed_before_come
     expect(built.code).to_contain_text("validation_split=0.5")
 
 
+def test_a_filter_goes_on_where_it_is_typed_when_the_answer_to_a_tick_comes(build):
+    built = build("filtered", "train_df = spark.range(9).selectExpr('id label', *[f'id c{i}' for i in range(50)])")
+    built.panel.get_by_text("50 of 50 chosen").click()
+    ticked, field = built.panel.get_by_label("c0 (bigint)"), built.panel.get_by_label("Find a column")
+    field.fill("c")
+    # At once, before the kernel can have answered.
+    ticked.evaluate("(tick, field) => { tick.click(); field.focus(); }", field.element_handle())
+    expect(built.panel.get_by_text("49 of 50 chosen")).to_be_visible()
+    built.notebook.page.keyboard.insert_text("49")
+    expect(field).to_have_value("c49")
+
+
 def test_layers_move_by_mouse_and_by_keys(build):
     built = build("moves")
     expect(built.layers.locator("strong")).to_have_text(["Dense"] * 3)

@@ -333,7 +333,7 @@ function render({ model, el }) {
     if (!next) return;
     if (typed !== null) next.value = typed;
     next.focus({ preventScroll: true });
-    if (typeof from === "number" && next.type === "text") next.setSelectionRange(from, to);
+    if (typeof from === "number" && ["text", "search"].includes(next.type)) next.setSelectionRange(from, to);
   }
 
   // What a pointer has gone down on is there until it comes up: else the click would be lost.
