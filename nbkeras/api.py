@@ -20,8 +20,6 @@ from nbkeras.session import attached
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from nbkeras.engine.checkpoint import Checkpoint
-
 #: All runs of this process, the newest last.
 runs: list[Run] = []
 #: Shows runs; set by the package to what fits the place it runs in.
@@ -126,7 +124,7 @@ def fit(
         >>> nbkeras.fit(model, np.ones((8, 2)), np.ones(8), epochs=2, name="ones", verbose=0)
         <Run 'ones': finished, 2 of 2 epochs>
     """
-    from nbkeras.engine import driver
+    from nbkeras.engine import driver, resumption
     from nbkeras.engine.checkpoint import absolute
     from nbkeras.engine.spark import cluster, elastic, memory, protection
     from nbkeras.engine.training import callbacks as user
@@ -140,7 +138,7 @@ def fit(
     spark = attached(spark)
     if not (dynamic := elastic.is_on(spark)):
         cluster.settle(spark, None if workers == "auto" else whole("workers", workers, 1))
-    begun = _begun(checkpoint, resume=resume)
+    begun = resumption.newest(checkpoint, resume=resume)
     if begun is not None and seed is None:
         seed = begun.origin.seed
     plan = Plan(
@@ -176,11 +174,11 @@ def fit(
         (*deciders, *others),
         validation_split,
     )
-    run.settings = chosen | _restored(begun, chosen)
+    run.settings = chosen | resumption.restored(begun, chosen)
     for sentence in (
         *exactness.notes(model, plan.workers, plan.sync_every),
         *protection.notes(spark, plan),
-        *_notes(model, plan, chosen, begun, resume=resume),
+        *resumption.notes(model, plan, chosen, begun, resume=resume),
     ):
         run.note(sentence)
     if dynamic and workers == "auto":
@@ -454,72 +452,6 @@ def _backend(backend: str) -> str:
             "restart the kernel with KERAS_BACKEND=tensorflow"
         )
     return own if backend == "auto" else backend
-
-
-def _begun(uri: str | os.PathLike[str] | None, *, resume: bool) -> Checkpoint | None:
-    """The checkpoint to go on from.
-
-    Raises:
-        OptionError: there is one, and nobody said to go on from it.
-    """
-    if uri is None:
-        if resume:
-            raise OptionError("resume needs a place to go on from: add --checkpoint URI (checkpoint='…')")
-        return None
-    from nbkeras.engine.checkpoint import Store
-
-    found = Store(os.fspath(uri)).latest()
-    if found is not None and not resume:
-        raise OptionError(
-            f"{uri} holds a training of {found.epoch + 1} epochs: go on from it with --resume (resume=True), "
-            "or name another place"
-        )
-    return found
-
-
-def _restored(begun: Checkpoint | None, chosen: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint sets in place of the user: a learning rate, which is a variable if it is a number."""
-    before = None if begun is None else begun.chosen.get("learning_rate")
-    numbers = isinstance(before, float) and isinstance(chosen.get("learning_rate"), float)
-    return {"learning_rate": before} if numbers else {}
-
-
-def _notes(
-    model: Any, plan: Plan, chosen: dict[str, Any], begun: Checkpoint | None, *, resume: bool
-) -> list[str]:
-    """What a user should know of a training that goes on, in sentences."""
-    if begun is None:
-        return [f"no checkpoint in {plan.checkpoint} yet: from the start"] if resume else []
-    if begun.next_epoch(plan.epochs) == plan.epochs:
-        why = "a callback had ended it" if begun.ended else f"epochs={plan.epochs}"
-        return [f"the checkpoint has all epochs, up to {begun.epoch + 1} ({why}): nothing is left to train"]
-    sentences = [f"going on from the checkpoint of epoch {begun.epoch + 1}"]
-    if begun.origin.workers != plan.workers and plan.seed is not None:
-        sentences.append(
-            f"{plan.workers} workers, {begun.origin.workers} before: they put other rows into a batch"
-        )
-    before = begun.chosen.get("sync_every", plan.sync_every)
-    if before != plan.sync_every:
-        sentences.append(
-            f"sync_every={plan.sync_every}, {before} before: another result than that of either alone"
-        )
-    return sentences + _rate_notes(model, chosen, begun)
-
-
-def _rate_notes(model: Any, chosen: dict[str, Any], begun: Checkpoint) -> list[str]:
-    """That a model was compiled with another learning rate than the one that a training began with."""
-    from nbkeras.engine.training import state
-
-    before, now = begun.chosen.get("learning_rate"), chosen.get("learning_rate")
-    # Of an optimizer that has trained nobody knows what it was compiled with: its rate may be a callback's.
-    if before is None or before == now or state.steps(model.optimizer):
-        return []
-    goes_on = (
-        f"the checkpoint's holds; run.set_learning_rate({now}) sets another while it trains"
-        if _restored(begun, chosen)
-        else "the new one holds"
-    )
-    return [f"learning_rate={now}, {before} before: {goes_on}"]
 
 
 def _seed(seed: int | None) -> int:

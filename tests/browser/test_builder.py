@@ -260,7 +260,9 @@ def test_what_is_selected_stays_so_when_the_answer_to_what_was_typed_before_come
 
 
 def test_a_filter_goes_on_where_it_is_typed_when_the_answer_to_a_tick_comes(build):
-    built = build("filtered", "train_df = spark.range(9).selectExpr('id label', *[f'id c{i}' for i in range(50)])")
+    built = build(
+        "filtered", "train_df = spark.range(9).selectExpr('id label', *[f'id c{i}' for i in range(50)])"
+    )
     built.panel.get_by_text("50 of 50 chosen").click()
     ticked, field = built.panel.get_by_label("c0 (bigint)"), built.panel.get_by_label("Find a column")
     field.fill("c")
