@@ -90,7 +90,7 @@ def fit(
         checkpoint: folder that takes weights, optimizer state and history after each
             epoch: a path, or a URI that PyArrow or fsspec opens. A training that
             loses a worker goes on from there, without it from the start.
-        resume: go on from the newest checkpoint there, if there is one; its loss, seed and
+        resume: go on from the newest checkpoint there, if there is one; its optimizer, loss, seed and
             batch size must be these.
         heartbeat: seconds of silence after which a worker counts as lost.
         gpus: that each worker asks Spark for; None for those that it gives by itself.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -47,7 +48,7 @@ class Calls:
             "evaluate": self.evaluate,
             "predict": self.predict,
         }
-        ours = methods[name]
+        ours, signature = methods[name], inspect.signature(methods[name])
 
         @functools.wraps(local)
         def call(model: Any, x: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -59,6 +60,10 @@ class Calls:
             if calling() is not None and name != "fit" and not hasattr(x, "sparkSession"):
                 # The workers hold their slots until this callback has answered.
                 return local(model, x, *args, **kwargs)
+            try:
+                signature.bind(model, x, *args, **kwargs)
+            except TypeError as error:
+                raise OptionError(f"{name} {error}: it takes {', '.join(signature.parameters)}") from None
             return ours(model, x, *args, **kwargs)
 
         return call

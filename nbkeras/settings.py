@@ -128,8 +128,30 @@ def _function(loss: Any) -> Any:
     return getattr(found, "fn", found if inspect.isfunction(found) else loss)
 
 
+def unwrapped(optimizer: Any) -> Any:
+    """An optimizer without the one that mixed precision wraps around it."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def arguments(optimizer: Any) -> list[str]:
+    """The names of an optimizer's arguments, but for its learning rate; none where there is no optimizer.
+
+    Example:
+        >>> import keras
+        >>> "momentum" in arguments(keras.optimizers.SGD())
+        True
+    """
+    if optimizer is None:
+        return []
+    try:
+        config = unwrapped(optimizer).get_config()
+    except Exception:  # noqa: BLE001  # a class of the user's own
+        return []
+    return [name for name in config if name not in _APART]
+
+
 def _of_optimizer(optimizer: Any) -> dict[str, Any]:
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # what mixed precision wraps
+    optimizer = unwrapped(optimizer)
     if optimizer is None:
         return {"optimizer": None}
     rate = getattr(optimizer, "_learning_rate", None)  # the public one hides a schedule

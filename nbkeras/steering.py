@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nbkeras.errors import OptionError
+from nbkeras.settings import unwrapped
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def learning_rate(value: Any, model: Any) -> float:
     if not 1e-45 < rate < 3e38:
         raise OptionError(f"learning rate {value!r} is no positive number: type one such as 0.001")
     optimizer = getattr(model, "optimizer", None)
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    optimizer = unwrapped(optimizer)
     given = getattr(optimizer, "_learning_rate", None)
     if callable(given) and not hasattr(given, "assign"):
         name = getattr(given, "__name__", type(given).__name__)

@@ -159,8 +159,11 @@ def test_arrays_with_a_null_among_their_entries_are_counted(spark):
     df = spark.createDataFrame(
         [([1.0, 2.0], 0), ([None, None], 1), ([1.0, None], 1)], "v array<double>, label int"
     )
-    with refused(DataError, "column 'v' holds 2", "null"):
+    whole = "forall(`v`, one -> one is not null)"
+    said = "column 'v' holds 2 arrays with nulls inside"
+    with refused(DataError, said, f'df.filter("{whole}")'):
         fit(net(), df)
+    assert df.filter(whole).count() == 1
 
 
 def test_nulls_among_validation_rows_are_counted(spark, numbers):
@@ -391,6 +394,15 @@ def test_an_argument_that_cannot_be_names_itself_and_what_it_takes(numbers, name
 def test_more_workers_than_slots_are_refused_at_once_with_the_number_of_slots(numbers):
     with refused(ClusterError, "99 workers need 99 task slots", "has 3", "--workers 3 or fewer", within=10):
         fit(net(), numbers, workers=99)
+
+
+@pytest.mark.parametrize(
+    ("method", "takes"), [("fit", "epochs, "), ("evaluate", "batch_size, "), ("predict", "steps, ")]
+)
+def test_an_argument_that_there_is_not_is_refused_beside_those_that_there_are(numbers, method, takes):
+    said = f"{method} got an unexpected keyword argument 'bogus': it takes x, "
+    with nbkeras.on_spark(), refused(OptionError, said, takes):
+        getattr(net(), method)(numbers, bogus=1)
 
 
 @pytest.mark.parametrize("name", ["steps_per_epoch", "validation_steps"])

@@ -24,11 +24,11 @@ X = np.random.default_rng(0).normal(size=(ROWS, 4)).astype("float32")
 Y = X.sum(axis=1)
 
 
-def net(units=3, loss="mse"):
+def net(units=3, loss="mse", optimizer="adam"):
     keras.utils.set_random_seed(4)
     layers = [keras.layers.Dense(units, "tanh"), keras.layers.Dropout(0.2), keras.layers.Dense(1)]
     model = keras.Sequential([keras.Input((4,)), *layers])
-    model.compile("adam", loss, metrics=["mae"])
+    model.compile(optimizer, loss, metrics=["mae"])
     return model
 
 
@@ -215,6 +215,11 @@ def test_without_a_checkpoint_to_go_on_from_it_begins_and_says_so(fit, tmp_path)
             OptionError,
             r"loss='mae' now, loss='mse' in the checkpoint in .*: give the same to go on",
         ),
+        (
+            {"model": lambda: net(optimizer="nadam")},
+            OptionError,
+            r"optimizer='Nadam' now, optimizer='Adam' in the checkpoint in .*: give the same to go on",
+        ),
         ({"callbacks": [stopping()]}, OptionError, r"made with 0 callbacks .*now there are 1"),
         ({"x": X[:90], "y": Y[:90]}, DataError, r"the DataFrame has 90 rows, not 96"),
         ({"x": X * 2}, DataError, r"the DataFrame has other values in its rows"),
@@ -260,14 +265,14 @@ def plan(loss):
 @pytest.mark.parametrize("name", ["mse", "mean_squared_error", "MeanSquaredError"])
 def test_a_loss_has_several_names(name):
     told = replace(checkpoint(), about={"settings": {"loss": {"a": "mse", "b": "own"}}})
-    told.require_same_loss(plan({"a": name, "b": "own"}))
+    told.require_same_compiled(plan({"a": name, "b": "own"}))
     with pytest.raises(OptionError, match=r"loss=.* now, loss=.* in the checkpoint in /here"):
-        told.require_same_loss(plan({"a": name, "b": "Huber(delta=2.0)"}))
+        told.require_same_compiled(plan({"a": name, "b": "Huber(delta=2.0)"}))
 
 
 @pytest.mark.parametrize("about", [{}, {"settings": {}}])
-def test_a_checkpoint_of_an_older_version_tells_no_loss(about):
-    replace(checkpoint(), about=about).require_same_loss(plan("mae"))
+def test_a_checkpoint_of_an_older_version_tells_no_loss_and_no_optimizer(about):
+    replace(checkpoint(), about=about).require_same_compiled(plan("mae"))
 
 
 def rated(rate):
@@ -292,6 +297,14 @@ def test_another_schedule_is_taken_and_noted(fit, tmp_path):
     run = fit(rated(decay(0.1, 10, 0.9)), epochs=2, checkpoint=tmp_path, resume=True)
     assert run.notes[-1].endswith("before: the new one holds")
     assert "decay_rate=0.9" in run.settings["learning_rate"]
+
+
+def test_another_argument_of_the_optimizer_is_taken_and_noted(fit, tmp_path):
+    fit(rated(0.001), epochs=1, checkpoint=tmp_path)
+    model = net()
+    model.compile(keras.optimizers.Adam(0.001, beta_1=0.5), "mse")
+    run = fit(model, epochs=2, checkpoint=tmp_path, resume=True)
+    assert run.notes[-1] == "beta_1=0.5, Keras' default before: the new one holds"
 
 
 def test_a_learning_rate_that_a_callback_has_set_is_no_other_one(fit, tmp_path):

@@ -367,6 +367,8 @@ def test_no_dataframe_with_numbers_leaves_nothing_to_edit(frames):
         Editor(frames, "words")
     with pytest.raises(OptionError, match="there is no DataFrame 'gone': use one of digits"):
         Editor(frames, "gone")
+    with pytest.raises(OptionError, match=r"no DataFrame to begin with: give it one, nbkeras.Builder\(df\)"):
+        Editor({})
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,8 @@ class Editor:
         self._label = ""
         self._answer: Layer
         self.design: Design
+        if not frames:
+            raise OptionError("the builder has no DataFrame to begin with: give it one, nbkeras.Builder(df)")
         self._on_data(next(iter(frames)) if name is None else name)
 
     # -- what is done ----------------------------------------------------------

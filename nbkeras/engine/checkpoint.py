@@ -13,6 +13,7 @@ import importlib
 import io
 import itertools
 import json
+import operator
 import re
 import secrets
 import zipfile
@@ -125,17 +126,18 @@ class Checkpoint:
         chosen: dict[str, Any] = self.about.get("settings", {})
         return chosen
 
-    def require_same_loss(self, plan: Plan) -> None:
-        """Make sure that a plan has the same loss: a history of two would say nothing.
+    def require_same_compiled(self, plan: Plan) -> None:
+        """Make sure that a plan has the same optimizer and loss: a history of two losses would say nothing.
 
         Raises:
             OptionError: it has another.
         """
         before, now = self.chosen, plan.about.get("settings", {})
-        if "loss" not in before or "loss" not in now:
-            return  # An older version wrote it.
-        if not settings.same_loss(before["loss"], now["loss"]):
-            raise _another("loss", repr(before["loss"]), repr(now["loss"]), plan)
+        for name, same in (("optimizer", operator.eq), ("loss", settings.same_loss)):
+            if name not in before or name not in now:
+                continue  # An older version wrote it.
+            if not same(before[name], now[name]):
+                raise _another(name, repr(before[name]), repr(now[name]), plan)
 
     def require_same_model(self, model: Any, deciders: int) -> None:
         """Make sure that it is of such a model, with so many deciding callbacks.

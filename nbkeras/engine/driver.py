@@ -60,7 +60,7 @@ class Driver:
         try:
             if self._resume is not None:
                 self._resume.origin.require_same(self._plan)
-                self._resume.require_same_loss(self._plan)
+                self._resume.require_same_compiled(self._plan)
                 self._resume.require_same_model(self._run.model, len(self._deciders))
                 self._recall(self._resume)
             self._optimizers = state.optimizers(self._run.model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from nbkeras import settings
 from nbkeras.engine.checkpoint import Checkpoint, Store
 from nbkeras.engine.training import state
 from nbkeras.errors import OptionError
@@ -56,7 +57,7 @@ def notes(
         sentences.append(
             f"sync_every={plan.sync_every}, {before} before: another result than that of either alone"
         )
-    return sentences + _rate_notes(model, chosen, begun)
+    return sentences + _rate_notes(model, chosen, begun) + _optimizer_notes(model, chosen, begun)
 
 
 def _rate_notes(model: Any, chosen: dict[str, Any], begun: Checkpoint) -> list[str]:
@@ -71,3 +72,18 @@ def _rate_notes(model: Any, chosen: dict[str, Any], begun: Checkpoint) -> list[s
         else "the new one holds"
     )
     return [f"learning_rate={now}, {before} before: {goes_on}"]
+
+
+def _optimizer_notes(model: Any, chosen: dict[str, Any], begun: Checkpoint) -> list[str]:
+    """Which of the optimizer's arguments, such as momentum, are others; they are no variables."""
+    if not begun.chosen:
+        return []  # An older version wrote it.
+    pairs = {
+        name: (begun.chosen.get(name, "Keras' default"), chosen.get(name, "Keras' default"))
+        for name in settings.arguments(model.optimizer)
+    }
+    return [
+        f"{name}={now}, {before} before: the new one holds"
+        for name, (before, now) in pairs.items()
+        if before != now
+    ]

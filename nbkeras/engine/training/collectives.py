@@ -17,6 +17,7 @@ from keras import ops
 from nbkeras.engine.training import exactness, state
 from nbkeras.engine.training.schedule import Steps
 from nbkeras.errors import ModelError
+from nbkeras.settings import unwrapped
 
 Vector = npt.NDArray[np.float64]
 
@@ -372,7 +373,7 @@ class Together:
 
 def _linear(optimizer: Any) -> bool:
     """Whether it makes no difference to an optimizer in how many parts a gradient comes."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    optimizer = unwrapped(optimizer)
     clips = (optimizer.clipnorm, optimizer.clipvalue, optimizer.global_clipnorm)
     plain = type(optimizer) is keras.optimizers.SGD and not any(clips)
     return plain or bool(optimizer.gradient_accumulation_steps)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nbkeras.errors import ModelError
+from nbkeras.settings import unwrapped
 
 
 def variables(model: Any) -> list[Any]:
@@ -147,7 +148,7 @@ def assign(these: list[Any], data: bytes) -> None:
 
 def learning_rate(optimizer: Any) -> float | None:
     """The learning rate, or None where a schedule sets it by the step."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    optimizer = unwrapped(optimizer)
     rate = optimizer._learning_rate  # noqa: SLF001  # the public one hides the schedule
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         return None
@@ -156,7 +157,7 @@ def learning_rate(optimizer: Any) -> float | None:
 
 def steps(optimizer: Any) -> int:
     """How many steps an optimizer has taken."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    optimizer = unwrapped(optimizer)
     return int(value(optimizer._iterations))  # noqa: SLF001  # the public ones are updates
 
 
@@ -174,7 +175,7 @@ def rates(optimizer: Any) -> Callable[[int], float | None]:
         >>> rate(0), rate(1), state.rates(keras.optimizers.SGD(0.001))(5)
         (0.1, 0.05, 0.001)
     """
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    optimizer = unwrapped(optimizer)
     rate = optimizer._learning_rate  # noqa: SLF001  # the public one hides the schedule
     if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         now = _shortest(optimizer.learning_rate)
