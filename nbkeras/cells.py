@@ -63,7 +63,8 @@ class Calls:
             try:
                 signature.bind(model, x, *args, **kwargs)
             except TypeError as error:
-                raise OptionError(f"{name} {error}: it takes {', '.join(signature.parameters)}") from None
+                _, *known = signature.parameters
+                raise OptionError(f"{name} {error}: it takes {', '.join(known)}") from None
             return ours(model, x, *args, **kwargs)
 
         return call

@@ -231,7 +231,7 @@ def _count_entries(nulls: dict[str, int], one: Field, values: pa.Array, shape: l
     """Rows with a null among their entries; a stacked vector names the column of the entry."""
     missing = values.is_null().to_numpy(zero_copy_only=False).reshape(shape[0], -1)
     if len(one.sources) == 1:
-        _count(nulls, one.sources[0], int(missing.any(axis=1).sum()))
+        _count(nulls, one.sources[0] + _WITHIN, int(missing.any(axis=1).sum()))
         return
     for source, number in zip(one.sources, missing.sum(axis=0), strict=True):
         if number:
@@ -242,17 +242,31 @@ def _quoted(names: tuple[str, ...]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
+#: Behind a column's name: the nulls are among the entries of its arrays.
+_WITHIN = "[]"
+
+
 def nulls_message(nulls: dict[str, int]) -> str:
-    """One line that names the columns and counts their nulls.
+    """One line that names the columns, counts their nulls, and says how to be rid of them.
 
     Example:
         >>> from nbkeras.engine.spool import nulls_message
         >>> nulls_message({"age": 3})
         "column 'age' holds 3 nulls: drop them with df.dropna(subset=['age']) or fill them with df.fillna"
     """
-    counts = [
-        f"column '{name}' holds {number} null{'s' if number > 1 else ''}" for name, number in nulls.items()
-    ]
-    return (
-        f"{', '.join(counts)}: drop them with df.dropna(subset={sorted(nulls)}) or fill them with df.fillna"
-    )
+    within = {name: number for name, number in nulls.items() if name.endswith(_WITHIN)}
+    whole = {name: number for name, number in nulls.items() if name not in within}
+    sentences = []
+    if whole:
+        counts = [f"column '{name}' holds {_counted(number, 'null')}" for name, number in whole.items()]
+        advice = f"drop them with df.dropna(subset={sorted(whole)}) or fill them with df.fillna"
+        sentences.append(f"{', '.join(counts)}: {advice}")
+    for key, number in within.items():
+        name, counted = key.removesuffix(_WITHIN), _counted(number, "array")
+        advice = f'df.filter("forall(`{name}`, one -> one is not null)")'
+        sentences.append(f"column '{name}' holds {counted} with nulls inside: drop such rows with {advice}")
+    return "; ".join(sentences)
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
