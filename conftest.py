@@ -30,6 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     """Give each of several test processes temporary files of its own: tests look at what is left there."""
+    from jvm import SHORT_LIVED
+
+    os.environ.setdefault("SPARK_SUBMIT_OPTS", " ".join(SHORT_LIVED))
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is not None:
         folder = Path(tempfile.gettempdir()) / f"tests-{os.getuid()}-{worker}"

@@ -12,6 +12,7 @@ from typing import Self
 
 import psutil
 import pyspark
+from jvm import SHORT_LIVED
 from standalone import wait_for
 
 from nbkeras import java
@@ -48,6 +49,7 @@ class ConnectServer:
         environment |= {
             "SPARK_HOME": str(home),
             "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_SUBMIT_OPTS": " ".join(SHORT_LIVED),
             "PYSPARK_PYTHON": self._python,
         }
         settings = {

@@ -18,6 +18,7 @@ from typing import Self
 
 import psutil
 import pyspark
+from jvm import SHORT_LIVED
 
 from nbkeras import java
 
@@ -58,6 +59,8 @@ class Cluster:
 
     def __enter__(self) -> Self:
         java.ensure()
+        # Read for the servers and, from them, for the executors.
+        (self.folder / "java-opts").write_text(" ".join(SHORT_LIVED))
         self.master = self._start("master", "master.Master", "--port", "0")
         try:
             self.url = f"spark://127.0.0.1:{self._port('sparkMaster')}"

@@ -33,7 +33,8 @@ case "$folder" in
             "$jar" "$host" "$port" "$group" "$ports" >>"$log" 2>&1
         ;;
     *)
-        exec "$JAVA_HOME/bin/java" \
+        # shellcheck disable=SC2086
+        exec "$JAVA_HOME/bin/java" $INTERPRETER_JAVA_OPTS \
             -Dfile.encoding=UTF-8 \
             -Djava.io.tmpdir="$TMPDIR" \
             -Dlog4j.configuration="file://$(dirname "$0")/log4j.properties" \

@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import websocket
+from jvm import SHORT_LIVED
 
 HERE = Path(__file__).parent
 #: How a paragraph can end.
@@ -37,6 +38,7 @@ class Zeppelin:
     def served(self) -> Iterator[Zeppelin]:
         java = Path(os.environ["JAVA_HOME"], "bin", "java")
         options = [
+            *SHORT_LIVED,
             "-Dfile.encoding=UTF-8",
             f"-Djava.io.tmpdir={self._folder('tmp')}",
             f"-Dlog4j.configuration=file://{HERE / 'log4j.properties'}",
@@ -175,6 +177,7 @@ class Zeppelin:
             "JUPYTER_CONFIG_DIR": self._folder("jupyter/config"),
             "JUPYTER_DATA_DIR": self._folder("jupyter/data"),
             "JUPYTER_RUNTIME_DIR": self._folder("jupyter/runtime"),
+            "INTERPRETER_JAVA_OPTS": " ".join(SHORT_LIVED),
             "TMPDIR": self._folder("tmp"),
         }
         return people | {name: str(value) for name, value in ours.items()}
