@@ -8,7 +8,16 @@ from typing import Literal
 #: What a run waits for or does, in the order in which it happens.
 #: "paused" may come between any two steps.
 Phase = Literal[
-    "preparing", "slots", "reading", "starting", "training", "paused", "validating", "returning", "done"
+    "preparing",
+    "slots",
+    "computing",
+    "reading",
+    "starting",
+    "training",
+    "paused",
+    "validating",
+    "returning",
+    "done",
 ]
 
 

@@ -308,7 +308,7 @@ class Run:
             stop()
 
     def enter(self, phase: Phase) -> None:
-        """Go on to a phase; a phase that lies behind is ignored."""
+        """Go on to a phase."""
         with self._lock:
             self._progress.enter(phase)
             self.phase = phase

@@ -180,7 +180,7 @@ def test_no_worker_leaves_before_all_have_trained(settled, leaves_nothing, tmp_p
 @pytest.mark.parametrize("phase", ["preparing", "reading", "starting"])
 def test_a_stop_in_any_phase_is_a_stop(settled, leaves_nothing, wait_for, phase):
     run = long(net(), settled)
-    before = ["preparing", "slots", "reading"]
+    before = ["preparing", "slots", "computing", "reading"]
     wait_for(lambda: run.phase == phase or run.phase not in before, phase)
     run.stop()
     run.wait(120)

@@ -19,6 +19,7 @@ from nbkeras.engine.submission import Submission
 from nbkeras.engine.training.steering import Wishes
 from nbkeras.engine.training.trainer import Trainer
 from nbkeras.errors import OptionError
+from nbkeras.notebook import text
 from nbkeras.plan import BACKENDS
 from nbkeras.run import Run
 
@@ -335,6 +336,25 @@ def test_a_model_in_training_is_in_no_other_and_not_waited_for_in_a_pause(fit, p
     assert len(nbkeras.predict(model, np.ones((2, 4)), spark=spark)) == 2
 
 
+def test_rows_that_spark_computes_for_long_are_told_as_what_is_waited_for(fit, tmp_path, wait_for, spark):
+    gate = tmp_path / "gate"
+
+    def slow(batches):
+        while not gate.exists():
+            time.sleep(0.1)
+        yield from batches
+
+    rows = spark.range(10).selectExpr("double(id) x", "double(id) y")
+    df = rows.repartition(2).mapInArrow(slow, rows.schema)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    run = nbkeras.fit(model, df, "y", workers=2, background=True, spark=spark)
+    wait_for(lambda: run.phase == "computing", "Spark's work to be told")
+    assert text.phase(run.snapshot()) == "Spark computes the rows"
+    gate.touch()
+    assert run.wait(240).status == "finished"
+
+
 def test_a_stop_that_comes_before_spark_has_the_job_is_said_again(fit, monkeypatch, wait_for, spark):
     def forever(batches):
         while True:
@@ -352,7 +372,7 @@ def test_a_stop_that_comes_before_spark_has_the_job_is_said_again(fit, monkeypat
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     run = nbkeras.fit(model, df, "y", workers=2, background=True, spark=spark)
-    wait_for(lambda: run.phase == "slots", "the job")
+    wait_for(lambda: run.phase in ("slots", "computing"), "the job")
     run.stop()
     assert run.wait(120).status == "stopped"
     assert lost

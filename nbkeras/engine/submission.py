@@ -26,10 +26,13 @@ from nbkeras.engine.transport.relay import Relay, reached
 from nbkeras.engine.transport.wire import Event
 from nbkeras.errors import ClusterError, NbkerasError, PeerLost, WorkerLost
 from nbkeras.plan import Plan
+from nbkeras.progress import Phase
 from nbkeras.run import Run
 
 #: Seconds between two counts of the slots while no worker has begun.
 _SLOTS_EVERY = 5
+#: What a run waits for then.
+_BEFORE_WORKERS: tuple[Phase, ...] = ("slots", "computing")
 #: Seconds in which the cause may still come of what the other workers notice.
 _GRACE = 2.0
 
@@ -260,6 +263,8 @@ class Submission:
                 if silent[peer] > self._plan.heartbeat:
                     what = peer.replace("-", " ")
                     self._fail(WorkerLost(f"the {what} has given no sign of life for {silent[peer]} s"))
+            if self._submitted and not heard:
+                self._say_what_is_waited_for()
             waited = waited + 1 if self._submitted and not heard else 0
             if waited and waited % _SLOTS_EVERY == 0:
                 # Where Spark cannot say it now, it will at the next time.
@@ -268,6 +273,11 @@ class Submission:
                     patience = elastic.PATIENCE if elastic.is_on(self._spark) else 0
                     if waited > patience and cluster.slots(self._spark) < self._plan.workers:
                         self._fail(WorkerLost("an executor was gone before its worker began"))
+
+    def _say_what_is_waited_for(self) -> None:
+        now: Phase = "computing" if self._stage.computes() else "slots"
+        if self._run.phase in _BEFORE_WORKERS and self._run.phase != now:
+            self._run.enter(now)
 
     # -- what workers say (in the server's thread) ------------------------------
 
@@ -308,7 +318,7 @@ class Submission:
         if self._run.stopping.is_set() and not self._meeting.begun:
             # The stop may have come before Spark had the job.
             self._stage.cancel()
-        if not self._meeting.begun and self._run.phase == "slots":
+        if not self._meeting.begun and self._run.phase in _BEFORE_WORKERS:
             self._run.enter("reading")
         self._meeting.hello(peer, event, answer)
 

@@ -98,6 +98,7 @@ _PHASES = {
     "preparing": ("Preparing the training", "正在准备训练"),
     "slots": ("Waiting for {workers} free Spark slots", "正在等待 {workers} 个空闲的 Spark 槽位"),
     "slots_one": ("Waiting for a free Spark slot", "正在等待空闲的 Spark 槽位"),
+    "computing": ("Spark computes the rows", "Spark 正在计算数据"),
     "reading": ("Reading rows", "正在读取数据"),
     "reading_rows": ("Reading rows: {rows} so far", "正在读取数据：已读 {rows} 行"),
     "starting": ("Starting {workers} trainers", "正在启动 {workers} 个训练进程"),

@@ -121,6 +121,15 @@ class Task:
             self._context.setJobGroup(self._group, self._title, interruptOnCancel=True)
             return action()
 
+    def computes(self) -> bool:
+        """Whether Spark is at work for it now."""
+        tracker = self._context.statusTracker()
+        with contextlib.suppress(Exception):  # Spark may have ended meanwhile
+            jobs = [tracker.getJobInfo(one) for one in tracker.getJobIdsForGroup(self._group)]
+            stages = [tracker.getStageInfo(one) for job in jobs if job is not None for one in job.stageIds]
+            return any(one.numActiveTasks for one in stages if one is not None)
+        return False
+
     def cancel(self) -> None:
         """End it, from any thread."""
         self._context.cancelJobGroup(self._group)

@@ -43,6 +43,9 @@ class Task(Protocol):
     def run(self, action: Callable[[], Any]) -> Any:
         """What the action returns."""
 
+    def computes(self) -> bool:
+        """Whether Spark is at work for it now; False where that cannot be known."""
+
     def cancel(self) -> None:
         """End it, from any thread."""
 

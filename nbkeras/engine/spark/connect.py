@@ -276,6 +276,10 @@ class Task:
             finally:
                 self._spark.removeTag(self._tag)
 
+    def computes(self) -> bool:
+        """False: servers tell their clients little of that, and not all of them."""
+        return False
+
     def cancel(self) -> None:
         """End it, from any thread."""
         # Where the server cannot be asked, the action itself says so.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nbkeras.notebook import text
 from nbkeras.run import Run, Snapshot
 
-_SAID = ("slots", "reading", "starting", "paused", "returning", "stopping")
+_SAID = ("slots", "computing", "reading", "starting", "paused", "returning", "stopping")
 
 
 class Lines:
