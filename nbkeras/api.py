@@ -248,6 +248,7 @@ def evaluate(
         spark: the session; None for the active one, or a new local one.
 
     Raises:
+        Aborted: an interrupt.
         DataError: the data does not fit the model.
         ModelError: the model is not compiled.
         TrainingError: an exception on a worker.
@@ -303,6 +304,7 @@ def predict(
         arrays what ``keras.Model.predict`` returns.
 
     Raises:
+        Aborted: an interrupt.
         DataError: the data does not fit the model.
     """
     import keras

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nbkeras import session
 from nbkeras.errors import NbkerasError
 from nbkeras.run import Run
-from nbkeras.session import is_connect
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -93,8 +93,6 @@ def attend(
     Raises:
         NbkerasError: what ended a run in the foreground.
     """
-    from pyspark import InheritableThread
-
     display: Display = Silent()
     try:
         display = host.display(run)
@@ -105,9 +103,7 @@ def attend(
         run.end("aborted" if isinstance(error, KeyboardInterrupt) else "failed", error)
         display.finish()
         raise
-    # Connect's settings of a thread belong to a session; Spark 3.5 knows no such argument.
-    inherited = {"session": spark} if is_connect(spark) else {}
-    training = InheritableThread(target=train, name=f"nbkeras {run.name}", daemon=True, **inherited)
+    training = session.thread(spark, train, f"nbkeras {run.name}")
     if run.background:
         training.start()
         threading.Thread(target=_watch, args=(run, callbacks, display), daemon=True).start()

@@ -10,7 +10,7 @@ NbkerasError
 ├── TrainingError   an exception on a worker, with its traceback
 │   └── WorkerLost  a worker that was gone without a word
 │       └── PeerLost  the same, as the others notice it
-└── Aborted         the second interrupt
+└── Aborted         an interrupt that has dropped something
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class PeerLost(WorkerLost):
 
 
 class Aborted(NbkerasError):
-    """The training was interrupted twice and dropped at once."""
+    """A training was interrupted twice, or an evaluation or a prediction once: it was dropped at once."""
 
 
 def one_line(error: BaseException) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nbkeras import java
@@ -67,6 +69,16 @@ def is_stopped(session: Any) -> bool:
     if is_connect(session):
         return bool(session.is_stopped)
     return session.sparkContext._jsc is None  # noqa: SLF001  # there is no public sign
+
+
+def thread(spark: SparkSession, work: Callable[[], None], name: str) -> threading.Thread:
+    """A thread, not yet started, in which Spark finds what is set for this one; no process waits for it."""
+    from pyspark import InheritableThread
+
+    # Connect's settings of a thread belong to a session; Spark 3.5 knows no such argument.
+    inherited: dict[str, Any] = {"session": spark} if is_connect(spark) else {}
+    made: threading.Thread = InheritableThread(target=work, name=name, daemon=True, **inherited)
+    return made
 
 
 def local_spark() -> SparkSession:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, Literal
 
 import numpy as np
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import types as T
 
+from nbkeras import session
 from nbkeras.engine import failures, shipping, task
 from nbkeras.engine.job import Job
 from nbkeras.engine.spark import cluster, preflight, protection
 from nbkeras.engine.spool import nulls_message
 from nbkeras.engine.training import state
-from nbkeras.errors import ClusterError, DataError
+from nbkeras.errors import Aborted, ClusterError, DataError
 from nbkeras.plan import ORDER, PREFIX, Plan
 
 Shape = tuple[int, ...]
@@ -34,6 +37,7 @@ def evaluate(spark: SparkSession, plan: Plan, model: Any, df: DataFrame) -> dict
         df: one column per field, and ``order``.
 
     Raises:
+        Aborted: an interrupt.
         DataError: nulls, or no rows.
         TrainingError: an exception on a worker.
     """
@@ -42,21 +46,41 @@ def evaluate(spark: SparkSession, plan: Plan, model: Any, df: DataFrame) -> dict
     def work(batches: Any) -> Any:
         return task.evaluate(job, batches)
 
-    stage = cluster.task(spark, "nbkeras: evaluate")
-    try:
-        stage.run(lambda: preflight.require(spark, plan.backend))
+    def collect() -> list[Any]:
+        preflight.require(spark, plan.backend)
         with cluster.bounded_batches(spark, plan.structure.row_bytes):
-            rows = stage.run(df.coalesce(plan.workers).mapInArrow(work, task.RESULT).collect)
+            return df.coalesce(plan.workers).mapInArrow(work, task.RESULT).collect()
+
+    try:
+        rows = _attended(spark, "evaluate", collect)
+    finally:
+        job.payload.forget()
+    return _result(model, _states(rows))
+
+
+def _attended(spark: SparkSession, method: str, action: Callable[[], Any]) -> Any:
+    """What an action of Spark gives; an interrupt ends it.
+
+    It has a thread of its own, as Py4J logs its traceback where it is interrupted itself.
+    """
+    stage, given = cluster.task(spark, f"nbkeras: {method}"), Future[Any]()
+
+    def work() -> None:
+        try:
+            given.set_result(stage.run(action))
+        except BaseException as error:  # noqa: BLE001  # raised in the thread that waits
+            given.set_exception(error)
+
+    session.thread(spark, work, f"nbkeras {method}").start()
+    try:
+        return given.result()
     except KeyboardInterrupt:
         stage.cancel()
-        raise
+        raise Aborted(f"{method} was interrupted; the model is as it was before") from None
     except ClusterError:
         raise
     except Exception as error:
         raise failures.of_spark(error) from error
-    finally:
-        job.payload.forget()
-    return _result(model, _states(rows))
 
 
 def _job(kind: Literal["evaluate", "predict"], spark: SparkSession, plan: Plan, model: Any) -> Job:
@@ -143,16 +167,17 @@ def predict_arrays(plan: Plan, model: Any, df: DataFrame, shapes: list[Shape]) -
         model: built.
         df: one column per field, and ``order``.
         shapes: of the outputs per row.
+
+    Raises:
+        Aborted: an interrupt.
+        TrainingError: an exception on a worker.
     """
     names = [f"output{index}" for index in range(len(shapes))]
     inputs = [df[one.name].alias(PREFIX + one.name) for one in plan.structure.features]
     predicted = predict_dataframe(
         plan, model, df.select(ORDER, *[one.name for one in plan.structure.features]), inputs, names, shapes
     )
-    try:
-        table = _arrow(predicted.select(ORDER, *names))
-    except Exception as error:
-        raise failures.of_spark(error) from error
+    table = _attended(df.sparkSession, "predict", lambda: _arrow(predicted.select(ORDER, *names)))
     positions = np.argsort(table.column(ORDER).to_numpy())
     return [_stacked(table.column(name), shape)[positions] for name, shape in zip(names, shapes, strict=True)]
 

@@ -67,6 +67,46 @@ def test_the_second_interrupt_aborts_and_the_next_cell_runs(session):
     assert not again.of("error"), again.text()
 
 
+SLOW = """
+import os, pathlib, time
+here = os.getpid()
+
+class Slow(keras.layers.Layer):
+    def call(self, x):
+        if os.getpid() != here:
+            pathlib.Path({begun!r}).touch()
+            time.sleep(300)
+        return x
+
+slow = keras.Sequential([keras.Input((64,)), Slow(), keras.layers.Dense(10, "softmax")])
+slow.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+def jobs():
+    end, tracker = time.monotonic() + 60, spark.sparkContext.statusTracker()
+    while tracker.getActiveJobsIds() and time.monotonic() < end:
+        time.sleep(0.1)
+    return len(tracker.getActiveJobsIds())
+"""
+
+
+@pytest.mark.parametrize("method", ["evaluate(train_df, y='label')", "predict(digits.data)"])
+def test_an_interrupt_ends_an_evaluation_or_a_prediction_in_one_line(session, tmp_path, method):
+    begun = tmp_path / "begun"
+    session.run(SLOW.format(begun=str(begun)))
+    cell = session.start(f"%%keras_spark\nslow.{method}")
+    cell.until(begun.exists)
+
+    session.manager.interrupt_kernel()
+    cell.done()
+
+    [error] = cell.of("error")
+    name = method.partition("(")[0]
+    said = f"Aborted: {name} was interrupted; the model is as it was before"
+    assert error["traceback"] == [said]
+    assert "py4j" not in cell.text()
+    assert session.value("jobs()") == "0"
+
+
 def test_a_background_run_is_stopped_by_the_buttons_message(session):
     cell = session.run(FIT.format(options="--background --name behind", epochs=5000))
     assert Run.__name__ in session.value("history")
