@@ -166,7 +166,13 @@ def fit(
         exactness.refuse(model)
     place = shown_by or host
     background = background and not place.headless()
-    run = Run(name or f"run {next(_numbers)}", model, epochs, plan.workers, background=background)
+    run = Run(
+        name or f"run {next(_numbers)}",
+        model,
+        resumption.total(begun, epochs),
+        plan.workers,
+        background=background,
+    )
     chosen = settings.of(
         model,
         plan,

@@ -183,11 +183,13 @@ def test_two_halves_are_the_whole(fit, tmp_path, shuffle):
     assert run.notes[-1] == "going on from the checkpoint of epoch 3"
 
 
-def test_nothing_left_to_train_gives_the_weights_and_the_history(fit, tmp_path):
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_nothing_left_to_train_gives_the_weights_and_the_history(fit, tmp_path, epochs):
     first, second = net(), net()
     done = fit(first, epochs=2, checkpoint=tmp_path)
-    run = fit(second, epochs=2, checkpoint=tmp_path, resume=True)
+    run = fit(second, epochs=epochs, checkpoint=tmp_path, resume=True)
     assert run.history == done.history
+    assert repr(run).endswith("finished, 2 of 2 epochs>")
     assert_same_model(second, first)
     assert "nothing is left to train" in run.notes[-1]
 

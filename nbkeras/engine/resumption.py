@@ -38,6 +38,11 @@ def restored(begun: Checkpoint | None, chosen: dict[str, Any]) -> dict[str, Any]
     return {"learning_rate": before} if numbers else {}
 
 
+def total(begun: Checkpoint | None, epochs: int) -> int:
+    """Of how many epochs a run is: a checkpoint may have more behind it than are asked for now."""
+    return epochs if begun is None else max(epochs, begun.epoch + 1)
+
+
 def notes(
     model: Any, plan: Plan, chosen: dict[str, Any], begun: Checkpoint | None, *, resume: bool
 ) -> list[str]:
