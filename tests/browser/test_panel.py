@@ -8,6 +8,7 @@ import json
 import re
 import struct
 from pathlib import Path
+from textwrap import dedent
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -104,7 +105,7 @@ def test_a_run_in_the_background_is_paused_goes_on_and_takes_another_rate(begin,
     before = notebook.drawn()
     panel.set_rate("0.00025")
     expect(panel.root).to_contain_text("The workers take this learning rate with their next batch.")
-    assert asked(notebook, 2) == '["running", true, 0.001]'
+    assert asked(notebook, 2) == '["paused", true, 0.001]'
     assert notebook.drawn() == before
 
     panel.resume.click()
@@ -175,6 +176,26 @@ def test_a_rate_that_cannot_be_says_so_at_the_field_and_stays_there(begin, scree
     expect(panel.rate).to_have_value("0.001")
     expect(panel.root.get_by_role("alert")).to_have_count(0)
     asked(notebook, 3)
+
+
+def test_a_rate_that_changes_while_it_is_selected_is_typed_over_whole(begin):
+    lowers = """
+    import threading
+    from fed import hold
+    threading.Thread(target=lambda: (hold("lower"), run.set_learning_rate(0.0005)), daemon=True).start()
+    """
+    notebook, panel = begin("selected", [*BACKGROUND, dedent(lowers), STATE, DONE])
+    asked(notebook, 2)
+
+    panel.rate.focus()
+    panel.rate.press("Control+a")
+    (notebook.lab.files / "seen-lower").touch()
+    expect(panel.rate).to_have_value("0.0005")
+    panel.rate.press_sequentially("0.004")
+    panel.rate.press("Enter")
+    expect(panel.root).to_contain_text("learning rate 0.0005 -> 0.004")
+    assert json.loads(asked(notebook, 3))[2] == 0.004
+    asked(notebook, 4)
 
 
 def test_another_cell_that_keeps_the_kernel_busy_is_named(begin, overlay):

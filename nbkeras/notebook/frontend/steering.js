@@ -79,6 +79,15 @@ export function steering({ model, parent, hints, words, tell, changed }) {
 
   const restore = () => { field.value = plain(state().learning_rate); field.dataset.typed = ""; };
 
+  // Who came by Tab has all of it selected, and types over the next value too.
+  function show(rate) {
+    if (field.value === rate) return;
+    const focused = document.activeElement === field;
+    const all = focused && field.selectionEnd - field.selectionStart === field.value.length;
+    field.value = rate;
+    if (all) field.select();
+  }
+
   field.addEventListener("input", () => {
     field.dataset.typed = field.value.trim() === plain(state().learning_rate) ? "" : "yes";
     wrong.textContent = "";
@@ -130,7 +139,7 @@ export function steering({ model, parent, hints, words, tell, changed }) {
     pause.button.disabled = ending;
 
     field.disabled = ending;
-    if (!field.dataset.typed && !asked.learning_rate) field.value = plain(now.learning_rate);
+    if (!field.dataset.typed && !asked.learning_rate) show(plain(now.learning_rate));
     const refused = Boolean(wrong.textContent) && wrong.dataset.kind === "learning_rate";
     if (refused) field.setAttribute("aria-invalid", "true");
     else field.removeAttribute("aria-invalid");
