@@ -16,7 +16,7 @@ from nbkeras.errors import ModelError, OptionError
 from nbkeras.progress import Phase, Progress
 from nbkeras.steering import Steering
 
-Status = Literal["running", "finished", "stopped", "failed", "aborted"]
+Status = Literal["running", "paused", "finished", "stopped", "failed", "aborted"]
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,6 @@ class Run:
         self.notes: list[str] = []
         self.error: BaseException | None = None
         self.version = 0
-        self.status: Status = "running"
         self.phase: Phase = "preparing"
         self.done = threading.Event()
         self.stopping = threading.Event()
@@ -147,6 +146,7 @@ class Run:
         self.calls: queue.Queue[Callable[[], None]] = queue.Queue()
         self._lock = threading.Lock()
         self._aborting = False
+        self._ended: Status | None = None
         self._on_stop: Callable[[], None] = lambda: None
         self._on_abort: Callable[[], None] = lambda: None
         self._progress = Progress()
@@ -156,6 +156,11 @@ class Run:
         self._curves: dict[str, list[float]] = {}
         self._known: set[int] = set()
         self._diverged = False
+
+    @property
+    def status(self) -> Status:
+        """How it has ended; before that whether it is at work or stands still."""
+        return self._ended or ("paused" if self.phase == "paused" else "running")
 
     # -- what the owner does ------------------------------------------------
 
@@ -389,7 +394,7 @@ class Run:
         with self._lock:
             if self.done.is_set():
                 return
-            self.status, self.error, self.phase = status, error, "done"
+            self._ended, self.error, self.phase = status, error, "done"
             self._progress.end(seconds)
             self.pausing.clear()
             self.version += 1

@@ -606,12 +606,20 @@ def test_whatever_runs_are_called_and_measure_the_panel_can_be_sent(described):
     panel.close()
 
 
-def test_the_panel_moves_when_a_run_begins_and_ends(capsys):
+def test_the_panel_moves_when_a_run_begins_stands_still_and_ends(capsys):
     known = [ended("a")]
     panel = Panel(Runs(known))
     run = Run("b", None, 2, workers=1)
     known.append(run)
     shown = hosts.display(run)
+    assert [one["status"] for one in panel.state["runs"]] == ["finished", "running"]
+    run.enter("paused")
+    shown.update()
+    assert [one["status"] for one in panel.state["runs"]] == ["finished", "paused"]
+    assert "paused" in repr(run)
+    assert "paused" in repr(Runs(known)).splitlines()[-1]
+    run.enter("training")
+    shown.update()
     assert [one["status"] for one in panel.state["runs"]] == ["finished", "running"]
     run.end("stopped")
     shown.finish()

@@ -88,7 +88,7 @@ def paused(wait_for, asked):
         run.pause()
         asked.set()
         wait_for(lambda: run.phase == "paused" or run.done.is_set(), "the workers to stand still")
-        assert run.status == "running", run.error
+        assert run.status == "paused", run.error
         return run.snapshot()
 
     return paused

@@ -74,12 +74,12 @@ class Panel(anywidget.AnyWidget):
     def _moved(self) -> None:
         """Show the runs, unless nothing of note has changed or it was just done."""
         versions = tuple(run.version for run in self._runs)
-        ends = [run.done.is_set() for run in self._runs]
         if versions == self._versions:
             return
         began = len(versions) != len(self._versions)
-        ended = ends != [one["status"] != "running" for one in self.state["runs"]][-len(ends) :]
-        if began or ended or self._pace.due():
+        shown = [one["status"] for one in self.state["runs"]]
+        turned = [run.status for run in self._runs][-len(shown) :] != shown
+        if began or turned or self._pace.due():
             self._versions = versions
             self._pace.spend(self.update)
 

@@ -136,6 +136,7 @@ PHASES = Words(_PHASES)
 ENDS = Words(
     {
         "running": ("at work since {elapsed}: {done}", "已运行 {elapsed}：{done}"),
+        "paused": ("paused, begun {elapsed} ago: {done}", "已暂停，{elapsed}前开始：{done}"),
         "finished": ("finished {done} in {elapsed}", "已完成 {done}，用时 {elapsed}"),
         "stopped": ("stopped after {done} in {elapsed}", "在 {done} 后停止，用时 {elapsed}"),
         "failed": ("failed after {done} in {elapsed}", "在 {done} 后失败，用时 {elapsed}"),
@@ -464,6 +465,7 @@ RUNS = Words(
         "workers": ("workers", "工作进程"),
         "began": ("began", "开始"),
         "status_running": ("at work", "进行中"),
+        "status_paused": ("paused", "已暂停"),
         "status_finished": ("finished", "已完成"),
         "status_stopped": ("stopped", "已停止"),
         "status_failed": ("failed", "失败"),
