@@ -9,7 +9,9 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from pyspark.ml.linalg import Vectors, VectorUDT
 from pyspark.sql import functions
+from pyspark.sql.types import ArrayType, DoubleType, StructType
 
 from nbkeras.builder import table
 from nbkeras.builder.editor import TASKS, Editor
@@ -17,7 +19,7 @@ from nbkeras.builder.layers import KINDS
 from nbkeras.builder.presets import PRESETS
 from nbkeras.errors import ClusterError, DataError, OptionError
 from nbkeras.footprint import Footprint
-from nbkeras.notebook.builder import Builder
+from nbkeras.notebook.builder import Builder, Panel
 
 
 @pytest.fixture(scope="module")
@@ -301,6 +303,135 @@ def test_two_classes_are_0_and_1(editor):
     assert editor.state()["errors"]["task"] == "two classes are 0 and 1 here; label has 0, 1, 2, 3…"
 
 
+@pytest.fixture(scope="module")
+def kinds_of(spark):
+    rows = pd.DataFrame(np.arange(20.0).reshape(10, 2), columns=["a", "b"])
+    return spark.createDataFrame(rows.assign(kind=np.arange(10) % 3, label=np.arange(10) % 2))
+
+
+def test_choices_that_go_together_at_last_are_all_taken(kinds_of):
+    editor = Editor({"df": kinds_of})
+    editor.act("task", value="binary")
+    editor.act("label", value="kind")
+    wrong = {"task": "two classes are 0 and 1 here; kind has 0, 1, 2"}
+    assert (editor.state()["label"], editor.state()["errors"]) == ("kind", wrong)
+    editor.act("features", value=["a"])
+    assert (features(editor), editor.state()["errors"]) == (["a"], wrong)
+    assert not editor.state()["ready"]
+
+    editor.act("task", value="classes")
+
+    assert editor.state()["errors"] == {}
+    assert editor.state()["ready"]
+    assert (editor.design.label, editor.design.features) == ("kind", ("a",))
+    editor.act("task", value="binary")
+    editor.act("label", value="label")
+    assert (editor.design.label, editor.design.loss) == ("label", "binary_crossentropy")
+
+
+def test_a_label_that_is_passed_by_is_learnt_from_as_before(kinds_of):
+    editor = Editor({"df": kinds_of})
+    for label in ("kind", "b", "a", "label"):
+        editor.act("label", value=label)
+    assert editor.design.features == ("a", "b", "kind")
+    editor.act("label", value="b")
+    editor.act("features", value=["a"])
+    editor.act("label", value="label")
+    assert editor.design.features == ("a", "b")
+
+
+def test_what_is_learnt_is_as_before_an_autoencoder(editor):
+    editor.act("data", value="wine")
+    editor.act("task", value="regression")
+    editor.act("preset", value="autoencoder")
+    editor.act("preset", value="MLP")
+    assert editor.state()["chosen"] == "regression"
+
+
+def test_an_autoencoder_learns_numbers_and_booleans_together(spark):
+    rows = spark.createDataFrame([(True, 3, 0.5), (False, 4, 1.5)], "flag boolean, n int, y double")
+    editor = Editor({"rows": rows})
+    editor.act("preset", value="autoencoder")
+    editor.act("features", value=["flag", "n"])
+    names = {"rows": rows}
+    exec(editor.design.training().replace("history = model.fit", "rows = fit"), {"fit": fit}, names)  # noqa: S102
+    assert [list(row["input"]) for row in names["rows"].collect()] == [[1.0, 3.0], [0.0, 4.0]]
+
+
+@pytest.mark.parametrize("made", [Vectors.dense, list])
+def test_a_vector_of_one_number_is_learnt_from_and_is_no_label(spark, made):
+    kind = ArrayType(DoubleType()) if made is list else VectorUDT()
+    rows = spark.createDataFrame(
+        [(0.5, 1.5, made([0.1])), (1.0, 2.5, made([0.2]))],
+        StructType().add("x", "double").add("sales", "double").add("features", kind),
+    )
+    editor = Editor({"df": rows})
+    assert editor.design.label == "sales"
+    assert editor.design.features == ("features",)
+    assert [one["name"] for one in editor.columns() if one["label"]] == ["x", "sales"]
+    editor.act("features", value=["x", "features"])
+    assert editor.state()["errors"]["features"].startswith("Features: take one column of arrays, or several")
+
+
+def test_a_network_of_ones_own_is_no_preset_which_can_be_chosen_again(editor):
+    assert editor.state()["preset"] == "MLP"
+    editor.act("add", kind="Dropout", at=1)
+    assert editor.state()["preset"] == ""
+    editor.act("preset", value="MLP")
+    assert kinds(editor) == ["Dense"] * 3
+    assert editor.state()["preset"] == "MLP"
+
+
+def test_a_model_that_cannot_be_opened_leaves_a_design_that_can_be_trained(editor):
+    editor.act("model", value="fork")
+    assert list(editor.state()["errors"]) == ["model"]
+    assert editor.state()["ready"]
+
+
+def test_what_is_wrong_with_a_layer_goes_with_it_and_moves_with_it(editor, spark):
+    editor.act("add", kind="Dropout", at=1)
+    editor.act("set", at=1, name="rate", value="2")
+    editor.act("move", at=1, to=0)
+    (wrong,) = [one for one in editor.state()["layers"][0]["arguments"] if one["error"]]
+    assert (wrong["name"], wrong["value"]) == ("rate", "2")
+    editor.act("remove", at=0)
+    assert editor.state()["ready"]
+    # A preset of its own layers may lose some where the input is another.
+    wide = spark.createDataFrame([tuple(map(float, range(18)))], [*(f"c{i}" for i in range(17)), "y"])
+    editor = Editor({"wide": wide})
+    editor.act("preset", value="CNN")
+    at = kinds(editor).index("Dropout")
+    editor.act("set", at=at, name="rate", value="2")
+    assert not editor.state()["ready"]
+    editor.act("features", value=[f"c{i}" for i in range(10)])
+    shown = any(one["error"] for layer in editor.state()["layers"] for one in layer["arguments"])
+    assert editor.state()["ready"] == (not shown)
+
+
+def test_a_page_that_has_not_seen_the_last_change_means_the_layers_that_it_shows(editor):
+    panel = Panel(editor, lambda: None)
+    for kind in ("Dropout", "BatchNormalization", "Flatten"):
+        editor.act("add", kind=kind, at=0)
+    flatten, normalization, dropout, first, *_ = [one["number"] for one in editor.state()["layers"]]
+    messages = [
+        ("remove", {"layer": flatten}),
+        ("remove", {"layer": flatten}),
+        ("set", {"layer": dropout, "name": "rate", "value": "0.25"}),
+        ("move", {"layer": normalization, "by": 1}),
+        ("move", {"layer": normalization, "by": 1}),
+        ("move", {"layer": normalization, "onto": flatten}),
+        ("move", {"layer": first, "onto": dropout}),
+        ("add", {"kind": "Reshape", "behind": dropout}),
+        ("add", {"kind": "GRU", "behind": flatten}),
+    ]
+    for number, (action, about) in enumerate(messages, 1):
+        panel._receive(panel, {"action": action, "page": "a", "number": number, **about}, None)
+    assert kinds(editor) == ["Dense", "Dropout", "Reshape", "BatchNormalization", "Dense", "GRU", "Dense"]
+    assert editor.design.network.layers[1].arguments["rate"] == 0.25
+    assert panel.heard == {"a": len(messages)}
+    panel.close()
+
+
 def test_spark_goes_over_the_rows_of_a_label_once(frames, monkeypatch):
     asked = []
     values_of = table.values_of
@@ -451,7 +582,7 @@ def test_any_sequence_of_actions_leaves_a_design_that_can_be_shown(frames, model
         json.dumps([state, editor.columns()], allow_nan=False)
         ast.parse(state["code"])
         assert state["ready"] == (
-            not state["errors"]
+            not {*state["errors"]} - {"model"}
             and bool(state["layers"])
             and not any(
                 layer["error"] or any(one["error"] for one in layer["arguments"]) for layer in state["layers"]

@@ -110,7 +110,8 @@ class Design:
     def _twice(self) -> Piece:
         """The features, as input and as what is to be learnt."""
         names = [f"`{name.replace('`', '``')}`" for name in self.features]
-        one = names[0] if len(names) == 1 else f"array({', '.join(names)})"
+        # Spark has no type that a Boolean and a number have in common.
+        one = names[0] if len(names) == 1 else f"array({', '.join(f'double({name})' for name in names)})"
         aliases = [code.value(f"{one} as {alias}") for alias in ("input", _TARGET)]
         return code.call(f"{self.data}.selectExpr", aliases)
 

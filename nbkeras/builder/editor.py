@@ -6,9 +6,10 @@ and the design is that of before.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nbkeras.builder import presets, table
@@ -31,10 +32,30 @@ _NUMBERS: dict[str, Argument] = {
 }
 #: At first.
 _VALIDATION = 0.2
-#: Choices that hang together: when one is right, none of the others is wrong any more.
-_LEARNT = ("data", "label", "features", "task", "preset", "model")
-_CHOICES = (*_LEARNT, "optimizer", "workers", "backend")
+#: What a question is made of: whether its parts go together is found for all of them at once.
+_ASKED = ("label", "features", "task")
+_NETWORKS = ("preset", "model")
+_CHOICES = ("data", *_ASKED, *_NETWORKS, "optimizer", "workers", "backend")
 _ACTIONS = (*_CHOICES, *_NUMBERS, "add", "remove", "move", "set")
+
+_Rows = list[tuple[int, Layer]]
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is to be learnt from what, as it was chosen last; its parts may not go together.
+
+    Attributes:
+        data: the name of a DataFrame.
+        label: of its columns.
+        ticked: columns to learn from, perhaps the label among them, which is one again when it is no label.
+        task: of ``TASKS``.
+    """
+
+    data: str
+    label: str
+    ticked: tuple[str, ...]
+    task: str
 
 
 class Editor:
@@ -60,9 +81,12 @@ class Editor:
         self._tables: dict[str, Table] = {}
         self._known: dict[tuple[str, str], list[float]] = {}
         self._learnt: Task = "regression"
-        self._chosen = "auto"
         self._preset = "MLP"
-        self._label = ""
+        self._task_before = TASKS[0]
+        self._field = ""
+        self._numbers: list[int] = []
+        self._next = itertools.count()
+        self._question: _Question
         self._answer: Layer
         self.design: Design
         if not frames:
@@ -87,22 +111,32 @@ class Editor:
         """
         if action not in _ACTIONS:
             raise OptionError(f"the builder does not know {action}: use one of {', '.join(_ACTIONS)}")
-        field = f"{about.get('at')}.{about.get('name')}" if action == "set" else action
+        self._field = action
         try:
             if action in _NUMBERS:
                 self._number(action, **about)
             else:
                 getattr(self, f"_on_{action}")(**about)
         except NbkerasError as error:
-            self._typed[field], self._errors[field] = about.get("value"), str(error)
+            self._typed[self._field], self._errors[self._field] = about.get("value"), str(error)
         except (KeyError, TypeError, IndexError) as error:
             raise OptionError(f"the builder does not know {action} with {about}") from error
         except Exception as error:  # noqa: BLE001  # Spark may have been stopped, or the rows be gone
-            self._typed[field], self._errors[field] = about.get("value"), one_line(error)
+            self._typed[self._field], self._errors[self._field] = about.get("value"), one_line(error)
         else:
-            for one in _LEARNT if field in _LEARNT else (field,):
-                self._typed.pop(one, None)
-                self._errors.pop(one, None)
+            self._forget(*(_NETWORKS if action in _NETWORKS else (self._field,)))
+
+    def _forget(self, *fields: str) -> None:
+        """Nothing is wrong with some fields any more, nor with those of layers that are gone."""
+        numbers = set(map(str, self._numbers))
+        gone = [one for one in self._errors if "." in one and one.partition(".")[0] not in numbers]
+        for one in (*fields, *gone):
+            self._typed.pop(one, None)
+            self._errors.pop(one, None)
+
+    def place(self, number: Any) -> int | None:
+        """Where the layer of a number in :meth:`state` is by now; None where it is gone."""
+        return self._numbers.index(number) if number in self._numbers else None
 
     def _on_data(self, value: str) -> None:
         name = value
@@ -111,62 +145,83 @@ class Editor:
         found = self._tables.get(name) or Table.of(self._frames[name], name)
         self._tables[name] = found
         label = found.guess_label()
-        self._fit(name, label, found.guess_features(label), "auto")
+        self._question = _Question(name, label, tuple(found.guess_features(label)), TASKS[0])
+        self._forget("data")
+        self._fit()
 
     def _on_label(self, value: str) -> None:
-        found = self._tables[self.design.data]
-        label = value
+        label, found, ticked = value, self._tables[self._question.data], self._question.ticked
         if label not in found.labels:
             raise OptionError(f"{label!r} has no one number a row: use one of {', '.join(found.labels[:20])}")
-        features = [one for one in self.design.features if one != label] or found.guess_features(label)
-        self._fit(self.design.data, label, features, self._chosen)
+        if set(ticked) <= {label}:
+            ticked = (*ticked, *found.guess_features(label))
+        self._question = replace(self._question, label=label, ticked=ticked)
+        self._fit()
 
     def _on_features(self, value: list[str]) -> None:
-        known, wanted = self._tables[self.design.data].features(self._label), set(value)
-        self._fit(self.design.data, self._label, [one for one in known if one in wanted], self._chosen)
+        label, ticked = self._question.label, self._question.ticked
+        ticked = (*map(str, value), *(one for one in ticked if one == label))
+        self._question = replace(self._question, ticked=ticked)
+        self._fit()
 
     def _on_task(self, value: str) -> None:
         if value not in TASKS:
             raise OptionError(f"task={value!r}: use one of {', '.join(TASKS)}")
-        self._fit(self.design.data, self._label, list(self.design.features), value)
+        self._question = replace(self._question, task=value)
+        self._fit()
 
-    def _fit(self, data: str, label: str, features: list[str], chosen: str) -> None:
-        """Take rows, and give the network the input and the last layer that go with them."""
-        width = self._tables[data].width(features)
+    def _fit(self) -> None:
+        """Take the question, and give the network the input and the last layer that go with it."""
+        question, found = self._question, self._tables[self._question.data]
+        ticked, label = set(question.ticked), question.label
+        features = [one for one in found.features(label) if one in ticked]
+        self._forget(*_ASKED)
+        # What is wrong is told at the field that it is about, whichever was changed last.
+        self._field = "features"
+        width = found.width(features)
         learnt: Task
-        if chosen == "input":
+        if question.task == "input":
             learnt, outputs = "input", width
         else:
-            wanted: Any = None if chosen == "auto" else chosen
-            learnt, outputs = table.task(self._values(data, label), label, wanted)
+            self._field = "label"
+            values = self._values(question.data, label)
+            self._field = "task"
+            wanted: Any = None if question.task == "auto" else question.task
+            learnt, outputs = table.task(values, label, wanted)
         answer = presets.last(learnt, outputs)
         network = presets.PRESETS[self._preset](width, answer)
-        if hasattr(self, "design"):
-            before, old = self.design.network, math.prod(self.design.network.input_shape)
-            if before != presets.PRESETS[self._preset](old, self._answer):
-                # It is the user's own by now: only what has to fit is changed.
-                layers = before.layers
-                if layers and layers[-1] == self._answer:
-                    layers = (*layers[:-1], answer)
-                network = Network(before.input_shape if old == width else (width,), layers)
-            rest = self.design
-        else:
-            rest = Design(
-                data, label, tuple(features), network, *FITTING[learnt], validation_split=_VALIDATION
+        if not hasattr(self, "design"):
+            self.design = Design(
+                question.data, label, (), network, *FITTING[learnt], validation_split=_VALIDATION
+            )
+        elif self._is_own():
+            # Only what has to fit is changed.
+            before = self.design.network
+            layers = before.layers
+            if layers and layers[-1] == self._answer:
+                layers = (*layers[:-1], answer)
+            network = Network(
+                before.input_shape if math.prod(before.input_shape) == width else (width,), layers
             )
         loss, metric = FITTING[learnt]
         used = {*features, label}
         self.design = replace(
-            rest,
-            data=data,
+            self.design,
+            data=question.data,
             label=None if learnt == "input" else label,
             features=tuple(features),
-            network=network,
             loss=loss,
             metric=metric,
-            unused=tuple(one.name for one in self._tables[data].columns if one.name not in used),
+            unused=tuple(one.name for one in found.columns if one.name not in used),
         )
-        self._learnt, self._chosen, self._answer, self._label = learnt, chosen, answer, label
+        self._learnt, self._answer = learnt, answer
+        self._take(network)
+        self._forget("data", *_NETWORKS)
+
+    def _is_own(self) -> bool:
+        """Whether the network is no longer what the preset makes."""
+        network = self.design.network
+        return network != presets.PRESETS[self._preset](math.prod(network.input_shape), self._answer)
 
     def _values(self, data: str, label: str) -> list[float]:
         """Values of a label; Spark goes over the rows for them once, and not at every tick of a feature."""
@@ -177,13 +232,15 @@ class Editor:
     def _on_preset(self, value: str) -> None:
         if value not in presets.PRESETS:
             raise OptionError(f"preset={value!r}: use one of {', '.join(presets.PRESETS)}")
-        if value == presets.OWN:
+        asked = self._question.task
+        if value == presets.OWN and asked != "input":
+            self._task_before = asked
             self._on_task("input")
-        elif self._preset == presets.OWN and self._chosen == "input":
-            self._on_task("auto")
+        elif value != presets.OWN and self._preset == presets.OWN and asked == "input":
+            self._on_task(self._task_before)
         width = math.prod(self.design.network.input_shape)
         self._preset = value
-        self._change(lambda _: presets.PRESETS[value](width, self._answer))
+        self._take(presets.PRESETS[value](width, self._answer))
 
     def _on_model(self, value: str) -> None:
         """Go on with the layers of a model made by hand."""
@@ -197,7 +254,7 @@ class Editor:
                 f"{value} takes {network.input_shape} for each row, {wanted} numbers; "
                 f"the features have {numbers}"
             )
-        self._change(lambda _: network)
+        self._take(network)
 
     def _on_optimizer(self, value: str) -> None:
         self.design = replace(
@@ -217,34 +274,39 @@ class Editor:
     # -- layers ----------------------------------------------------------------
 
     def _on_add(self, kind: str, at: int) -> None:
-        layer = Layer.first(kind)
-        self._change_layers(lambda layers: (*layers[:at], layer, *layers[at:]))
+        added = next(self._next), Layer.first(kind)
+        self._change(lambda rows: [*rows[:at], added, *rows[at:]])
 
     def _on_remove(self, at: int) -> None:
-        self._change_layers(lambda layers: (*layers[:at], *layers[at + 1 :]))
+        self._change(lambda rows: [*rows[:at], *rows[at + 1 :]])
 
     def _on_move(self, at: int, to: int) -> None:
-        def moved(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-            rest = [*layers[:at], *layers[at + 1 :]]
-            return (*rest[:to], layers[at], *rest[to:])
+        def moved(rows: _Rows) -> _Rows:
+            rows.insert(to, rows.pop(at))
+            return rows
 
-        self._change_layers(moved)
+        self._change(moved)
 
     def _on_set(self, at: int, name: str, value: Any) -> None:
-        layer = self.design.network.layers[at]
-        changed = Layer(layer.kind, {**layer.arguments, name: value})
+        self._field = f"{self._numbers[at]}.{name}"
         layers = self.design.network.layers
+        changed = Layer(layers[at].kind, {**layers[at].arguments, name: value})
         network = replace(self.design.network, layers=(*layers[:at], changed, *layers[at + 1 :]))
         self.design = replace(self.design, network=network)
 
-    def _change_layers(self, change: Callable[[tuple[Layer, ...]], tuple[Layer, ...]]) -> None:
-        self._change(lambda network: replace(network, layers=change(network.layers)))
+    def _change(self, change: Callable[[_Rows], _Rows]) -> None:
+        """Some layers in another order, or fewer, or more: each keeps its number."""
+        network = self.design.network
+        rows = change(list(zip(self._numbers, network.layers, strict=True)))
+        self._numbers = [number for number, _ in rows]
+        self.design = replace(self.design, network=replace(network, layers=tuple(one for _, one in rows)))
 
-    def _change(self, change: Callable[[Network], Network]) -> None:
-        """Other layers, or in another order: what was typed at their places is gone with them."""
-        self.design = replace(self.design, network=change(self.design.network))
-        for one in [one for one in self._errors if "." in one]:
-            del self._typed[one], self._errors[one]
+    def _take(self, network: Network) -> None:
+        """Another network: as many layers of the same kinds are the same ones with other arguments."""
+        kinds = [one.kind for one in self.design.network.layers]
+        if len(self._numbers) != len(kinds) or [one.kind for one in network.layers] != kinds:
+            self._numbers = [next(self._next) for _ in network.layers]
+        self.design = replace(self.design, network=network)
 
     def spark(self) -> Any:
         """The session of the DataFrame."""
@@ -254,42 +316,43 @@ class Editor:
 
     def columns(self) -> list[dict[str, Any]]:
         """The columns that may be learnt or learnt from, as plain data; apart, as there may be thousands."""
-        typed = self._typed.get("features")
-        chosen = set(self.design.features if typed is None else map(str, typed))
+        question = self._question
+        chosen = {*question.ticked} - {question.label}
         return [
-            {"name": one.name, "kind": one.kind, "label": one.size == 1, "chosen": one.name in chosen}
-            for one in self._tables[self.design.data].columns
+            {"name": one.name, "kind": one.kind, "label": one.single, "chosen": one.name in chosen}
+            for one in self._tables[question.data].columns
             if one.size != 0
         ]
 
     def state(self) -> dict[str, Any]:
         """All else that is to be seen, as plain data."""
-        design = self.design
+        design, question = self.design, self._question
         looked = self._looked()
         return {
             "frames": list(self._frames),
-            "data": self._typed.get("data", design.data),
-            "label": self._typed.get("label", self._label),
-            "hints": {"label": self._tables[design.data].hint()},
+            "data": self._typed.get("data", question.data),
+            "label": question.label,
+            "hints": {"label": self._tables[question.data].hint()},
             "task": self._learnt,
-            "chosen": self._typed.get("task", self._chosen),
+            "chosen": question.task,
             "tasks": list(TASKS),
-            "preset": self._preset,
+            "preset": "" if self._is_own() else self._preset,
             "presets": list(presets.PRESETS),
             "models": list(self._models),
             "offered": {group: list(kinds) for group, kinds in OFFERED.items()},
             "input": list(design.network.input_shape),
             "layers": [
                 {
+                    "number": number,
                     "kind": layer.kind,
                     "group": next(group for group, kinds in OFFERED.items() if layer.kind in kinds),
                     "said": layer.said(),
-                    "arguments": [self._argument(index, layer, name) for name in offered(layer.kind)],
+                    "arguments": [self._argument(number, layer, name) for name in offered(layer.kind)],
                     "shape": None if one.shape is None else list(one.shape),
                     "weights": one.weights,
                     "error": one.error,
                 }
-                for index, (layer, one) in enumerate(zip(design.network.layers, looked, strict=True))
+                for number, layer, one in zip(self._numbers, design.network.layers, looked, strict=True)
             ],
             "answer": self._answer.code(),
             "weights": sum(one.weights for one in looked),
@@ -304,7 +367,10 @@ class Editor:
             "metric": design.metric,
             "errors": {name: words for name, words in self._errors.items() if "." not in name},
             "code": design.code(),
-            "ready": not self._errors and not any(one.error for one in looked) and bool(looked),
+            # A model that could not be opened has changed nothing.
+            "ready": not {*self._errors} - {"model"}
+            and not any(one.error for one in looked)
+            and bool(looked),
         }
 
     def _looked(self) -> list[Looked]:
@@ -320,15 +386,15 @@ class Editor:
         answers = activation is None or self.design.network.activation() == activation
         if fits and answers:
             return looked
-        asked = "the features" if self._learnt == "input" else self._label
+        asked = "the features" if self._learnt == "input" else self.design.label
         lacks = "" if answers else f", without {activation}"
         error = (
             f"gives {given} for each row{lacks}; {asked} needs ({wanted},): end with {self._answer.code()}"
         )
         return [*looked[:-1], replace(looked[-1], error=error)]
 
-    def _argument(self, index: int, layer: Layer, name: str) -> dict[str, Any]:
-        argument, field = offered(layer.kind)[name], f"{index}.{name}"
+    def _argument(self, number: int, layer: Layer, name: str) -> dict[str, Any]:
+        argument, field = offered(layer.kind)[name], f"{number}.{name}"
         value = layer.arguments.get(name, layer.defaults().get(name))
         shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
         kind = "flag" if isinstance(argument, Flag) else "choice" if isinstance(argument, Choice) else "text"

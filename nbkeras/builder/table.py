@@ -43,11 +43,13 @@ class Column:
         name: of the column.
         kind: Spark's name of its type.
         size: numbers in one row of it; 0 where it holds no numbers, None where all rows are null.
+        single: whether it is a number itself, and not an array, which may be of one number too.
     """
 
     name: str
     kind: str
     size: int | None
+    single: bool
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ class Table:
         table = cls(
             name,
             tuple(
-                Column(one.name, one.dataType.simpleString(), sizes.get(one.name, 0))
+                Column(
+                    one.name, one.dataType.simpleString(), sizes.get(one.name, 0), _is_single(one.dataType)
+                )
                 for one in df.schema.fields
             ),
         )
@@ -90,7 +94,7 @@ class Table:
     @property
     def labels(self) -> list[str]:
         """Columns that may be learnt: of one number a row."""
-        return [one.name for one in self.columns if one.size == 1]
+        return [one.name for one in self.columns if one.single]
 
     def guess_label(self) -> str:
         """The label by its name, else the last column that may be one."""
@@ -103,7 +107,7 @@ class Table:
     def hint(self) -> str:
         """Why a column that is a label by its name cannot be one; empty where there is none."""
         for one in self.columns:
-            if one.name.lower() in _LABELS and one.size != 1:
+            if one.name.lower() in _LABELS and not one.single:
                 return (
                     f"{one.name} is {one.kind}: a label is one number a row "
                     "(StringIndexer of pyspark.ml makes numbers of words)"
@@ -128,12 +132,12 @@ class Table:
         """
         if not features:
             raise OptionError("Features: none is ticked, tick one at least")
-        sizes = {one.name: one.size for one in self.columns if one.name in features}
-        if len(features) > 1 and any(size != 1 for size in sizes.values()):
+        chosen = [one for one in self.columns if one.name in features]
+        if len(features) > 1 and not all(one.single for one in chosen):
             raise OptionError("Features: take one column of arrays, or several of single numbers")
-        if empty := [name for name, size in sizes.items() if size is None]:
+        if empty := [one.name for one in chosen if one.size is None]:
             raise DataError(f"Features: {empty[0]} is null in every row")
-        return sum(size or 0 for size in sizes.values())
+        return sum(one.size or 0 for one in chosen)
 
 
 def values_of(df: Any, label: str) -> list[float]:
@@ -227,6 +231,12 @@ def _asked(df: Any) -> Iterator[None]:
         raise failures.of_spark(error) from error
 
 
+def _is_single(kind: Any) -> bool:
+    from pyspark.sql import types as T
+
+    return isinstance(kind, (T.NumericType, T.BooleanType))
+
+
 def _sizes(df: Any) -> dict[str, int | None]:
     """Numbers in a row of each column that holds some."""
     from pyspark.sql import types as T
@@ -235,7 +245,7 @@ def _sizes(df: Any) -> dict[str, int | None]:
     arrays = []
     for one in df.schema.fields:
         kind = one.dataType
-        if isinstance(kind, (T.NumericType, T.BooleanType)):
+        if _is_single(kind):
             found[one.name] = 1
         elif kind.typeName() == "vectorudt" or (
             isinstance(kind, T.ArrayType) and isinstance(kind.elementType, T.NumericType)

@@ -57,19 +57,39 @@ class Panel(anywidget.AnyWidget):
     def _receive(self, _widget: Any, message: Any, _buffers: Any) -> None:
         if not isinstance(message, dict):
             return
-        about = {key: value for key, value in message.items() if key not in ("action", "page", "number")}
         page, number = str(message.get("page")), message.get("number")
         if not isinstance(number, int) or number <= self.heard.get(page, 0):
             return  # said again before the answer had come
         if (action := str(message.get("action"))) == "train":
             self._on_train()
-        else:
+        elif (about := self._placed(action, message)) is not None:
             with contextlib.suppress(OptionError):  # nothing that this panel says
                 self._editor.act(action, **about)
         with self.hold_sync():
             self.state, self.columns = self._editor.state(), self._editor.columns()
             others = [(one, last) for one, last in self.heard.items() if one != page]
             self.heard = {**dict(others[-_PAGES:]), page: number}
+
+    def _placed(self, action: str, message: dict[str, Any]) -> dict[str, Any] | None:
+        """What a message is about, with the places of layers as they are now: None where one is gone.
+
+        A page names layers by their numbers, for it may not have seen yet what was done before.
+        """
+        about = {key: value for key, value in message.items() if key not in ("action", "page", "number")}
+        count = len(self._editor.design.network.layers)
+        if action == "add":
+            behind = self._editor.place(about.pop("behind", None))
+            # Before the last layer, which answers.
+            about["at"] = max(0, count - 1) if behind is None else behind + 1
+        if action not in ("remove", "move", "set"):
+            return about
+        at = about["at"] = self._editor.place(about.pop("layer", None))
+        if at is None:
+            return None
+        if action == "move":
+            onto, by = about.pop("onto", None), about.pop("by", 0)
+            about["to"] = min(max(at + by, 0), count - 1) if onto is None else self._editor.place(onto)
+        return None if action == "move" and about["to"] is None else about
 
 
 class Builder:

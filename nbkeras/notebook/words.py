@@ -378,6 +378,7 @@ BUILDER = Words(
         "more_columns": ("{count} more: type a part of the name", "另有 {count} 列：请输入列名的一部分"),
         "network": ("Layers", "层"),
         "preset": ("Start from", "起点"),
+        "own": ("own layers", "自定义网络层"),
         "presets": ("Networks", "网络"),
         "models": ("Models of this notebook", "本笔记本中的模型"),
         "input": ("Input of a row", "每行的输入"),

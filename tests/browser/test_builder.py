@@ -292,6 +292,41 @@ def test_layers_move_by_mouse_and_by_keys(build):
     expect(built.layers.locator("strong")).to_have_text(["Dense"] * 3)
 
 
+def test_keys_and_clicks_that_come_before_the_answer_are_for_the_layer_that_is_seen(build):
+    built = build("hasty")
+    built.choose("Another layer", "Dropout")
+    built.press("Add")
+    dropout = built.panel.get_by_role("button", name="Dropout 0.5", exact=True)
+    up = """one => [1, 2].forEach(() => one.dispatchEvent(
+        new KeyboardEvent("keydown", { key: "ArrowUp", altKey: true, bubbles: true })))"""
+    dropout.evaluate(up)
+    expect(built.layers.locator("strong")).to_have_text(["Dropout", "Dense", "Dense", "Dense"])
+    remove = built.panel.get_by_role("button", name="Remove layer 1, Dropout", exact=True)
+    remove.evaluate("one => { one.click(); one.click(); }")
+    expect(built.layers.locator("strong")).to_have_text(["Dense"] * 3)
+    expect(built.button("Dense 64, relu")).to_be_focused()
+    built.type("Epochs", "4")
+    expect(built.code).to_contain_text("epochs=4,")
+    expect(built.layers.locator("strong")).to_have_text(["Dense"] * 3)
+
+
+def test_ticks_that_come_before_the_answer_are_all_taken(build):
+    rows = "train_df = spark.range(9).selectExpr('id label', *[f'id c{i}' for i in range(9)])"
+    built = build("ticked", rows)
+    built.panel.get_by_text("9 of 9 chosen").click()
+    # Two at once, and a third when the answer to the first is drawn, before that to the second.
+    ticks = """(root) => {
+        const tick = (name) => root.querySelector(`[data-key="feature ${name}"]`).click();
+        const drawn = new MutationObserver(() => { drawn.disconnect(); tick("c2"); });
+        drawn.observe(root, { childList: true });
+        tick("c0");
+        tick("c1");
+    }"""
+    built.panel.evaluate(ticks)
+    expect(built.code).to_contain_text('train_df.drop("c0", "c1", "c2")')
+    expect(built.panel.get_by_text("6 of 9 chosen")).to_be_visible()
+
+
 def test_a_model_made_by_hand_is_opened_or_refused_in_words(build):
     built = build("opened", MODEL)
     built.choose("Start from", "model mine")

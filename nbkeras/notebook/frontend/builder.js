@@ -41,6 +41,8 @@ function teller(model, late) {
       waiting.push({ action, ...about, number: ++number });
       if (waiting.length === 1) send();
     },
+    // What was told last of an action, as long as the kernel has not answered.
+    unheard: (action) => waiting.findLast((one) => one.action === action),
     close() {
       end();
       model.off("change:heard", heard);
@@ -56,9 +58,11 @@ function render({ model, el }) {
   const said = make(frame, "div", { class: "nbkeras-said", role: "status" });
   const deaf = make(frame, "p", { class: "nbkeras-deaf", role: "status" });
   let frameAsked = 0, isLate = false;
+  // Of layers it keeps the number, which stays when they move.
   let filter = "", featuresOpen = false, opened = null, dragged = null, focus = null, added = "Dense";
+  let newest = null, isDrawing = false;
 
-  const { tell, close } = teller(model, (late) => { deaf.textContent = late ? words.waiting : ""; });
+  const { tell, unheard, close } = teller(model, (late) => { deaf.textContent = late ? words.waiting : ""; });
 
   // A field with its label, and what is wrong with it below.
   function field(parent, key, label, error) {
@@ -93,9 +97,12 @@ function render({ model, el }) {
     const input = make(box, "input", { ...common, type: "text", value: value ?? "", autocomplete: "off" });
     let last = input.value;
     const commit = () => {
-      if (input.value !== last) act((last = input.value));
+      // Some browsers say that a field is left when it is drawn anew: there somebody is still typing.
+      if (!isDrawing && input.value !== last) act((last = input.value));
     };
     input.addEventListener("change", commit);
+    // What was put into a field when it was drawn anew is no change to a browser.
+    input.addEventListener("blur", commit);
     input.addEventListener("keydown", (event) => event.key === "Enter" && commit());
     input.isTyped = () => input.value !== last;
     tail();
@@ -136,7 +143,9 @@ function render({ model, el }) {
 
   function drawFeatures(parent, state, usable) {
     const box = make(parent, "div", { class: "nbkeras-field nbkeras-features" });
-    const chosen = new Set(usable.filter((one) => one.chosen).map((one) => one.name));
+    // Ticks that the kernel has not answered yet are not undone by its answer to an earlier one.
+    const told = unheard("features")?.value ?? usable.filter((one) => one.chosen).map((one) => one.name);
+    const chosen = new Set(told);
     make(box, "span", { class: "nbkeras-quiet", "aria-hidden": "true" }, words.features);
     const details = make(box, "details", { open: featuresOpen });
     make(details, "summary", { "data-key": "features" }, fill(words.features_chosen, { count: whole.format(chosen.size), all: whole.format(usable.length) }));
@@ -165,13 +174,14 @@ function render({ model, el }) {
   const shape = (sizes) => `(${sizes.map((one) => one ?? words.any).join(", ")})`;
 
   function drawLayer(list, state, layer, at) {
+    const { number } = layer, key = `layer ${number}`;
     const count = state.layers.length, most = Math.max(1, ...state.layers.map((one) => one.weights));
     const wrong = layer.error || layer.arguments.find((one) => one.error)?.error;
     const row = make(list, "li", { draggable: "true", class: wrong ? "nbkeras-bad" : "" });
     const head = make(row, "div", { class: "nbkeras-head" });
     make(head, "span", { class: "nbkeras-dot", style: `background:${words.colours[layer.kind]}` });
-    const isOpen = opened === at;
-    const open = button(head, `layer ${at}`, "", () => { opened = isOpen ? null : at; draw(); }, {
+    const isOpen = opened === number;
+    const open = button(head, key, "", () => { opened = isOpen ? null : number; draw(); }, {
       class: "nbkeras-open", "aria-expanded": String(isOpen), title: words.keys,
     });
     make(open, "strong", {}, layer.kind);
@@ -183,58 +193,51 @@ function render({ model, el }) {
       make(share, "span", { title: fill(words.weights, { count: whole.format(layer.weights) }) }, whole.format(layer.weights));
     }
     const named = { number: at + 1, kind: layer.kind }, buttons = make(head, "span", { class: "nbkeras-moves" });
-    const move = (to, key) => {
-      if (to < 0 || to >= count) return;
-      focus = `layer ${to}${key}`;
-      if (opened === at) opened = to;
-      else if (opened === to) opened = at;
-      tell("move", { at, to });
-    };
-    button(buttons, `layer ${at} up`, "↑", () => move(at - 1, " up"), { disabled: at === 0, "aria-label": fill(words.up, named) });
-    button(buttons, `layer ${at} down`, "↓", () => move(at + 1, " down"), { disabled: at === count - 1, "aria-label": fill(words.down, named) });
+    const move = (by) => tell("move", { layer: number, by });
+    button(buttons, `${key} up`, "↑", () => move(-1), { disabled: at === 0, "aria-label": fill(words.up, named) });
+    button(buttons, `${key} down`, "↓", () => move(1), { disabled: at === count - 1, "aria-label": fill(words.down, named) });
     const remove = () => {
-      focus = count > 1 ? `layer ${Math.min(at, count - 2)}` : "add";
-      opened = null;
-      tell("remove", { at });
+      const next = state.layers[at + 1] ?? state.layers[at - 1];
+      focus = next ? `layer ${next.number}` : "add";
+      if (isOpen) opened = null;
+      tell("remove", { layer: number });
     };
-    button(buttons, `layer ${at} remove`, "✕", remove, { "aria-label": fill(words.remove, named) });
+    button(buttons, `${key} remove`, "✕", remove, { "aria-label": fill(words.remove, named) });
     open.addEventListener("keydown", (event) => {
-      const act = { ArrowUp: () => move(at - 1, ""), ArrowDown: () => move(at + 1, "") }[event.key];
+      const act = { ArrowUp: () => move(-1), ArrowDown: () => move(1) }[event.key];
       if (event.key === "Delete") remove();
       else if (event.altKey && act) act();
       else return;
       event.preventDefault();
     });
-    drag(row, at);
-    if (isOpen) drawArguments(row, layer, at);
+    drag(row, number, at);
+    if (isOpen) drawArguments(row, layer);
     if (wrong && !(isOpen && !layer.error)) make(row, "p", { class: "nbkeras-wrong", role: "alert" }, wrong);
   }
 
-  function drag(row, at) {
-    row.addEventListener("dragstart", (event) => { dragged = at; event.dataTransfer.effectAllowed = "move"; });
+  function drag(row, number, at) {
+    row.addEventListener("dragstart", (event) => { dragged = { number, at }; event.dataTransfer.effectAllowed = "move"; });
     row.addEventListener("dragend", () => { dragged = null; });
     row.addEventListener("dragover", (event) => {
       if (dragged === null) return;
       event.preventDefault();
-      row.classList.toggle("nbkeras-below", dragged < at);
-      row.classList.toggle("nbkeras-above", dragged > at);
+      row.classList.toggle("nbkeras-below", dragged.at < at);
+      row.classList.toggle("nbkeras-above", dragged.at > at);
     });
     row.addEventListener("dragleave", () => row.classList.remove("nbkeras-below", "nbkeras-above"));
     row.addEventListener("drop", (event) => {
       event.preventDefault();
       row.classList.remove("nbkeras-below", "nbkeras-above");
-      if (dragged !== null && dragged !== at) {
-        opened = null;
-        tell("move", { at: dragged, to: at });
-      }
+      if (dragged !== null && dragged.number !== number) tell("move", { layer: dragged.number, onto: number });
     });
   }
 
-  function drawArguments(row, layer, at) {
+  function drawArguments(row, layer) {
     const fields = make(row, "div", { class: "nbkeras-arguments" });
     if (!layer.arguments.length) make(fields, "p", { class: "nbkeras-quiet" }, words.no_arguments);
     for (const one of layer.arguments) {
-      const key = `layer ${at} ${one.name}`, act = (value) => tell("set", { at, name: one.name, value });
+      const key = `layer ${layer.number} ${one.name}`;
+      const act = (value) => tell("set", { layer: layer.number, name: one.name, value });
       if (one.type === "flag") tick(fields, key, one.name, one.value, act);
       else if (one.type === "choice") choice(fields, key, one.name, one.options, one.value, act, one.error);
       else entry(fields, key, one.name, one.value, act, one.error);
@@ -245,6 +248,8 @@ function render({ model, el }) {
     const box = group(parent, words.network, "network");
     const { box: place, common, tail } = field(box, "preset", words.preset, state.errors.preset ?? state.errors.model);
     const start = make(place, "select", common);
+    // So that what it was can be chosen again.
+    if (!state.preset) make(start, "option", { value: "", selected: true, disabled: true }, words.own);
     options(make(start, "optgroup", { label: words.presets }), state.presets, state.preset);
     if (state.models.length) options(make(start, "optgroup", { label: words.models }), state.models.map((one) => [`model ${one}`, one]), null);
     start.addEventListener("change", () => {
@@ -275,10 +280,9 @@ function render({ model, el }) {
     kinds.addEventListener("change", () => { added = kinds.value; });
     tail();
     button(row, "add", words.add, () => {
-      // Before the last layer, which answers; or behind the one that is open.
-      const at = opened === null ? Math.max(0, state.layers.length - 1) : opened + 1;
-      opened = at;
-      tell("add", { kind: kinds.value, at });
+      // Behind the layer that is open; the new one is opened when it comes.
+      newest = Math.max(-1, ...state.layers.map((one) => one.number));
+      tell("add", { kind: kinds.value, behind: opened });
     });
   }
 
@@ -316,8 +320,12 @@ function render({ model, el }) {
     const within = root.contains(active) ? active : null;
     const typed = within?.isTyped?.() ? within.value : null, from = within?.selectionStart, to = within?.selectionEnd;
     const scrolled = [...root.querySelectorAll(".nbkeras-list, pre")].map((one) => one.scrollTop);
-    if (opened !== null && opened >= state.layers.length) opened = null;
+    const numbers = state.layers.map((one) => one.number), last = Math.max(...numbers);
+    if (newest !== null && last > newest) [opened, newest] = [last, null];
+    if (!numbers.includes(opened)) opened = null;
+    isDrawing = true;
     root.replaceChildren();
+    isDrawing = false;
     drawData(state, model.get("columns"));
     const halves = make(root, "div", { class: "nbkeras-halves" });
     drawLayers(halves, state);
@@ -329,7 +337,10 @@ function render({ model, el }) {
     // What Tab has selected in it stays so too: what is typed next is to replace it.
     const key = focus ?? within?.dataset.key;
     focus = null;
-    const next = key && root.querySelector(`[data-key="${CSS.escape(key)}"]`);
+    const find = (one) => root.querySelector(`[data-key="${CSS.escape(one)}"]`);
+    let next = key && find(key);
+    // A layer that is the first by now has no way up.
+    if (next?.disabled) next = find(key.replace(/ (up|down)$/, ""));
     if (!next) return;
     if (typed !== null) next.value = typed;
     next.focus({ preventScroll: true });
