@@ -4,6 +4,7 @@ import itertools
 import math
 from html.parser import HTMLParser
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -116,6 +117,43 @@ def test_an_epoch_that_came_late_is_drawn_in_its_place():
 )
 def test_the_best_value_is_the_lowest_loss_and_the_highest_score(name, expected):
     assert best(name, [1, 2, 3, 4], [1.0, 2.0, 3.0, math.nan]) == expected
+
+
+NAMES = {
+    keras.metrics.MeanIoU(2): True,
+    keras.metrics.BinaryIoU(): True,
+    keras.metrics.OneHotMeanIoU(2): True,
+    keras.metrics.PearsonCorrelation(): True,
+    keras.metrics.ConcordanceCorrelation(): True,
+    keras.metrics.SparseTopKCategoricalAccuracy(): True,
+    keras.metrics.PrecisionAtRecall(0.5): True,
+    keras.metrics.F1Score(): True,
+    keras.metrics.R2Score(): True,
+    keras.metrics.CosineSimilarity(): True,
+    keras.metrics.TruePositives(): True,
+    keras.metrics.FalsePositives(): False,
+    keras.metrics.MeanAbsoluteError(): False,
+    keras.metrics.KLDivergence(): False,
+    keras.metrics.LogCoshError(): False,
+    "acc": True,
+    "roc_auc_1": True,
+    "mean_iou": True,
+    "digits_accuracy": True,
+    "f1_score[2]": True,
+    "Dice": True,
+    "score_mae": False,
+    "acceleration_mse": False,
+    "precision_rmse": False,
+    "accuracy_loss": False,
+    "accumulated_cost": False,
+}
+
+
+@pytest.mark.parametrize(("metric", "higher"), NAMES.items(), ids=lambda one: getattr(one, "name", str(one)))
+def test_whether_higher_is_better_is_told_by_the_metric_and_not_by_the_output(metric, higher):
+    name = metric if isinstance(metric, str) else metric.name
+    for one in (name, f"val_{name}", f"val_acceleration_{name}"):
+        assert best(one, [1, 2], [0.1, 0.9]) == ((0.9, 2) if higher else (0.1, 1)), one
 
 
 def test_spread_labels_stay_inside_and_apart():

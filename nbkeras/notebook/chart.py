@@ -24,9 +24,17 @@ MAX_ENTRIES = 10  # of one chart: the classes of a per-class metric
 #: What float32 and every axis can take.
 LIMIT = 1e37
 
-_HIGHER_IS_BETTER = re.compile(
-    r"acc|auc|precision|recall|f1|fbeta|score|r2|iou|dice|similarity|sensitivity|specificity|true_|bleu"
+#: Whole words of a metric's name, behind which may stand what it is measured at; of several outputs each
+#: name begins with the output's, which may be any word.
+_LOWER_IS_BETTER = re.compile(
+    r"(^|_)(\w*loss|error|mae|r?mse|mape|msle|crossentropy|entropy|hinge|divergence)$"
 )
+_HIGHER_IS_BETTER = re.compile(
+    r"(^|_)([a-z]*acc|[a-z]*accuracy|[a-z]*auc|auroc|precision|recall|f1|fbeta|score|r2|m?iou|io_u|dice|similarity|"
+    r"sensitivity|specificity|true|bleu|correlation)($|_)"
+)
+#: The entry of an array, or the number of a metric that is there twice.
+_NUMBER = re.compile(r"(\[\d+\]|_\d+)$")
 _NEITHER_IS_BETTER = re.compile(r"learning_rate|^lr$")
 
 
@@ -141,8 +149,8 @@ def best(name: str, epochs: Sequence[int], values: Sequence[float]) -> tuple[flo
     finite = [(value, epoch) for value, epoch in zip(values, epochs, strict=True) if math.isfinite(value)]
     if not finite:
         return None
-    metric = name.removeprefix("val_")
-    higher = not metric.endswith("loss") and _HIGHER_IS_BETTER.search(metric)
+    metric = _NUMBER.sub("", name.removeprefix("val_").lower())
+    higher = not _LOWER_IS_BETTER.search(metric) and _HIGHER_IS_BETTER.search(metric)
     sign = -1 if higher else 1
     return min(finite, key=lambda pair: (sign * pair[0], pair[1]))
 
