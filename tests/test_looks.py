@@ -51,6 +51,12 @@ def test_every_layer_has_its_output_its_weights_and_its_parents():
     assert all(parent < index for index, one in enumerate(found) for parent in one.parents)
 
 
+def test_a_layer_that_is_called_on_its_own_output_is_shown_once():
+    source, dense = keras.Input((4,)), keras.layers.Dense(4)
+    found = looks.rows(keras.Model(source, dense(dense(source))))
+    assert [(one.kind, one.parents) for one in found] == [("InputLayer", ()), ("Dense", (0,))]
+
+
 def test_frozen_weights_are_counted_apart():
     model = keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.BatchNormalization()])
     model.layers[0].trainable = False

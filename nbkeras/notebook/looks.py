@@ -115,7 +115,8 @@ def _collect(model: Any, found: list[Row], depth: int) -> None:
     for operation in graph.operations if depths else model.layers:
         nodes = [one for one in operation._inbound_nodes if id(one) in calls]  # noqa: SLF001
         before = [tensor._keras_history.operation for node in nodes for tensor in node.input_tensors]  # noqa: SLF001
-        parents = tuple(dict.fromkeys(places[id(one)] for one in before))
+        # A layer that is called on what it gave itself lies before itself, and has no place yet.
+        parents = tuple(dict.fromkeys(places[id(one)] for one in before if id(one) in places))
         if depths is None and places:
             parents = (max(places.values()),)  # as far as is known, one after the other
         places[id(operation)] = len(found)
