@@ -182,7 +182,9 @@ function render({ model, el }) {
 
   // A table with a column for each chosen run.
   function drawCells(title, first, rows, names) {
-    const box = make(compared, "div", { class: "nbkeras-table", role: "region", "aria-label": title, tabindex: "0" });
+    const box = make(compared, "div", {
+      class: "nbkeras-table", role: "region", "aria-label": title, tabindex: "0", "data-key": `table ${title}`,
+    });
     const table = make(box, "table");
     make(table, "caption", {}, title);
     const row = make(make(table, "thead"), "tr");
@@ -201,7 +203,8 @@ function render({ model, el }) {
   }
 
   function drawCompared(state) {
-    const found = state.compared;
+    const found = state.compared, tables = () => [...compared.querySelectorAll(".nbkeras-table")];
+    const scrolled = tables().map((one) => one.scrollLeft);
     compared.replaceChildren();
     charts = [];
     compared.hidden = !chosen.length;
@@ -219,6 +222,7 @@ function render({ model, el }) {
     if (found.best.length) drawCells(words.bests, words.metric, found.best, found.names);
     if (found.settings.length) drawCells(words.settings, words.setting, found.settings, found.names);
     else if (found.names.length > 1) make(compared, "p", {}, words.same);
+    tables().forEach((one, at) => { one.scrollLeft = scrolled[at] ?? 0; });
   }
 
   async function copy(source, made) {
@@ -236,7 +240,7 @@ function render({ model, el }) {
     make(head, "strong", { class: "nbkeras-run-name" }, title);
     if (state.code.code === null) make(code, "p", {}, fill(words.no_code, state.code));
     else {
-      const box = make(code, "pre", { tabindex: "0", role: "region", "aria-label": title });
+      const box = make(code, "pre", { tabindex: "0", role: "region", "aria-label": title, "data-key": "code" });
       const source = make(box, "code", {}, state.code.code);
       const made = button(head, "copy", words.copy, () => copy(source, made));
     }
@@ -257,7 +261,7 @@ function render({ model, el }) {
     drawn = key;
     if (code.dataset.code !== JSON.stringify(state.code)) drawCode(state);
     code.dataset.code = JSON.stringify(state.code);
-    if (kept) root.querySelector(`[data-key="${CSS.escape(kept)}"]`)?.focus();
+    if (kept) root.querySelector(`[data-key="${CSS.escape(kept)}"]`)?.focus({ preventScroll: true });
   }
 
   refresh.addEventListener("click", () => tell("refresh"));
