@@ -11,7 +11,7 @@ import traitlets
 
 from nbkeras.errors import OptionError, one_line
 from nbkeras.notebook import frontend, text
-from nbkeras.notebook.chart import COLOURS, arrange, packed, thin
+from nbkeras.notebook.chart import COLOURS, MAX_POINTS, arrange, packed, thin
 from nbkeras.notebook.quiet import QuietLine
 from nbkeras.notebook.words import PANEL, for_page, in_each
 from nbkeras.run import Run, Snapshot
@@ -151,6 +151,7 @@ def encode(snapshot: Snapshot) -> tuple[dict[str, Any], bytes]:
         "background": snapshot.background,
         "epochs": snapshot.epochs,
         "logged": len(snapshot.epoch_numbers),
+        "thinned": len(snapshot.epoch_numbers) > MAX_POINTS,
         "epoch": snapshot.epoch,
         "step": snapshot.step,
         "steps": snapshot.steps,

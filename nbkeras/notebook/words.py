@@ -322,6 +322,10 @@ PANEL = Words(
         "read_smoothed": ("{value} ({measured} measured)", "{value}（实测 {measured}）"),
         "download": ("Download", "下载"),
         "download_as": ("Download {format}", "下载 {format}"),
+        "thinned": (
+            "Of so many epochs charts and files have the lowest and highest points: run.history has all.",
+            "轮数过多，图表和文件只含各段的最低点和最高点：run.history 中有全部数值。",
+        ),
     }
 )
 

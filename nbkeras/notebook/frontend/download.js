@@ -53,7 +53,7 @@ export async function png(svg) {
   return new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
 }
 
-// A line for each epoch, a column for each curve; empty where an epoch has no value.
+// A line for each epoch, a column for each curve; empty where an epoch has no value here.
 export function csv(curves) {
   const rows = new Map();
   curves.forEach((curve, at) => {

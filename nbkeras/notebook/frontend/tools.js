@@ -54,6 +54,7 @@ export function tools({ model, parent, words, shown, changed }) {
     SVG: () => [svgText(drawn()), "image/svg+xml"],
     CSV: () => [csv(shown()), "text/csv"],
   };
+  const lacks = make(parent, "p", { class: "nbkeras-aside" });
   const buttons = Object.entries(made).map(([format, make_]) => {
     const button = make(files, "button", { type: "button", "aria-label": fill(words.download_as, { format }) }, format);
     button.addEventListener("click", async () => {
@@ -85,6 +86,7 @@ export function tools({ model, parent, words, shown, changed }) {
     weight.textContent = settings.smoothing.toFixed(2);
     drawList([...new Set(curves.map(metricOf))]);
     for (const button of buttons) button.disabled = !shown().length;
+    lacks.textContent = model.get("state").thinned ? words.thinned : "";
   }
 
   return { draw, settings };
