@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -163,32 +164,39 @@ class Plan:
         if self.backend not in BACKENDS:
             raise OptionError(f"backend={self.backend!r}: use one of {', '.join(map(repr, BACKENDS))}")
         for name in ("workers", "epochs", "sync_every"):
-            whole(name, getattr(self, name), 1)
+            self._keep_whole(name, 1)
         for name in ("batch_size", "steps_per_epoch", "validation_batch_size", "validation_steps", "gpus"):
             if getattr(self, name) is not None:
-                whole(name, getattr(self, name), 1)
-        whole("initial_epoch", self.initial_epoch, 0)
+                self._keep_whole(name, 1)
+        self._keep_whole("initial_epoch", 0)
         if self.initial_epoch >= self.epochs:
             raise OptionError(
                 f"initial_epoch={self.initial_epoch} leaves nothing to train: "
                 f"epochs={self.epochs} is the epoch to end at, so give a larger one"
             )
         if not isinstance(self.validation_freq, (list, tuple, set, range)):
-            whole("validation_freq", self.validation_freq, 1)
+            self._keep_whole("validation_freq", 1)
         if self.checkpoint is not None and self.steps_per_epoch is not None:
             raise OptionError(
                 f"steps_per_epoch={self.steps_per_epoch} ends epochs in the middle of the rows, where a "
                 "checkpoint cannot go on: leave steps_per_epoch or --checkpoint away"
             )
-        if type(self.heartbeat) not in (int, float) or self.heartbeat < LEAST_HEARTBEAT:
+        seconds: Any = self.heartbeat
+        is_number = isinstance(seconds, numbers.Real) and not isinstance(seconds, bool)
+        if not is_number or seconds < LEAST_HEARTBEAT:
             raise OptionError(
                 f"heartbeat={self.heartbeat!r}: use a number of seconds from {LEAST_HEARTBEAT:g}"
             )
+        object.__setattr__(self, "heartbeat", float(seconds))
         if not isinstance(self.class_weight, (dict, type(None))):
             raise OptionError(
                 f"class_weight={self.class_weight!r}: use a dict from class to weight, "
                 "such as {0: 1.0, 1: 2.5}"
             )
+
+    def _keep_whole(self, name: str, least: int) -> None:
+        # NumPy's numbers are of other types, which messages and checkpoints cannot hold.
+        object.__setattr__(self, name, whole(name, getattr(self, name), least))
 
 
 def whole(name: str, value: Any, least: int) -> int:

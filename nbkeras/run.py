@@ -16,6 +16,8 @@ from nbkeras.errors import ModelError, OptionError
 from nbkeras.progress import Phase, Progress
 from nbkeras.steering import Steering
 
+#: Of one metric; more make no curves, and are in the history alone.
+_MOST_ENTRIES = 1000
 Status = Literal["running", "paused", "finished", "stopped", "failed", "aborted"]
 
 
@@ -436,12 +438,21 @@ class Run:
 
 
 def _split(logs: dict[str, Any]) -> dict[str, float]:
-    """One float per curve: an array metric gives one curve for each entry."""
+    """One float per curve: an array metric gives one curve for each entry.
+
+    A callback may log what it likes: what is no number is in the history alone.
+    """
+    import numpy as np
+
     point: dict[str, float] = {}
     for key, value in logs.items():
-        entries = value.tolist() if hasattr(value, "tolist") else value
-        if isinstance(entries, (list, tuple)):
-            point |= {f"{key}[{index}]": float(entry) for index, entry in enumerate(entries)}
-        else:
-            point[key] = float(entries)
+        try:
+            entries = np.asarray(value)
+        except (TypeError, ValueError):
+            continue
+        if entries.dtype.kind not in "biuf" or entries.size > _MOST_ENTRIES:
+            continue
+        for index in np.ndindex(entries.shape):
+            place = f"[{', '.join(map(str, index))}]" if index else ""
+            point[f"{key}{place}"] = float(entries[index])
     return point

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import time
 
 import keras
@@ -229,6 +230,46 @@ def test_a_callback_that_raises_ends_the_run_and_shows_its_frame(spark, rows):
     assert nbkeras.fit(model, *rows, workers=2, spark=spark).status == "finished"
 
 
+class Logs(keras.callbacks.Callback):
+    """Logs what is no number."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["found"] = self.value
+
+
+@pytest.mark.parametrize(
+    ("value", "curves"),
+    [
+        ([[5, 1], [2, 7]], ["found[0, 0]", "found[0, 1]", "found[1, 0]", "found[1, 1]"]),
+        ("good", []),
+        (None, []),
+        ({"a": 1}, []),
+        ([1, [2, 3]], []),
+        (np.zeros((100, 100)), []),
+        (np.float32(0.5), ["found"]),
+        (True, ["found"]),
+    ],
+    ids=str,
+)
+def test_a_callback_may_log_what_it_likes(spark, rows, value, curves):
+    options = {"epochs": 2, "callbacks": [Logs(value)], "workers": 2, "spark": spark}
+    run = nbkeras.fit(regressor(), *rows, **options)
+    assert run.history["found"][0] is run.history["found"][1] is value
+    shown = run.snapshot().curves
+    assert [name for name in shown if name not in ("loss", "mae")] == curves
+    assert all(len(curve) == 2 for curve in shown.values())
+
+
+def test_a_callback_that_exits_ends_the_run(spark, rows):
+    leaving = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: sys.exit("enough"))
+    with pytest.raises(TrainingError, match=r"^in a callback: SystemExit: enough$"):
+        nbkeras.fit(regressor(), *rows, epochs=50, callbacks=[leaving], workers=2, spark=spark)
+
+
 class Evaluates(keras.callbacks.Callback):
     """Asks the model itself at the end of an epoch."""
 
@@ -328,6 +369,10 @@ class PerBatch(keras.callbacks.Callback):
             keras.callbacks.LambdaCallback(on_train_batch_begin=print),
             "LambdaCallback has on_train_batch_begin",
         ),
+        (
+            keras.callbacks.SwapEMAWeights(),
+            "SwapEMAWeights has on_test_begin: validation runs on the workers, callbacks in the notebook",
+        ),
         (keras.callbacks.ModelCheckpoint("a.keras", save_freq=3), r"ModelCheckpoint\(save_freq=3\)"),
         (print, "callbacks holds .*print.*, which is no keras.callbacks.Callback"),
     ],
@@ -401,6 +446,30 @@ def test_only_callbacks_that_may_read_the_model_have_the_weights_fetched():
     assert reads(Recorder(1))
     # The model under another name, in a comprehension.
     assert reads(called(notebook["within"]))
+    # In what a decorator of another module wraps, or a class gives another form.
+    assert reads(called(timed(notebook["names_it"])))
+    assert not reads(called(timed(notebook["notes"])))
+    assert reads(Decorated())
+    assert reads(ByProperty())
+
+
+def timed(function):
+    """As a decorator of a module of the user's own."""
+    names = define("import functools\ndef timed(f):\n    return functools.wraps(f)(lambda *a: f(*a))\n")
+    return names["timed"](function)
+
+
+class Decorated(keras.callbacks.Callback):
+    on_epoch_end = functools.lru_cache(lambda self, *_: self.model.name)
+
+
+class ByProperty(keras.callbacks.Callback):
+    @property
+    def net(self):
+        return self.model
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.found = self.net
 
 
 def test_a_first_training_that_outlasts_the_heartbeat_loses_nobody(spark, rows):

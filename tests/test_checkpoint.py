@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -72,12 +73,13 @@ def test_a_file_system_of_fsspec_is_as_good_as_a_path():
     assert same(Store("memory://here/there").latest(), checkpoint(1))
 
 
-def test_a_torn_file_gives_way_to_the_one_before_and_a_part_is_swept_away(tmp_path):
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_torn_file_gives_way_to_the_one_before_and_a_part_is_swept_away(tmp_path, share):
     store = Store(str(tmp_path))
     store.write(checkpoint(0))
     store.write(checkpoint(1))
     whole = (tmp_path / "epoch-000002.npz").read_bytes()
-    (tmp_path / "epoch-000002.npz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "epoch-000002.npz").write_bytes(whole[: int(share * len(whole))])
     (tmp_path / "epoch-000003.npz.00aa.part").write_bytes(whole[:10])
     assert same(store.latest(), checkpoint(0))
     store.write(checkpoint(2))
@@ -181,6 +183,16 @@ def test_two_halves_are_the_whole(fit, tmp_path, shuffle):
     assert_same_history(run.history, whole.history)
     assert_same_model(second, at_once)
     assert run.notes[-1] == "going on from the checkpoint of epoch 3"
+
+
+def test_numbers_of_numpy_are_numbers(fit, tmp_path):
+    told = []
+    hears = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _: told.append(epoch))
+    numbers = {"epochs": np.int64(2), "batch_size": np.int32(16), "validation_freq": np.uint8(1)}
+    options = {"heartbeat": np.float32(60), "validation_split": 0.25, "callbacks": [hears]}
+    run = fit(net(), **numbers, **options, checkpoint=tmp_path)
+    assert (run.epochs, told) == (2, [0, 1])
+    json.dumps([run.settings, run.epochs])
 
 
 @pytest.mark.parametrize("epochs", [1, 2])

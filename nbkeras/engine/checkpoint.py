@@ -257,7 +257,7 @@ class Store:
             try:
                 with self._files.open_input_file(f"{self._folder}/{name}") as file:
                     return _checkpoint(np.load(file, allow_pickle=False))
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
                 wrong = wrong or error
         if wrong is not None:
             raise OptionError(

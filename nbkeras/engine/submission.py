@@ -357,17 +357,19 @@ class Submission:
             return
 
         def call() -> None:
+            told: Event = {"stop": True}
             try:
                 state.build(self._run.model, event["optimizers"])
                 told = self._epoch_end(epoch, logs, blob, last=bool(event.get("last")))
-            except Exception as error:  # noqa: BLE001
+            except (Exception, SystemExit) as error:  # noqa: BLE001
                 # The user's own callback: its traceback is the answer.
                 self._fail(failures.of_callback(error))
-                told = {"stop": True}
+            finally:
+                # Whatever comes of it here, the workers wait for it.
+                answer(told)
             self._run.record_epoch(epoch, logs)
             if "note" in told:
                 self._run.note(told["note"])
-            answer(told)
 
         self._run.calls.put(call)
 

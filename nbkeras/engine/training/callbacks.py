@@ -30,13 +30,14 @@ _BATCH_HOOKS = (
     "on_test_batch_begin",
     "on_test_batch_end",
 )
+_TEST_HOOKS = ("on_test_begin", "on_test_end")
 
 
 def divided(callbacks: Any) -> tuple[list[Any], list[Any]]:
     """The deciding callbacks and those of the notebook, each in their order.
 
     Raises:
-        OptionError: not a callback, or one that wants to be called for each batch.
+        OptionError: not a callback, or one that wants to be called for each batch or validation.
     """
     deciders, others = [], []
     for one in keras.tree.flatten(callbacks) if callbacks else []:
@@ -47,12 +48,12 @@ def divided(callbacks: Any) -> tuple[list[Any], list[Any]]:
         elif isinstance(one, keras.callbacks.ProgbarLogger):
             continue  # The chart shows the progress.
         else:
-            _refuse_batches(one)
+            _refuse_hooks(one)
             others.append(one)
     return deciders, others
 
 
-def _refuse_batches(callback: Any) -> None:
+def _refuse_hooks(callback: Any) -> None:
     name = type(callback).__name__
     if isinstance(callback, keras.callbacks.ModelCheckpoint) and callback.save_freq != "epoch":
         raise OptionError(
@@ -60,14 +61,15 @@ def _refuse_batches(callback: Any) -> None:
         )
     if isinstance(callback, _EPOCH_ONLY):
         return
-    for hook in _BATCH_HOOKS:
+    for hook in (*_BATCH_HOOKS, *_TEST_HOOKS):
         # LambdaCallback holds the hooks it was given, all others have them by their class.
         own = hook in vars(callback) or getattr(type(callback), hook) is not getattr(
             keras.callbacks.Callback, hook
         )
         if own:
+            what = "validation runs" if hook in _TEST_HOOKS else "batches run"
             raise OptionError(
-                f"callback {name} has {hook}: batches run on the workers, callbacks in the notebook "
+                f"callback {name} has {hook}: {what} on the workers, callbacks in the notebook "
                 "once per epoch: use on_epoch_end"
             )
 
@@ -145,7 +147,11 @@ def _callables(callback: Any) -> Iterator[Any]:
     for kind in type(callback).__mro__:
         if kind is keras.callbacks.Callback:
             break
-        yield from (one for one in vars(kind).values() if isinstance(one, types.FunctionType))
+        for one in vars(kind).values():
+            # A static method, a class method or a property holds its function.
+            own = getattr(one, "__func__", None) or getattr(one, "fget", None) or one
+            if callable(own) and not isinstance(own, type):
+                yield own
     yield from (one for one in vars(callback).values() if callable(one) and not isinstance(one, type))
 
 
@@ -159,11 +165,14 @@ def _reaches(thing: Any, model: Any, seen: set[int]) -> bool:
     names = {name for code in _codes(thing.__code__) for name in code.co_names}
     if names & {"model", "_model"}:
         return True
-    held = [cell.cell_contents for cell in thing.__closure__ or () if _filled(cell)]
-    held += [thing.__globals__[name] for name in names if name in thing.__globals__]
-    # Functions of other modules do not know the notebook's model.
-    functions = [one for one in held if getattr(one, "__globals__", None) is thing.__globals__]
-    return any(one is model for one in held) or any(_reaches(one, model, seen) for one in functions)
+    closed = [cell.cell_contents for cell in thing.__closure__ or () if _filled(cell)]
+    named = [thing.__globals__[name] for name in names if name in thing.__globals__]
+    if any(one is model for one in (*closed, *named)):
+        return True
+    # Functions of other modules do not know the notebook's model, but for those that a decorator wraps.
+    functions = [one for one in closed if isinstance(one, types.FunctionType)]
+    functions += [one for one in named if getattr(one, "__globals__", None) is thing.__globals__]
+    return any(_reaches(one, model, seen) for one in functions)
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
