@@ -320,6 +320,28 @@ def test_labels_as_a_list_go_to_the_outputs_in_their_order(spark, train):
     assert_same_model(ours, theirs)
 
 
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_a_class_without_a_weight_weighs_one(spark, one_hot):
+    random = np.random.default_rng(3)
+    x, kind = random.normal(size=(60, SHAPE)).astype("float32"), random.integers(0, CLASSES, 60)
+    loss = "categorical_crossentropy" if one_hot else "sparse_categorical_crossentropy"
+
+    def make():
+        layers = [keras.Input((SHAPE,)), keras.layers.Dense(CLASSES, "softmax")]
+        model = keras.Sequential(layers)
+        model.compile("sgd", loss)
+        return model
+
+    ours, theirs = twins(make)
+    y = np.eye(CLASSES, dtype="float32")[kind] if one_hot else kind
+    options = {"class_weight": {0: 5.0}, "epochs": 2, "shuffle": False}
+    run = nbkeras.fit(ours, x, y, workers=2, spark=spark, **options)
+    assert run.history["loss"] == pytest.approx(
+        theirs.fit(x, y, verbose=0, **options).history["loss"], rel=1e-5
+    )
+    assert_same_model(ours, theirs)
+
+
 def test_class_weights_and_a_learning_rate_schedule_act_as_in_keras(spark, train, held_out):
     def make():
         decay = keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.7)

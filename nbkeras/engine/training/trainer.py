@@ -57,6 +57,10 @@ def main(pipe: int, log: int, files: list[int]) -> None:
         os._exit(status)
 
 
+#: Rows that go through the model together where nobody says how many.
+_PREDICTED = 1024
+
+
 class Trainer:
     """One worker's part of a job.
 
@@ -250,7 +254,7 @@ class Trainer:
             initial_epoch=begins,
             verbose=0,
             callbacks=callbacks,
-            class_weight=plan.class_weight,
+            class_weight=self._class_weight(own),
             steps_per_epoch=plan.steps_per_epoch,
             shuffle=False,
         )
@@ -268,6 +272,20 @@ class Trainer:
                 channel.ask({"type": "weights"}, weights)
             else:
                 self._task.send(("bytes", weights))
+
+    def _class_weight(self, arrays: Arrays) -> dict[int, float] | None:
+        """The weight of every class: Keras looks them up in a table where it reads a ``tf.data.Dataset``.
+
+        What is not named weighs 1, as where Keras reads arrays.
+        """
+        given: dict[int, float] | None = self._plan.class_weight
+        labels = self._plan.structure.labels
+        if not given or len(labels) != 1:
+            return given  # Keras says what it takes.
+        y = arrays[labels[0].name]
+        encoded = y.ndim > 1 and y.shape[-1] > 1
+        top = y.shape[-1] - 1 if encoded else round(float(y.max(initial=0)))
+        return dict.fromkeys(range(top + 1), 1.0) | given
 
     def _own(self, deciders: list[Any]) -> list[Any]:
         """The deciding callbacks of this worker: they run where the summed logs are judged."""
@@ -365,9 +383,14 @@ class Trainer:
         self._load()
         names = self._plan.structure.inputs
         while (inputs := self._inbox.get()) is not None:
-            x = inputs[0] if len(inputs) == 1 else dict(zip(names, inputs, strict=True))
-            outputs = self._model.predict_on_batch(x)
-            self._task.send(("outputs", [np.asarray(one) for one in keras.tree.flatten(outputs)]))
+            found = []
+            # Spark's batches have thousands of rows, of which the layers may give far more numbers.
+            for start in range(0, len(inputs[0]), self._plan.batch_size or _PREDICTED):
+                cut = [one[start : start + (self._plan.batch_size or _PREDICTED)] for one in inputs]
+                x = cut[0] if len(cut) == 1 else dict(zip(names, cut, strict=True))
+                outputs = self._model.predict_on_batch(x)
+                found.append([np.asarray(one) for one in keras.tree.flatten(outputs)])
+            self._task.send(("outputs", [np.concatenate(parts) for parts in zip(*found, strict=True)]))
 
 
 def _cores() -> int:
