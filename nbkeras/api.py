@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ runs: list[Run] = []
 #: Shows runs; set by the package to what fits the place it runs in.
 host: Host = Silent()
 _numbers = itertools.count(1)
+#: The threads of the ``on_spark`` blocks that are open, the innermost last.
+_blocks: list[int] = []
 
 
 def fit(
@@ -169,7 +172,7 @@ def fit(
     run = Run(
         name or f"run {next(_numbers)}",
         model,
-        resumption.total(begun, epochs),
+        resumption.total(begun, plan.epochs),
         plan.workers,
         background=background,
     )
@@ -192,7 +195,7 @@ def fit(
     run.code = place.code()
     runs.append(run)
     source.remember(train)
-    notebook = user.NotebookCallbacks(others, model, {"epochs": epochs, "verbose": 0, "steps": None})
+    notebook = user.NotebookCallbacks(others, model, {"epochs": plan.epochs, "verbose": 0, "steps": None})
 
     def prepare() -> Callable[[], None]:
         build(model, train)
@@ -222,7 +225,7 @@ def fit(
 
     shows = Silent() if verbose in (0, False) else place
     try:
-        begins = initial_epoch if begun is None else begun.next_epoch(epochs)
+        begins = plan.initial_epoch if begun is None else begun.next_epoch(plan.epochs)
         with cluster.link(spark).undisturbed():
             return attend(run, prepare, notebook, shows, begins, spark)
     finally:
@@ -262,7 +265,7 @@ def evaluate(
     from nbkeras.engine import inference
     from nbkeras.engine.spark import cluster
     from nbkeras.frames.rows import hashed
-    from nbkeras.frames.sample import build, build_metrics
+    from nbkeras.frames.sample import build, build_metrics, first_batch
     from nbkeras.frames.source import Source
 
     _require_compiled(model, "evaluate")
@@ -273,9 +276,14 @@ def evaluate(
         raise DataError("y is missing: name the label column, y='…', or give the labels")
     build(model, rows)
     build_metrics(model, rows)
+    alone = inference.coupled(model, lambda: first_batch(rows, 4))
+    if alone:
+        print(  # noqa: T201  # why it takes longer
+            f"Evaluating on one worker: metric {alone!r} of some rows does not follow from those of each row."
+        )
     plan = Plan(
         rows.structure,
-        workers=max(1, cluster.slots(spark)),
+        workers=1 if alone else max(1, cluster.slots(spark)),
         batch_size=batch_size,
         backend=_backend(backend),
     )
@@ -290,6 +298,7 @@ def predict(
     *,
     features: Sequence[str] | None = None,
     output: str = "prediction",
+    batch_size: int | None = None,
     backend: str = "auto",
     spark: SparkSession | None = None,
 ) -> Any:
@@ -301,6 +310,7 @@ def predict(
         features: feature columns; None for those that the model was trained on.
         output: name of the column with the outputs; a model with several has
             one column each, with the output's name appended.
+        batch_size: rows that go through the model together, 1,024 if None.
         backend: as in :func:`fit`.
         spark: the session; None for the active one, or a new local one.
 
@@ -332,7 +342,12 @@ def predict(
     structure = outputs(model, rows)
     shapes = [tuple(one.shape[1:]) for one in keras.tree.flatten(structure)]
     cluster.ship(spark)
-    plan = Plan(rows.structure, workers=max(1, cluster.slots(spark)), backend=_backend(backend))
+    plan = Plan(
+        rows.structure,
+        workers=max(1, cluster.slots(spark)),
+        batch_size=batch_size,
+        backend=_backend(backend),
+    )
     cluster.require_backend(spark, plan.backend)
     if by_name:
         names = _output_names(model, output, len(shapes))
@@ -372,7 +387,7 @@ def on_spark(
         What was called so far.
 
     Raises:
-        OptionError: an option cannot be.
+        OptionError: an option cannot be, or another thread is in such a block.
     """
     import keras
 
@@ -391,7 +406,15 @@ def on_spark(
         "shown_by": shown_by,
     }
     calls = Calls(options, fit, evaluate, predict)
+    thread = threading.get_ident()
+    if any(one != thread for one in _blocks):
+        raise OptionError(
+            "another thread is in an on_spark block, and Keras' methods are the same in all threads: "
+            "call nbkeras.fit(model, …) here, which needs no block"
+        )
     with contextlib.ExitStack() as stack:
+        _blocks.append(thread)
+        stack.callback(_blocks.remove, thread)
         for method in ("fit", "evaluate", "predict"):
             replacement = calls.method(method, getattr(keras.Model, method))
             stack.enter_context(_replaced(keras.Model, method, replacement))

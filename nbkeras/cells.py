@@ -148,7 +148,7 @@ class Calls:
         _refuse("predict", steps=steps, callbacks=callbacks)
         if not hasattr(x, "sparkSession"):  # Of a Spark DataFrame, nothing is computed yet.
             _say("Predicting on Spark.", verbose)
-        return self._predict(model, x, **self._where())
+        return self._predict(model, x, batch_size=batch_size, **self._where())
 
     def _where(self) -> dict[str, Any]:
         """The options that evaluation and prediction have too."""

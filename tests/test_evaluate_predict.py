@@ -9,7 +9,7 @@ import pytest
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
-from twins import columns
+from twins import columns, define
 
 import nbkeras
 from nbkeras.errors import DataError
@@ -209,6 +209,58 @@ def test_columns_that_differ_in_case_alone_are_refused_unless_spark_tells_them_a
         assert nbkeras.evaluate(model, df, "label", features=["A"], spark=spark)["loss"] >= 0
     finally:
         spark.conf.unset("spark.sql.caseSensitive")
+
+
+OWN = """
+import keras
+
+class Largest(keras.metrics.Metric):
+    'The largest error: that of all rows is no sum of those of some.'
+
+    def __init__(self, name="own", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.error = self.add_weight(name="error", initializer="zeros")
+
+    def grown(self, errors):
+        return keras.ops.maximum(self.error, keras.ops.max(errors))
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        errors = keras.ops.reshape(y_pred, (-1,)) - keras.ops.reshape(y_true, (-1,))
+        self.error.assign(self.grown(keras.ops.abs(errors)))
+
+    def result(self):
+        return self.error
+
+class Sum(Largest):
+    def grown(self, errors):
+        return self.error + keras.ops.sum(errors)
+
+class Rows(keras.layers.Layer):
+    'Says how many rows are in its batch.'
+
+    def call(self, inputs):
+        return keras.ops.zeros_like(inputs[:, :1]) + keras.ops.cast(keras.ops.shape(inputs)[0], "float32")
+"""
+
+
+@pytest.mark.parametrize(("metric", "alone"), [("Largest", True), ("Sum", False)])
+def test_metrics_that_do_not_add_up_are_evaluated_on_one_worker(spark, df, arrays, capsys, metric, alone):
+    x, _, weight = arrays
+    model = dense(1)
+    model.compile("adam", "mse", metrics=[define(OWN)[metric]()])
+    ours = nbkeras.evaluate(model, df, "weight", features="features", spark=spark)
+    assert_same_results(ours, model.evaluate(x, weight, verbose=0, return_dict=True))
+    assert ("Evaluating on one worker: metric 'own'" in capsys.readouterr().out) == alone
+
+
+@pytest.mark.parametrize(("batch_size", "most"), [(8, 8), (None, 1024)])
+def test_rows_go_through_the_model_in_batches_when_it_predicts(spark, batch_size, most):
+    model = keras.Sequential([keras.Input((1,)), define(OWN)["Rows"]()])
+    x = np.zeros((5000, 1), "float32")
+    with nbkeras.on_spark(spark=spark):
+        found = model.predict(x, batch_size=batch_size, verbose=0)
+    assert found.shape == (5000, 1)
+    assert found.max() == most
 
 
 def test_predict_gives_an_array_for_several_units(spark, df, classifier):

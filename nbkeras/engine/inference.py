@@ -16,7 +16,7 @@ from nbkeras.engine import failures, shipping, task
 from nbkeras.engine.job import Job
 from nbkeras.engine.spark import cluster, preflight, protection
 from nbkeras.engine.spool import nulls_message
-from nbkeras.engine.training import state
+from nbkeras.engine.training import parts, state
 from nbkeras.errors import Aborted, ClusterError, DataError
 from nbkeras.plan import ORDER, PREFIX, Plan
 
@@ -56,6 +56,25 @@ def evaluate(spark: SparkSession, plan: Plan, model: Any, df: DataFrame) -> dict
     finally:
         job.payload.forget()
     return _result(model, _states(rows))
+
+
+def coupled(model: Any, batch: Callable[[], tuple[Any, ...]]) -> str:
+    """The name of a metric whose states of some rows do not follow from those of each row, or none.
+
+    Args:
+        model: compiled and built, with its metrics.
+        batch: gives some rows; called where a metric is not one of Keras' own, which all add up.
+    """
+    compiled = model._compile_metrics  # noqa: SLF001
+    if compiled is None or all(type(one).__module__.startswith("keras.") for one in compiled.metrics):
+        return ""
+    x, y, weights = (*batch(), None, None)[:3]
+    whole, *singles = parts.growths(compiled, y, model(x, training=False), weights)
+    model.reset_metrics()
+    for index, metric in enumerate(compiled.metrics):
+        if not any(parts.follows(whole[index], [single[index] for single in singles])):
+            return str(metric.name)
+    return ""
 
 
 def _attended(spark: SparkSession, method: str, action: Callable[[], Any]) -> Any:

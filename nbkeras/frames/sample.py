@@ -8,6 +8,7 @@ import numpy as np
 
 from nbkeras.errors import DataError, ModelError, one_line
 from nbkeras.frames.rows import Rows
+from nbkeras.plan import Field
 
 
 def build(model: Any, rows: Rows) -> None:
@@ -74,17 +75,30 @@ def outputs(model: Any, rows: Rows) -> Any:
     return model(inputs, training=False)
 
 
-def first_batch(rows: Rows) -> tuple[Any, ...]:
-    """The first row as a batch of one: x, y and sample_weight as far as there are any."""
-    names = [one.name for one in rows.structure.fields]
-    row = rows.df.select(*names).first()
-    if row is None:
+def first_batch(rows: Rows, number: int = 1) -> tuple[Any, ...]:
+    """The first rows as a batch: x, y and sample_weight as far as there are any.
+
+    Args:
+        rows: the data.
+        number: of rows at most; where they are of different shapes it is the first alone.
+
+    Raises:
+        DataError: there is no row, or a null.
+    """
+    found = rows.df.select(*[one.name for one in rows.structure.fields]).take(number)
+    if not found:
         raise DataError("the DataFrame has no rows")
-    values: dict[str, Any] = {}
-    for one in rows.structure.fields:
-        value = row[one.name]
-        if value is None:
-            raise DataError(f"column '{', '.join(one.sources)}' holds a null in its first row")
-        array = np.frombuffer(value, one.dtype) if one.raw else np.asarray(value, one.dtype)
-        values[one.name] = array.reshape(1, *(array.shape if one.shape is None else one.shape))
-    return rows.structure.nest(values)
+    arrays = {
+        one.name: [_array(row[one.name], one, len(found)) for row in found] for one in rows.structure.fields
+    }
+    if any(len({one.shape for one in same}) > 1 for same in arrays.values()):
+        arrays = {name: same[:1] for name, same in arrays.items()}
+    return rows.structure.nest({name: np.stack(same) for name, same in arrays.items()})
+
+
+def _array(value: Any, field: Field, rows: int) -> np.ndarray[Any, Any]:
+    if value is None:
+        where = "its first row" if rows == 1 else f"its first {rows} rows"
+        raise DataError(f"column '{', '.join(field.sources)}' holds a null in {where}")
+    array = np.frombuffer(value, field.dtype) if field.raw else np.asarray(value, field.dtype)
+    return array if field.shape is None else array.reshape(field.shape)

@@ -179,13 +179,7 @@ class Parts:
             predicted = model(x, training=False)
             compiled.update_state(y, predicted, weights)
             measured = compiled.metrics
-            found = []
-            for rows in (None, *range(_rows(predicted))):
-                compiled.reset_state()
-                begun = [_state(one) for one in measured]
-                compiled.update_state(*_cut((y, predicted, weights), rows))
-                found.append([_state(one) - start for one, start in zip(measured, begun, strict=True)])
-            whole, *singles = found
+            whole, *singles = growths(compiled, y, predicted, weights)
             for index, one in enumerate(measured):
                 several = [single[index] for single in singles]
                 if self._sums(one.name, whole[index], several) == "mean":
@@ -210,9 +204,7 @@ class Parts:
 
     def _sums(self, name: str, whole: Vector, singles: list[Vector]) -> str:
         """How a metric's state grows by several rows: by ``sum`` or ``mean`` of its growth by each."""
-        if len(singles) < 2:
-            singles = [whole]
-        total, mean = _close(whole, np.sum(singles, axis=0)), _close(whole, np.mean(singles, axis=0))
+        total, mean = follows(whole, singles if len(singles) > 1 else [whole])
         if self._agreed([total]):
             return "sum"
         if self._agreed([mean]):
@@ -403,6 +395,27 @@ def _number(loss: Any) -> float:
 def _state(metric: Any) -> Vector:
     values = [np.ravel(state.value(one).astype(np.float64)) for one in metric.variables]
     return np.concatenate(values) if values else np.empty(0)
+
+
+def growths(compiled: Any, y: Any, predicted: Any, weights: Any) -> list[list[Vector]]:
+    """By how much the state of each compiled metric grows by some rows together, then by each of them.
+
+    Args:
+        compiled: ``model._compile_metrics``, built; its metrics are reset.
+        y, predicted, weights: of the rows.
+    """
+    found = []
+    for rows in (None, *range(_rows(predicted))):
+        compiled.reset_state()
+        begun = [_state(one) for one in compiled.metrics]
+        compiled.update_state(*_cut((y, predicted, weights), rows))
+        found.append([_state(one) - start for one, start in zip(compiled.metrics, begun, strict=True)])
+    return found
+
+
+def follows(whole: Vector, singles: list[Vector]) -> tuple[bool, bool]:
+    """Whether the growth by some rows is the sum, and whether it is the mean, of the growth by each."""
+    return _close(whole, np.sum(singles, axis=0)), _close(whole, np.mean(singles, axis=0))
 
 
 def _close(one: Any, other: Any) -> bool:
