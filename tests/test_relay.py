@@ -7,6 +7,7 @@ import threading
 import keras
 import numpy as np
 import pytest
+from processes import is_alive, trainers
 
 import nbkeras
 from nbkeras.engine.job import Job
@@ -15,7 +16,7 @@ from nbkeras.engine.spark.shared import Inside
 from nbkeras.engine.transport import channel, wire
 from nbkeras.engine.transport.mailbox import NOTEBOOK, Mailbox, ports
 from nbkeras.engine.transport.relay import Errand, _first, fetch
-from nbkeras.errors import ClusterError, DataError, TrainingError
+from nbkeras.errors import ClusterError, DataError, OptionError, TrainingError
 from nbkeras.plan import Plan, Structure
 
 SECRET = b"secret"
@@ -117,6 +118,41 @@ def test_a_stop_keeps_what_was_trained(spark, far, arrays, wait_for):
     assert run.status == "stopped"
     assert 1 <= len(run.history["loss"]) < 100_000
     assert not np.array_equal(before, model.get_weights()[0])
+
+
+def test_a_worker_that_hangs_is_found_though_nobody_hears_it(spark, far, arrays, wait_for):
+    options = {"epochs": 100_000, "workers": FREE, "heartbeat": 5, "background": True, "spark": spark}
+    run = nbkeras.fit(network(), *arrays, **options)
+    wait_for(lambda: run.history.get("loss") or run.done.is_set(), "an epoch", 120)
+    hangs = trainers()[-1]
+    hangs.suspend()
+
+    wait_for(lambda: any("no sign of life for" in note for note in run.notes) or run.done.is_set(), "a word")
+
+    (note,) = (note for note in run.notes if "no sign of life" in note)
+    assert note.endswith("; going on from the start")
+    wait_for(lambda: not is_alive(hangs), "the end of what hangs")
+    run.stop()
+    run.wait()
+    assert run.status == "stopped"
+
+
+def test_where_nothing_can_be_fetched_any_more_stop_still_ends_it(spark, far, arrays, wait_for, monkeypatch):
+    def unable(*_):
+        raise OSError("no way there")
+
+    run = nbkeras.fit(network(), *arrays, epochs=100_000, workers=FREE, background=True, spark=spark)
+    wait_for(lambda: run.history.get("loss") or run.done.is_set(), "an epoch", 120)
+    monkeypatch.setattr("nbkeras.engine.transport.relay.fetch", unable)
+    wait_for(lambda: "Stop drops" in run.notes[-1] or run.done.is_set(), "a word")
+    assert run.notes[-1].startswith("no epochs can be fetched any more: ")
+
+    with pytest.raises(OptionError, match="cannot pause: no epochs can be fetched any more"):
+        run.pause()
+    run.stop()
+    run.wait(60)
+    assert run.status == "stopped"
+    wait_for(lambda: not trainers(), "the end of the trainers")
 
 
 @pytest.mark.parametrize("workers", [FREE, ALL], ids=["one slot is free", "no slot is free"])

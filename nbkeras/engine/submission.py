@@ -6,6 +6,7 @@ import contextlib
 import json
 import secrets
 import threading
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ from nbkeras.engine import checkpoint, failures, task
 from nbkeras.engine.checkpoint import Checkpoint
 from nbkeras.engine.job import Job
 from nbkeras.engine.spark import cluster, elastic, gpus, preflight, protection
-from nbkeras.engine.spark.shared import Shared
+from nbkeras.engine.spark.shared import INSIDE, Shared
 from nbkeras.engine.training import state
 from nbkeras.engine.transport import tls
 from nbkeras.engine.transport.events import Server
@@ -166,7 +167,7 @@ class Submission:
         if job.certificate is not None:
             raise ClusterError(f"{unheard}, and Spark encrypts the network: let them through to that address")
         if cluster.slots(self._spark) > workers:
-            relay = Relay(self._spark, self._secret, hosts, self._hear, self._lost_relay)
+            relay = Relay(self._spark, self._secret, hosts, self._hear, self._require_alive, self._lost_relay)
             self._server = stack.enter_context(relay)
             self.steer()
             self._run.note(f"{unheard}: epochs come through Spark jobs, a second or two late")
@@ -185,10 +186,16 @@ class Submission:
         return replace(job, address=("", 0), mute=True)
 
     def _lost_relay(self, error: NbkerasError) -> None:
-        if self._plan.asks:
+        # Large weights come as an event too, and rank 0 would wait for who takes them.
+        if self._plan.asks or self._size > INSIDE:
             self._fail(error)
-        else:
-            self._run.note(f"no epochs can be fetched any more, they come at the end: {error}")
+            return
+        self._server = None
+        lost = f"no epochs can be fetched any more: {error}"
+        self._run.steering.refuse(lost)
+        self._run.note(f"{lost}; they come at the end, and Stop drops what was trained")
+        if self._run.stopping.is_set():
+            self._stage.cancel()
 
     def _run_stage(self, stack: ExitStack) -> list[Any]:
         job = self._prepare(stack)
@@ -260,9 +267,7 @@ class Submission:
             for peer, number in heard.items():
                 spoke = number != before.get(peer) or peer in self._left
                 silent[peer] = 0 if spoke else silent.get(peer, 0) + 1
-                if silent[peer] > self._plan.heartbeat:
-                    what = peer.replace("-", " ")
-                    self._fail(WorkerLost(f"the {what} has given no sign of life for {silent[peer]} s"))
+            self._require_alive(silent)
             if self._submitted and not heard:
                 self._say_what_is_waited_for()
             waited = waited + 1 if self._submitted and not heard else 0
@@ -273,6 +278,12 @@ class Submission:
                     patience = elastic.PATIENCE if elastic.is_on(self._spark) else 0
                     if waited > patience and cluster.slots(self._spark) < self._plan.workers:
                         self._fail(WorkerLost("an executor was gone before its worker began"))
+
+    def _require_alive(self, silent: Mapping[str, float]) -> None:
+        for peer, seconds in silent.items():
+            if seconds > self._plan.heartbeat and peer not in self._left:
+                what = peer.replace("-", " ")
+                self._fail(WorkerLost(f"the {what} has given no sign of life for {seconds:.0f} s"))
 
     def _say_what_is_waited_for(self) -> None:
         now: Phase = "computing" if self._stage.computes() else "slots"

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import socket
 import threading
+import time
 from typing import Self
 
 from nbkeras.engine import failures
@@ -63,6 +64,7 @@ class Mailbox:
         self._changed = threading.Condition()
         self._log, self._begin = bytearray(), 0
         self._progress: dict[str, Event] = {}
+        self._spoke: dict[str, float] = {}
         self._asked: dict[tuple[str, int], Answer] = {}
         self._failure: Event | None = None
         self._gone = 0
@@ -95,11 +97,15 @@ class Mailbox:
     def _hear(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
         if peer == NOTEBOOK:
             answer(self._fetched(event))
-        elif event.get("type") == "alive":
-            pass  # Nobody counts them here.
+            return
+        self._spoke[peer] = time.monotonic()
+        if event.get("type") == "alive":
+            pass  # It has said so.
         elif "seq" not in event:
             self._progress[peer] = event
         else:
+            if event.get("type") == "farewell":
+                del self._spoke[peer]
             if not self._mute:
                 self._log += wire.encode({**event, "peer": peer}, blob)
             self._act(peer, event, answer)
@@ -131,7 +137,7 @@ class Mailbox:
             self._server.control({"type": "leave"})
 
     def _fetched(self, event: Event) -> Event:
-        """What has been said since the last time, after doing what the notebook says."""
+        """What has been said since the last time, after doing what the notebook says, and who is silent."""
         for peer, number, reply in event["answers"]:
             answer = self._asked.pop((peer, number), None)
             if answer is not None:
@@ -146,4 +152,8 @@ class Mailbox:
         del self._log[: event["known"] - self._begin]
         self._begin = event["known"]
         start = event["from"] - self._begin
-        return {"data": base64.b64encode(self._log[start : start + _PIECE]).decode()}
+        now = time.monotonic()
+        return {
+            "data": base64.b64encode(self._log[start : start + _PIECE]).decode(),
+            "silent": {peer: now - spoke for peer, spoke in self._spoke.items()},
+        }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import json
 import threading
 import time
 import weakref
@@ -140,13 +141,15 @@ def fetch(errand: Errand, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Reco
             last = time.monotonic() > end
             question = {**event, **fixed, "seq": number, "from": begin, "last": last}
             try:
-                data = _asked(connection, question)
+                said = _asked(connection, question)
             except (OSError, EOFError):
                 return  # The training has ended, and the mailbox with it.
+            data = base64.b64decode(said["data"])
             number, begin, event = number + 1, begin + len(data), {"answers": (), "controls": ()}
             if data:
                 yield _row("log", data)
             elif last or begin > errand.begin:
+                yield _row("silent", json.dumps(said["silent"]).encode())
                 return
             else:
                 time.sleep(0.05)
@@ -161,11 +164,12 @@ def _found(errand: Errand) -> Any:
     return None
 
 
-def _asked(connection: Any, event: Event) -> bytes:
+def _asked(connection: Any, event: Event) -> Event:
     connection.sendall(wire.encode(event))
     while (said := channel.received(connection)).get("answer") != event["seq"]:
         pass  # Acknowledgements, and control events that are for the workers.
-    return base64.b64decode(said["event"]["data"])
+    answer: Event = said["event"]
+    return answer
 
 
 def _row(kind: str, data: bytes) -> pa.RecordBatch:
@@ -180,6 +184,7 @@ class Relay:
         secret: of the run.
         hosts: of the executors.
         handle: as of :class:`nbkeras.engine.transport.events.Server`.
+        silent: called with the seconds since each worker's last sign of life.
         lost: called when nothing can be fetched any more.
     """
 
@@ -189,9 +194,11 @@ class Relay:
         secret: bytes,
         hosts: list[str],
         handle: Handler,
+        silent: Callable[[dict[str, float]], None],
         lost: Callable[[NbkerasError], None],
     ) -> None:
-        self._spark, self._secret, self._handle, self._lost = spark, secret, handle, lost
+        self._spark, self._secret = spark, secret
+        self._handle, self._silent, self._lost = handle, silent, lost
         self._places = tuple((host, port) for port in ports(secret) for host in hosts)
         self._task = cluster.task(spark, "nbkeras: events")
         self._answers: list[tuple[str, int, Event]] = []
@@ -247,11 +254,14 @@ class Relay:
 
     def _take(self, rows: list[Any]) -> bool:
         """Hand on what a job has brought; whether there was something."""
+        silent: dict[str, float] = {}
         for row in rows:
             data = bytes(row["data"])
             if row["kind"] == "place":
                 host, _, port = data.decode().rpartition(":")
                 self._places = ((host, int(port)),)
+            elif row["kind"] == "silent":
+                silent = json.loads(data)
             else:
                 self._buffer += data
                 self._fetched += len(data)
@@ -261,6 +271,7 @@ class Relay:
             peer, number = str(event["peer"]), int(event.get("seq", 0))
             any_event = any_event or number > 0
             self._handle(peer, event, blob, functools.partial(self._answer, peer, number))
+        self._silent(silent)
         return any_event
 
     def _answer(self, peer: str, number: int, event: Event) -> None:
