@@ -370,19 +370,26 @@ class Submission:
         def call() -> None:
             told: Event = {"stop": True}
             try:
-                state.build(self._run.model, event["optimizers"])
-                told = self._epoch_end(epoch, logs, blob, last=bool(event.get("last")))
-            except (Exception, SystemExit) as error:  # noqa: BLE001
-                # The user's own callback: its traceback is the answer.
-                self._fail(failures.of_callback(error))
+                told = self._told(epoch, logs, event, blob)
             finally:
                 # Whatever comes of it here, the workers wait for it.
                 answer(told)
-            self._run.record_epoch(epoch, logs)
-            if "note" in told:
-                self._run.note(told["note"])
 
         self._run.calls.put(call)
+
+    def _told(self, epoch: int, logs: dict[str, Any], event: Event, blob: bytes) -> Event:
+        """What the notebook's callbacks say to an epoch."""
+        told: Event = {"stop": True}
+        try:
+            state.build(self._run.model, event["optimizers"])
+            told = self._epoch_end(epoch, logs, blob, last=bool(event.get("last")))
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            # The user's own callback: its traceback is the answer.
+            self._fail(failures.of_callback(error))
+        self._run.record_epoch(epoch, logs)
+        if "note" in told:
+            self._run.note(told["note"])
+        return told
 
     def _on_saved(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
         self.saved = int(event["epoch"])

@@ -284,7 +284,7 @@ class Trainer:
             return given  # Keras says what it takes.
         y = arrays[labels[0].name]
         encoded = y.ndim > 1 and y.shape[-1] > 1
-        top = y.shape[-1] - 1 if encoded else round(float(y.max(initial=0)))
+        top = y.shape[-1] - 1 if encoded else round(float(y.max(initial=0, where=np.isfinite(y))))
         return dict.fromkeys(range(top + 1), 1.0) | given
 
     def _own(self, deciders: list[Any]) -> list[Any]:
