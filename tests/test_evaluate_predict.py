@@ -256,10 +256,10 @@ def test_metrics_that_do_not_add_up_are_evaluated_on_one_worker(spark, df, array
 @pytest.mark.parametrize(("batch_size", "most"), [(8, 8), (None, 1024)])
 def test_rows_go_through_the_model_in_batches_when_it_predicts(spark, batch_size, most):
     model = keras.Sequential([keras.Input((1,)), define(OWN)["Rows"]()])
-    x = np.zeros((5000, 1), "float32")
+    x = np.zeros((20_000, 1), "float32")
     with nbkeras.on_spark(spark=spark):
         found = model.predict(x, batch_size=batch_size, verbose=0)
-    assert found.shape == (5000, 1)
+    assert found.shape == (20_000, 1)
     assert found.max() == most
 
 
