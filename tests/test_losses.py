@@ -40,6 +40,22 @@ def test_any_reduction_of_a_loss_trains_like_keras_own(spark, reduction):
     )
 
 
+@pytest.mark.parametrize(
+    ("units", "activation", "loss"),
+    [(3, "softmax", "sparse_categorical_crossentropy"), (1, "sigmoid", "binary_crossentropy")],
+)
+def test_a_loss_of_chances_that_are_all_but_nought_trains_like_keras_own(spark, units, activation, loss):
+    # As of features that nobody has scaled: Keras has such a loss from what the activation was given.
+    def make():
+        model = keras.Sequential([keras.Input((5,)), layers.Dense(units, activation)])
+        model.compile(keras.optimizers.SGD(1e-4), loss)
+        return model
+
+    kind = np.arange(ROWS) % max(2, units)
+    run = assert_trains_like_keras(spark, make, 100 * X, kind.reshape(-1, 1), tolerance=1e-4)
+    assert run.history["loss"][0] > 20  # that of what is clipped is 16 at most
+
+
 @pytest.mark.parametrize("batch_size", [8, 2], ids=["rows for all", "steps without rows"])
 def test_a_loss_divided_by_the_sum_of_weights_trains_like_keras_own(spark, batch_size):
     assert_trains_like_keras(

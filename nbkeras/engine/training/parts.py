@@ -383,6 +383,9 @@ def _cut(structure: Any, row: int | None) -> Any:
         piece = value[row : row + 1]
         if (mask := backend.get_keras_mask(value)) is not None:
             backend.set_keras_mask(piece, mask[row : row + 1])
+        # From them Keras computes a loss where the activation has kept them, else from what is clipped.
+        if (logits := getattr(value, "_keras_logits", None)) is not None:
+            piece._keras_logits = logits[row : row + 1]  # noqa: SLF001
         return piece
 
     return keras.tree.map_structure(one, structure)
