@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import cloudpickle
 import hypothesis
 import peers
 import pytest
+import waiting
 
 from nbkeras.engine.transport import tls
 from nbkeras.engine.transport.events import Server
@@ -47,7 +47,7 @@ def chromium() -> Path:
 def browser(chromium):
     """A browser that shows nothing and calls nobody by itself."""
     playwright = pytest.importorskip("playwright.sync_api")
-    playwright.expect.set_options(timeout=180_000)  # a condition is waited for, however busy the machine
+    playwright.expect.set_options(timeout=1000 * waiting.LIMIT)
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=chromium, headless=True, args=QUIET)
         yield browser
@@ -70,18 +70,10 @@ def screenshots() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def wait_for() -> Callable[..., None]:
+@pytest.fixture(scope="session", name="wait_for")
+def _wait_for() -> Callable[..., None]:
     """Wait for a condition; the only thing that a test may wait for."""
-
-    def wait_for(condition: Callable[[], object], what: str, timeout: float = 180) -> None:
-        end = time.monotonic() + timeout
-        while not condition():
-            if time.monotonic() > end:
-                pytest.fail(f"waited {timeout} s for {what}")
-            time.sleep(0.02)
-
-    return wait_for
+    return waiting.wait_for
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Self
 import psutil
 import pyspark
 from jvm import SHORT_LIVED
-from standalone import wait_for
+from waiting import wait_for
 
 from nbkeras import java
 
@@ -84,7 +84,7 @@ class ConnectServer:
             found[:] = re.findall(r"server started at: 127\.0\.0\.1:(\d+)", log.read_text())
             return bool(found)
 
-        wait_for(said, "the Connect server", timeout=240)
+        wait_for(said, "the Connect server")
         self.url = f"sc://127.0.0.1:{found[0]}"
         return self
 

@@ -10,15 +10,15 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import time
 import urllib.request
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Self
 
 import psutil
 import pyspark
 from jvm import SHORT_LIVED
+from waiting import wait_for
 
 from nbkeras import java
 
@@ -196,15 +196,6 @@ def environment(folder: Path, without: Collection[str] = ("nbkeras",)) -> Path:
         if entry.suffix != ".pth" and not entry.name.startswith(tuple(without)):
             (place / entry.name).symlink_to(entry)
     return python
-
-
-def wait_for(condition: Callable[[], object], what: str, timeout: float = 180) -> None:
-    """Wait for a condition, by its name."""
-    end = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"waited {timeout} s for {what}")
-        time.sleep(0.05)
 
 
 def _described(process: psutil.Process) -> dict[str, object]:

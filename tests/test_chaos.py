@@ -68,7 +68,7 @@ def disturb(run, cluster, random, most, wait_for):
             continue
         killed.append(f"{victim} after {epochs} epochs, {run.phase}")
         # Losses without a finished epoch in between are rightly given up after some.
-        wait_for(lambda epochs=epochs: run.done.is_set() or len(run.epoch_numbers) > epochs, "an epoch", 200)
+        wait_for(lambda epochs=epochs: run.done.is_set() or len(run.epoch_numbers) > epochs, "an epoch")
         told = len(run.notes) > notes
         killed[-1] += "" if told else ", which nobody missed"
     return killed

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from connectserver import ConnectServer
-from standalone import wait_for
+from waiting import wait_for
 
 from nbkeras.engine.spark import connect
 
@@ -106,7 +106,7 @@ def notebook(server, tmp_path):
 
 def test_a_training_lives_over_connect_as_over_a_session_of_this_process(server, notebook):
     told = notebook(_LIFE)
-    wait_for(lambda: any(one.startswith("threads") for one in told()), "the notebook", 600)
+    wait_for(lambda: any(one.startswith("threads") for one in told()), "the notebook")
 
     status, fitted, evaluated, stopped, aborted, after, slots, ended, threads = told()
     assert re.fullmatch(
@@ -126,11 +126,11 @@ def test_a_training_lives_over_connect_as_over_a_session_of_this_process(server,
 
 def test_a_server_that_dies_is_one_line_and_no_wait(server, notebook):
     told = notebook(_DEATH)
-    wait_for(lambda: "trains" in told(), "the training", 300)
+    wait_for(lambda: "trains" in told(), "the training")
 
     server.kill()
 
-    wait_for(lambda: "over" in told(), "two errors", 300)
+    wait_for(lambda: "over" in told(), "two errors")
     _, during, after, _ = told()
     assert re.match("ClusterError: the Spark Connect server does not answer .* lines=1 soon=True", during)
     assert re.match(

@@ -389,7 +389,7 @@ def test_a_training_among_enemies_ends_as_it_would_alone(spark, wait_for):
     wait_for(port, "the event port")
     server = port()
     with crowd(server.address):
-        wait_for(lambda: run.epoch_numbers or run.done.is_set(), "the first epoch", timeout=120)
+        wait_for(lambda: run.epoch_numbers or run.done.is_set(), "the first epoch")
         if not run.done.is_set():
             with contextlib.suppress(RuntimeError):  # its port has been closed in this moment
                 server.disconnect()

@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 from processes import family, is_alive, ports, servers, trainers, unnamed_files
+from waiting import LIMIT
 
 import nbkeras
 from nbkeras.engine import warm
@@ -373,7 +374,7 @@ def test_a_worker_without_its_daemon_does_not_outlive_the_notebook(wait_for):
             for one in psutil.Process(notebook.pid).children():
                 one.kill()
             notebook.kill()
-        wait_for(lambda: not any(map(is_alive, ours)), "all processes to end", timeout=channel.OVER + 180)
+        wait_for(lambda: not any(map(is_alive, ours)), "all processes to end", limit=channel.OVER + LIMIT)
 
 
 def test_temporary_files_may_have_a_path_that_is_too_long_for_a_socket(wait_for, tmp_path):

@@ -110,7 +110,7 @@ def test_a_stop_keeps_what_was_trained(spark, far, arrays, wait_for):
     model = network()
     before = model.get_weights()[0].copy()
     run = nbkeras.fit(model, *arrays, epochs=100_000, workers=FREE, background=True, spark=spark)
-    wait_for(lambda: run.history.get("loss") or run.done.is_set(), "an epoch", 120)
+    wait_for(lambda: run.history.get("loss") or run.done.is_set(), "an epoch")
 
     run.stop()
     run.wait()
@@ -123,7 +123,7 @@ def test_a_stop_keeps_what_was_trained(spark, far, arrays, wait_for):
 def test_a_worker_that_hangs_is_found_though_nobody_hears_it(spark, far, arrays, wait_for):
     options = {"epochs": 100_000, "workers": FREE, "heartbeat": 5, "background": True, "spark": spark}
     run = nbkeras.fit(network(), *arrays, **options)
-    wait_for(lambda: run.history.get("loss") or run.done.is_set(), "an epoch", 120)
+    wait_for(lambda: run.history.get("loss") or run.done.is_set(), "an epoch")
     hangs = trainers()[-1]
     hangs.suspend()
 
@@ -142,7 +142,7 @@ def test_where_nothing_can_be_fetched_any_more_stop_still_ends_it(spark, far, ar
         raise OSError("no way there")
 
     run = nbkeras.fit(network(), *arrays, epochs=100_000, workers=FREE, background=True, spark=spark)
-    wait_for(lambda: run.history.get("loss") or run.done.is_set(), "an epoch", 120)
+    wait_for(lambda: run.history.get("loss") or run.done.is_set(), "an epoch")
     monkeypatch.setattr("nbkeras.engine.transport.relay.fetch", unable)
     wait_for(lambda: "Stop drops" in run.notes[-1] or run.done.is_set(), "a word")
     assert run.notes[-1].startswith("no epochs can be fetched any more: ")

@@ -135,7 +135,7 @@ def test_a_rate_set_while_it_trains_makes_what_keras_makes_of_it_at_that_step(
     ours, theirs = twins(net)
     epochs = LONG if (workers, backend) == (1, "jax") else 2
     run = fit(ours, workers=workers, backend=backend, epochs=epochs, callbacks=[Holds(asked)])
-    wait_for(lambda: run.snapshot().step > 20 or run.done.is_set(), "some steps", 120)
+    wait_for(lambda: run.snapshot().step > 20 or run.done.is_set(), "some steps")
     assert run.snapshot().learning_rate == 0.002
     run.set_learning_rate(0.0003)
     asked.set()
@@ -416,7 +416,7 @@ def test_a_worker_that_is_killed_in_a_pause_is_named_and_the_training_stays_paus
     wait_for(lambda: run.epoch_numbers or run.done.is_set(), "an epoch")
     paused(run)
     trainers()[-1].kill()
-    wait_for(lambda: run.notes and run.phase == "paused", "another attempt to stand still", 120)
+    wait_for(lambda: run.notes and run.phase == "paused", "another attempt to stand still")
 
     (note,) = run.notes
     assert re.match(r"the trainer process of worker \d|worker \d|on worker \d", note), note
@@ -433,7 +433,7 @@ def test_a_rate_holds_after_a_worker_was_lost_though_no_checkpoint_has_it(fit, p
     run.set_learning_rate(0.0004)
     wait_for(lambda: run.notes, "the workers to take it")
     trainers()[-1].kill()
-    wait_for(lambda: len(run.notes) == 3, "another attempt to take it", 120)
+    wait_for(lambda: len(run.notes) == 3, "another attempt to take it")
     run.resume()
     run.wait(120)
 
@@ -529,7 +529,7 @@ def test_an_executor_that_is_killed_in_a_pause_is_noticed_and_the_training_stays
     wait_for(lambda: run.epoch_numbers or run.done.is_set(), "an epoch")
     paused(run)
     running.kill_executor()
-    wait_for(lambda: run.notes and run.phase == "paused", "another attempt to stand still", 180)
+    wait_for(lambda: run.notes and run.phase == "paused", "another attempt to stand still")
 
     assert "going on from the checkpoint of epoch 1" in run.notes[-1], run.notes
     run.resume()

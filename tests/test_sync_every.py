@@ -188,7 +188,7 @@ def test_a_stop_reaches_all_workers_where_they_meet(spark, arrays, wait_for):
     run = nbkeras.fit(
         model, x, y, epochs=1000, batch_size=4, workers=WORKERS, sync_every=5, background=True, spark=spark
     )
-    wait_for(lambda: run.phase == "training" and run.snapshot().step, "a step", 120)
+    wait_for(lambda: run.phase == "training" and run.snapshot().step, "a step")
 
     run.stop()
     run.wait(timeout=60)

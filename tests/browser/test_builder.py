@@ -94,7 +94,7 @@ def choose_a_network(built, screenshots):
 
 def steer(chart, notebook, wait_for, screenshots):
     """Lower the learning rate, pause, go on, stop."""
-    wait_for(lambda: notebook.drawn() >= 2, "two epochs", timeout=120)
+    wait_for(lambda: notebook.drawn() >= 2, "two epochs")
     rate = chart.get_by_role("textbox", name="Learning rate")
     rate.fill("0.0001")
     rate.press("Enter")

@@ -58,7 +58,7 @@ class Zeppelin:
             )
             self.pid = server.pid
             try:
-                self.wait_for(lambda: server.poll() is not None or self._answers(), "Zeppelin to start", 120)
+                self.wait_for(lambda: server.poll() is not None or self._answers(), "Zeppelin to start")
                 assert server.poll() is None, self.log("server.out")
                 yield self
             finally:
