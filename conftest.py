@@ -14,25 +14,31 @@ import pytest
 from nbkeras import java
 
 if TYPE_CHECKING:
+    from kernel import Notebook
     from standalone import Cluster
+
+
+#: In this process' JVM; a cluster on this machine; such a cluster behind a Spark Connect server.
+MASTERS = ("local", "standalone", "connect")
+#: Of the tests' Spark on a cluster: for trainings that ask for some.
+GPUS = {"spark.executor.resource.gpu.amount": "2"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Offer other Sparks than the local one."""
     parser.addoption(
         "--master",
-        choices=("local", "standalone", "connect"),
-        default="local",
-        help="the Spark of the tests: in this process' JVM, a cluster on this machine, "
-        "or such a cluster behind a Spark Connect server",
+        action="append",
+        choices=MASTERS,
+        help="the Spark of the tests; given again, they run on one after the other",
     )
 
 
 def pytest_configure() -> None:
     """Give each of several test processes temporary files of its own: tests look at what is left there."""
-    from jvm import SHORT_LIVED
+    import jvm
 
-    os.environ.setdefault("SPARK_SUBMIT_OPTS", " ".join(SHORT_LIVED))
+    os.environ.setdefault("SPARK_SUBMIT_OPTS", jvm.options())
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is not None:
         folder = Path(tempfile.gettempdir()) / f"tests-{os.getuid()}-{worker}"
@@ -40,22 +46,71 @@ def pytest_configure() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test of Spark on each kind that was asked for."""
+    asked = metafunc.config.getoption("master") or []
+    if "spark_master" in metafunc.fixturenames and len(asked) > 1:
+        metafunc.parametrize("spark_master", asked, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what cannot run on the kind of Spark that it would have."""
+    [only, *_] = config.getoption("master") or ["local"]
+    others = []
+    for item in items:
+        params = (
+            item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        )
+        mark = item.get_closest_marker("on")
+        if mark is not None and params.get("spark_master", only) not in mark.args:
+            others.append(item)
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster on this machine, started when first asked for."""
+    """A cluster on this machine, started when first asked for. Each Worker finds two GPUs, so to speak."""
     from standalone import Cluster
 
-    with Cluster(tmp_path_factory.mktemp("cluster")) as running:
+    folder = tmp_path_factory.mktemp("cluster")
+    script = folder / "discover.sh"
+    script.write_text('#!/bin/sh\necho \'{"name": "gpu", "addresses": ["5", "7"]}\'\n')
+    script.chmod(0o755)
+    found = {
+        "spark.worker.resource.gpu.amount": "2",
+        "spark.worker.resource.gpu.discoveryScript": str(script),
+    }
+    with Cluster(folder, settings=found) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def spark(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+def notebook() -> Iterator[Notebook]:
+    """A notebook for the scripts that start a Spark on the cluster."""
+    from kernel import Notebook
+
+    with Notebook() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def spark_master(request: pytest.FixtureRequest) -> str:
+    """The kind of Spark that the tests run on."""
+    [only, *_] = request.config.getoption("master") or ["local"]
+    return str(getattr(request, "param", only))
+
+
+@pytest.fixture(scope="session")
+def spark(
+    request: pytest.FixtureRequest, spark_master: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[object]:
     """The tests' Spark: a local one with three slots, or a cluster of two executors with two slots each."""
     import pyspark
     from pyspark.sql import SparkSession
 
-    if request.config.getoption("master") == "connect":
+    if spark_master == "connect":
         from connectserver import ConnectServer
         from standalone import environment
 
@@ -63,7 +118,8 @@ def spark(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         python = str(environment(tmp_path_factory.mktemp("executors")))
         folder = cluster.folder / "connect"
         folder.mkdir()
-        with ConnectServer(folder, cluster.url, python, **{"spark.executor.memory": "512m"}) as server:
+        settings = {"spark.executor.memory": "512m", **GPUS}
+        with ConnectServer(folder, cluster.url, python, **settings) as server:
             session = SparkSession.builder.remote(server.url).getOrCreate()
             yield session
             session.stop()
@@ -82,12 +138,12 @@ def spark(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
     )
-    if request.config.getoption("master") == "standalone":
+    if spark_master == "standalone":
         from standalone import SETTINGS, environment
 
         os.environ["PYSPARK_PYTHON"] = str(environment(tmp_path_factory.mktemp("executors")))
         builder = builder.master(request.getfixturevalue("cluster").url)
-        for key, value in SETTINGS.items():
+        for key, value in (SETTINGS | GPUS).items():
             builder = builder.config(key, value)
     if pyspark.__version__.startswith("3."):
         # Without it, Spark takes no pandas DataFrame with arrays in it.

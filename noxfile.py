@@ -1,69 +1,161 @@
 import os
 import shutil
 import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import nox
 
 nox.needs_version = ">=2024.4.15"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["tests"]
 
-#: The tests of what training, evaluation and prediction come to; the first takes as long as all others.
+#: What the tests need of the system: a program, by any of its names, and Debian's package with it.
+PROGRAMS = (
+    (("java",), "default-jdk-headless"),
+    (("javac",), "default-jdk-headless"),
+    (("mvn",), "maven"),
+    (("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"), "chromium"),
+)
+#: Tests whose outcome may hang on what lies between the notebook and the workers.
 TRAINING = [
-    "tests/test_equality.py",
     "tests/test_callbacks.py",
+    "tests/test_equality.py",
     "tests/test_evaluate_predict.py",
-    "tests/test_shuffling.py",
+    "tests/test_large_models.py",
+    "tests/test_relay.py",
     "tests/test_rows.py",
-    "tests/test_stream.py",
     "tests/test_session.py",
+    "tests/test_shuffling.py",
+    "tests/test_stream.py",
 ]
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Check style and types, then run all tests but those that are dear and rare.
+
+    Words after -- go to pytest, which then runs once.
+    """
+    _prepare(session)
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+        return
+    with _costs(session), ThreadPoolExecutor() as beside:
+        fetched = beside.submit(session.run, "python", "tests/fetched.py", silent=True)
+        _lint(session)
+        # Beside each other on two cores: most tests wait for other processes most of the time.
+        clusters = beside.submit(_clusters, session)
+        session.run("pytest", "--numprocesses", "2", "--dist", "loadfile", "-m", "not soak and not cluster")
+        session.log("The output of the tests on clusters, which ran beside these:")
+        print(clusters.result())
+        fetched.result()
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, formatting and types."""
     session.install(*nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]["lint"])
+    _lint(session)
+
+
+@nox.session
+def quick(session: nox.Session) -> None:
+    """Check style and types; run unit tests, examples, a fit on each backend and a page in the browser."""
+    _prepare(session)
+    with _costs(session), ThreadPoolExecutor() as beside:
+        checked = beside.submit(_lint, session)
+        session.run("pytest", "--numprocesses", "2", "--dist", "loadfile", "-m", "quick and not soak")
+        checked.result()
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run every test with all its values, on every kind of Spark, at random where others are fixed: hours.
+
+    Words after -- name the parts to run: local, standalone, connect, oldest.
+    """
+    _prepare(session)
+    session.run("python", "tests/fetched.py")
+    every = ("-m", "", "--hypothesis-profile", "random")
+    parts = {
+        "local": lambda: session.run("pytest", "--numprocesses", "2", "--dist", "loadfile", *every),
+        "standalone": lambda: session.run("pytest", "--master", "standalone", "-m", "cluster", "tests"),
+        "training": lambda: session.run(
+            "pytest", "--master", "standalone", "--master", "connect", *every, *TRAINING
+        ),
+        "oldest": lambda: _oldest(session, "", *TRAINING),
+    }
+    for name in session.posargs or parts:
+        parts[name]()
+
+
+def _prepare(session: nox.Session) -> None:
+    """Install all that tests need, or name it in a line."""
+    # What is imported is compiled then, and kept.
+    session.env["PYTHONDONTWRITEBYTECODE"] = ""
+    session.install("-e", ".[demo,jax,lint,test,torch]")
+    missing = {package: names for names, package in PROGRAMS if not any(map(shutil.which, names))}
+    if missing and shutil.which("apt-get") and os.geteuid() == 0:
+        # Elsewhere somebody would have to be asked for a password.
+        session.log(f"Installing by apt-get: {', '.join(missing)}")
+        for command in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
+            session.run("apt-get", *command, external=True, silent=True)
+    elif missing:
+        session.error(f"The tests need {', '.join(names[0] for names in missing.values())}: please install")
+
+
+def _lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
 
 
-@nox.session(name="spark-3.5")
-def oldest_spark(session: nox.Session) -> None:
-    """Run what an older Spark may change; the newest one has all tests."""
+def _clusters(session: nox.Session) -> str:
+    """On a cluster, on a Connect server in front of it, then on the oldest Spark: what pytest prints."""
+    masters = ("--master", "standalone", "--master", "connect")
+    chosen = "(smoke or cluster) and not soak"
+    told = session.run("pytest", *masters, "-m", chosen, "tests", silent=True)
+    return f"{told}\n{_oldest(session, 'smoke and not soak', 'tests', silent=True)}"
+
+
+def _oldest(session: nox.Session, chosen: str, *tests: str, silent: bool = False) -> str | bool | None:
+    """Run tests with the oldest Spark in front of the installed one."""
     if sys.version_info >= (3, 12):
-        session.skip("Spark 3.5 needs Python 3.11")
-    session.install("-e", ".[demo,test]", "pyspark==3.5.*")
+        session.log("Spark 3.5 needs Python 3.11: left out")
+        return ""
+    path = session.run("python", "tests/fetched.py", "oldest", silent=True)
     # It uses what others have deprecated since, and leaves sockets to the garbage collector.
-    kernel = ("tests/kernels/test_magic.py", "-k", "not 6.30 and not 7.3")
-    session.run("pytest", "-W", "ignore", *session.posargs or (*TRAINING[1:], *kernel))
+    return session.run(
+        "pytest",
+        "-W",
+        "ignore",
+        "-m",
+        chosen,
+        *tests,
+        env={"PYTHONPATH": str(path).split()[-1]},
+        silent=silent,
+    )
 
 
-@nox.session
-def tests(session: nox.Session) -> None:
-    """Run training on a cluster, then over Connect, then every test with the examples in the docstrings.
-
-    Words after -- go to pytest, which then runs once.
-    """
-    session.install("-e", ".[demo,jax,test,torch]")
-    _install(session, "chromium", ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))
-    _install(session, "maven", ("mvn",))
-    _install(session, "default-jdk-headless", ("javac",))
-    if session.posargs:
-        session.run("pytest", *session.posargs)
-        return
-    # Apart: a process has one Spark.
-    session.run("pytest", "--master", "standalone", *TRAINING, "tests/test_chaos.py")
-    # The others of them look into the SparkContext.
-    over = (*TRAINING[1:3], "tests/test_large_models.py", "tests/test_relay.py")
-    session.run("pytest", "--master", "connect", *over)
-    # A process for each of two cores: most tests wait for other processes most of the time.
-    session.run("pytest", "--numprocesses", "2", "--dist", "loadfile")
+@contextmanager
+def _costs(session: nox.Session) -> Iterator[None]:
+    """Say how long it took, and for how long the machine's cores were busy."""
+    begun, busy = time.monotonic(), _busy()
+    try:
+        yield
+    finally:
+        minutes = [(after - before) / 60 for before, after in ((begun, time.monotonic()), (busy, _busy()))]
+        session.log("It took {:.1f} minutes, and {:.1f} minutes of the processors.".format(*minutes))
 
 
-def _install(session: nox.Session, package: str, names: tuple[str, ...]) -> None:
-    # Only where nobody has to be asked for a password; elsewhere the tests that need it say what they miss.
-    if any(map(shutil.which, names)) or not shutil.which("apt-get") or os.geteuid() != 0:
-        return
-    session.log(f"No {names[0]} for the tests: installing it by apt-get.")
-    for command in (["update"], ["install", "--yes", "--no-install-recommends", package]):
-        session.run("apt-get", *command, external=True, silent=True, success_codes=range(256))
+def _busy() -> float:
+    """Seconds that all cores of this machine have been busy; 0 where nobody counts them."""
+    file = Path("/proc/stat")
+    if not file.exists():
+        return 0.0
+    user, nice, system, _idle, _wait, *interrupts = map(int, file.read_text().split("\n", 1)[0].split()[1:])
+    return (user + nice + system + sum(interrupts[:2])) / os.sysconf("SC_CLK_TCK")

@@ -10,9 +10,10 @@ import subprocess
 from pathlib import Path
 from typing import Self
 
+import jvm
 import psutil
 import pyspark
-from jvm import SHORT_LIVED
+from lifeline import ENDS_WITH_US
 from waiting import wait_for
 
 from nbkeras import java
@@ -49,7 +50,7 @@ class ConnectServer:
         environment |= {
             "SPARK_HOME": str(home),
             "SPARK_LOCAL_IP": "127.0.0.1",
-            "SPARK_SUBMIT_OPTS": " ".join(SHORT_LIVED),
+            "SPARK_SUBMIT_OPTS": jvm.options(),
             "PYSPARK_PYTHON": self._python,
         }
         settings = {
@@ -62,7 +63,7 @@ class ConnectServer:
             "spark.ui.enabled": "false",
             **self._settings,
         }
-        command = [str(home / "bin" / "spark-submit"), "--master", self._master]
+        command = [*ENDS_WITH_US, str(home / "bin" / "spark-submit"), "--master", self._master]
         command += [word for key, value in settings.items() for word in ("--conf", f"{key}={value}")]
         command += ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal"]
         log = self._folder / "connect.log"

@@ -15,9 +15,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Self
 
+import jvm
 import psutil
 import pyspark
-from jvm import SHORT_LIVED
+from lifeline import ENDS_WITH_US
 from waiting import wait_for
 
 from nbkeras import java
@@ -27,6 +28,7 @@ SETTINGS = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
     "spark.executor.memory": "512m",
+    "spark.executor.extraJavaOptions": jvm.options(),
     "spark.executor.cores": "2",
     "spark.cores.max": "4",
     "spark.ui.enabled": "false",
@@ -52,15 +54,14 @@ class Cluster:
     def __init__(self, folder: Path, workers: int = 2, settings: Mapping[str, str] | None = None) -> None:
         self.folder, self._number = folder, workers
         lines = [f"{key} {value}\n" for key, value in (settings or {}).items()]
-        (folder / "spark-defaults.conf").write_text("".join(lines))
+        self._properties = folder / "properties"
+        self._properties.write_text("".join(lines))
         self.url = ""
         self.master: psutil.Popen
         self.workers: list[psutil.Popen] = []
 
     def __enter__(self) -> Self:
         java.ensure()
-        # Read for the servers and, from them, for the executors.
-        (self.folder / "java-opts").write_text(" ".join(SHORT_LIVED))
         self.master = self._start("master", "master.Master", "--port", "0")
         try:
             self.url = f"spark://127.0.0.1:{self._port('sparkMaster')}"
@@ -125,13 +126,22 @@ class Cluster:
             "SPARK_HOME": str(home),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_DAEMON_MEMORY": "256m",
-            "SPARK_CONF_DIR": str(self.folder),
+            "SPARK_DAEMON_JAVA_OPTS": jvm.options(),
             "SPARK_LOCAL_DIRS": str(self.folder / "local"),
         }
-        command = [str(home / "bin" / "spark-class"), f"org.apache.spark.deploy.{server}"]
+        command = [*ENDS_WITH_US, str(home / "bin" / "spark-class"), f"org.apache.spark.deploy.{server}"]
         with (self.folder / f"{name}.log").open("w") as log:
             return psutil.Popen(
-                [*command, "--host", "127.0.0.1", "--webui-port", "0", *options],
+                [
+                    *command,
+                    "--host",
+                    "127.0.0.1",
+                    "--webui-port",
+                    "0",
+                    "--properties-file",
+                    self._properties,
+                    *options,
+                ],
                 cwd=self.folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,

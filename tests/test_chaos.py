@@ -12,10 +12,12 @@ import pytest
 from processes import ports
 from pyspark import TaskContext
 from twins import assert_same_history, assert_same_model
+from waiting import LIMIT
 
 import nbkeras
 
-KILLS = 20
+pytestmark = [pytest.mark.cluster, pytest.mark.on("standalone")]
+
 EPOCHS = 60
 X = np.random.default_rng(0).normal(size=(2000, 8)).astype("float32")
 Y = X.sum(axis=1)
@@ -74,12 +76,9 @@ def disturb(run, cluster, random, most, wait_for):
     return killed
 
 
-def test_rows_that_are_lost_between_stages_are_computed_again(
-    request, spark, tmp_path, tmp_path_factory, wait_for
-):
-    if request.config.getoption("master") != "standalone":
-        pytest.skip("Spark drops the executor for it, and a local one never comes back: --master standalone")
-    # As with a lost executor that has rows for the others.
+def test_rows_that_are_lost_between_stages_are_computed_again(spark, tmp_path, tmp_path_factory, wait_for):
+    # As with a lost executor that has rows for the others. Spark drops the executor for it; a local one
+    # would never come back.
     places, once = tmp_path_factory.getbasetemp(), tmp_path / "once"
     before = set(places.rglob("shuffle_*.data"))
 
@@ -103,11 +102,9 @@ def test_rows_that_are_lost_between_stages_are_computed_again(
 
 
 @pytest.mark.timeout(2400)
-def test_twenty_kills_at_random_moments_change_no_result(request, spark, tmp_path, wait_for, capsys):
-    if request.config.getoption("master") != "standalone":
-        pytest.skip("kills executors that are processes of their own: pytest --master standalone")
-    cluster = request.getfixturevalue("cluster")
-    seed = int(os.environ.get("NBKERAS_CHAOS") or np.random.SeedSequence().entropy % 2**32)
+@pytest.mark.parametrize(("kills", "seed"), [(6, 1), pytest.param(20, None, marks=pytest.mark.soak)])
+def test_kills_at_random_moments_change_no_result(spark, cluster, tmp_path, wait_for, capsys, kills, seed):
+    seed = seed or int(os.environ.get("NBKERAS_CHAOS") or np.random.SeedSequence().entropy % 2**32)
     random = np.random.default_rng(seed)
 
     def fit(model, **how):
@@ -118,14 +115,14 @@ def test_twenty_kills_at_random_moments_change_no_result(request, spark, tmp_pat
     history = fit(undisturbed).history
     listening = ports(psutil.Process())
     killed, runs = [], 0
-    while len(killed) < KILLS:
+    while len(killed) < kills:
         model, runs = net(), runs + 1
-        # Without a checkpoint it begins anew each time, so it gets a few only.
-        keeps = runs % 3 != 0
+        # Without a checkpoint it begins anew each time, so it gets fewer.
+        keeps = runs % 2 == 1
         run = fit(model, background=True, checkpoint=tmp_path / str(runs) if keeps else None)
-        killed += disturb(run, cluster, random, min(KILLS - len(killed), 8 if keeps else 2), wait_for)
+        killed += disturb(run, cluster, random, min(kills - len(killed), 4 if keeps else 2), wait_for)
         print(f"NBKERAS_CHAOS={seed}", *killed, *run.notes, sep="\n")  # noqa: T201  # explains a failure
-        run.wait(300)
+        run.wait(LIMIT)
         assert run.status == "finished", killed
         assert_same_history(run.history, history)
         assert_same_model(model, undisturbed)
