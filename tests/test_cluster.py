@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -8,11 +7,27 @@ import pytest
 from nbkeras.engine.spark import cluster
 
 
+class Clock:
+    """Time that passes where somebody sleeps, and nowhere else."""
+
+    def __init__(self):
+        self.now = 1_000_000.0
+
+    def time(self):
+        return self.now
+
+    monotonic = time
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
 def application(monkeypatch, age, *slots):
     """A session on a cluster, so many seconds after its start, whose slots are asked again and again."""
-    asked = iter(slots)
+    asked, clock = iter(slots), Clock()
     monkeypatch.setattr(cluster, "slots", lambda _: next(asked, slots[-1]))
-    context = SimpleNamespace(startTime=1000 * (time.time() - age))
+    monkeypatch.setattr(cluster, "time", clock)
+    context = SimpleNamespace(startTime=1000 * (clock.now - age))
     settings = {"spark.master": "spark://node:7077"}
     return SimpleNamespace(conf=settings, sparkContext=context, _jsparkSession=None), asked
 

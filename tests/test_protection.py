@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import kernel
@@ -15,9 +14,6 @@ from nbkeras.engine.transport import tls
 from nbkeras.errors import ClusterError
 from nbkeras.plan import Plan, Structure
 
-# Each starts a Spark, and some executors, that load TensorFlow anew.
-pytestmark = pytest.mark.timeout(900)
-ROOT = Path(__file__).parents[1]
 ENCRYPTING = [
     "spark.ssl.enabled",
     "spark.ssl.rpc.enabled",
@@ -81,16 +77,16 @@ def test_a_missing_package_for_certificates_is_told_in_one_line(monkeypatch):
 # -- in a Spark that is told so ----------------------------------------------------------------------------
 
 _NOTEBOOK = """
-import base64, json, os, sys, time
+import base64, json, os, struct, sys, time
 import keras, numpy as np, psutil, nbkeras
 from pyspark.sql import SparkSession
-from nbkeras import java
 from nbkeras.engine.spark import cluster
 from nbkeras.engine.transport import events
 from nbkeras.engine.submission import Submission
 
-settings, how, marker = json.loads(sys.argv[1]), json.loads(sys.argv[2]), bytes.fromhex(sys.argv[3])
-java.ensure()
+settings, calls, number = json.loads(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])
+# Four numbers that are in each row, and in those of no other training on this machine.
+marker = struct.pack("<4f", 0.572, os.getpid() / 2**22, 0.14, number / 8) * 4
 os.environ["PYSPARK_PYTHON"] = sys.executable
 builder = SparkSession.builder
 for key, value in settings.items():
@@ -98,7 +94,6 @@ for key, value in settings.items():
 spark = builder.getOrCreate()
 while cluster.slots(spark) < 2:
     time.sleep(0.1)  # executors come when they have started
-told = {"tls": [], "clear": [], "memory": [], "leaks": [], "described": False, "looked": 0}
 secrets = []
 
 start = events.Server.__init__
@@ -106,7 +101,6 @@ def watch(self, host, secret, handle, blob_limit=0, context=None):
     told["tls"].append(context is not None)
     secrets.extend([secret, secret.hex().encode(), base64.b64encode(secret)])
     start(self, host, secret, handle, blob_limit, context)
-events.Server.__init__ = watch
 
 def holds(path):
     try:
@@ -148,124 +142,162 @@ trained = Submission._on_ready
 def ready(self, peer, event, blob, answer):
     look()  # all rows have arrived
     trained(self, peer, event, blob, answer)
-Submission._on_ready = ready
 
 x = np.frombuffer(marker * 16, dtype="<f4").reshape(64, -1)
 y = np.arange(64, dtype="float32")
-keras.utils.set_random_seed(0)
-model = keras.Sequential([keras.Input((x.shape[1],)), keras.layers.Dense(1)])
-model.compile("sgd", "mse")
-try:
-    run = nbkeras.fit(model, x, y, epochs=2, verbose=0, **how)
-    told |= {"status": run.status, "notes": run.notes, "loss": run.history["loss"]}
-    told["evaluated"] = nbkeras.evaluate(model, x, y)["loss"]
-    told["plain"] = float(np.mean((model(x)[:, 0] - y) ** 2))
-    told["predicted"] = len(nbkeras.predict(model, x))
-except nbkeras.errors.NbkerasError as error:
-    told["error"] = f"{type(error).__name__}: {error}"
+
+def train(how):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((x.shape[1],)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    try:
+        run = nbkeras.fit(model, x, y, epochs=2, verbose=0, **how)
+        told.update(status=run.status, notes=run.notes, loss=run.history["loss"])
+        if how == calls[-1] and "spark.io.encryption.enabled" in settings:
+            told["evaluated"] = nbkeras.evaluate(model, x, y)["loss"]
+            told["plain"] = float(np.mean((model(x)[:, 0] - y) ** 2))
+            told["predicted"] = len(nbkeras.predict(model, x))
+    except nbkeras.errors.NbkerasError as error:
+        told["error"] = f"{type(error).__name__}: {error}"
+
+found = []
+events.Server.__init__, Submission._on_ready = watch, ready
+for how in calls:
+    told = {"tls": [], "clear": [], "memory": [], "leaks": [], "described": False, "looked": 0}
+    found.append(told)
+    train(how)
 spark.stop()
+events.Server.__init__, Submission._on_ready = start, trained
 for folder, _, names in os.walk(settings.get("spark.eventLog.dir", "")):
     for name in names:
         with open(os.path.join(folder, name), "rb") as file:
             words = file.read()
-        told["described"] |= b"nbkeras: run 1" in words
+        told["described"] |= b"nbkeras: run " in words
         told["leaks"] += [name for secret in secrets if secret in words]
-found = told
 """
 
-#: Four numbers of a row: what may be found, and what is looked for.
-MARKER = bytes.fromhex("3f12803f3f12803e3f12803d3f12803c") * 4
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory):
+    """Tell what trainings come to with such a Spark: one notebook for all, a Spark for each."""
+    root = tmp_path_factory.mktemp("protected")
+    (root / "tmp").mkdir()
+    begun = []
+
+    def train(*calls, master="local[2]", **settings):
+        begun.append(root / str(len(begun)))
+        log = begun[-1] / "log"
+        log.mkdir(parents=True)
+        settings = {
+            "spark.master": master,
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.host": "127.0.0.1",
+            "spark.local.dir": str(begun[-1] / "spark"),
+            "spark.sql.warehouse.dir": str(begun[-1] / "warehouse"),
+            "spark.ui.enabled": "false",
+            "spark.ui.showConsoleProgress": "false",
+            "spark.eventLog.enabled": "true",
+            "spark.eventLog.dir": str(log),
+            "spark.eventLog.compress": "false",
+            **{key.replace("_", "."): value for key, value in settings.items()},
+        }
+        return notebook.run(_NOTEBOOK, json.dumps(settings), json.dumps(calls), len(begun))
+
+    with kernel.Notebook({"TMPDIR": str(root / "tmp")}) as notebook:
+        yield train
 
 
-def train(tmp_path, master="local[2]", how=None, environment=None, **settings):
-    """What a notebook with such a Spark tells of a training."""
-    (tmp_path / "spark").mkdir()
-    (tmp_path / "tmp").mkdir()
-    settings = {
-        "spark.master": master,
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.host": "127.0.0.1",
-        "spark.local.dir": str(tmp_path / "spark"),
-        "spark.sql.warehouse.dir": str(tmp_path / "warehouse"),
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        **{key.replace("_", "."): value for key, value in settings.items()},
-    }
-    found, _ = kernel.run(
-        _NOTEBOOK,
-        json.dumps(settings),
-        json.dumps(how or {}),
-        MARKER.hex(),
-        timeout=840,
-        environment={"TMPDIR": str(tmp_path / "tmp"), **(environment or {})},
+@pytest.fixture(scope="module")
+def authenticating(train):
+    """What two workers tell where Spark authenticates and encrypts nothing, and logs what it does."""
+    (told,) = train({"workers": 2}, spark_authenticate="true")
+    return told
+
+
+@pytest.fixture(scope="module")
+def encrypting(train):
+    """What two workers tell where Spark encrypts its files and the network: not trusted, and trusted."""
+    # The file stores of ssl are for pages of Spark's own, which are off.
+    return train(
+        {"workers": 2},
+        {"workers": 2, "trusted_network": True},
+        spark_ssl_enabled="true",
+        spark_io_encryption_enabled="true",
     )
-    return found
 
 
-def is_right(told):
+@pytest.fixture(scope="module")
+def executors(train):
+    """What one worker and two tell where Spark encrypts all that executors say and write."""
+    return train(
+        {"workers": 1},
+        {"workers": 2, "trusted_network": True},
+        master="local-cluster[2,1,1024]",
+        spark_authenticate="true",
+        spark_authenticate_secret="only for this test",  # noqa: S106
+        spark_network_crypto_enabled="true",
+        spark_io_encryption_enabled="true",
+    )
+
+
+def is_trained(told):
     assert told.get("error") is None
     assert told["status"] == "finished"
+    assert all(0 < loss < 2000 for loss in told["loss"])
+
+
+def is_scored(told):
     assert told["evaluated"] == pytest.approx(told["plain"], rel=1e-4)
     assert told["predicted"] == 64
 
 
-def test_the_secret_is_in_no_event_log_command_line_or_environment(tmp_path):
-    log = tmp_path / "log"
-    log.mkdir()
-    settings = {"enabled": "true", "dir": str(log), "compress": "false"}
-    told = train(tmp_path, **{f"spark_eventLog_{key}": value for key, value in settings.items()})
-    is_right(told)
-    assert told["described"]  # this is the log of what Spark's pages show
-    assert told["looked"]
-    assert told["leaks"] == []
+def test_several_workers_train_where_spark_authenticates(authenticating):
+    is_trained(authenticating)
+    assert authenticating["tls"] == [False]
 
 
-def test_rows_lie_on_a_disk_where_nothing_is_said(tmp_path):
-    told = train(tmp_path, how={"workers": 2})
-    is_right(told)
-    assert told["leaks"] == []
-    assert told["clear"]  # so they would be found
-    assert not told["memory"]
-    assert told["tls"] == [False]
+def test_the_secret_is_in_no_event_log_command_line_or_environment(authenticating, encrypting, executors):
+    for told in (authenticating, encrypting[-1], executors[-1]):
+        assert told["described"]  # this is the log of what Spark's pages show
+    for told in (authenticating, encrypting[-1], *executors):
+        assert told["looked"]
+        assert told["leaks"] == []
 
 
-def test_no_row_lies_on_a_disk_where_spark_encrypts_its_files(tmp_path):
-    told = train(tmp_path, how={"workers": 2}, spark_io_encryption_enabled="true")
-    is_right(told)
+def test_rows_lie_on_a_disk_where_nothing_is_said_of_it(authenticating):
+    assert authenticating["clear"]  # so they would be found
+    assert not authenticating["memory"]
+
+
+def test_no_row_lies_on_a_disk_where_spark_encrypts_its_files(encrypting):
+    told = encrypting[-1]
     assert told["clear"] == []
     assert told["memory"]
     (note,) = told["notes"]
     assert note.startswith("spark.io.encryption.enabled is true: the rows lie in the memory of the workers")
 
 
-def test_events_are_encrypted_where_spark_encrypts_the_network(tmp_path):
-    # The file stores are for pages of Spark's own, which are off.
-    told = train(tmp_path, how={"workers": 2, "trusted_network": True}, spark_ssl_enabled="true")
-    is_right(told)
-    assert told["tls"] == [True]
+def test_events_are_encrypted_where_spark_encrypts_the_network(encrypting):
+    is_trained(encrypting[-1])
+    is_scored(encrypting[-1])
+    assert encrypting[-1]["tls"] == [True]
 
 
-def test_several_workers_are_refused_where_spark_encrypts_the_network(tmp_path):
-    told = train(tmp_path, how={"workers": 2}, spark_ssl_enabled="true")
-    assert told["error"].startswith("ClusterError: spark.ssl.enabled is true, but 2 workers")
+def test_several_workers_are_refused_where_spark_encrypts_the_network(encrypting):
+    refused = encrypting[0]
+    assert refused["error"].startswith("ClusterError: spark.ssl.enabled is true, but 2 workers")
+    assert refused["tls"] == []
+    assert refused["looked"] == 0, "they are refused before a worker has begun"
 
 
-def test_several_workers_train_where_spark_authenticates(tmp_path):
-    is_right(train(tmp_path, how={"workers": 2}, spark_authenticate="true"))
-
-
-@pytest.mark.parametrize("how", [{"workers": 1}, {"workers": 2, "trusted_network": True}])
-def test_executors_that_authenticate_and_encrypt_train(tmp_path, how):
-    told = train(
-        tmp_path,
-        master="local-cluster[2,1,1024]",
-        how=how,
-        spark_authenticate="true",
-        spark_authenticate_secret="only for this test",  # noqa: S106
-        spark_network_crypto_enabled="true",
-        spark_io_encryption_enabled="true",
-    )
-    is_right(told)
+@pytest.mark.parametrize("number", [0, 1], ids=["one worker", "two workers"])
+def test_executors_that_authenticate_and_encrypt_train(executors, number):
+    told = executors[number]
+    is_trained(told)
     assert told["tls"] == [True]
     assert told["clear"] == []
     assert told["memory"]
+
+
+def test_executors_that_authenticate_and_encrypt_evaluate_and_predict(executors):
+    is_scored(executors[-1])
