@@ -26,10 +26,12 @@ X = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
 Y = X.sum(axis=1)
 
 
-@pytest.fixture
-def as_with_gpus(monkeypatch):
+@pytest.fixture(scope="module")
+def as_with_gpus():
     """Have workers use TensorFlow's runtime, as those with GPUs of their own do."""
-    monkeypatch.setattr(gpus, "own", lambda *_: True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gpus, "own", lambda *_: True)
+        yield
 
 
 def fit(spark, workers=2):
@@ -37,6 +39,12 @@ def fit(spark, workers=2):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     return nbkeras.fit(model, X, Y, workers=workers, shuffle=False, verbose=0, spark=spark)
+
+
+@pytest.fixture(scope="module")
+def plain(as_with_gpus, spark):
+    """The losses where nobody takes a port."""
+    return fit(spark).history["loss"]
 
 
 class Taker:
@@ -84,12 +92,11 @@ def taking(monkeypatch):
         yield use
 
 
-def test_workers_choose_other_ports_when_one_was_taken(spark, taking):
-    plain = fit(spark).history
+def test_workers_choose_other_ports_when_one_was_taken(spark, plain, taking):
     taker = taking(Taker("hello", times=2))
     run = fit(spark)
     assert run.status == "finished"
-    assert run.history["loss"] == pytest.approx(plain["loss"])
+    assert run.history["loss"] == pytest.approx(plain)
     assert len(taker.ports) == 2
     assert len(taker.reserved) == 6  # two workers, three times
 
@@ -105,11 +112,10 @@ def test_ports_that_are_always_taken_end_in_one_line(spark, taking, wait_for):
     wait_for(lambda: not trainers(), "the trainers to end")
 
 
-def test_a_port_taken_under_the_backends_hands_costs_one_attempt(spark, taking, wait_for):
-    plain = fit(spark).history
+def test_a_port_taken_under_the_backends_hands_costs_one_attempt(spark, plain, taking, wait_for):
     taking(Taker("port", times=1))
     run = fit(spark)
-    assert run.history["loss"] == pytest.approx(plain["loss"])
+    assert run.history["loss"] == pytest.approx(plain)
     (note,) = run.notes
     assert re.search(r"127\.0\.0\.1:\d+, where worker \d had to listen, was taken", note)
     # The other one waited for this worker, inside TensorFlow, and would have done so forever.
