@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import functools
 import sys
-import time
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
-from twins import assert_same_history, assert_same_model, define, twins, value
+import waiting
+from twins import assert_same_history, assert_same_model, define, eagerly, twins, value
 
 import nbkeras
 from nbkeras.engine.training import callbacks as dividing
@@ -33,24 +33,26 @@ def regressor(rate=0.02):
 
 @pytest.fixture
 def both(spark, rows):
-    """Train twins with callbacks made by a function: on two workers, and by Keras."""
+    """Train twins with callbacks made by a function: on two workers by default, and by Keras."""
 
-    def both(make_callbacks, make=regressor, **options):
+    def both(make_callbacks, make=regressor, workers=2, **options):
         ours, theirs = twins(make)
         mine, keras_own = make_callbacks("ours"), make_callbacks("theirs")
         x, y = rows
         options = {"validation_split": 0.3, "epochs": 6, "batch_size": 16, "shuffle": False, **options}
-        run = nbkeras.fit(ours, x, y, callbacks=mine, workers=2, spark=spark, **options)
-        done = theirs.fit(x, y, callbacks=keras_own, verbose=0, **options)
+        run = nbkeras.fit(ours, x, y, callbacks=mine, workers=workers, spark=spark, **options)
+        done = eagerly(theirs).fit(x, y, callbacks=keras_own, verbose=0, **options)
         return (ours, run, mine), (theirs, done, keras_own)
 
     return both
 
 
-def test_early_stopping_stops_in_the_same_epoch_and_restores_the_best_weights(both):
+@pytest.mark.smoke
+def test_early_stopping_stops_all_in_the_same_epoch_and_restores_the_best_weights(both):
     def stopping(_):
         # The error falls: to want it high is to see the first epoch as the best.
-        return [keras.callbacks.EarlyStopping("val_mae", mode="max", patience=2, restore_best_weights=True)]
+        early = keras.callbacks.EarlyStopping("val_mae", mode="max", patience=2, restore_best_weights=True)
+        return [early, Recorder(99)]
 
     (ours, run, mine), (theirs, done, keras_own) = both(stopping)
 
@@ -58,24 +60,15 @@ def test_early_stopping_stops_in_the_same_epoch_and_restores_the_best_weights(bo
     assert_same_history(run.history, done.history)
     assert_same_model(ours, theirs)
     assert run.status == "finished"
+    # One's own hears of no more epochs.
+    assert mine[1].calls == keras_own[1].calls
     for name in ("stopped_epoch", "best_epoch", "wait"):
         assert getattr(mine[0], name) == getattr(keras_own[0], name)
     assert mine[0].stopped_epoch == mine[0].best_epoch + 2
     assert mine[0].best == pytest.approx(keras_own[0].best, rel=1e-5)
 
 
-def test_early_stopping_that_has_no_reason_to_stop_changes_nothing(both):
-    def stopping(_):
-        return keras.callbacks.EarlyStopping("loss", patience=3)
-
-    (ours, run, mine), (theirs, done, keras_own) = both(stopping, epochs=3)
-
-    assert_same_history(run.history, done.history)
-    assert_same_model(ours, theirs)
-    assert (mine.stopped_epoch, mine.best_epoch) == (keras_own.stopped_epoch, keras_own.best_epoch) == (0, 2)
-
-
-def test_reduce_lr_on_plateau_and_a_scheduler_set_the_same_rates_on_all_workers(both):
+def test_rates_are_the_same_on_all_workers_and_early_stopping_without_a_reason_changes_nothing(both):
     slower = define("def slower(epoch, rate):\n    return rate * (0.8 if epoch else 1.0)")["slower"]
 
     def rates(_):
@@ -84,6 +77,7 @@ def test_reduce_lr_on_plateau_and_a_scheduler_set_the_same_rates_on_all_workers(
             keras.callbacks.ReduceLROnPlateau(
                 "loss", mode="max", factor=0.5, patience=2, cooldown=1, min_lr=1e-4
             ),
+            keras.callbacks.EarlyStopping("loss", patience=3),
         ]
 
     (ours, run, mine), (theirs, done, keras_own) = both(rates)
@@ -93,6 +87,8 @@ def test_reduce_lr_on_plateau_and_a_scheduler_set_the_same_rates_on_all_workers(
     assert_same_model(ours, theirs)
     assert (mine[1].wait, mine[1].cooldown_counter) == (keras_own[1].wait, keras_own[1].cooldown_counter)
     assert float(ours.optimizer.learning_rate) == pytest.approx(float(theirs.optimizer.learning_rate))
+    stopping = [(one[2].stopped_epoch, one[2].best_epoch) for one in (mine, keras_own)]
+    assert stopping == [(0, 5), (0, 5)]
 
 
 @pytest.mark.parametrize("batch_size", [16, ROWS], ids=["within an epoch", "in the last step of an epoch"])
@@ -135,44 +131,34 @@ class Recorder(keras.callbacks.Callback):
         self.weights.append([value(one) for one in self.model.weights])
 
 
-@pytest.mark.parametrize("last", [2, 99], ids=["stops early", "runs to the end"])
-def test_a_callback_of_ones_own_sees_weights_and_logs_and_can_stop(both, last):
-    (ours, run, mine), (theirs, done, keras_own) = both(lambda _: [Recorder(last)], epochs=4)
+class Slower(keras.callbacks.Callback):
+    """Sets the learning rate itself, before an epoch and after it."""
 
-    assert len(done.epoch) == min(last + 1, 4)
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.optimizer.learning_rate = 0.5 * float(self.model.optimizer.learning_rate)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.optimizer.learning_rate = 1.2 * float(self.model.optimizer.learning_rate)
+
+
+@pytest.mark.parametrize(
+    ("more", "last"),
+    [
+        pytest.param([], 1, id="stops early", marks=pytest.mark.smoke),
+        pytest.param([Slower], 99, id="sets rates to the end"),
+    ],
+)
+def test_a_callback_of_ones_own_sees_weights_and_logs_and_can_stop_and_set_rates(both, more, last):
+    def chosen(_):
+        return [Recorder(last), *(one() for one in more)]
+
+    (ours, run, mine), (theirs, done, keras_own) = both(chosen, epochs=3)
+
+    assert len(done.epoch) == min(last + 1, 3)
     assert mine[0].calls == keras_own[0].calls
     for seen, expected in zip(mine[0].weights, keras_own[0].weights, strict=True):
         for one, other in zip(seen, expected, strict=True):
             np.testing.assert_allclose(one, other, 1e-5, 1e-5)
-    assert_same_history(run.history, done.history)
-    assert_same_model(ours, theirs)
-
-
-def test_a_callback_of_ones_own_hears_no_more_epochs_than_early_stopping_allows(both):
-    def chosen(_):
-        return [keras.callbacks.EarlyStopping("loss", mode="max", patience=1), Recorder(99)]
-
-    (_, _, mine), (_, done, keras_own) = both(chosen, validation_split=0.0)
-
-    assert len(done.epoch) == 2
-    assert mine[1].calls == keras_own[1].calls
-
-
-class Slower(keras.callbacks.Callback):
-    """Sets the learning rate itself, before an epoch or after it."""
-
-    def __init__(self, hook):
-        super().__init__()
-        setattr(self, hook, self.slow)
-
-    def slow(self, epoch, logs=None):
-        self.model.optimizer.learning_rate = 0.02 / (1 + epoch)
-
-
-@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_epoch_end"])
-def test_a_callback_of_ones_own_can_set_the_learning_rate(both, hook):
-    (ours, run, _), (theirs, done, _) = both(lambda _: [Slower(hook)], epochs=3)
-
     assert_same_history(run.history, done.history)
     assert_same_model(ours, theirs)
 
@@ -195,7 +181,7 @@ def test_files_and_lambdas_are_written_and_called_where_the_notebook_is(both, tm
             ),
         ]
 
-    (ours, run, _), (theirs, done, _) = both(chosen, epochs=3)
+    (ours, run, _), (theirs, done, _) = both(chosen, workers=1, epochs=3)
 
     assert_same_history(run.history, done.history)
     names = {whose: sorted(one.name for one in (tmp_path / whose).iterdir()) for whose in heard}
@@ -216,6 +202,7 @@ def explode(epoch, logs):
     raise KeyError("no such metric")
 
 
+@pytest.mark.smoke
 def test_a_callback_that_raises_ends_the_run_and_shows_its_frame(spark, rows):
     model = regressor()
     failing = keras.callbacks.LambdaCallback(on_epoch_end=explode)
@@ -227,47 +214,44 @@ def test_a_callback_that_raises_ends_the_run_and_shows_its_frame(spark, rows):
     assert 'raise KeyError("no such metric")' in caught.value.worker_traceback
     assert "site-packages" not in caught.value.worker_traceback
     # The next one works.
-    assert nbkeras.fit(model, *rows, workers=2, spark=spark).status == "finished"
+    assert nbkeras.fit(model, *rows, workers=1, spark=spark).status == "finished"
 
 
 class Logs(keras.callbacks.Callback):
     """Logs what is no number."""
 
-    def __init__(self, value):
+    def __init__(self, values):
         super().__init__()
-        self.value = value
+        self.values = values
 
     def on_epoch_end(self, epoch, logs=None):
-        logs["found"] = self.value
+        logs.update(self.values)
 
 
-@pytest.mark.parametrize(
-    ("value", "curves"),
-    [
-        ([[5, 1], [2, 7]], ["found[0, 0]", "found[0, 1]", "found[1, 0]", "found[1, 1]"]),
-        ("good", []),
-        (None, []),
-        ({"a": 1}, []),
-        ([1, [2, 3]], []),
-        (np.zeros((100, 100)), []),
-        (np.float32(0.5), ["found"]),
-        (True, ["found"]),
-    ],
-    ids=str,
-)
-def test_a_callback_may_log_what_it_likes(spark, rows, value, curves):
-    options = {"epochs": 2, "callbacks": [Logs(value)], "workers": 2, "spark": spark}
-    run = nbkeras.fit(regressor(), *rows, **options)
-    assert run.history["found"][0] is run.history["found"][1] is value
+def test_a_callback_may_log_what_it_likes(spark, rows):
+    values = {
+        "matrix": [[5, 1], [2, 7]],
+        "word": "good",
+        "nothing": None,
+        "names": {"a": 1},
+        "ragged": [1, [2, 3]],
+        "large": np.zeros((100, 100)),
+        "scalar": np.float32(0.5),
+        "truth": True,
+    }
+    run = nbkeras.fit(regressor(), *rows, epochs=2, callbacks=[Logs(values)], workers=1, spark=spark)
+    for name, logged in values.items():
+        assert run.history[name][0] is run.history[name][1] is logged
     shown = run.snapshot().curves
-    assert [name for name in shown if name not in ("loss", "mae")] == curves
+    cells = [f"matrix[{row}, {column}]" for row in range(2) for column in range(2)]
+    assert sorted(shown) == sorted(["loss", "mae", *cells, "scalar", "truth"])
     assert all(len(curve) == 2 for curve in shown.values())
 
 
 def test_a_callback_that_exits_ends_the_run(spark, rows):
     leaving = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: sys.exit("enough"))
     with pytest.raises(TrainingError, match=r"^in a callback: SystemExit: enough$"):
-        nbkeras.fit(regressor(), *rows, epochs=50, callbacks=[leaving], workers=2, spark=spark)
+        nbkeras.fit(regressor(), *rows, epochs=50, callbacks=[leaving], workers=1, spark=spark)
 
 
 class Evaluates(keras.callbacks.Callback):
@@ -288,7 +272,7 @@ def test_in_a_callback_keras_itself_evaluates_and_predicts(spark, rows):
         )
 
     model, asks = regressor(), Evaluates(ask)
-    with nbkeras.on_spark(spark=spark, workers=2):
+    with nbkeras.on_spark(spark=spark, workers=1):
         history = model.fit(*rows, epochs=2, callbacks=[asks], validation_data=rows, verbose=0)
     assert [loss for loss, _ in asks.found] == pytest.approx(history.history["val_loss"], rel=1e-5)
     assert [number for _, number in asks.found] == [len(rows[0])] * 2
@@ -298,24 +282,25 @@ def test_in_a_callback_spark_is_not_asked_of_the_model_in_training(spark, rows):
     # The workers hold their slots until it has answered.
     asks = Evaluates(lambda model: nbkeras.evaluate(model, *rows, spark=spark))
     with pytest.raises(TrainingError, match="trains this model, and waits for this callback"):
-        nbkeras.fit(regressor(), *rows, epochs=2, callbacks=[asks], workers=2, spark=spark)
+        nbkeras.fit(regressor(), *rows, epochs=2, callbacks=[asks], workers=1, spark=spark)
 
 
 def test_a_model_compiled_anew_meanwhile_has_the_trained_weights(spark, rows, wait_for):
     model, theirs = twins(regressor)
-    options = {"epochs": 20, "shuffle": False, "verbose": 0, "spark": spark, "workers": 1}
-    nbkeras.fit(theirs, *rows, **options)
-    run = nbkeras.fit(model, *rows, **options, background=True)
+    options = {"epochs": 20, "shuffle": False, "verbose": 0}
+    theirs.fit(*rows, **options)
+    run = nbkeras.fit(model, *rows, **options, workers=1, background=True, spark=spark)
     run.pause()
     wait_for(lambda: run.phase == "paused" or run.done.is_set(), "the workers to stand still")
     model.compile("sgd", "mse")
     run.resume()
-    run.wait(120)
+    run.wait(waiting.LIMIT)
     assert any("compiled anew" in note for note in run.notes)
     for ours, other in zip(model.get_weights(), theirs.get_weights(), strict=True):
         assert ours == pytest.approx(other, abs=1e-6)
 
 
+@pytest.mark.smoke
 def test_callbacks_work_in_the_background(spark, rows, monkeypatch):
     monkeypatch.setattr(nbkeras.api, "host", nbkeras.attend.Silent())
     recorder = Recorder(1)
@@ -326,13 +311,13 @@ def test_callbacks_work_in_the_background(spark, rows, monkeypatch):
         *rows,
         epochs=4,
         callbacks=[recorder, stopping],
-        workers=2,
+        workers=1,
         background=True,
         spark=spark,
     )
 
     assert run.background
-    run.wait(120)
+    run.wait(waiting.LIMIT)
     assert run.status == "finished"
     assert run.epoch_numbers == [0, 1]
     assert [call.partition(":")[0] for call in recorder.calls[:5]] == [
@@ -472,11 +457,25 @@ class ByProperty(keras.callbacks.Callback):
         self.found = self.net
 
 
-def test_a_first_training_that_outlasts_the_heartbeat_loses_nobody(spark, rows):
-    relay._known.clear()  # as in a new notebook: whether workers reach it is asked now
-    slow = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: time.sleep(2))
+class Holds(keras.callbacks.Callback):
+    """Holds the training until its worker has given so many signs of life, one a second."""
 
-    run = nbkeras.fit(regressor(), *rows, epochs=4, workers=2, heartbeat=5, callbacks=[slow], spark=spark)
+    def __init__(self, number, wait_for):
+        super().__init__()
+        self.number, self.wait_for = number, wait_for
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 0:
+            server = nbkeras.api.runs[-1]._on_stop.__self__._submission._server
+            before = server.heard()["trainer-0"]
+            self.wait_for(lambda: server.heard()["trainer-0"] > before + self.number, "signs of life")
+
+
+def test_a_first_training_that_outlasts_the_heartbeat_loses_nobody(spark, rows, wait_for):
+    relay._known.clear()  # as in a new notebook: whether workers reach it is asked now
+    slow = Holds(8, wait_for)
+
+    run = nbkeras.fit(regressor(), *rows, epochs=2, workers=1, heartbeat=5, callbacks=[slow], spark=spark)
 
     assert run.status == "finished"
     assert [note for note in run.notes if "sign of life" in note] == []
