@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 
+import waiting
+
 from nbkeras.engine.transport import tls, wire
 from nbkeras.engine.transport.channel import Channel
 
@@ -42,7 +44,7 @@ def channel(server, name="worker", secret=SECRET, **how):
 
 def stranger(server):
     """A connection that has read the server's challenge."""
-    connection = socket.create_connection(server.address, timeout=30)
+    connection = socket.create_connection(server.address, timeout=waiting.LIMIT)
     return connection, receive(connection, wire.NONCE)
 
 

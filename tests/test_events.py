@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 from peers import SECRET, channel, is_closed, member, receive, stranger
+from waiting import LIMIT
 
 import nbkeras
 from nbkeras.engine.transport import channel as channels
@@ -76,7 +77,7 @@ def test_an_answer_comes_back_after_a_reconnection(server, heard, wait_for):
         server.disconnect()
         event, answer = heard.questions[0]
         answer({"double": 2 * event["n"]})
-        asking.join(30)
+        asking.join(LIMIT)
     assert answers == [{"double": 42}]
     assert len(heard.questions) == 1
 
@@ -134,13 +135,13 @@ def test_what_is_said_before_a_connection_ends_is_obeyed():
 
     def on_control(event):
         told.append(event)
-        ended.wait(30)  # So the last words and the end are there when it looks again.
+        ended.wait(LIMIT)  # So the last words and the end are there when it looks again.
 
     with socket.create_server(("127.0.0.1", 0)) as door:
         one = Channel(door.getsockname()[:2], SECRET, "worker", on_control)
         one.send({"type": "number", "n": 1})
         with door.accept()[0] as connection:
-            connection.settimeout(30)
+            connection.settimeout(LIMIT)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # so the last words leave first
             connection.sendall(ours := wire.nonce())
             theirs, _ = receive(connection, wire.NONCE), receive(connection, wire.DIGEST)
@@ -192,13 +193,18 @@ def test_a_worker_stays_while_somebody_listens_there(told_to_leave):
     assert not told_to_leave(hang_up)
 
 
-def test_progress_is_replaced_not_queued(server, heard, wait_for):
+def test_progress_is_replaced_not_queued(server, heard, monkeypatch, wait_for):
     with channel(server) as worker:
+        worker.send({"type": "number", "n": 0})
+        wait_for(heard.numbers, "the connection")
+        monkeypatch.setattr(channels, "PULSE", 1e6)  # from here on it is not the time to tell
         for n in range(5000):
             worker.progress({"type": "progress", "n": n})
+        monkeypatch.setattr(channels, "PULSE", 0.25)
+        worker.send({"type": "number", "n": 1})  # has it look at the time again
         wait_for(lambda: 4999 in heard.numbers("progress"), "the last progress")
     told = heard.numbers("progress")
-    assert len(told) < 50
+    assert len(told) <= 2  # it may have been about to tell one
     assert told == sorted(told)
 
 
@@ -223,23 +229,38 @@ def test_who_only_looks_whether_the_notebook_is_there_is_not_missed_afterwards(s
     assert server.heard() == {}
 
 
-def test_sending_does_not_wait_for_a_notebook_that_is_away():
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        one = Channel(silent.getsockname()[:2], SECRET, "worker")
-        begun = time.monotonic()
-        for n in range(1000):
-            one.send({"type": "number", "n": n})
-        assert time.monotonic() - begun < 8  # a connection is given up after ten
+def test_sending_does_not_wait_for_a_notebook_that_is_away(monkeypatch):
+    connecting, away = threading.Event(), threading.Event()
+
+    def connect(*_, **__):
+        connecting.set()
+        away.wait()
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(channels, "connect", connect)
+    one = Channel(("127.0.0.1", 1), SECRET, "worker")
+    connecting.wait()
+    for n in range(1000):
+        one.send({"type": "number", "n": n})
+    assert [*one._kept] == [*range(1, 1001)]
+    away.set()
     one.close(timeout=0.1)
 
 
-def test_what_was_sent_while_the_notebook_was_away_arrives_when_it_is_back(heard, wait_for):
-    with socket.create_server(("127.0.0.1", 0)) as holder:
-        port = holder.getsockname()[1]
-    one = Channel(("127.0.0.1", port), SECRET, "worker")
+@pytest.fixture
+def nobody():
+    """A port at which nobody listens, and that nobody else can take."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # so a server may listen there yet
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
+def test_what_was_sent_while_the_notebook_was_away_arrives_when_it_is_back(heard, nobody, wait_for):
+    one = Channel(("127.0.0.1", nobody), SECRET, "worker")
     for n in range(100):
         one.send({"type": "number", "n": n})
-    server = _server_on(port, heard)
+    server = Server("127.0.0.1", SECRET, heard, port=nobody)
     try:
         wait_for(lambda: len(heard.events) >= 100, "all events")
     finally:
@@ -248,24 +269,9 @@ def test_what_was_sent_while_the_notebook_was_away_arrives_when_it_is_back(heard
     assert heard.numbers() == list(range(100))
 
 
-def _server_on(port, heard):
-    original = events.asyncio.start_server
-
-    async def start(serve, host, _, **how):
-        return await original(serve, host, port, **how)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(events.asyncio, "start_server", start)
-        return Server("127.0.0.1", SECRET, heard)
-
-
-def test_a_notebook_that_cannot_be_reached_is_told_in_one_line():
-    with socket.create_server(("127.0.0.1", 0)) as holder:
-        address = holder.getsockname()[:2]
-    one = Channel(address, SECRET, "worker")
-    with pytest.raises(
-        ClusterError, match=rf"cannot reach the notebook at 127.0.0.1:{address[1]}.*driver.host"
-    ):
+def test_a_notebook_that_cannot_be_reached_is_told_in_one_line(nobody):
+    one = Channel(("127.0.0.1", nobody), SECRET, "worker")
+    with pytest.raises(ClusterError, match=rf"cannot reach the notebook at 127.0.0.1:{nobody}.*driver.host"):
         one.require(0.5)
     one.close(timeout=0.1)
 
@@ -331,7 +337,7 @@ def test_a_worker_does_not_talk_to_who_does_not_know_the_secret():
         one.send({"type": "number", "n": 1})
         connection, _ = impostor.accept()
         with connection:
-            connection.settimeout(30)
+            connection.settimeout(LIMIT)
             connection.sendall(bytes(wire.NONCE))
             receive(connection, wire.NONCE + wire.DIGEST)
             connection.sendall(bytes(wire.DIGEST))
@@ -398,10 +404,8 @@ def test_who_is_too_slow_to_prove_the_secret_is_cut_off(server, monkeypatch):
     monkeypatch.setattr(events, "PATIENCE", 0.3)
     connection, _ = stranger(server)
     with connection:
-        begun = time.monotonic()
         connection.sendall(b"x")
-        assert is_closed(connection)
-        assert time.monotonic() - begun < 10
+        assert is_closed(connection)  # and waits no longer for it than for anything else
 
 
 # -- what is left ----------------------------------------------------------------------------------------
@@ -424,7 +428,7 @@ def test_a_closed_server_leaves_no_thread_and_no_port(heard, wait_for):
     wait_for(lambda: set(threading.enumerate()) <= threads, "the threads to end")
     assert ports() == listening
     with pytest.raises(OSError, match="refused"):
-        socket.create_connection(("127.0.0.1", port), timeout=5)
+        socket.create_connection(("127.0.0.1", port), timeout=LIMIT)
 
 
 def test_a_port_that_cannot_be_had_leaves_no_thread(heard):
@@ -450,7 +454,7 @@ def test_a_closed_channel_leaves_no_thread_and_no_connection(server, heard, wait
 def test_a_history_is_complete_and_exact_though_connections_drop(spark, wait_for):
     x = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
     y = x.sum(axis=1)
-    epochs, cuts = 120, 0
+    epochs, cuts = 40, 0
 
     def model():
         keras.utils.set_random_seed(1)
@@ -460,14 +464,14 @@ def test_a_history_is_complete_and_exact_though_connections_drop(spark, wait_for
 
     how = {"epochs": epochs, "shuffle": False, "verbose": 0}
     plain = model().fit(x, y, **how).history
-    run = nbkeras.fit(model(), x, y, **how, workers=1, background=True, spark=spark)
-    for seen in range(1, epochs, 12):
+    run = nbkeras.fit(model(), x, y, **how, workers=1, background=True, heartbeat=LIMIT, spark=spark)
+    for seen in range(1, epochs, 4):
         wait_for(lambda seen=seen: len(run.epoch_numbers) >= seen or run.done.is_set(), f"epoch {seen}")
         if not run.done.is_set():
             with contextlib.suppress(RuntimeError):  # its port has been closed in this moment
                 run._on_stop.__self__._submission._server.disconnect()
             cuts += 1
-    run.wait(timeout=120)
+    run.wait(LIMIT)
     assert cuts
     assert run.epoch_numbers == list(range(epochs))
     assert list(run.history) == list(plain)
