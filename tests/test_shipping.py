@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from types import CodeType
 
 import keras
 import numpy as np
@@ -77,7 +78,9 @@ ROWS = np.arange(12.0).reshape(4, 3), np.arange(4.0)
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "adamw"])
 def test_a_trained_model_goes_on_where_it_was(make, optimizer):
     model = make()
-    model.compile(optimizer, "mse", metrics=["mae"])
+    # What travels is the same for a step that is compiled, but for the function, which stays here.
+    compiled = (make, optimizer) in [(sequential, "adam"), (subclassed, "sgd")]
+    model.compile(optimizer, "mse", metrics=["mae"], run_eagerly=not compiled)
     model.fit(*ROWS, verbose=0)
 
     copy = shipping.loads(shipping.dumps(model))
@@ -163,7 +166,7 @@ def test_weights_without_decay_stay_so():
     model = sequential()
     optimizer = keras.optimizers.AdamW(0.1, weight_decay=0.5)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
-    model.compile(optimizer, "mse")
+    model.compile(optimizer, "mse", run_eagerly=True)
     model.fit(*ROWS, verbose=0)
 
     copy = shipping.loads(shipping.dumps(model))
@@ -190,6 +193,17 @@ def test_what_a_notebook_defines_trains_in_a_process_that_has_never_seen_it():
     twin = shipping.loads(payload)["model"]
     state.assign(state.variables(twin), done.stdout)
     assert_same_model(twin, model)
+
+
+def test_code_of_a_cell_travels_with_the_name_by_which_its_lines_are_found():
+    cell = {}
+    exec(compile("def scale(x):\n    return [x for one in (lambda: x)()]\n", "<cell 7>", "exec"), cell)  # noqa: S102
+
+    code = shipping.loads(shipping.dumps(cell["scale"])).__code__
+
+    within = [one for one in code.co_consts if isinstance(one, CodeType)]
+    assert [one.co_filename for one in (code, *within)] == ["<cell 7>"] * (1 + len(within))
+    assert within
 
 
 def test_what_cannot_leave_the_notebook_is_named_in_one_line():

@@ -15,6 +15,7 @@ import copy
 import io
 import pickle
 from collections import deque
+from types import CodeType
 from typing import Any
 
 import cloudpickle
@@ -33,6 +34,8 @@ _TRACED = ("train_function", "test_function", "predict_function")
 _ADDED: dict[str, type] = {"_losses": list, "_loss_ids": set}
 #: Name of the variable of a ``keras.random.SeedGenerator``.
 _SEED = "seed_generator_state"
+#: What cloudpickle 3.1.3 says in place of the name of a code's file.
+_NO_FILE = "<dynamic-code>"
 _TRACKED: dict[type, Any] = {TrackedList: list, TrackedDict: dict, TrackedSet: set}
 
 
@@ -138,8 +141,15 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if kind is Tracker:
             return _blank, (kind,), vars(obj), None, None, _set_tracker
         # Preprocessing layers hold one; without its __init__ it looks for its own attributes forever.
-        reduced = (kind, ()) if kind is DynamicBackend else self._backend.reduced(obj)
+        reduced = (kind, ()) if kind is DynamicBackend else self._coded(obj) or self._backend.reduced(obj)
         return reduced or super().reducer_override(obj)
+
+    def _coded(self, obj: Any) -> Any:
+        """Of code what cloudpickle makes of it, with the file by which a traceback finds a cell's lines."""
+        if not isinstance(obj, CodeType):
+            return None
+        make, arguments = self.dispatch_table[CodeType](obj)
+        return make, tuple(obj.co_filename if one == _NO_FILE else one for one in arguments)
 
     def _held(self, obj: Any) -> dict[str, Any]:
         """The attributes that travel."""
