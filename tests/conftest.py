@@ -1,19 +1,18 @@
 from __future__ import annotations
 
-import fcntl
 import importlib.metadata
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import cloudpickle
+import fetched
 import hypothesis
 import peers
 import pytest
 import waiting
+from kernels.versions import ONE_VERSION
 
 from nbkeras.engine.transport import tls
 from nbkeras.engine.transport.events import Server
@@ -29,17 +28,17 @@ QUIET = [
 ]
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-# A busy machine may take long over any example.
-hypothesis.settings.register_profile("patient", deadline=None)
-hypothesis.settings.load_profile("patient")
+# A busy machine may take long over any example. A red test says the same again the next time.
+hypothesis.settings.register_profile("fixed", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("random", deadline=None, max_examples=400)
+hypothesis.settings.load_profile("fixed")
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Path:
-    """The browser on this machine; tests that need one are skipped where there is none."""
+    """The browser on this machine."""
     found = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-    if found is None:
-        pytest.skip(f"no browser: none of {', '.join(CHROMIUM_NAMES)} is on PATH")
+    assert found, f"no browser for the tests: none of {', '.join(CHROMIUM_NAMES)} is on PATH"
     return Path(found)
 
 
@@ -93,28 +92,18 @@ def versions(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def overlay(request: pytest.FixtureRequest) -> Callable[..., Path]:
+def overlay() -> Callable[..., Path]:
     """Give the folder with a version of a package that shadows the installed one; kept between runs."""
-
-    def overlay(package: str, version: str) -> Path:
-        folder = Path(request.config.cache.mkdir(f"{package}-{version}"))
-        with (folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # another test process may be at it
-            if not (folder / package).is_dir():
-                wanted = f"{package}=={version}"
-                pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder]
-                done = subprocess.run([*pip, wanted], check=False, capture_output=True, text=True)
-                if done.returncode:
-                    pytest.skip(f"{wanted} cannot be had: {done.stderr.strip().splitlines()[-1]}")
-        return folder
-
-    return overlay
+    return fetched.package
 
 
-@pytest.fixture(scope="session", params=["6.30.1", "7.3.0", "7.4.0"])
-def ipykernel(request: pytest.FixtureRequest, overlay: Callable[..., Path]) -> tuple[str, Path]:
-    """An ipykernel as its version and the folder that shadows the installed one."""
-    return request.param, overlay("ipykernel", request.param)
+@pytest.fixture(scope="module", params=ONE_VERSION)  # else tests of several files would take turns
+def ipykernel(request: pytest.FixtureRequest, overlay: Callable[..., Path]) -> tuple[str, *tuple[Path, ...]]:
+    """An ipykernel as its version, and the folder that shadows the installed one if that is another."""
+    version = request.param
+    if version == importlib.metadata.version("ipykernel"):
+        return (version,)
+    return version, overlay("ipykernel", version)
 
 
 @pytest.fixture

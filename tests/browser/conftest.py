@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import json
 import os
 import re
@@ -13,12 +14,18 @@ from pathlib import Path
 import httpx
 import nbformat
 import pytest
+import waiting
 from waking import woken
 
 import nbkeras
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("jupyterlab")
+
+INSTALLED = importlib.metadata.version("ipykernel")
+FAILED = pytest.StashKey[bool]()
+#: What kernels import from beside the notebooks.
+MODULES = ("fed.py", "leftovers.py")
 
 READ_POINTS = """() => Object.fromEntries(
     [...document.querySelectorAll(".nbkeras-curve")].map((curve) => [
@@ -30,9 +37,11 @@ READ_POINTS = """() => Object.fromEntries(
 # The last chart is replaced by the picture before a test can look at it.
 KEEP_POINTS = f"""() => {{
     const read = {READ_POINTS};
-    new MutationObserver(() => {{
+    window.keeper?.disconnect();
+    window.keeper = new MutationObserver(() => {{
         if (document.querySelector(".nbkeras-curve")) window.lastPoints = read();
-    }}).observe(document.body, {{ childList: true, subtree: true }});
+    }});
+    window.keeper.observe(document.body, {{ childList: true, subtree: true }});
 }}"""
 
 KERNEL_IS_READY = """() => {
@@ -48,6 +57,36 @@ POINTS_OF_LINES = """(lines) => Math.max(
     0, ...lines.map((line) => line.getAttribute("d").split(/[ML]/).length - 1)
 )"""
 
+#: Has the page show the file as it is now, on this kernel.
+TAKE_FILE = """async (kernel) => {
+    const { context, sessionContext } = jupyterapp.shell.currentWidget;
+    if (sessionContext.session.kernel.name !== kernel) await sessionContext.changeKernel({ name: kernel });
+    await context.revert();
+}"""
+
+#: Runs code in the idle kernel, and forgets what this page has kept.
+FORGET = """async (code) => {
+    const { kernel } = jupyterapp.shell.currentWidget.sessionContext.session;
+    const { content } = await kernel.requestExecute({ code, silent: true, store_history: false }).done;
+    if (content.status !== "ok") throw new Error(JSON.stringify(content));
+    Object.keys(sessionStorage).filter((key) => key.startsWith("nbkeras"))
+        .forEach((key) => sessionStorage.removeItem(key));
+    window.keeper?.disconnect();
+    for (const name of ["evil", "keeper", "lastPoints", "lost", "words"]) delete window[name];
+}"""
+
+SET_THEME = "(theme) => jupyterapp.commands.execute('apputils:change-theme', { theme })"
+
+# The page is covered while a theme is loaded.
+THEME_IS_SET = """(theme) => document.body.dataset.jpThemeName === theme
+    && !document.getElementById("jupyterlab-splash")"""
+
+#: JupyterLab has taken note of the page's width.
+FILLS_THE_WINDOW = """(width) => {
+    const { right } = document.querySelector(".jp-SideBar.jp-mod-right").getBoundingClientRect();
+    return innerWidth === width && Math.round(right) === width;
+}"""
+
 CELL_IS_ACTIVE = "(cell) => jupyterapp.shell.currentWidget.content.activeCellIndex === cell"
 
 
@@ -58,16 +97,14 @@ class Lab:
         self.root, self.wait_for = root, wait_for
         self.files = root / "files"
         self.files.mkdir()
-        shutil.copy(Path(__file__).with_name("fed.py"), self.files)
+        for module in MODULES:
+            shutil.copy(Path(__file__).with_name(module), self.files)
         self.url = ""
         self.token = secrets.token_hex()
-        self.set("apputils-extension/notification", fetchNews="false", checkForUpdates=False)
-
-    def set(self, plugin: str, **values: object) -> None:
-        """Change settings of JupyterLab, for pages that are opened from now on."""
-        file = self.root / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(values))
+        settings = root / "settings" / "@jupyterlab" / "apputils-extension"
+        settings.mkdir(parents=True)
+        news = settings / "notification.jupyterlab-settings"
+        news.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
 
     @contextlib.contextmanager
     def served(self):
@@ -97,12 +134,12 @@ class Lab:
                     yield self
             finally:
                 server.terminate()
-                server.wait(30)
+                server.wait(waiting.LIMIT)
 
     def end_kernels(self) -> None:
         """End every kernel: a page that is closed leaves its own at work, and all that it has started."""
         headers = {"Authorization": f"token {self.token}"}
-        with httpx.Client(base_url=self.url, headers=headers, timeout=60) as server:
+        with httpx.Client(base_url=self.url, headers=headers, timeout=waiting.LIMIT) as server:
             for session in server.get("api/sessions").json():
                 server.delete(f"api/sessions/{session['id']}").raise_for_status()
 
@@ -115,6 +152,12 @@ class Lab:
         environment = {"PYTHONPATH": path, "PYSPARK_PYTHON": sys.executable}
         spec = {"argv": command, "display_name": version, "language": "python", "env": environment}
         (folder / "kernel.json").write_text(json.dumps(spec))
+
+    def tidy(self) -> None:
+        """Remove the files by which tests and kernels tell each other something."""
+        for file in self.files.iterdir():
+            if file.is_file() and file.suffix != ".ipynb" and file.name not in MODULES:
+                file.unlink()
 
     def write(self, name: str, cells: list[str], version: str) -> None:
         """Put a notebook on the server."""
@@ -134,14 +177,55 @@ class Notebook:
         self.chart = page.locator(".nbkeras")
         self.stop = page.get_by_role("button", name="Stop", exact=True)
         self.picture = page.locator(".jp-OutputArea figure img")
+        self._scale = 1
+        self._devtools = page.context.new_cdp_session(page)
 
     def open(self, *, busy: bool = False) -> None:
         self.page.goto(
             f"{self.lab.url}lab/tree/{self.name}?reset&token={self.lab.token}", wait_until="domcontentloaded"
         )
-        playwright.expect(self.cells.first).to_be_visible(timeout=90_000)
+        playwright.expect(self.cells.first).to_be_visible()
         if not busy:
-            self.page.wait_for_function(KERNEL_IS_READY, timeout=90_000)
+            self.wait_for_kernel()
+
+    def fill(self, cells: list[str], version: str) -> None:
+        """Put other cells into the page that is open, and keep its kernel where it has this version."""
+        self.lab.write(self.name, cells, version)
+        self.page.evaluate(TAKE_FILE, f"python-{version}")
+        playwright.expect(self.cells).to_have_count(len(cells))
+        self.wait_for_kernel()
+
+    def restore(self) -> None:
+        """End what is at work, and forget it in the kernel, in the page and among the files."""
+        busy = self.page.locator(".jp-InputPrompt").filter(has_text="[*]:")
+        if busy.count():
+            self.page.evaluate("jupyterapp.commands.execute('notebook:interrupt-kernel')")
+            playwright.expect(busy).to_have_count(0)
+        self.wait_for_kernel()
+        self.page.evaluate(FORGET, "import leftovers; leftovers.clear()")
+        self.page.mouse.move(0, 0)
+        self.set_theme("Light")
+        self.lab.tidy()
+
+    def set_theme(self, theme: str) -> None:
+        """Show all of JupyterLab in the light or in the dark."""
+        name = f"JupyterLab {theme}"
+        if not self.page.evaluate(THEME_IS_SET, name):
+            self.page.evaluate(SET_THEME, name)
+            self.page.wait_for_function(THEME_IS_SET, arg=name)
+
+    def resize(self, width: int, height: int = 900, scale: int = 1) -> None:
+        """Show the page in this size, with so many dots of the screen to one of its own."""
+        self.page.set_viewport_size({"width": width, "height": height})
+        if scale != self._scale:
+            size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
+            self._devtools.send("Emulation.setDeviceMetricsOverride", size)
+            self._scale = scale
+        self.page.wait_for_function(FILLS_THE_WINDOW, arg=width)
+
+    def wait_for_kernel(self) -> None:
+        """Wait until the kernel is there and idle."""
+        self.page.wait_for_function(KERNEL_IS_READY)
 
     def wait_for_connection(self) -> None:
         """Wait until the page reaches its kernel, which may be busy."""
@@ -156,13 +240,13 @@ class Notebook:
 
     def restart_kernel(self) -> None:
         self.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
-        self.page.wait_for_function(KERNEL_IS_READY, timeout=90_000)
+        self.wait_for_kernel()
 
     def is_busy(self, cell: int) -> bool:
         return self._prompt(cell).inner_text().strip() == "[*]:"
 
-    def expect_done(self, cell: int, seconds: float = 120) -> None:
-        playwright.expect(self._prompt(cell)).to_have_text(re.compile(r"\[\d+\]:"), timeout=seconds * 1000)
+    def expect_done(self, cell: int) -> None:
+        playwright.expect(self._prompt(cell)).to_have_text(re.compile(r"\[\d+\]:"))
 
     def output(self, cell: int) -> str:
         return self.cells.nth(cell).locator(".jp-Cell-outputArea").inner_text()
@@ -198,42 +282,113 @@ def lab(tmp_path_factory, wait_for):
         yield lab
 
 
+def tell(words: str) -> None:
+    """Say what explains a failure."""
+    sys.stdout.write(f"{words}\n")
+
+
+class Desk:
+    """The one page with its one kernel that the tests of a module share: both cost more than most tests."""
+
+    def __init__(self, lab: Lab, browser: playwright.Browser) -> None:
+        self._lab, self._browser = lab, browser
+        self._kind: dict = {}
+        self.notebook: Notebook | None = None
+
+    def open(self, cells: list[str], kernel: tuple, *, fresh: bool, size: tuple, **kind) -> Notebook:
+        """Put cells into the page; into a new one where there is none of this kind, or the test asks."""
+        version = kernel[0]
+        self._lab.add_kernel(*kernel)
+        if self.notebook is not None and not fresh and kind == self._kind:
+            self.notebook.resize(*size)
+            self.notebook.fill(cells, version)
+            return self.notebook
+        self.clear()
+        self._kind = kind
+        page = self._browser.new_page(viewport=dict(zip(("width", "height"), size, strict=True)), **kind)
+        page.set_default_timeout(1000 * waiting.LIMIT)
+        page.on("console", lambda message: tell(f"browser {message.type}: {message.text}"))
+        page.on("pageerror", lambda error: tell(f"browser error: {error}"))
+        self._lab.write("notebook.ipynb", cells, version)
+        self.notebook = Notebook(self._lab, page, "notebook.ipynb")
+        self.notebook.open()
+        return self.notebook
+
+    def clear(self) -> None:
+        """Close the page, and end its kernel with all that it has started."""
+        if self.notebook is not None:
+            self.notebook.page.close()
+            self.notebook = None
+        self._lab.end_kernels()
+        self._lab.tidy()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    """Keep whether a test has failed."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
+
+
+@pytest.fixture(scope="module")
+def desk(lab, browser):
+    desk = Desk(lab, browser)
+    yield desk
+    desk.clear()
+
+
 @pytest.fixture
-def open_notebook(lab, browser, screenshots):
-    """Open a notebook of these cells, on the installed ipykernel or another one."""
-    with contextlib.ExitStack() as stack:
+def open_notebook(request, desk, screenshots):
+    """Open a notebook of these cells, on the installed ipykernel or another one.
 
-        def open_notebook(name: str, cells: list[str], kernel=("installed",), **page) -> Notebook:
-            lab.add_kernel(*kernel)
-            stack.callback(lab.end_kernels)
-            opened = browser.new_page(**{"viewport": {"width": 1200, "height": 900}} | page)
-            opened.set_default_timeout(60_000)  # as for all that is expected
-            stack.callback(opened.close)
-            # These explain a failure.
-            stack.callback(opened.screenshot, path=screenshots / f"last-{name}.png")
-            tell = sys.stdout.write
-            opened.on("console", lambda message: tell(f"browser {message.type}: {message.text}\n"))
-            opened.on("pageerror", lambda error: tell(f"browser error: {error}\n"))
-            stack.callback(lambda: tell(opened.locator("body").inner_text()))
-            lab.write(f"{name}-{kernel[0]}.ipynb", cells, kernel[0])
-            notebook = Notebook(lab, opened, f"{name}-{kernel[0]}.ipynb")
-            notebook.open()
-            return notebook
+    The page and the kernel of the test before are taken again, restored. What a test that failed has
+    left is thrown away.
+    """
+    name = ""
 
-        yield open_notebook
+    def open_notebook(
+        called: str, cells: list[str], kernel=(INSTALLED,), *, fresh=False, size=(1200, 900), **kind
+    ) -> Notebook:
+        nonlocal name
+        name = called
+        return desk.open(cells, kernel, fresh=fresh, size=size, **kind)
+
+    yield open_notebook
+    if desk.notebook is None:
+        return
+    page = desk.notebook.page
+    if request.node.stash.get(FAILED, False):
+        try:
+            page.screenshot(path=screenshots / f"last-{name}.png")
+            tell(page.locator("body").inner_text())
+        finally:
+            desk.clear()
+        return
+    try:
+        desk.notebook.restore()
+    except BaseException:
+        desk.clear()
+        raise
 
 
 @pytest.fixture
 def complaints(lab):
     """What page and kernels have raised; of the page from the moment at which it is watched."""
-    raised = []
+    raised, watched = [], []
     log = lab.root / "lab.log"
     before = log.stat().st_size
 
+    def hear(error):
+        raised.append(str(error))
+
     def complaints(page=None):
         if page is not None:
-            page.on("pageerror", lambda error: raised.append(str(error)))
+            page.on("pageerror", hear)
+            watched.append(page)
         said = log.read_text(errors="replace")[before:]
         return [*raised, *(line for line in said.splitlines() if line.startswith("Traceback"))]
 
-    return complaints
+    yield complaints
+    for page in watched:
+        page.remove_listener("pageerror", hear)

@@ -9,6 +9,9 @@ from pathlib import Path
 from nbkeras.notebook import hosts
 from nbkeras.run import Run
 
+#: All runs of this kernel that were fed.
+runs = []
+
 
 def stand_still(run):
     """Wait as workers do that were told to pause."""
@@ -19,10 +22,12 @@ def stand_still(run):
         run.enter("training")
 
 
-def hold(epoch):
-    """Wait until a test has seen the epochs so far, and has said so by a file."""
+def hold(epoch, stopping=None):
+    """Wait until a test has seen the epochs so far, and has said so by a file; or until the run stops."""
     seen = Path(f"seen-{epoch}")
     while not seen.exists():
+        if stopping is not None and stopping.is_set():
+            return
         time.sleep(0.01)
     seen.unlink()
 
@@ -46,7 +51,7 @@ def feed(run, epochs, pause, holds):
     taken = 0, 0.001
     for epoch in range(epochs):
         if epoch in holds:
-            hold(epoch)
+            hold(epoch, run.stopping)
         for step in range(10):
             stand_still(run)
             if run.stopping.is_set():
@@ -64,6 +69,7 @@ def feed(run, epochs, pause, holds):
 def show(epochs=12, pause=0.05, background=False, name="digits", holds=()):
     run = Run(name, model=None, epochs=epochs, workers=2, background=background)
     run.note(f"{name}: BatchNormalization sees the rows of its own worker only.")
+    runs.append(run)
     display = hosts.display(run)
     threading.Thread(target=feed, args=(run, epochs, pause, holds), daemon=True).start()
 

@@ -14,11 +14,12 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 from browser.accessibility import findings
+from kernels.versions import each_version, oldest_version
 from playwright.sync_api import expect
 
 BACKGROUND = ["from fed import show\nimport nbkeras", "run = show(1000, background=True)"]
 STATE = "import json; print(json.dumps([run.status, run.pausing.is_set(), run.snapshot().learning_rate]))"
-DONE = "run.stop(); run.wait(60); print(run.status)"
+DONE = "run.stop(); run.wait(); print(run.status)"
 HISTORY = "import json; print(json.dumps(run.history))"
 MARKS = """() => [...document.querySelectorAll(".nbkeras-chart")].map((chart) => [
     [...chart.querySelectorAll(".nbkeras-mark line")].map((line) => +line.getAttribute("x1")),
@@ -118,6 +119,7 @@ def test_a_run_in_the_background_is_paused_goes_on_and_takes_another_rate(begin,
     assert asked(notebook, 3) == "stopped"
 
 
+@each_version
 def test_a_busy_cell_is_steered_where_the_kernel_hears_it(begin, wait_for, ipykernel):
     notebook, panel = begin("busy", ["from fed import show", "run = show(1000)", STATE], ipykernel)
 
@@ -142,7 +144,7 @@ def test_a_busy_cell_is_steered_where_the_kernel_hears_it(begin, wait_for, ipyke
         expect(panel.root).to_contain_text("learning rate 0.001 -> 0.0005")
         wait_for(lambda: notebook.drawn() > before, "more points")
     panel.stop.click()
-    notebook.expect_done(1, seconds=30)
+    notebook.expect_done(1)
     assert json.loads(asked(notebook, 2))[0] == "stopped"
 
 
@@ -153,7 +155,7 @@ def test_a_paused_cell_can_be_stopped(begin):
 
     panel.stop.click()
 
-    notebook.expect_done(1, seconds=30)
+    notebook.expect_done(1)
     assert json.loads(asked(notebook, 2))[0] == "stopped"
 
 
@@ -198,10 +200,10 @@ def test_a_rate_that_changes_while_it_is_selected_is_typed_over_whole(begin):
     asked(notebook, 4)
 
 
-def test_another_cell_that_keeps_the_kernel_busy_is_named(begin, overlay):
-    busy = "import threading; free = threading.Event(); free.wait(60)"
-    kernel = ("6.30.1", overlay("ipykernel", "6.30.1"))
-    notebook, panel = begin("queue", [*BACKGROUND, busy, DONE], kernel)
+@oldest_version
+def test_another_cell_that_keeps_the_kernel_busy_is_named(begin, ipykernel):
+    busy = "import threading; threading.Event().wait()"
+    notebook, panel = begin("queue", [*BACKGROUND, busy, DONE], ipykernel)
     notebook.run(2)
 
     panel.pause.click()
@@ -292,6 +294,7 @@ def test_the_pointer_marks_an_epoch_in_all_charts_and_reads_it(ended, screenshot
 
     dot.hover(force=True)
 
+    expect(panel.loss.locator(".nbkeras-values")).to_contain_text("epoch 5")
     marks = notebook.page.evaluate(MARKS)
     assert len(marks) == 2
     assert marks[0][0] == marks[1][0] != []
@@ -408,7 +411,7 @@ def test_a_running_chart_is_saved_without_the_kernel(begin):
 
     assert len(content.splitlines()) > 3
     panel.stop.click()
-    notebook.expect_done(1, seconds=30)
+    notebook.expect_done(1)
 
 
 # -- a run shown again ---------------------------------------------------------------------------------
@@ -477,41 +480,50 @@ def test_a_run_that_has_ended_keeps_its_tools_in_the_opened_file_without_a_kerne
 # -- for everyone --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-@pytest.mark.parametrize(
-    ("width", "scale"),
-    [(1440, 1), (770, 1), (560, 1), (720, 2)],
-    ids=["wide", "narrow", "narrowest", "200 percent"],
-)
-def test_all_can_be_seen_and_reached(lab, begin, screenshots, theme, width, scale):
-    lab.set("apputils-extension/themes", theme=f"JupyterLab {theme}")
-    page = {"viewport": {"width": width, "height": 900}, "device_scale_factor": scale}
-    notebook, panel = begin(f"{theme}{width}", [*BACKGROUND, DONE], points=8, **page)
-    panel.pause.click()
-    expect(panel.phase).to_contain_text("Paused in epoch")
-    panel.curves.click()
+#: Widths of the page and dots of the screen to one of its own: wide, narrow, narrowest, at 200 percent.
+SIZES = [(1440, 1), (770, 1), (560, 1), (720, 2)]
+CUT = """root => [...root.querySelectorAll("button, input, p, span, li, strong, svg")].filter((one) => {
+    if (!one.checkVisibility() || one.closest(".nbkeras-said")) return false;
+    const {left, right} = one.getBoundingClientRect(), all = root.getBoundingClientRect();
+    return left < all.left - 1 || right > all.right + 1;
+}).map((one) => one.outerHTML.slice(0, 200))"""
+FITS = """() => [...document.querySelectorAll(".nbkeras figure")].every((figure) =>
+    figure.querySelector("svg").width.baseVal.value === Math.max(180, figure.clientWidth))"""
+
+
+def faults(notebook, panel, picture):
+    """What cannot be seen or reached in a page of this size, also with a wish that is refused."""
     panel.rate.fill("0.01")
     panel.loss.focus()
     notebook.page.keyboard.press("Home")
-
     found = findings(notebook.page, ".nbkeras")
-    panel.root.screenshot(path=screenshots / f"panel-{theme}-{width}-{scale}.png")
-    cut = panel.root.evaluate(
-        """root => [...root.querySelectorAll("button, input, p, span, li, strong, svg")].filter((one) => {
-            if (!one.checkVisibility() || one.closest(".nbkeras-said")) return false;
-            const {left, right} = one.getBoundingClientRect(), all = root.getBoundingClientRect();
-            return left < all.left - 1 || right > all.right + 1;
-        }).map((one) => one.outerHTML.slice(0, 200))"""
-    )
-    overflow = panel.root.evaluate("root => root.scrollWidth - root.clientWidth")
+    panel.root.screenshot(path=picture)
+    found += panel.root.evaluate(CUT)
+    if (overflow := panel.root.evaluate("root => root.scrollWidth - root.clientWidth")) > 0:
+        found.append(f"{overflow} pixels too wide")
     panel.set_rate("fast")
     expect(panel.root.get_by_role("alert")).to_contain_text("'fast'")
     found += findings(notebook.page, ".nbkeras")
-    asked(notebook, 2)
+    panel.rate.press("Escape")
+    expect(panel.root.get_by_role("alert")).to_have_count(0)
+    return found
 
-    assert found == []
-    assert cut == []
-    assert overflow <= 0
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_all_can_be_seen_and_reached(begin, screenshots, theme):
+    notebook, panel = begin(theme, BACKGROUND, points=8)
+    notebook.set_theme(theme)
+    panel.pause.click()
+    expect(panel.phase).to_contain_text("Paused in epoch")
+    panel.curves.click()
+
+    found = {}
+    for width, scale in SIZES:
+        notebook.resize(width, scale=scale)
+        notebook.page.wait_for_function(FITS)
+        found[width] = faults(notebook, panel, screenshots / f"panel-{theme}-{width}-{scale}.png")
+
+    assert found == {width: [] for width, _ in SIZES}
 
 
 def test_it_speaks_the_language_of_the_browser(begin, screenshots):
