@@ -177,8 +177,6 @@ class Notebook:
         self.chart = page.locator(".nbkeras")
         self.stop = page.get_by_role("button", name="Stop", exact=True)
         self.picture = page.locator(".jp-OutputArea figure img")
-        self._scale = 1
-        self._devtools = page.context.new_cdp_session(page)
 
     def open(self, *, busy: bool = False) -> None:
         self.page.goto(
@@ -214,13 +212,9 @@ class Notebook:
             self.page.evaluate(SET_THEME, name)
             self.page.wait_for_function(THEME_IS_SET, arg=name)
 
-    def resize(self, width: int, height: int = 900, scale: int = 1) -> None:
-        """Show the page in this size, with so many dots of the screen to one of its own."""
+    def resize(self, width: int, height: int = 900) -> None:
+        """Show the page in this size."""
         self.page.set_viewport_size({"width": width, "height": height})
-        if scale != self._scale:
-            size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
-            self._devtools.send("Emulation.setDeviceMetricsOverride", size)
-            self._scale = scale
         self.page.wait_for_function(FILLS_THE_WINDOW, arg=width)
 
     def wait_for_kernel(self) -> None:
@@ -296,29 +290,38 @@ class Desk:
         self.notebook: Notebook | None = None
 
     def open(self, cells: list[str], kernel: tuple, *, fresh: bool, size: tuple, **kind) -> Notebook:
-        """Put cells into the page; into a new one where there is none of this kind, or the test asks."""
-        version = kernel[0]
+        """Put cells into the page.
+
+        It is a new one where there is none of this kind; with a new kernel too where the test asks.
+        """
         self._lab.add_kernel(*kernel)
         if self.notebook is not None and not fresh and kind == self._kind:
             self.notebook.resize(*size)
-            self.notebook.fill(cells, version)
-            return self.notebook
-        self.clear()
-        self._kind = kind
-        page = self._browser.new_page(viewport=dict(zip(("width", "height"), size, strict=True)), **kind)
-        page.set_default_timeout(1000 * waiting.LIMIT)
-        page.on("console", lambda message: tell(f"browser {message.type}: {message.text}"))
-        page.on("pageerror", lambda error: tell(f"browser error: {error}"))
-        self._lab.write("notebook.ipynb", cells, version)
-        self.notebook = Notebook(self._lab, page, "notebook.ipynb")
-        self.notebook.open()
+            self.notebook.fill(cells, kernel[0])
+        else:
+            self.close()
+            if fresh:
+                self.clear()
+            page = self._browser.new_page(viewport=dict(zip(("width", "height"), size, strict=True)), **kind)
+            page.set_default_timeout(1000 * waiting.LIMIT)
+            page.on("console", lambda message: tell(f"browser {message.type}: {message.text}"))
+            page.on("pageerror", lambda error: tell(f"browser error: {error}"))
+            self._lab.write("notebook.ipynb", cells, kernel[0])
+            self._kind, self.notebook = kind, Notebook(self._lab, page, "notebook.ipynb")
+            self.notebook.open()
+            if not fresh:
+                self.notebook.fill(cells, kernel[0])  # the kernel that is there may be of another version
         return self.notebook
 
-    def clear(self) -> None:
-        """Close the page, and end its kernel with all that it has started."""
+    def close(self) -> None:
+        """Close the page; its kernel is there for the next one."""
         if self.notebook is not None:
             self.notebook.page.close()
             self.notebook = None
+
+    def clear(self) -> None:
+        """Close the page, and end its kernel with all that it has started."""
+        self.close()
         self._lab.end_kernels()
         self._lab.tidy()
 
@@ -355,7 +358,7 @@ def open_notebook(request, desk, screenshots):
         return desk.open(cells, kernel, fresh=fresh, size=size, **kind)
 
     yield open_notebook
-    if desk.notebook is None:
+    if not name or desk.notebook is None:
         return
     page = desk.notebook.page
     if request.node.stash.get(FAILED, False):

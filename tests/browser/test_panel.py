@@ -480,8 +480,6 @@ def test_a_run_that_has_ended_keeps_its_tools_in_the_opened_file_without_a_kerne
 # -- for everyone --------------------------------------------------------------------------------------
 
 
-#: Widths of the page and dots of the screen to one of its own: wide, narrow, narrowest, at 200 percent.
-SIZES = [(1440, 1), (770, 1), (560, 1), (720, 2)]
 CUT = """root => [...root.querySelectorAll("button, input, p, span, li, strong, svg")].filter((one) => {
     if (!one.checkVisibility() || one.closest(".nbkeras-said")) return false;
     const {left, right} = one.getBoundingClientRect(), all = root.getBoundingClientRect();
@@ -509,26 +507,31 @@ def faults(notebook, panel, picture):
     return found
 
 
+@pytest.mark.parametrize(
+    ("widths", "scale"), [((1440, 770, 560), 1), ((720,), 2)], ids=["100 percent", "200 percent"]
+)
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_all_can_be_seen_and_reached(begin, screenshots, theme):
-    notebook, panel = begin(theme, BACKGROUND, points=8)
+def test_all_can_be_seen_and_reached(begin, screenshots, theme, widths, scale):
+    kind = {} if scale == 1 else {"device_scale_factor": scale}
+    notebook, panel = begin(theme, BACKGROUND, points=8, **kind)
     notebook.set_theme(theme)
     panel.pause.click()
     expect(panel.phase).to_contain_text("Paused in epoch")
     panel.curves.click()
 
     found = {}
-    for width, scale in SIZES:
-        notebook.resize(width, scale=scale)
+    for width in widths:
+        notebook.resize(width)
         notebook.page.wait_for_function(FITS)
         found[width] = faults(notebook, panel, screenshots / f"panel-{theme}-{width}-{scale}.png")
 
-    assert found == {width: [] for width, _ in SIZES}
+    assert notebook.page.evaluate("devicePixelRatio") == scale
+    assert found == {width: [] for width in widths}
 
 
 def test_it_speaks_the_language_of_the_browser(begin, screenshots):
     cells = ["from fed import show", "run = show(1000, background=True)"]
-    _, panel = begin("chinese", cells, locale="zh-CN")
+    _, panel = begin("chinese", cells, fresh=True, locale="zh-CN")
     panel.root.screenshot(path=screenshots / "panel-chinese.png")
     panel.root.get_by_role("button", name="暂停", exact=True).click()
     expect(panel.phase).to_contain_text("各工作进程等待")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import waiting
 from jupyter_client.manager import start_new_kernel
 from waking import woken
 
@@ -65,16 +66,17 @@ class Cell:
         ours = message["parent_header"].get("msg_id") == self._message
         self.idle |= ours and message["content"].get("execution_state") == "idle"
 
-    def until(self, condition, seconds: float = 120) -> None:
+    def until(self, condition) -> None:
         """Read until a condition holds."""
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, f"nothing after {seconds} s; so far: {self.text()}"
-            self.read()
+        try:
+            waiting.wait_for(lambda: condition() or self.read(), "a cell")
+        except TimeoutError as late:
+            late.add_note(f"so far: {self.text()}")
+            raise
 
-    def done(self, seconds: float = 120) -> Cell:
+    def done(self) -> Cell:
         """Read until the cell has ended."""
-        self.until(lambda: self.idle, seconds)
+        self.until(lambda: self.idle)
         return self
 
     def of(self, *kinds: str) -> list[dict]:
@@ -102,11 +104,11 @@ class Cell:
 class Session:
     """A kernel with Spark and the digits."""
 
-    def __init__(self, overlay: Path) -> None:
-        path = os.pathsep.join([str(overlay), str(Path(nbkeras.__file__).parent.parent)])
+    def __init__(self, *overlays: Path) -> None:
+        path = os.pathsep.join(map(str, [*overlays, Path(nbkeras.__file__).parent.parent]))
         environment = os.environ | {"PYTHONPATH": path, "PYSPARK_PYTHON": sys.executable}
         self.manager, self.client = start_new_kernel(
-            startup_timeout=120, kernel_name="python3", env=environment
+            startup_timeout=waiting.LIMIT, kernel_name="python3", env=environment
         )
 
     def start(self, code: str) -> Cell:
@@ -134,8 +136,8 @@ class Session:
 
 @pytest.fixture(scope="module")
 def session(ipykernel) -> Iterator[Session]:
-    version, overlay = ipykernel
-    session = Session(overlay)
+    version, *overlays = ipykernel
+    session = Session(*overlays)
     try:
         with woken(lambda: [Path(session.manager.connection_file)]):
             setup = session.run(SETUP)

@@ -10,6 +10,7 @@ import nbconvert
 import nbformat
 import papermill
 import pytest
+import waiting
 
 import nbkeras
 
@@ -41,7 +42,8 @@ def test_papermill_waits_also_for_the_background_and_saves_the_picture(
     cells = [digits_in_spark, TRAIN.format(options="--background --name digits", epochs=3)]
     nbformat.write(notebook(*cells), source)
 
-    papermill.execute_notebook(source, result, progress_bar=False, kernel_name="python3")
+    how = {"progress_bar": False, "kernel_name": "python3", "start_timeout": waiting.LIMIT}
+    papermill.execute_notebook(source, result, **how)
 
     done = nbformat.read(result, as_version=4)
     outputs = done.cells[1].outputs
@@ -56,11 +58,11 @@ def test_papermill_waits_also_for_the_background_and_saves_the_picture(
     assert "<td>accuracy</td>" in html
 
 
-def test_an_error_fails_the_notebook_with_its_one_line(environment, digits_in_spark):
-    failing = notebook(digits_in_spark, TRAIN.format(options="--wrokers 2", epochs=1))
+def test_an_error_fails_the_notebook_with_its_one_line(environment):
+    failing = notebook("%load_ext nbkeras", TRAIN.format(options="--wrokers 2", epochs=1))
 
     with pytest.raises(nbclient.exceptions.CellExecutionError) as caught:
-        nbclient.NotebookClient(failing, timeout=120).execute()
+        nbclient.NotebookClient(failing, timeout=waiting.LIMIT).execute()
 
     assert caught.value.ename == "OptionError"
     assert caught.value.evalue == "unknown option --wrokers; did you mean --workers?"

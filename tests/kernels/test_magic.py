@@ -4,6 +4,8 @@ import ast
 import re
 
 import pytest
+import waiting
+from kernels.versions import each_version
 
 from nbkeras.run import Run
 
@@ -35,6 +37,7 @@ def test_a_cell_trains_shows_its_chart_live_and_leaves_a_picture(session):
     )
 
 
+@each_version
 def test_the_first_interrupt_stops_and_the_cell_ends_normally(session):
     cell = session.start(FIT.format(options="--name digits", epochs=5000))
     cell.until(lambda: cell.epochs >= 2)
@@ -75,14 +78,14 @@ class Slow(keras.layers.Layer):
     def call(self, x):
         if os.getpid() != here:
             pathlib.Path({begun!r}).touch()
-            time.sleep(300)
+            time.sleep(3600)
         return x
 
 slow = keras.Sequential([keras.Input((64,)), Slow(), keras.layers.Dense(10, "softmax")])
 slow.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 
 def jobs():
-    end, tracker = time.monotonic() + 60, spark.sparkContext.statusTracker()
+    end, tracker = time.monotonic() + {limit}, spark.sparkContext.statusTracker()
     while tracker.getActiveJobsIds() and time.monotonic() < end:
         time.sleep(0.1)
     return len(tracker.getActiveJobsIds())
@@ -92,7 +95,7 @@ def jobs():
 @pytest.mark.parametrize("method", ["evaluate(train_df, y='label')", "predict(digits.data)"])
 def test_an_interrupt_ends_an_evaluation_or_a_prediction_in_one_line(session, tmp_path, method):
     begun = tmp_path / "begun"
-    session.run(SLOW.format(begun=str(begun)))
+    session.run(SLOW.format(begun=str(begun), limit=waiting.LIMIT))
     cell = session.start(f"%%keras_spark\nslow.{method}")
     cell.until(begun.exists)
 
@@ -107,6 +110,7 @@ def test_an_interrupt_ends_an_evaluation_or_a_prediction_in_one_line(session, tm
     assert session.value("jobs()") == "0"
 
 
+@each_version
 def test_a_background_run_is_stopped_by_the_buttons_message(session):
     cell = session.run(FIT.format(options="--background --name behind", epochs=5000))
     assert Run.__name__ in session.value("history")
@@ -172,6 +176,6 @@ def test_status_names_the_spark(session):
 
 def test_options_are_completed(session):
     code = "%%keras_spark --ba"
-    reply = session.client.complete(code, reply=True, timeout=30)["content"]
+    reply = session.client.complete(code, reply=True, timeout=waiting.LIMIT)["content"]
 
     assert reply["matches"] == ["--backend", "--background", "--batch-size"]
