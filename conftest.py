@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: In this process' JVM; a cluster on this machine; such a cluster behind a Spark Connect server.
 MASTERS = ("local", "standalone", "connect")
-#: Of the tests' Spark on a cluster: for trainings that ask for some.
+#: That each executor of the tests' Spark on a cluster gets: for trainings that ask for some.
 GPUS = {"spark.executor.resource.gpu.amount": "2"}
 
 
@@ -71,15 +71,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster on this machine, started when first asked for. Each Worker finds two GPUs, so to speak."""
+    """A cluster on this machine, started when first asked for. Each Worker finds four GPUs, so to speak."""
     from standalone import Cluster
 
     folder = tmp_path_factory.mktemp("cluster")
     script = folder / "discover.sh"
-    script.write_text('#!/bin/sh\necho \'{"name": "gpu", "addresses": ["5", "7"]}\'\n')
+    script.write_text('#!/bin/sh\necho \'{"name": "gpu", "addresses": ["5", "7", "11", "13"]}\'\n')
     script.chmod(0o755)
     found = {
-        "spark.worker.resource.gpu.amount": "2",
+        "spark.worker.resource.gpu.amount": "4",
         "spark.worker.resource.gpu.discoveryScript": str(script),
     }
     with Cluster(folder, settings=found) as running:
@@ -112,13 +112,17 @@ def spark(
 
     if spark_master == "connect":
         from connectserver import ConnectServer
-        from standalone import environment
+        from standalone import SETTINGS, environment
 
         cluster = request.getfixturevalue("cluster")
         python = str(environment(tmp_path_factory.mktemp("executors")))
         folder = cluster.folder / "connect"
         folder.mkdir()
-        settings = {"spark.executor.memory": "512m", **GPUS}
+        # There must be room for another application.
+        room = {
+            key: SETTINGS[key] for key in ("spark.executor.memory", "spark.executor.cores", "spark.cores.max")
+        }
+        settings = room | GPUS
         with ConnectServer(folder, cluster.url, python, **settings) as server:
             session = SparkSession.builder.remote(server.url).getOrCreate()
             yield session

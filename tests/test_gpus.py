@@ -2,149 +2,152 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import os
+from pathlib import Path
 
 import keras
-import kernel
 import numpy as np
 import pytest
-from connectserver import ConnectServer
-from standalone import SETTINGS, Cluster, environment
+from standalone import SETTINGS, environment
 
 import nbkeras
 from nbkeras import devices
-from nbkeras.errors import ClusterError, OptionError
+from nbkeras.engine.spark import cluster as of_spark
+from nbkeras.errors import ClusterError, NbkerasError, OptionError
 
-EXECUTORS = SETTINGS | {"spark.executor.resource.gpu.amount": "2"}
+HERE = os.getpid()
+X = np.random.default_rng(0).normal(size=(60, 3)).astype("float32")
+Y = X.sum(axis=1)
+#: Of each Worker; see the fixture ``cluster``.
+DISCOVERED = {"5", "7", "11", "13"}
 
+#: One executor, which gives each task one of its two GPUs.
+EACH = SETTINGS | {
+    "spark.cores.max": "2",
+    "spark.executor.resource.gpu.amount": "2",
+    "spark.task.resource.gpu.amount": "1",
+}
 _NOTEBOOK = """
 import json, os, sys, time
-from pathlib import Path
-import keras, numpy as np, nbkeras
+import cloudpickle
 from nbkeras.engine.spark import cluster
 from pyspark.sql import SparkSession
 
-master, os.environ["PYSPARK_PYTHON"], settings, folder, calls = sys.argv[1:]
-builder = SparkSession.builder
-if master.startswith("sc:"):
-    builder = builder.remote(master)
-else:
-    builder = builder.master(master)
-    for key, value in json.loads(settings).items():
-        builder = builder.config(key, value)
+master, os.environ["PYSPARK_PYTHON"], settings, here, folder, calls = sys.argv[1:]
+sys.path.insert(0, here)
+import test_gpus
+cloudpickle.register_pickle_by_value(test_gpus)
+builder = SparkSession.builder.master(master)
+for key, value in json.loads(settings).items():
+    builder = builder.config(key, value)
 spark = builder.getOrCreate()
-while cluster.slots(spark) < 4:
+while cluster.slots(spark) < 2:
     time.sleep(0.1)  # executors come when they have started
-x = np.random.default_rng(0).normal(size=(60, 3)).astype("float32")
-home = os.getpid()
+found = [test_gpus.outcome(spark, folder, **call) for call in json.loads(calls)]
+"""
 
-class Looks(keras.layers.Layer):
-    def call(self, x):
-        if os.getpid() != home:
-            (Path(folder) / str(os.getpid())).write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
-        return x
 
-def net():
+def net(folder):
+    """A model whose trainers note the GPUs that they see in a folder."""
+
+    class Looks(keras.layers.Layer):
+        def call(self, x):
+            if os.getpid() != HERE:
+                Path(folder, str(os.getpid())).write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
+            return x
+
     keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.Input((3,)), Looks(), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     return model
 
-def outcome(method, **how):
+
+@functools.cache
+def losses_of_keras():
+    return net("").fit(X, Y, shuffle=False, epochs=2, verbose=0).history["loss"]
+
+
+def outcome(spark, folder, *, method="fit", **how):
+    """A line of error, or whether the losses are those of Keras, and what each trainer saw."""
     for old in Path(folder).iterdir():
         old.unlink()
-    model = net()
+    model = net(str(folder))
     try:
         if method == "predict":
-            nbkeras.predict(model, x, spark=spark)
+            nbkeras.predict(model, X, spark=spark)
             same = True
         else:
-            run = nbkeras.fit(model, x, x.sum(axis=1), shuffle=False, epochs=2, verbose=0, spark=spark, **how)
-            theirs = net().fit(x, x.sum(axis=1), shuffle=False, epochs=2, verbose=0).history["loss"]
-            same = bool(np.allclose(run.history["loss"], theirs, 1e-5))
-    except nbkeras.errors.NbkerasError as error:
+            run = nbkeras.fit(model, X, Y, shuffle=False, epochs=2, verbose=0, spark=spark, **how)
+            same = bool(np.allclose(run.history["loss"], losses_of_keras(), 1e-5))
+    except NbkerasError as error:
         return str(error)
     return [same, sorted(one.read_text() for one in Path(folder).iterdir())]
 
-found = [outcome(**call) for call in json.loads(calls)]
-"""
 
+@pytest.mark.cluster
+@pytest.mark.on("standalone")
+def test_each_trainer_sees_the_gpus_that_it_asked_for_and_no_other(
+    spark, cluster, tmp_path, wait_for, as_in_a_notebook
+):
+    wait_for(lambda: of_spark.slots(spark) == 4, "the executors")
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    """Two Workers that find two GPUs each."""
-    folder = tmp_path_factory.mktemp("cluster")
-    script = folder / "discover.sh"
-    script.write_text('#!/bin/sh\necho \'{"name": "gpu", "addresses": ["5", "7"]}\'\n')
-    script.chmod(0o755)
-    found = {
-        "spark.worker.resource.gpu.amount": "2",
-        "spark.worker.resource.gpu.discoveryScript": str(script),
-    }
-    with Cluster(folder, settings=found) as running:
-        yield running
+    def fit(workers, gpus=None):
+        return outcome(spark, tmp_path, workers=workers, gpus=gpus)
 
-
-@pytest.fixture(scope="module")
-def python(tmp_path_factory):
-    return environment(tmp_path_factory.mktemp("executors"))
-
-
-def notebook(master, python, folder, settings, *calls):
-    """What calls came to in a notebook of its own: a line of error, or what each trainer saw."""
-    words = [master, python, json.dumps(settings), folder, json.dumps(calls)]
-    found, _ = kernel.run(_NOTEBOOK, *words, timeout=800)
-    return found
-
-
-def fit(workers, gpus=None):
-    return {"method": "fit", "workers": workers} | ({} if gpus is None else {"gpus": gpus})
-
-
-def test_each_trainer_sees_the_gpus_that_it_asked_for_and_no_other(cluster, python, tmp_path):
-    one, two, none, over, most = notebook(
-        cluster.url, python, tmp_path, EXECUTORS, fit(4, 1), fit(2, 2), fit(2), fit(1, 3), fit(3, 2)
-    )
-    assert one == [True, ["5", "5", "7", "7"]]
-    assert two == [True, ["5,7", "5,7"]]
-    assert none == [True, ["all", "all"]]
-    assert over == (
+    if spark.version.startswith("3."):
+        assert fit(2, 1) == (
+            f"--gpus 1 (gpus=1): Spark {spark.version} gives the stages of a DataFrame no GPUs of their own: "
+            "start it with spark.task.resource.gpu.amount=1, or use Spark 4"
+        )
+        return
+    same, seen = fit(2, 2)
+    of_executors = [pair.split(",") for pair in seen]
+    assert same
+    assert [len(DISCOVERED.intersection(pair)) for pair in of_executors] == [2, 2]
+    assert fit(4, 1) == [True, sorted(itertools.chain(*of_executors))]
+    assert fit(2) == [True, ["all", "all"]]
+    assert fit(1, 3) == (
         "--gpus 3 (gpus=3): Spark's executors have 2 GPUs each: start Spark with "
         "spark.executor.resource.gpu.amount=3 or more and spark.executor.resource.gpu.discoveryScript"
     )
-    assert most == (
+    assert fit(3, 2) == (
         f"3 workers with 2 GPUs each need 6, Spark at {cluster.url} has enough for 2: "
         "use --workers 2, or more executors"
     )
 
 
-def test_what_spark_gives_every_task_is_what_its_trainer_sees(cluster, python, tmp_path):
-    settings = EXECUTORS | {"spark.task.resource.gpu.amount": "1"}
-    left, asked, predicted = notebook(
-        cluster.url, python, tmp_path, settings, fit(2), fit(2, 1), {"method": "predict"}
-    )
-    assert left[0]
-    assert set(left[1]) <= {"5", "7"}
-    assert len(left[1]) == 2
-    assert asked[0]
-    assert len(asked[1]) == 2
-    assert set(predicted[1]) <= {"5", "7"}
-
-
-def test_gpus_are_asked_for_over_connect_too(cluster, python, tmp_path):
-    folder = cluster.folder / "connect"
+@pytest.mark.cluster
+def test_what_spark_gives_every_task_is_what_its_trainer_sees(cluster, notebook, tmp_path):
+    python = environment(tmp_path / "executors")
+    folder = tmp_path / "seen"
     folder.mkdir()
-    with ConnectServer(folder, cluster.url, str(python), **EXECUTORS) as server:
-        (asked,) = notebook(server.url, python, tmp_path, {}, fit(2, 1))
-    assert asked[0]
-    assert len(asked[1]) == 2
-    assert set(asked[1]) <= {"5", "7"}
+    calls = [{"workers": 2}, {"workers": 2, "gpus": 1}, {"method": "predict"}]
+    here = Path(__file__).parent
+    left, asked, predicted = notebook.run(
+        _NOTEBOOK, cluster.url, python, json.dumps(EACH), here, folder, json.dumps(calls)
+    )
+    same, seen = left
+    assert same
+    assert len(DISCOVERED.intersection(seen)) == len(seen) == 2
+    assert asked == left
+    assert predicted[1]
+    assert set(predicted[1]) <= set(seen)
 
 
-def test_a_local_spark_counts_no_gpus_and_says_so(spark, request):
-    if request.config.getoption("master") != "local":
-        pytest.skip("of the local Spark")
+@pytest.mark.smoke
+@pytest.mark.on("connect")
+def test_gpus_are_asked_for_over_connect_too(spark, tmp_path, as_in_a_notebook):
+    same, seen = outcome(spark, tmp_path, workers=2, gpus=1)
+    assert same
+    assert len(seen) == 2
+    assert set(seen) <= DISCOVERED
+
+
+@pytest.mark.on("local")
+def test_a_local_spark_counts_no_gpus_and_says_so(spark):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     x = np.ones((6, 3))

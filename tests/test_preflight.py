@@ -6,11 +6,11 @@ import json
 import sys
 from pathlib import Path
 
-import kernel
+import fetched
 import pytest
 from standalone import SETTINGS, environment
 
-pytestmark = pytest.mark.timeout(1200)  # Spark starts four times
+pytestmark = pytest.mark.cluster
 
 _NOTEBOOK = """
 import json, os, sys, time
@@ -39,8 +39,8 @@ for name, python in pythons.items():
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("OFF")
     found[name] = {"fit": outcome(lambda: nbkeras.fit(model, x, y, verbose=0, workers=2, spark=spark))}
-    while cluster.slots(spark) < 4:
-        time.sleep(0.1)  # executors come when they have started
+    while cluster.slots(spark) < 2:
+        time.sleep(0.1)  # the executor comes when it has started
     found[name]["status"] = nbkeras.status(spark)
     if name != "old keras":
         found[name]["predict"] = outcome(lambda: nbkeras.predict(model, x, spark=spark))
@@ -54,7 +54,7 @@ def pythons(tmp_path_factory, overlay):
     folder = tmp_path_factory.mktemp("pythons")
     old = environment(folder / "old", without=("nbkeras", "keras"))
     place = next(old.parents[1].glob("lib/python*/site-packages"))
-    for entry in overlay("keras", "3.10.0").glob("keras*"):
+    for entry in overlay("keras", fetched.OLD_KERAS).glob("keras*"):
         (place / entry.name).symlink_to(entry)
     return {
         "another": str(_another_version(folder)),
@@ -79,10 +79,10 @@ def _another_version(folder):
 
 
 @pytest.fixture(scope="module")
-def found(cluster, pythons):
-    """What fit, predict and status answer there."""
-    found, _ = kernel.run(_NOTEBOOK, cluster.url, json.dumps(SETTINGS), json.dumps(pythons), timeout=1100)
-    return found
+def found(cluster, notebook, pythons):
+    """What fit, predict and status answer there, with one executor each."""
+    settings = SETTINGS | {"spark.cores.max": "2"}
+    return notebook.run(_NOTEBOOK, cluster.url, json.dumps(settings), json.dumps(pythons))
 
 
 def said(found, name, call):
@@ -125,7 +125,7 @@ def test_status_tells_what_each_executor_has_whatever_its_python(found, pythons)
     }.items():
         lines = found[name]["status"].splitlines()
         assert lines[0].startswith("Spark ")
-        assert lines[0].endswith(" 4 slots")
+        assert lines[0].endswith(" 2 slots")
         assert lines[1].startswith(f"notebook: Python {sys.version_info.major}.{sys.version_info.minor}.")
         assert lines[2].startswith("executor on ")
         assert words in lines[2]
