@@ -1,12 +1,14 @@
-"""Stands for Spark: a thread that feeds a run, shown as `nbkeras.fit` shows one."""
+"""Stands for Spark: a thread that feeds a run, attended as `nbkeras.fit` attends one."""
 
 import math
-import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
-from nbkeras.notebook import hosts
+from nbkeras import api, session
+from nbkeras.attend import attend
 from nbkeras.run import Run
 
 #: All runs of this kernel that were fed.
@@ -66,23 +68,15 @@ def feed(run, epochs, pause, holds):
     run.end("finished")
 
 
+def plain_thread(_spark, work, name):
+    return threading.Thread(target=work, name=name, daemon=True)
+
+
 def show(epochs=12, pause=0.05, background=False, name="digits", holds=()):
     run = Run(name, model=None, epochs=epochs, workers=2, background=background)
     run.note(f"{name}: BatchNormalization sees the rows of its own worker only.")
     runs.append(run)
-    display = hosts.display(run)
-    threading.Thread(target=feed, args=(run, epochs, pause, holds), daemon=True).start()
-
-    def wait():
-        run.wait(tick=display.update)
-        display.finish()
-
-    if background:
-        threading.Thread(target=wait, daemon=True).start()
-        return run
-    before = signal.signal(signal.SIGINT, lambda *_: run.stop())
-    try:
-        wait()
-    finally:
-        signal.signal(signal.SIGINT, before)
-    return run
+    train = partial(feed, run, epochs, pause, holds)
+    # Spark's own thread looks for a Spark.
+    with mock.patch.object(session, "thread", plain_thread):
+        return attend(run, lambda: train, mock.Mock(), api.host, 0, None)

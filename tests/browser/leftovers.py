@@ -16,7 +16,7 @@ def clear():
     for run in at_work:
         run.stop()
     for run in at_work:
-        run.wait()
+        run.done.wait()  # without what may have ended it
     runs.clear()
     if fed is not None:
         fed.runs.clear()

@@ -96,13 +96,19 @@ class Cell:
         return [data["state"]["state"] for data in updates if "state" in data.get("state", {})]
 
     @property
+    def view(self) -> str:
+        """The comm of the panel."""
+        [opened] = [content for content in self.of("comm_open") if "_esm" in content["data"]["state"]]
+        return opened["comm_id"]
+
+    @property
     def epochs(self) -> int:
         """The epochs that the chart shows."""
         return max((state["logged"] for state in self.snapshots()), default=0)
 
 
 class Session:
-    """A kernel with Spark and the digits."""
+    """A kernel, with versions of packages that shadow the installed ones."""
 
     def __init__(self, *overlays: Path) -> None:
         path = os.pathsep.join(map(str, [*overlays, Path(nbkeras.__file__).parent.parent]))
@@ -135,17 +141,23 @@ class Session:
 
 
 @pytest.fixture(scope="module")
-def session(ipykernel) -> Iterator[Session]:
+def kernel(ipykernel) -> Iterator[Session]:
     version, *overlays = ipykernel
-    session = Session(*overlays)
+    kernel = Session(*overlays)
     try:
-        with woken(lambda: [Path(session.manager.connection_file)]):
-            setup = session.run(SETUP)
-            assert not setup.of("error"), setup.text()
-            assert session.value("__import__('ipykernel').__version__") == repr(version)
-            yield session
+        with woken(lambda: [Path(kernel.manager.connection_file)]):
+            assert kernel.value("__import__('ipykernel').__version__") == repr(version)
+            yield kernel
     finally:
-        session.close()
+        kernel.close()
+
+
+@pytest.fixture(scope="module")
+def session(kernel) -> Session:
+    """A kernel with Spark and the digits."""
+    setup = kernel.run(SETUP)
+    assert not setup.of("error"), setup.text()
+    return kernel
 
 
 @pytest.fixture
