@@ -7,6 +7,7 @@ import threading
 import keras
 import numpy as np
 import pytest
+import waiting
 from processes import is_alive, trainers
 
 import nbkeras
@@ -22,7 +23,7 @@ from nbkeras.plan import Plan, Structure
 SECRET = b"secret"
 #: Nothing listens at this address of the loopback network.
 NOWHERE = "127.0.0.9"
-FREE, ALL = 2, 3  # workers that leave one of three slots, or none
+FEW, FREE, ALL = 1, 2, 3  # workers that leave two or one of three slots, or none
 
 
 pytestmark = pytest.mark.usefixtures("as_in_a_notebook")
@@ -72,6 +73,7 @@ def relays():
     return [one for one in threading.enumerate() if one.name.startswith("nbkeras-relay")]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("workers", [FREE, ALL], ids=["one slot is free", "no slot is free"])
 def test_the_same_model_is_trained_where_workers_cannot_reach_the_notebook(
     spark, far, arrays, workers, wait_for
@@ -94,7 +96,7 @@ def test_the_same_model_is_trained_where_workers_cannot_reach_the_notebook(
 def test_callbacks_in_the_notebook_see_each_epoch_and_may_stop(spark, far, arrays):
     callback, model = Weights(epochs=2), network()
 
-    run = nbkeras.fit(model, *arrays, epochs=9, workers=FREE, callbacks=[callback], spark=spark)
+    run = nbkeras.fit(model, *arrays, epochs=9, workers=FEW, callbacks=[callback], spark=spark)
 
     assert len(run.history["loss"]) == len(callback.seen) == 2
     assert not np.array_equal(*callback.seen)
@@ -106,10 +108,11 @@ def test_callbacks_that_would_see_nothing_are_refused(spark, far, arrays):
         nbkeras.fit(network(), *arrays, workers=ALL, callbacks=[Weights(epochs=1)], spark=spark)
 
 
+@pytest.mark.smoke
 def test_a_stop_keeps_what_was_trained(spark, far, arrays, wait_for):
     model = network()
     before = model.get_weights()[0].copy()
-    run = nbkeras.fit(model, *arrays, epochs=100_000, workers=FREE, background=True, spark=spark)
+    run = nbkeras.fit(model, *arrays, epochs=100_000, workers=FEW, background=True, spark=spark)
     wait_for(lambda: run.history.get("loss") or run.done.is_set(), "an epoch")
 
     run.stop()
@@ -121,7 +124,7 @@ def test_a_stop_keeps_what_was_trained(spark, far, arrays, wait_for):
 
 
 def test_a_worker_that_hangs_is_found_though_nobody_hears_it(spark, far, arrays, wait_for):
-    options = {"epochs": 100_000, "workers": FREE, "heartbeat": 5, "background": True, "spark": spark}
+    options = {"epochs": 100_000, "workers": FEW, "heartbeat": 5, "background": True, "spark": spark}
     run = nbkeras.fit(network(), *arrays, **options)
     wait_for(lambda: run.history.get("loss") or run.done.is_set(), "an epoch")
     hangs = trainers()[-1]
@@ -141,7 +144,7 @@ def test_where_nothing_can_be_fetched_any_more_stop_still_ends_it(spark, far, ar
     def unable(*_):
         raise OSError("no way there")
 
-    run = nbkeras.fit(network(), *arrays, epochs=100_000, workers=FREE, background=True, spark=spark)
+    run = nbkeras.fit(network(), *arrays, epochs=100_000, workers=FEW, background=True, spark=spark)
     wait_for(lambda: run.history.get("loss") or run.done.is_set(), "an epoch")
     monkeypatch.setattr("nbkeras.engine.transport.relay.fetch", unable)
     wait_for(lambda: "Stop drops" in run.notes[-1] or run.done.is_set(), "a word")
@@ -150,12 +153,18 @@ def test_where_nothing_can_be_fetched_any_more_stop_still_ends_it(spark, far, ar
     with pytest.raises(OptionError, match="cannot pause: no epochs can be fetched any more"):
         run.pause()
     run.stop()
-    run.wait(60)
+    run.wait(waiting.LIMIT)
     assert run.status == "stopped"
     wait_for(lambda: not trainers(), "the end of the trainers")
 
 
-@pytest.mark.parametrize("workers", [FREE, ALL], ids=["one slot is free", "no slot is free"])
+@pytest.mark.parametrize(
+    "workers",
+    [
+        pytest.param(FREE, id="one slot is free", marks=pytest.mark.soak),
+        pytest.param(ALL, id="no slot is free"),
+    ],
+)
 def test_an_error_on_a_worker_is_one_line_with_its_traceback(spark, far, arrays, workers):
     with pytest.raises(TrainingError, match=r"^on worker \d .*: ValueError: .*no training today") as caught:
         nbkeras.fit(network(Refuses()), *arrays, workers=workers, spark=spark)
@@ -177,7 +186,7 @@ def test_weights_too_large_for_rows_come_through_the_relay_too(spark, far, array
     theirs, ours = network(), network()
     theirs.fit(*arrays, epochs=1, shuffle=False, verbose=0, batch_size=32)
 
-    nbkeras.fit(ours, *arrays, epochs=1, shuffle=False, workers=FREE, spark=spark)
+    nbkeras.fit(ours, *arrays, epochs=1, shuffle=False, workers=FEW, spark=spark)
 
     np.testing.assert_allclose(ours.get_weights()[0], theirs.get_weights()[0], rtol=1e-5, atol=1e-6)
 
@@ -215,7 +224,7 @@ def test_the_mailbox_keeps_events_until_they_are_known_to_have_arrived(mailbox):
     worker = channel.Channel(mailbox.address, SECRET, "trainer-0")
     worker.send({"type": "epoch", "epoch": 0})
     worker.send({"type": "weights"}, bytes(3 << 20))
-    assert worker.close(60)
+    assert worker.close(waiting.LIMIT)
 
     first = errand(mailbox)
     again = errand(mailbox, number=1000)
@@ -239,7 +248,7 @@ def test_the_mailbox_hands_on_the_notebooks_answers(mailbox):
     ((event, _),) = events(log)
 
     errand(mailbox, begin=len(log), number=number, answers=(("trainer-0", event["seq"], {"stop": True}),))
-    asking.join(60)
+    asking.join(waiting.LIMIT)
 
     assert answered == [{"stop": True}]
     worker.close()
@@ -250,10 +259,10 @@ def test_a_mailbox_that_is_closed_after_the_last_word_has_answered_it():
     with opened() as mailbox:
         worker = channel.Channel(mailbox.address, SECRET, "task-0")
         worker.send({"type": "failure", "rank": 0})
-        leaving = threading.Thread(target=lambda: arrived.append(worker.close(30)))
+        leaving = threading.Thread(target=lambda: arrived.append(worker.close(waiting.LIMIT)))
         leaving.start()
         assert mailbox.failure()["rank"] == 0
-    leaving.join(60)
+    leaving.join(waiting.LIMIT)
 
     assert arrived == [True]
 
@@ -261,7 +270,7 @@ def test_a_mailbox_that_is_closed_after_the_last_word_has_answered_it():
 def test_the_mailbox_tells_nothing_to_who_does_not_know_the_secret(mailbox):
     worker = channel.Channel(mailbox.address, SECRET, "trainer-0")
     worker.send({"type": "epoch", "epoch": 0})
-    assert worker.close(60)
+    assert worker.close(waiting.LIMIT)
 
     assert errand(mailbox, secret=b"guessed") == b""
     with pytest.raises((OSError, EOFError, wire.ProtocolError)):
