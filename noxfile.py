@@ -76,14 +76,16 @@ def quick(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """Run every test with all its values, on every kind of Spark, at random where others are fixed: hours.
 
-    Words after -- name the parts to run: local, standalone, connect, oldest.
+    Words after -- name the parts to run: local, clusters, training, oldest.
     """
     _prepare(session)
     session.run("python", "tests/fetched.py")
     every = ("-m", "", "--hypothesis-profile", "random")
     parts = {
-        "local": lambda: session.run("pytest", "--numprocesses", "2", "--dist", "loadfile", *every),
-        "standalone": lambda: session.run("pytest", "--master", "standalone", "-m", "cluster", "tests"),
+        "local": lambda: session.run(
+            "pytest", "--numprocesses", "2", "--dist", "loadfile", *every, "-m", "not cluster"
+        ),
+        "clusters": lambda: session.run("pytest", "--master", "standalone", "-m", "cluster", "tests"),
         "training": lambda: session.run(
             "pytest", "--master", "standalone", "--master", "connect", *every, *TRAINING
         ),
