@@ -30,21 +30,20 @@ def outcome(call):
         return type(error).__name__, str(error)
     return "none", ""
 
+builder = SparkSession.builder.master(master)
+for key, value in settings.items():
+    builder = builder.config(key, value)
+spark = builder.getOrCreate()
+spark.sparkContext.setLogLevel("OFF")
 found = {}
 for name, python in pythons.items():
-    os.environ["PYSPARK_PYTHON"] = python
-    builder = SparkSession.builder.master(master)
-    for key, value in settings.items():
-        builder = builder.config(key, value)
-    spark = builder.getOrCreate()
-    spark.sparkContext.setLogLevel("OFF")
+    spark.sparkContext.pythonExec = python  # what Spark takes from PYSPARK_PYTHON when it starts
     found[name] = {"fit": outcome(lambda: nbkeras.fit(model, x, y, verbose=0, workers=2, spark=spark))}
     while cluster.slots(spark) < 2:
         time.sleep(0.1)  # the executor comes when it has started
     found[name]["status"] = nbkeras.status(spark)
     if name != "old keras":
         found[name]["predict"] = outcome(lambda: nbkeras.predict(model, x, spark=spark))
-    spark.stop()
 """
 
 
@@ -80,7 +79,7 @@ def _another_version(folder):
 
 @pytest.fixture(scope="module")
 def found(cluster, notebook, pythons):
-    """What fit, predict and status answer there, with one executor each."""
+    """What fit, predict and status answer there, with one executor."""
     settings = SETTINGS | {"spark.cores.max": "2"}
     return notebook.run(_NOTEBOOK, cluster.url, json.dumps(settings), json.dumps(pythons))
 
