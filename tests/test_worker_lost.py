@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 import signal
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import psutil
 import pytest
+import waiting
 from processes import daemons, is_alive, tasks, trainers
 from twins import assert_same_history, assert_same_model
 
 import nbkeras
+from nbkeras.engine import failures
 from nbkeras.engine.spark import cluster
 from nbkeras.engine.submission import Submission
-from nbkeras.errors import TrainingError, WorkerLost
+from nbkeras.errors import ClusterError, TrainingError, WorkerLost
 
 X = np.random.default_rng(0).normal(size=(512, 4)).astype("float32")
 Y = X.sum(axis=1)
@@ -45,9 +50,20 @@ def fit(spark):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(fit):
-    model = net()
-    return model, fit(model)
+def by_workers(fit):
+    """Give a model that so many workers have trained undisturbed, and its run."""
+
+    @functools.cache
+    def by_workers(workers):
+        model = net()
+        return model, fit(model, workers=workers)
+
+    return by_workers
+
+
+@pytest.fixture
+def undisturbed(by_workers):
+    return by_workers(2)
 
 
 class Strikes(keras.callbacks.Callback):
@@ -63,10 +79,31 @@ class Strikes(keras.callbacks.Callback):
             self.act()
 
 
-@pytest.mark.parametrize("kept", [False, True], ids=["from the start", "from a checkpoint"])
-@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
-@pytest.mark.parametrize("victim", VICTIMS)
-def test_a_worker_is_lost_and_the_training_goes_on(fit, undisturbed, wait_for, tmp_path, victim, kind, kept):
+#: What is lost, how, and from where the training goes on; each two of these once by default.
+LOSSES = {
+    "trainer killed, from the start": (2, "trainer", signal.SIGKILL, False),
+    "trainer stopped, from a checkpoint": (2, "trainer", signal.SIGSTOP, True),
+    "Python worker killed, from a checkpoint": (1, "Python worker", signal.SIGKILL, True),
+    "Python worker stopped, from the start": (1, "Python worker", signal.SIGSTOP, False),
+}
+MORE = {
+    f"{victim}, {kind.name}, {kept}, of two": (2, victim, kind, kept)
+    for victim, kind, kept in itertools.product(VICTIMS, (signal.SIGKILL, signal.SIGSTOP), (False, True))
+    if (2, victim, kind, kept) not in LOSSES.values()
+}
+
+
+@pytest.mark.parametrize(
+    ("workers", "victim", "kind", "kept"),
+    [
+        *(pytest.param(*one, id=name) for name, one in LOSSES.items()),
+        *(pytest.param(*one, id=name, marks=pytest.mark.soak) for name, one in MORE.items()),
+    ],
+)
+def test_a_worker_is_lost_and_the_training_goes_on(
+    fit, by_workers, wait_for, tmp_path, workers, victim, kind, kept
+):
+    undisturbed = by_workers(workers)
     lost = []
 
     def strike():
@@ -74,7 +111,9 @@ def test_a_worker_is_lost_and_the_training_goes_on(fit, undisturbed, wait_for, t
         lost[0].send_signal(kind)
 
     model, strikes = net(), Strikes(6, strike)
-    run = fit(model, callbacks=[strikes], checkpoint=tmp_path if kept else None, heartbeat=5)
+    how = {"heartbeat": 10} if kind == signal.SIGSTOP else {}
+    place = tmp_path if kept else None
+    run = fit(model, callbacks=[strikes], checkpoint=place, workers=workers, **how)
     assert run.status == "finished"
     assert_same_history(run.history, undisturbed[1].history)
     assert_same_model(model, undisturbed[0])
@@ -87,7 +126,9 @@ def test_a_worker_is_lost_and_the_training_goes_on(fit, undisturbed, wait_for, t
     wait_for(lambda: not trainers(), "the end of the trainers")
 
 
-def test_spark_may_find_its_idle_python_workers_dead_and_the_training_goes_on(fit, undisturbed, wait_for):
+@pytest.mark.soak
+def test_spark_may_find_its_idle_python_workers_dead_and_the_training_goes_on(fit, by_workers, wait_for):
+    twin, undisturbed = by_workers(1)
     # It keeps Python workers for the next job. Of one that has ended it tells their daemon, and fails on that
     # when the daemon is gone too.
     gone = [(daemon, daemon.children()) for daemon in daemons()]
@@ -99,12 +140,13 @@ def test_spark_may_find_its_idle_python_workers_dead_and_the_training_goes_on(fi
         daemon.kill()
         wait_for(lambda daemon=daemon: not is_alive(daemon), "the daemon's end")
     model = net()
-    run = fit(model)
-    assert_same_history(run.history, undisturbed[1].history)
-    assert_same_model(model, undisturbed[0])
+    run = fit(model, workers=1)
+    assert_same_history(run.history, undisturbed.history)
+    assert_same_model(model, twin)
     assert all("a worker or its executor is gone" in note for note in run.notes)
 
 
+@pytest.mark.soak
 def test_a_python_of_sparks_that_is_killed_as_it_begins_is_no_broken_one(fit, spark, tmp_path, monkeypatch):
     python, once = tmp_path / "python", tmp_path / "once"
     killed = f'[ "$2" = pyspark.daemon ] && mkdir {once} 2>/dev/null && kill -9 $$'
@@ -112,11 +154,33 @@ def test_a_python_of_sparks_that_is_killed_as_it_begins_is_no_broken_one(fit, sp
     python.chmod(0o755)
     # Spark starts Pythons of another name anew.
     monkeypatch.setattr(spark.sparkContext, "pythonExec", str(python))
-    run = fit(net(), epochs=1)
+    run = fit(net(), epochs=1, workers=1)
     assert once.exists()
     (note,) = run.notes
     assert "while reading the port number from pyspark.daemon's stdout" in note
     assert note.endswith("; going on from the start")
+
+
+BEGINNING = "org.apache.spark.SparkException: EOFException occurred while reading the port number from"
+BROKEN = """Job aborted due to stage failure: Task 0 in stage 1.0: java.net.SocketException: Broken pipe
+\tat java.base/sun.nio.ch.SocketDispatcher.write0(Native Method)
+\tat org.apache.spark.{}(Worker.scala:187)"""
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (f"{BEGINNING} pyspark.daemon's stdout and terminated with code: 137.", WorkerLost),
+        (f"{BEGINNING} pyspark.daemon's stdout and terminated with code: 143.", WorkerLost),
+        (f"{BEGINNING} pyspark.daemon's stdout.", WorkerLost),
+        (f"{BEGINNING} pyspark.daemon's stdout and terminated with code: 1.", ClusterError),
+        (BROKEN.format("api.python.PythonWorkerFactory.stopWorker"), WorkerLost),
+        (BROKEN.format("storage.BlockManager.get"), ClusterError),
+    ],
+    ids=["killed", "terminated", "not ended", "broken", "spoken with", "of others"],
+)
+def test_sparks_words_tell_a_python_that_is_gone_from_a_broken_one(said, kind):
+    assert type(failures.of_spark(Exception(said))) is kind
 
 
 def test_an_epoch_that_only_the_checkpoint_has_heard_of_stands_in_its_place(
@@ -143,7 +207,11 @@ def test_an_epoch_that_only_the_checkpoint_has_heard_of_stands_in_its_place(
 
 
 class Deadly(keras.layers.Layer):
-    """Takes its process along, on a worker."""
+    """Takes its process along, on a worker: always, or once, as soon as there is a checkpoint."""
+
+    def __init__(self, checkpoints=None):
+        super().__init__()
+        self.checkpoints = checkpoints
 
     def call(self, x):
         import tensorflow as tf
@@ -153,7 +221,23 @@ class Deadly(keras.layers.Layer):
         )
 
     def end(self, x):
-        os._exit(3)
+        if self.checkpoints is None:
+            os._exit(3)
+        mark = Path(self.checkpoints, "once")
+        if list(mark.parent.glob("*.npz")) and not mark.exists():
+            mark.touch()
+            os._exit(3)
+        return x
+
+
+@pytest.mark.smoke
+def test_a_worker_that_ends_by_itself_is_lost_too_and_the_training_goes_on(fit, undisturbed, tmp_path):
+    model = net(Deadly(str(tmp_path)))
+    run = fit(model, checkpoint=tmp_path)
+    assert (tmp_path / "once").exists()
+    assert any("; going on from the checkpoint of epoch" in note for note in run.notes)
+    assert_same_history(run.history, undisturbed[1].history)
+    assert_same_model(model, undisturbed[0])
 
 
 def test_what_kills_every_worker_is_given_up_after_some_attempts(fit, wait_for):
@@ -173,11 +257,11 @@ def test_a_stop_between_two_attempts_gives_the_checkpoints_weights(fit, tmp_path
 
     monkeypatch.setattr(cluster, "require_slots", require_slots)
     model, again = net(), net()
-    run = fit(model, background=True, epochs=10_000, checkpoint=tmp_path)
+    run = fit(model, background=True, epochs=10_000, workers=1, checkpoint=tmp_path)
     wait_for(lambda: len(run.epoch_numbers) > 2, "some epochs")
     trainers()[-1].kill()
-    assert run.wait(180).status == "stopped"
-    fit(again, epochs=1, checkpoint=tmp_path, resume=True)
+    assert run.wait(waiting.LIMIT).status == "stopped"
+    fit(again, epochs=1, workers=1, checkpoint=tmp_path, resume=True)
     assert_same_model(model, again)
 
 
@@ -189,5 +273,5 @@ def test_an_error_of_the_users_own_is_no_lost_worker(fit):
             return x
 
     with pytest.raises(TrainingError, match="too picky"):
-        fit(net(Picky()))
+        fit(net(Picky()), workers=1)
     assert not any("going on" in note for note in nbkeras.api.runs[-1].notes)
