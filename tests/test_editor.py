@@ -12,26 +12,45 @@ import pytest
 from pyspark.ml.linalg import Vectors, VectorUDT
 from pyspark.sql import functions
 from pyspark.sql.types import ArrayType, DoubleType, StructType
+from tables import Frame
 
 from nbkeras.builder import table
 from nbkeras.builder.editor import TASKS, Editor
 from nbkeras.builder.layers import KINDS
 from nbkeras.builder.presets import PRESETS
+from nbkeras.builder.table import Table
 from nbkeras.errors import ClusterError, DataError, OptionError
 from nbkeras.footprint import Footprint
 from nbkeras.notebook.builder import Builder, Panel
 
 
-@pytest.fixture(scope="module")
-def frames(spark):
+def pandas():
     random = np.random.default_rng(0)
-    digits = pd.DataFrame({"pixels": list(random.random((40, 64))), "label": np.arange(40) % 10})
-    wine = pd.DataFrame({"alcohol": random.random(30), "ash": random.random(30), "price": random.random(30)})
-    words = pd.DataFrame({"text": ["a", "b"]})
     return {
-        name: spark.createDataFrame(one)
-        for name, one in {"digits": digits, "wine": wine, "words": words}.items()
+        "digits": pd.DataFrame({"pixels": list(random.random((40, 64))), "label": np.arange(40) % 10}),
+        "wine": pd.DataFrame({name: random.random(30) for name in ("alcohol", "ash", "price")}),
+        "words": pd.DataFrame({"text": ["a", "b"]}),
     }
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return {name: Frame.of(one) for name, one in pandas().items()}
+
+
+@pytest.fixture(scope="module")
+def in_spark(spark):
+    """The same in Spark, for what only Spark can compute."""
+    return {name: spark.createDataFrame(one) for name, one in pandas().items()}
+
+
+def test_frames_without_spark_look_as_those_in_spark(frames, in_spark):
+    for name, label in (("digits", "label"), ("wine", "price")):
+        assert Table.of(frames[name], name) == Table.of(in_spark[name], name)
+        assert table.values_of(frames[name], label) == table.values_of(in_spark[name], label)
+    for one in (frames, in_spark):
+        with pytest.raises(DataError, match=r"^words needs a label, .*: text string$"):
+            Table.of(one["words"], "words")
 
 
 @pytest.fixture(scope="module")
@@ -149,12 +168,12 @@ def test_a_model_made_by_hand_is_gone_on_with(editor):
     assert editor.state()["ready"]
 
 
-def test_an_autoencoder_learns_its_features_and_another_preset_the_label_again(editor, frames):
+def test_an_autoencoder_learns_its_features_and_another_preset_the_label_again(editor, in_spark):
     editor.act("data", value="wine")
     editor.act("preset", value="autoencoder")
     state = editor.state()
     assert (state["task"], state["loss"], state["layers"][-1]["shape"]) == ("input", "mse", [2])
-    names = {"wine": frames["wine"]}
+    names = {"wine": in_spark["wine"]}
     exec(editor.design.training().replace("history = model.fit", "rows = fit"), {"fit": fit}, names)  # noqa: S102
     assert names["rows"].columns == ["input", "target"]
     first = names["rows"].first()
@@ -248,8 +267,8 @@ def test_a_layer_behind_the_answer_leaves_its_probabilities_as_they_are(editor, 
     assert bool(last_error(editor)) != fits
 
 
-def test_two_classes_are_answered_by_sigmoid_and_a_quantity_by_any_activation(spark):
-    editor = Editor({"df": spark.createDataFrame([(0.5, 0), (0.7, 1)], "a double, label int")})
+def test_two_classes_are_answered_by_sigmoid_and_a_quantity_by_any_activation():
+    editor = Editor({"df": Frame([(0.5, 0), (0.7, 1)], "a double, label int")})
     for activation in ("", "softmax", "relu"):
         editor.act("set", at=2, name="activation", value=activation)
         assert last_error(editor) == (
@@ -263,23 +282,21 @@ def test_two_classes_are_answered_by_sigmoid_and_a_quantity_by_any_activation(sp
     assert not last_error(editor)
 
 
-def test_an_array_of_features_is_taken_before_numbers_that_only_name_the_rows(spark):
-    rows = spark.createDataFrame(
-        [(1, [0.1, 0.2], 0, 2.0)], "id int, features array<double>, label int, weight double"
-    )
+def test_an_array_of_features_is_taken_before_numbers_that_only_name_the_rows():
+    rows = Frame([(1, [0.1, 0.2], 0, 2.0)], "id int, features array<double>, label int, weight double")
     assert features(Editor({"df": rows})) == ["features"]
-    rows = spark.createDataFrame([(1, [0.1, 0.2], 0)], "id int, wave array<double>, label int")
+    rows = Frame([(1, [0.1, 0.2], 0)], "id int, wave array<double>, label int")
     assert features(Editor({"df": rows})) == ["wave"]
 
 
-def test_a_label_of_words_is_named(spark):
-    rows = spark.createDataFrame([("a", 0.1, 0.2)], "species string, width double, height double")
+def test_a_label_of_words_is_named():
+    rows = Frame([("a", 0.1, 0.2)], "species string, width double, height double")
     hint = Editor({"df": rows}).state()["hints"]["label"]
     assert hint.startswith("species is string: a label is one number a row")
 
 
-def test_features_that_do_not_go_together_stay_ticked_until_they_do(spark):
-    rows = spark.createDataFrame([(1.0, [0.1, 0.2], 0)], "a double, features array<double>, label int")
+def test_features_that_do_not_go_together_stay_ticked_until_they_do():
+    rows = Frame([(1.0, [0.1, 0.2], 0)], "a double, features array<double>, label int")
     editor = Editor({"df": rows})
     editor.act("features", value=["a", "features"])
     assert features(editor) == ["a", "features"]
@@ -304,9 +321,9 @@ def test_two_classes_are_0_and_1(editor):
 
 
 @pytest.fixture(scope="module")
-def kinds_of(spark):
+def kinds_of():
     rows = pd.DataFrame(np.arange(20.0).reshape(10, 2), columns=["a", "b"])
-    return spark.createDataFrame(rows.assign(kind=np.arange(10) % 3, label=np.arange(10) % 2))
+    return Frame.of(rows.assign(kind=np.arange(10) % 3, label=np.arange(10) % 2))
 
 
 def test_choices_that_go_together_at_last_are_all_taken(kinds_of):
@@ -359,9 +376,9 @@ def test_an_autoencoder_learns_numbers_and_booleans_together(spark):
 
 
 @pytest.mark.parametrize("made", [Vectors.dense, list])
-def test_a_vector_of_one_number_is_learnt_from_and_is_no_label(spark, made):
+def test_a_vector_of_one_number_is_learnt_from_and_is_no_label(made):
     kind = ArrayType(DoubleType()) if made is list else VectorUDT()
-    rows = spark.createDataFrame(
+    rows = Frame(
         [(0.5, 1.5, made([0.1])), (1.0, 2.5, made([0.2]))],
         StructType().add("x", "double").add("sales", "double").add("features", kind),
     )
@@ -388,7 +405,7 @@ def test_a_model_that_cannot_be_opened_leaves_a_design_that_can_be_trained(edito
     assert editor.state()["ready"]
 
 
-def test_what_is_wrong_with_a_layer_goes_with_it_and_moves_with_it(editor, spark):
+def test_what_is_wrong_with_a_layer_goes_with_it_and_moves_with_it(editor):
     editor.act("add", kind="Dropout", at=1)
     editor.act("set", at=1, name="rate", value="2")
     editor.act("move", at=1, to=0)
@@ -397,7 +414,7 @@ def test_what_is_wrong_with_a_layer_goes_with_it_and_moves_with_it(editor, spark
     editor.act("remove", at=0)
     assert editor.state()["ready"]
     # A preset of its own layers may lose some where the input is another.
-    wide = spark.createDataFrame([tuple(map(float, range(18)))], [*(f"c{i}" for i in range(17)), "y"])
+    wide = Frame([tuple(map(float, range(18)))], ", ".join(f"c{i} double" for i in range(17)) + ", y double")
     editor = Editor({"wide": wide})
     editor.act("preset", value="CNN")
     at = kinds(editor).index("Dropout")
@@ -518,12 +535,11 @@ def test_what_is_no_dataframe_of_spark_is_refused_in_one_sentence(data, given):
         Builder({"df": data})
 
 
-def raises(_):
-    raise ValueError("no such reading")
-
-
 @pytest.mark.parametrize(("column", "kind"), [("wave", "array<double>"), ("label", "int")])
 def test_what_computes_a_column_and_fails_is_told_in_one_sentence(spark, column, kind):
+    def raises(_):  # here, so that Spark's workers need not import this file and all that it imports
+        raise ValueError("no such reading")
+
     rows = spark.createDataFrame([(0.5, [0.1], 0)], "a double, wave array<double>, label int")
     failing = rows.withColumn(column, functions.udf(raises, kind)("a"))
     with pytest.raises(ClusterError) as caught:

@@ -3,6 +3,7 @@ import ast
 import numpy as np
 import pandas as pd
 import pytest
+from tables import Frame
 
 from nbkeras.errors import DataError, OptionError
 from nbkeras.notebook.form import ask
@@ -30,18 +31,18 @@ class Filled:
 
 
 @pytest.fixture(scope="module")
-def df(spark):
+def df():
     numbers = np.random.default_rng(0)
     rows = {"a": numbers.random(60), "b": numbers.random(60), "kind": [0, 1, 2] * 20, "name": ["x"] * 60}
-    return spark.createDataFrame(pd.DataFrame(rows))
+    return Frame.of(pd.DataFrame(rows))
 
 
-def test_the_code_of_a_form_runs_without_nbkeras(spark, df):
+def test_the_code_of_a_form_runs_without_nbkeras(df):
     code = ask(df, "df", Filled(Label="kind", Hidden_layers="8 4")).design.code()
 
     code = code.replace('model.fit(df.select("a", "b", "kind"), y="kind"', "model.fit(x, y")
-    pandas = df.toPandas()
-    names = {"x": pandas[["a", "b"]].to_numpy(), "y": pandas["kind"].to_numpy()}
+    rows = np.array([row[:3] for row in df.rows])
+    names = {"x": rows[:, :2], "y": rows[:, 2].astype(int)}
     exec(code.replace("epochs=10", "epochs=1, verbose=0"), names)  # noqa: S102  # it is what people copy
 
     assert [layer.units for layer in names["model"].layers] == [8, 4, 3]
@@ -62,8 +63,8 @@ def test_the_code_of_a_form_runs_without_nbkeras(spark, df):
         ([0, 1, 1_000_000], "Dense(1)", "mse"),
     ],
 )
-def test_the_last_layer_and_the_loss_fit_the_label(spark, values, last, loss):
-    df = spark.createDataFrame(pd.DataFrame({"x": [0.1, 0.2, 0.3], "label": values}))
+def test_the_last_layer_and_the_loss_fit_the_label(values, last, loss):
+    df = Frame.of(pd.DataFrame({"x": [0.1, 0.2, 0.3], "label": values}))
     code = ask(df, "df", Filled()).design.code()
     assert f"keras.layers.{last}," in code
     assert f'"{loss}"' in code
@@ -85,15 +86,15 @@ def test_the_form_has_the_networks_of_the_builder(df):
     assert own.network.layers[-1].arguments == {"units": 2}
 
 
-def test_a_column_of_arrays_is_as_wide_as_its_arrays(spark):
+def test_a_column_of_arrays_is_as_wide_as_its_arrays():
     rows = [(None, 1.0), ([0.1, 0.2, 0.3], 0.5)]
-    answers = ask(spark.createDataFrame(rows, "pixels array<double>, label double"), "df", Filled())
+    answers = ask(Frame(rows, "pixels array<double>, label double"), "df", Filled())
     assert answers.design.features == ("pixels",)
     assert "keras.Input((3,))" in answers.design.code()
 
 
-def test_the_form_as_it_is_drawn_trains_also_beside_a_column_of_arrays(spark):
-    df = spark.createDataFrame([([0.1, 0.2], 0.5, 1.5)], "wave array<double>, age double, label double")
+def test_the_form_as_it_is_drawn_trains_also_beside_a_column_of_arrays():
+    df = Frame([([0.1, 0.2], 0.5, 1.5)], "wave array<double>, age double, label double")
     assert ask(df, "df", Filled()).design.features == ("age",)
 
 
@@ -141,8 +142,8 @@ def test_a_field_with_a_wrong_value_is_named_and_the_form_stays_whole(df, change
     assert list(form.drawn)[-1] == "Train"
 
 
-def test_a_dataframe_without_two_columns_of_numbers_is_refused_with_its_columns(spark):
-    df = spark.createDataFrame([("x", 1)], "name string, number int")
+def test_a_dataframe_without_two_columns_of_numbers_is_refused_with_its_columns():
+    df = Frame([("x", 1)], "name string, number int")
     with pytest.raises(DataError, match=r"df needs a label.*its columns are: name string, number int"):
         ask(df, "df", Filled())
 
@@ -154,8 +155,8 @@ def test_a_dataframe_without_two_columns_of_numbers_is_refused_with_its_columns(
         ((1.0, None, 1.0), "Features: array is null in every row"),
     ],
 )
-def test_a_column_that_holds_nothing_is_named(spark, row, message):
-    df = spark.createDataFrame([row], "number double, array array<double>, label double")
+def test_a_column_that_holds_nothing_is_named(row, message):
+    df = Frame([row], "number double, array array<double>, label double")
     features = ["array"] if row[1] is None else ["number"]
     with pytest.raises(DataError, match=message):
         ask(df, "df", Filled(Features=features))

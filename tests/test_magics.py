@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
+from tables import Frame
 from traitlets.config import Config
 
 import nbkeras
@@ -508,12 +509,12 @@ def test_an_unknown_word_is_one_line(run, line, message):
     assert one_line(run, f"%keras_spark {line}").startswith(message)
 
 
-def test_the_newest_builder_is_exported_however_it_was_opened(run, shell, spark, monkeypatch):
+def test_the_newest_builder_is_exported_however_it_was_opened(run, shell, monkeypatch):
     monkeypatch.setattr(Builder, "newest", None)
     monkeypatch.setattr(magics.hosts, "require_widgets", lambda: None)
     nothing = one_line(run, "%keras_spark export")
     assert nothing.endswith("build a network with %keras_spark build or nbkeras.Builder(df)")
-    rows = spark.createDataFrame([(0.5, 0.7)], "a double, y double")
+    rows = Frame([(0.5, 0.7)], "a double, y double")
     shell.user_ns |= {"rows": rows, "Builder": Builder}
 
     for opening, name in [

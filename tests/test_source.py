@@ -8,49 +8,12 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from pyspark.ml.linalg import VectorUDT
-from pyspark.sql import DataFrame
-from pyspark.sql import types as T
+from tables import Table
 
 from nbkeras.errors import ClusterError, DataError, OptionError
 from nbkeras.frames import source
 from nbkeras.frames.source import Source
 from nbkeras.plan import ORDER
-
-KINDS = {
-    "int": T.IntegerType(),
-    "double": T.DoubleType(),
-    "boolean": T.BooleanType(),
-    "string": T.StringType(),
-    "date": T.DateType(),
-    "decimal(5,2)": T.DecimalType(5, 2),
-    "struct<x:int>": T.StructType().add("x", T.IntegerType()),
-    "array<double>": T.ArrayType(T.DoubleType()),
-    "array<string>": T.ArrayType(T.StringType()),
-    "vector": VectorUDT(),
-}
-
-
-class Table(DataFrame):
-    """A DataFrame of Spark that has a schema and nothing else: what is refused by it needs no Spark."""
-
-    def __new__(cls, _):
-        return object.__new__(cls)
-
-    def __init__(self, columns):
-        self.made = T.StructType()
-        for one in columns.split(", "):
-            self.made.add(*(name if place == 0 else KINDS[name] for place, name in enumerate(one.split(" "))))
-
-    schema = property(lambda self: self.made)
-    columns = property(lambda self: self.made.names)
-    sparkSession = SimpleNamespace(is_stopped=False)  # noqa: N815  # Spark's name
-
-    def __getattr__(self, name):
-        raise AttributeError(name)
-
-    def select(self, *_):
-        pytest.fail("its columns fit")
 
 
 class Arrow:

@@ -154,6 +154,21 @@ def test_arrays_of_several_lengths_are_refused():
         decode(pa.array([[1.0], [1.0, 2.0, 3.0]]), one("float32"), {})
 
 
+def test_arrays_that_are_null_or_hold_nulls_are_counted_apart():
+    nulls = {}
+    kind = pa.list_(pa.float64())
+    assert decode(pa.array([[1.0, 2.0], None, None], kind), one("float32"), nulls) is None
+    assert decode(pa.array([[1.0, 2.0], [None, None], [1.0, None]], kind), one("float32"), nulls) is None
+    assert nulls == {"a": 2, "a[]": 2}
+
+
+@pytest.mark.parametrize("values", [[[1.0, 2.0]], [[], []]])
+def test_arrays_that_do_not_fill_the_inputs_shape_are_refused_with_theirs(values):
+    message = rf"model input 'x' takes shape \(3,\), column 'a' holds arrays of shape \({len(values[0])},\)"
+    with pytest.raises(DataError, match=message):
+        decode(pa.array(values, pa.list_(pa.float64())), one("float32", (3,)), {})
+
+
 def test_values_that_do_not_fill_the_inputs_shape_are_refused():
     with pytest.raises(
         DataError, match=r"model input 'x' takes shape \(4,\), column 'a' holds single numbers"
