@@ -119,10 +119,10 @@ def spark(
         folder = cluster.folder / "connect"
         folder.mkdir()
         # There must be room for another application.
-        room = {
-            key: SETTINGS[key] for key in ("spark.executor.memory", "spark.executor.cores", "spark.cores.max")
+        of_executors = {
+            key: value for key, value in SETTINGS.items() if key.startswith(("spark.executor", "spark.cores"))
         }
-        settings = room | GPUS
+        settings = of_executors | GPUS
         with ConnectServer(folder, cluster.url, python, **settings) as server:
             session = SparkSession.builder.remote(server.url).getOrCreate()
             yield session

@@ -139,11 +139,13 @@ def test_what_spark_gives_every_task_is_what_its_trainer_sees(cluster, notebook,
 
 @pytest.mark.smoke
 @pytest.mark.on("connect")
-def test_gpus_are_asked_for_over_connect_too(spark, tmp_path, as_in_a_notebook):
-    same, seen = outcome(spark, tmp_path, workers=2, gpus=1)
-    assert same
-    assert len(seen) == 2
-    assert set(seen) <= DISCOVERED
+def test_gpus_are_asked_for_over_connect_too(spark, tmp_path, wait_for, as_in_a_notebook):
+    # To ask for slots would be a job, which gives up where no executor has come yet.
+    wait_for(lambda: of_spark.link(spark)._parallelism() == 4, "the executors")
+    found = outcome(spark, tmp_path, workers=2, gpus=1)
+    assert found[0] is True, found
+    assert len(found[1]) == 2
+    assert set(found[1]) <= DISCOVERED
 
 
 @pytest.mark.on("local")
