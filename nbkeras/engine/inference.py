@@ -66,7 +66,7 @@ def coupled(model: Any, batch: Callable[[], tuple[Any, ...]]) -> str:
         batch: gives some rows; called where a metric is not one of Keras' own, which all add up.
     """
     compiled = model._compile_metrics  # noqa: SLF001
-    if compiled is None or all(type(one).__module__.startswith("keras.") for one in compiled.metrics):
+    if compiled is None or all(map(_is_of_keras, compiled.metrics)):
         return ""
     x, y, weights = (*batch(), None, None)[:3]
     whole, *singles = parts.growths(compiled, y, model(x, training=False), weights)
@@ -75,6 +75,12 @@ def coupled(model: Any, batch: Callable[[], tuple[Any, ...]]) -> str:
         if not any(parts.follows(whole[index], [single[index] for single in singles])):
             return str(metric.name)
     return ""
+
+
+def _is_of_keras(metric: Any) -> bool:
+    """Whether a metric is one of Keras' own, and no function of the user's that Keras has wrapped in one."""
+    function = getattr(metric, "_fn", None)
+    return all(one.__module__.startswith("keras.") for one in (type(metric), function) if one is not None)
 
 
 def _attended(spark: SparkSession, method: str, action: Callable[[], Any]) -> Any:
@@ -90,8 +96,8 @@ def _attended(spark: SparkSession, method: str, action: Callable[[], Any]) -> An
         except BaseException as error:  # noqa: BLE001  # raised in the thread that waits
             given.set_exception(error)
 
-    session.thread(spark, work, f"nbkeras {method}").start()
     try:
+        session.thread(spark, work, f"nbkeras {method}").start()
         return given.result()
     except KeyboardInterrupt:
         stage.cancel()

@@ -1,0 +1,243 @@
+"""Evaluation and prediction without Spark: states of metrics add up, and rows come back in their order."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from types import SimpleNamespace
+from unittest.mock import MagicMock
+
+import keras
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from nbkeras.engine import inference
+from nbkeras.engine.training import state
+from nbkeras.errors import Aborted, ClusterError, DataError, TrainingError
+from nbkeras.plan import ORDER, Field, Plan, Structure
+
+RANDOM = np.random.default_rng(0)
+X, Y = RANDOM.normal(size=(30, 3)).astype("float32"), RANDOM.normal(size=(30, 1)).astype("float32")
+
+
+def compiled(*metrics):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=[*metrics], run_eagerly=True)
+    model.evaluate(X[:1], Y[:1], verbose=0)
+    return model
+
+
+@keras.saving.register_keras_serializable("inference")
+class FromOne(keras.metrics.Metric):
+    """Whose states are whole numbers and do not begin with zero."""
+
+    def __init__(self):
+        super().__init__(name="from_one")
+        self.rows = self.add_weight(shape=(), initializer="ones", dtype="int64", name="rows")
+
+    def update_state(self, y, predicted, sample_weight=None):
+        self.rows.assign_add(keras.ops.cast(keras.ops.shape(y)[0], "int64"))
+
+    def reset_state(self):
+        self.rows.assign(1)
+
+    def result(self):
+        return self.rows
+
+
+def counted(y, predicted):
+    """A metric of the user's own that adds up."""
+    return keras.ops.abs(y - predicted)
+
+
+def spread(y, predicted):
+    return keras.ops.std(predicted)
+
+
+def states(model, *cuts):
+    """The packed states of partitions of the rows."""
+    packed = []
+    for part in np.split(np.arange(len(X)), cuts):
+        model.reset_metrics()
+        if len(part):
+            model.evaluate(X[part], Y[part], verbose=0)
+        packed.append(state.pack(model.metrics_variables))
+    return packed
+
+
+def row(kind, rank, data):
+    return {"kind": kind, "rank": rank, "data": bytearray(data)}
+
+
+# -- evaluation ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cuts", [(), (15,), (1, 2), (30,), (4, 4, 29)])
+def test_states_of_partitions_of_any_size_give_what_keras_gives_for_all_rows(cuts):
+    model = compiled("mae", FromOne())
+    whole = model.evaluate(X, Y, verbose=0, return_dict=True)
+    found = inference._result(model, states(model, *cuts))
+    assert list(found) == ["loss", "mae", "from_one"]
+    assert found == pytest.approx(whole, rel=1e-5)
+    assert found["from_one"] == 31
+
+
+def test_what_a_model_has_seen_before_does_not_count():
+    model = compiled("mae")
+    packed = states(model, 10)
+    expected = inference._result(model, packed)
+    model.evaluate(100 * X, Y, verbose=0)
+    assert inference._result(model, packed) == expected
+
+
+def test_results_that_are_arrays_stay_arrays():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile("sgd", "mse", metrics=[keras.metrics.R2Score(class_aggregation=None)], run_eagerly=True)
+    y = np.concatenate([Y, -Y], axis=1)
+    whole = model.evaluate(X, y, verbose=0, return_dict=True)
+    packed = [state.pack(model.metrics_variables)]
+    np.testing.assert_allclose(inference._result(model, packed)["r2_score"], whole["r2_score"], rtol=1e-5)
+
+
+def test_pieces_of_a_state_are_put_together_by_worker_in_their_order():
+    rows = [row("bytes", 1, b"ab"), row("bytes", 0, b"xy"), row("bytes", 1, b"cd"), row("bytes", 0, b"z")]
+    assert sorted(inference._states(rows)) == [b"abcd", b"xyz"]
+
+
+def test_nulls_of_all_partitions_are_added_up_and_told_rather_than_a_result():
+    nulls = [json.dumps(one).encode() for one in ({"a": 1, "b": 2}, {"a": 3})]
+    rows = [row("bytes", 0, b"x"), row("nulls", 0, nulls[0]), row("nulls", 1, nulls[1])]
+    with pytest.raises(DataError, match="column 'a' holds 4 nulls, column 'b' holds 2 nulls: drop them"):
+        inference._states(rows)
+
+
+def test_a_partition_that_failed_is_told_with_its_worker():
+    told = {
+        "kind": "ValueError",
+        "message": "no scale",
+        "frames": [],
+        "own": False,
+        "rank": 3,
+        "host": "node7",
+    }
+    with pytest.raises(TrainingError, match=r"^on worker 3 \(node7\): ValueError: no scale$"):
+        inference._states([row("bytes", 0, b"x"), row("failure", 3, json.dumps(told).encode())])
+
+
+def test_no_partition_with_a_state_is_no_row():
+    with pytest.raises(DataError, match="no rows to evaluate"):
+        inference._states([])
+
+
+def test_metrics_of_keras_add_up_and_no_row_is_looked_at():
+    def batch():
+        pytest.fail("it looks at rows")
+
+    assert inference.coupled(compiled("mae", keras.metrics.RootMeanSquaredError()), batch) == ""
+    assert inference.coupled(compiled(), batch) == ""
+
+
+def test_a_metric_of_ones_own_is_looked_at_and_left_as_it_begins():
+    def four():
+        return X[:4], Y[:4]
+
+    model = compiled(counted, "mae")
+    assert inference.coupled(model, four) == ""
+    assert [float(one.result()) for one in model._compile_metrics.metrics] == [0, 0]
+    assert inference.coupled(compiled("mae", spread), four) == "spread"
+    assert inference.coupled(compiled(FromOne()), lambda: (X[:4], Y[:4], np.ones(4))) == ""
+
+
+# -- an action of Spark, and its end -------------------------------------------------------------------
+
+
+class Stage:
+    """Stands for an action of Spark, which may be cancelled."""
+
+    def __init__(self):
+        self.cancelled = threading.Event()
+
+    def run(self, action):
+        return action()
+
+    def cancel(self):
+        self.cancelled.set()
+
+
+@pytest.fixture
+def stage(monkeypatch):
+    made = Stage()
+    monkeypatch.setattr(inference.cluster, "task", lambda *_: made)
+
+    def thread(spark, work, name):
+        return threading.Thread(target=work, daemon=True)
+
+    monkeypatch.setattr(inference.session, "thread", thread)
+    return made
+
+
+def test_an_action_has_a_thread_of_its_own(stage):
+    assert inference._attended(None, "evaluate", threading.current_thread) is not threading.current_thread()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (ClusterError("no slots"), ClusterError, "^no slots$"),
+        (RuntimeError("nbkeras.errors.DataError: no rows"), DataError, "^no rows$"),
+        (RuntimeError("it broke"), ClusterError, "^Spark failed: it broke$"),
+    ],
+)
+def test_what_ends_an_action_is_one_line(stage, error, kind, message):
+    def action():
+        raise error
+
+    with pytest.raises(kind, match=message):
+        inference._attended(None, "evaluate", action)
+    assert not stage.cancelled.is_set()
+
+
+def test_an_interrupt_cancels_what_spark_does_for_it(stage):
+    def action():
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        stage.cancelled.wait()
+
+    with pytest.raises(Aborted, match=r"^predict was interrupted; the model is as it was before$"):
+        inference._attended(None, "predict", action)
+
+
+# -- prediction ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("shape", "rank"), [((), 0), ((1,), 0), ((2,), 1), ((1, 1), 2), ((2, 3, 4), 3)])
+def test_outputs_of_any_depth_are_put_together_from_columns(shape, rank):
+    values = np.arange(5 * int(np.prod(shape)), dtype="float32").reshape(5, *shape)
+    column = pa.chunked_array([pa.array(values.reshape(5).tolist() if not rank else values.tolist())])
+    assert inference._rank(shape) == rank
+    found = inference._stacked(column, shape)
+    np.testing.assert_array_equal(found, values)
+
+
+def test_predictions_of_arrays_come_in_the_order_of_the_arrays(monkeypatch):
+    table = pa.table({ORDER: [2, 0, 1], "output0": [2.5, 0.5, 1.5], "output1": [[2, 2], [0, 0], [1, 1]]})
+    asked = []
+
+    def attended(spark, method, action):
+        asked.append(method)
+        return table
+
+    monkeypatch.setattr(inference, "predict_dataframe", MagicMock())
+    monkeypatch.setattr(inference, "_attended", attended)
+    plan = Plan(Structure((Field("x0", ("x",), "x"),), ("x",)))
+    numbers, pairs = inference.predict_arrays(plan, None, MagicMock(), [(1,), (2,)])
+    assert asked == ["predict"]
+    assert numbers.tolist() == [[0.5], [1.5], [2.5]]
+    assert pairs.tolist() == [[0, 0], [1, 1], [2, 2]]
+
+
+def test_older_sparks_give_their_rows_by_way_of_pandas():
+    frame = pa.table({"a": [1, 2]}).to_pandas()
+    assert inference._arrow(SimpleNamespace(toPandas=lambda: frame)).to_pydict() == {"a": [1, 2]}
+    assert inference._arrow(SimpleNamespace(toArrow=lambda: "arrow")) == "arrow"
