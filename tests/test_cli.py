@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -7,12 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 
 import nbformat
 import pytest
+from lifeline import ENDS_WITH_US
 
 from nbkeras import cli, demo, java
 from nbkeras.errors import ClusterError, NbkerasError
@@ -121,36 +122,35 @@ def test_the_demo_without_jupyterlab_says_what_to_type(tmp_path, monkeypatch):
         demo.open_in_jupyterlab(tmp_path)
 
 
-def fetch(address: str) -> bytes:
-    """The page, once the server listens: it prints its address a little earlier."""
-    deadline = time.monotonic() + 180
-    while True:
-        try:
-            with urllib.request.urlopen(address, timeout=30) as answer:
-                return answer.read()
-        except urllib.error.URLError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-
-
-def test_jupyterlab_comes_up_with_the_notebook(tmp_path):
+def test_jupyterlab_comes_up_with_the_notebook(tmp_path, wait_for):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     code = "from nbkeras.cli import main; main(['demo', '--no-browser', '--folder', 'lab'])"
     environment = os.environ | {"JUPYTER_PORT": str(port), "JUPYTER_CONFIG_DIR": str(tmp_path / "config")}
     lab = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+        [*ENDS_WITH_US, sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         printed = next(filter(None, map(re.compile(r"http://127\S+").search, lab.stderr)))[0]
         assert f":{port}/lab/tree/{demo.NAME}?token=" in printed
         contents = printed.replace("/lab/tree/", "/api/contents/") + "&content=0"
-        assert json.loads(fetch(contents))["type"] == "notebook"
+        answers = []
+
+        def answered():
+            with contextlib.suppress(urllib.error.URLError), urllib.request.urlopen(contents) as answer:
+                answers.append(answer.read())
+            return answers
+
+        wait_for(answered, "the server to listen: it prints its address a little earlier")
+        assert json.loads(answers[0])["type"] == "notebook"
     finally:
         lab.send_signal(signal.SIGTERM)
-        lab.communicate(timeout=180)
+        lab.communicate()
 
 
 def test_the_demo_can_be_executed_and_prints_epochs_and_accuracy(quickstart, capsys):
