@@ -6,6 +6,7 @@ import sys
 
 import nbformat
 import pytest
+from lifeline import ENDS_WITH_US
 
 from nbkeras import demo
 
@@ -25,11 +26,11 @@ def test_it_is_a_valid_notebook_without_outputs(quickstart):
 
 
 def test_it_runs_headless_and_learns_the_digits():
+    code = "from nbkeras.cli import main; raise SystemExit(main(['demo', '--execute']))"
     done = subprocess.run(
-        [sys.executable, "-c", "from nbkeras.cli import main; raise SystemExit(main(['demo', '--execute']))"],
+        [*ENDS_WITH_US, sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        timeout=800,
         check=False,
     )
 
