@@ -54,7 +54,14 @@ def make(rows, batch_size):
 """
 
 
-@pytest.mark.parametrize(("workers", "rows", "batch_size"), [(1, 23, 4), (2, 23, 4), (3, 7, 2)])
+@pytest.mark.parametrize(
+    ("workers", "rows", "batch_size"),
+    [
+        pytest.param(2, 23, 4, marks=pytest.mark.smoke),
+        pytest.param(1, 23, 4, marks=pytest.mark.soak),
+        pytest.param(3, 7, 2, marks=pytest.mark.soak),
+    ],
+)
 def test_every_row_is_met_once_per_epoch_in_another_order_each_time(spark, workers, rows, batch_size):
     position = np.arange(rows)
     df = spark.createDataFrame(pd.DataFrame({"x": position / rows, "y": position}))
@@ -97,19 +104,25 @@ def trained(spark):
     return trained
 
 
-def test_a_seed_fixes_the_weights_however_the_rows_are_partitioned(spark, table, trained):
+@pytest.mark.parametrize(
+    "partitioned",
+    [
+        pytest.param(lambda df: df.orderBy("b").coalesce(1), id="one and sorted", marks=pytest.mark.smoke),
+        pytest.param(lambda df: df.repartition(5), id="five", marks=pytest.mark.soak),
+    ],
+)
+def test_a_seed_fixes_the_weights_however_the_rows_are_partitioned(spark, table, trained, partitioned):
     df = spark.createDataFrame(table)
     first = trained(df, seed=5)
 
-    np.testing.assert_array_equal(trained(df.repartition(5), seed=5), first)
-    np.testing.assert_array_equal(trained(df.orderBy("b").coalesce(1), seed=5), first)
+    np.testing.assert_array_equal(trained(partitioned(df), seed=5), first)
     assert np.abs(trained(df, seed=6) - first).max() > 1e-4
 
 
 def test_keras_own_seed_fixes_the_order_where_none_is_given(table, trained):
     x, y = table[["a", "b", "c"]].to_numpy(), table.y.to_numpy()
 
-    first = trained(x, y)
+    first = trained(x, y, workers=1)
 
-    np.testing.assert_array_equal(trained(x, y), first)
-    assert np.abs(trained(x, y, shuffle=False) - first).max() > 1e-4
+    np.testing.assert_array_equal(trained(x, y, workers=1), first)
+    assert np.abs(trained(x, y, workers=1, shuffle=False) - first).max() > 1e-4
