@@ -53,9 +53,10 @@ IS_CONNECTED = """() =>
     jupyterapp.shell.currentWidget?.sessionContext.session?.kernel?.connectionStatus === "connected"
 """
 
-POINTS_OF_LINES = """(lines) => Math.max(
-    0, ...lines.map((line) => line.getAttribute("d").split(/[ML]/).length - 1)
-)"""
+#: Of the longest line of the loss.
+POINTS = """(root) => Math.max(0, ...[...root.querySelectorAll("[data-curve=loss] .nbkeras-line")]
+    .map((line) => line.getAttribute("d").split(/[ML]/).length - 1))"""
+HAS_POINTS = f"([root, enough]) => ({POINTS})(root) >= enough"
 
 #: Has the page show the file as it is now, on this kernel.
 TAKE_FILE = """async (kernel) => {
@@ -251,8 +252,12 @@ class Notebook:
 
     def drawn(self, panel: playwright.Locator | None = None) -> int:
         """The points of the loss: of its line, for more than 60 epochs have no dot each."""
-        lines = (panel or self.page).locator("[data-curve=loss] .nbkeras-line")
-        return lines.evaluate_all(POINTS_OF_LINES)
+        return (panel or self.page.locator("body")).evaluate(POINTS)
+
+    def wait_for_points(self, enough: int, panel: playwright.Locator | None = None) -> None:
+        """Wait until so many are drawn; the page looks for itself, now and then."""
+        root = (panel or self.page.locator("body")).element_handle()
+        self.page.wait_for_function(HAS_POINTS, arg=[root, enough], polling=100)
 
     def keep_points(self) -> None:
         """Have the page keep what was drawn last, also when the chart is gone."""

@@ -37,7 +37,7 @@ def history(notebook, cell):
     return json.loads(notebook.output(cell))
 
 
-def test_points_grow_while_the_cell_is_busy_and_the_picture_stays(open_notebook, wait_for, screenshots):
+def test_points_grow_while_the_cell_is_busy_and_the_picture_stays(open_notebook, screenshots):
     cells = ["from fed import show", "run = show(holds=(1, 4, 8))", HISTORY]
     notebook = open_notebook("live", cells, fresh=True)
     asked = []
@@ -48,7 +48,7 @@ def test_points_grow_while_the_cell_is_busy_and_the_picture_stays(open_notebook,
 
     seen = []
     for enough in (1, 4, 8):
-        wait_for(lambda n=enough: notebook.drawn() >= n, f"{enough} points")
+        notebook.wait_for_points(enough)
         assert notebook.is_busy(1)
         seen.append(notebook.points())
         notebook.chart.screenshot(path=screenshots / "live-light.png")
@@ -71,11 +71,11 @@ def test_points_grow_while_the_cell_is_busy_and_the_picture_stays(open_notebook,
 
 
 @each_version
-def test_the_stop_button_answers_while_the_cell_is_busy(open_notebook, wait_for, ipykernel):
+def test_the_stop_button_answers_while_the_cell_is_busy(open_notebook, ipykernel):
     notebook = open_notebook("stop", ["from fed import show", "run = show(1000)", "run.status"], ipykernel)
     notebook.run(0)
     notebook.run(1)
-    wait_for(lambda: notebook.drawn() >= 1, "a point")
+    notebook.wait_for_points(1)
 
     notebook.page.evaluate(KEEP_WORDS)
     notebook.stop.click()
@@ -89,17 +89,17 @@ def test_the_stop_button_answers_while_the_cell_is_busy(open_notebook, wait_for,
     assert "stopped" in notebook.output(2)
 
 
-def test_a_background_run_outlives_a_reload_and_can_be_stopped(open_notebook, wait_for, ipykernel):
+def test_a_background_run_outlives_a_reload_and_can_be_stopped(open_notebook, ipykernel):
     cells = ["from fed import show", "run = show(1000, background=True)", "run.status"]
     notebook = open_notebook("background", cells, ipykernel)
     notebook.run(0)
     notebook.run(1)
     notebook.expect_done(1)
-    wait_for(lambda: notebook.drawn() >= 1, "a point")
+    notebook.wait_for_points(1)
     notebook.saved()
 
     notebook.open()
-    wait_for(lambda: notebook.drawn() >= 3, "points after the reload")
+    notebook.wait_for_points(3)
     notebook.stop.click()
 
     expect(notebook.chart).to_contain_text("Stopped after")
@@ -108,11 +108,11 @@ def test_a_background_run_outlives_a_reload_and_can_be_stopped(open_notebook, wa
     assert "stopped" in notebook.output(2)
 
 
-def test_a_stop_that_is_lost_on_its_way_is_said_again(open_notebook, wait_for):
+def test_a_stop_that_is_lost_on_its_way_is_said_again(open_notebook):
     notebook = open_notebook("lost", ["from fed import show", "run = show(1000, background=True)"])
     notebook.run(0)
     notebook.run(1)
-    wait_for(lambda: notebook.drawn() >= 1, "a point")
+    notebook.wait_for_points(1)
     notebook.page.evaluate(LOSE_STOP)
 
     notebook.stop.click()
@@ -122,13 +122,11 @@ def test_a_stop_that_is_lost_on_its_way_is_said_again(open_notebook, wait_for):
     assert notebook.page.evaluate("window.lost") == 1
 
 
-def test_a_page_reloaded_while_the_cell_is_busy_shows_the_chart_when_it_has_ended(
-    open_notebook, wait_for, ipykernel
-):
+def test_a_page_reloaded_while_the_cell_is_busy_shows_the_chart_when_it_has_ended(open_notebook, ipykernel):
     notebook = open_notebook("again", ["from fed import show", "run = show(40, holds=(39,))"], ipykernel)
     notebook.run(0)
     notebook.run(1)
-    wait_for(lambda: notebook.drawn() >= 2, "two points")
+    notebook.wait_for_points(2)
     notebook.saved()
 
     notebook.open(busy=True)
@@ -149,11 +147,11 @@ def test_the_picture_replaces_the_view_of_a_background_run(open_notebook):
     assert "finished 3 epochs" in notebook.output(1)
 
 
-def test_a_screen_reader_finds_words_for_everything(open_notebook, wait_for):
+def test_a_screen_reader_finds_words_for_everything(open_notebook):
     notebook = open_notebook("words", ["from fed import show", "run = show(1000)"])
     notebook.run(0)
     notebook.run(1)
-    wait_for(lambda: notebook.drawn() >= 2, "two points")
+    notebook.wait_for_points(2)
     page = notebook.page
 
     expect(page.get_by_role("group", name="Training digits")).to_be_visible()
@@ -166,12 +164,12 @@ def test_a_screen_reader_finds_words_for_everything(open_notebook, wait_for):
     notebook.expect_done(1)
 
 
-def test_evil_names_are_shown_as_text(open_notebook, wait_for):
+def test_evil_names_are_shown_as_text(open_notebook):
     evil = "<img src=x onerror=window.evil=1>"
     feed = f"from fed import show\nrun = show(1000, name={evil!r})"
     notebook = open_notebook("evil", [feed])
     notebook.run(0)
-    wait_for(lambda: notebook.drawn() >= 2, "two points")
+    notebook.wait_for_points(2)
 
     assert evil in notebook.chart.inner_text()
     notebook.stop.click()
@@ -181,12 +179,12 @@ def test_evil_names_are_shown_as_text(open_notebook, wait_for):
 
 
 @pytest.mark.parametrize(("theme", "width"), [("Dark", 1200), ("Light", 620)])
-def test_it_is_readable_in_the_dark_and_in_a_narrow_cell(open_notebook, wait_for, screenshots, theme, width):
+def test_it_is_readable_in_the_dark_and_in_a_narrow_cell(open_notebook, screenshots, theme, width):
     notebook = open_notebook(theme, ["from fed import show", "run = show(1000)"], size=(width, 900))
     notebook.set_theme(theme)
     notebook.run(0)
     notebook.run(1)
-    wait_for(lambda: notebook.drawn() >= 6, "six points")
+    notebook.wait_for_points(6)
 
     notebook.cells.nth(1).screenshot(path=screenshots / f"live-{theme}-{width}.png")
     overflow = notebook.chart.evaluate("root => root.scrollWidth - root.clientWidth")

@@ -62,7 +62,7 @@ def asked(notebook, cell):
 
 
 @pytest.fixture
-def begin(open_notebook, wait_for):
+def begin(open_notebook):
     """Open a notebook, run its first two cells, and wait for points on the chart."""
 
     def begin(name, cells, *kernel, points=3, **page):
@@ -70,7 +70,7 @@ def begin(open_notebook, wait_for):
         notebook.run(0)
         notebook.expect_done(0)
         notebook.run(1)
-        wait_for(lambda: notebook.drawn() >= points, f"{points} points")
+        notebook.wait_for_points(points)
         return notebook, Panel(notebook.chart.first)
 
     return begin
@@ -96,7 +96,7 @@ def ended(open_notebook):
 # -- steering ------------------------------------------------------------------------------------------
 
 
-def test_a_run_in_the_background_is_paused_goes_on_and_takes_another_rate(begin, wait_for, ipykernel):
+def test_a_run_in_the_background_is_paused_goes_on_and_takes_another_rate(begin, ipykernel):
     notebook, panel = begin("steer", [*BACKGROUND, STATE, DONE], ipykernel)
     expect(panel.rate).to_have_value("0.001")
 
@@ -112,7 +112,7 @@ def test_a_run_in_the_background_is_paused_goes_on_and_takes_another_rate(begin,
     panel.resume.click()
     expect(panel.pause).to_be_visible()
     expect(panel.phase).to_contain_text("batch")
-    wait_for(lambda: notebook.drawn() > before, "more points")
+    notebook.wait_for_points(before + 1)
     expect(panel.root).to_contain_text("learning rate 0.001 -> 0.00025")
     expect(panel.root).not_to_contain_text("The workers take this")
     expect(panel.rate).to_have_value("0.00025")
@@ -120,7 +120,7 @@ def test_a_run_in_the_background_is_paused_goes_on_and_takes_another_rate(begin,
 
 
 @each_version
-def test_a_busy_cell_is_steered_where_the_kernel_hears_it(begin, wait_for, ipykernel):
+def test_a_busy_cell_is_steered_where_the_kernel_hears_it(begin, ipykernel):
     notebook, panel = begin("busy", ["from fed import show", "run = show(1000)", STATE], ipykernel)
 
     panel.pause.click()
@@ -142,7 +142,7 @@ def test_a_busy_cell_is_steered_where_the_kernel_hears_it(begin, wait_for, ipyke
         before = notebook.drawn()
         panel.resume.click()
         expect(panel.root).to_contain_text("learning rate 0.001 -> 0.0005")
-        wait_for(lambda: notebook.drawn() > before, "more points")
+        notebook.wait_for_points(before + 1)
     panel.stop.click()
     notebook.expect_done(1)
     assert json.loads(asked(notebook, 2))[0] == "stopped"
@@ -417,7 +417,7 @@ def test_a_running_chart_is_saved_without_the_kernel(begin):
 # -- a run shown again ---------------------------------------------------------------------------------
 
 
-def test_a_run_shown_twice_is_live_and_can_be_steered_in_both(begin, wait_for, ipykernel):
+def test_a_run_shown_twice_is_live_and_can_be_steered_in_both(begin, ipykernel):
     cells = [*BACKGROUND, "nbkeras.show(run)", "run"]
     notebook, first = begin("twice", cells, ipykernel)
     notebook.run(2)
@@ -438,7 +438,7 @@ def test_a_run_shown_twice_is_live_and_can_be_steered_in_both(begin, wait_for, i
         expect(panel.phase).to_contain_text("batch")
     counts = [notebook.drawn(panel.root) for panel in (first, second)]
     for panel, before in zip((first, second), counts, strict=True):
-        wait_for(lambda p=panel, n=before: notebook.drawn(p.root) > n, "more points")
+        notebook.wait_for_points(before + 1, panel.root)
     assert "<Run 'digits': running" in asked(notebook, 3)
     second.stop.click()
     for panel in (first, second):

@@ -9,8 +9,6 @@ import pytest
 from browser.accessibility import findings
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.timeout(600)
-
 TRAIN = """%%keras_spark --workers 1 --name {name}
 keras.utils.set_random_seed({epochs})
 model.compile(keras.optimizers.SGD({rate}), "mse", metrics=["mae"])
@@ -85,10 +83,10 @@ for number in range(200):
 )
 
 
-def panel_of(notebook, cell, timeout=120_000):
+def panel_of(notebook, cell):
     notebook.run(cell)
     panel = notebook.page.get_by_role("region", name="Runs", exact=True).first
-    expect(panel.locator("tbody tr").first).to_be_visible(timeout=timeout)
+    expect(panel.locator("tbody tr").first).to_be_visible()
     return panel
 
 
@@ -108,17 +106,17 @@ def weights_now(notebook, cell):
     return json.loads(notebook.output(cell).strip().splitlines()[-1])
 
 
-def test_trained_runs_are_sorted_compared_read_and_loaded(open_notebook, complaints, wait_for):
+def test_trained_runs_are_sorted_compared_read_and_loaded(open_notebook, complaints):
     slow, fast = (
         TRAIN.format(name="slow", epochs=3, rate=0.001),
         TRAIN.format(name="fast", epochs=4, rate=0.05),
     )
     cells = [SETUP, slow, fast, "%keras_spark runs", CHECK, CHECK.replace("now =", "now  =")]
-    notebook = open_notebook("runs", cells)
+    notebook = open_notebook("runs", cells, fresh=True)
     complaints(notebook.page)
     for cell in range(3):
         notebook.run(cell)
-        notebook.expect_done(cell, seconds=200)
+        notebook.expect_done(cell)
     panel = panel_of(notebook, 3)
 
     # Sorted by the mouse and by the keyboard.
@@ -210,11 +208,9 @@ def test_runs_of_any_name_and_without_numbers_are_compared(open_notebook, compla
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 @pytest.mark.parametrize("width", [1000, 400])
-def test_it_can_be_read_in_any_light_and_width(lab, open_notebook, screenshots, complaints, theme, width):
-    lab.set("apputils-extension/themes", theme=f"JupyterLab {theme}")
-    notebook = open_notebook(
-        f"runs-{theme}-{width}", [FEW, "%keras_spark runs"], viewport={"width": 1500, "height": 1400}
-    )
+def test_it_can_be_read_in_any_light_and_width(open_notebook, screenshots, complaints, theme, width):
+    notebook = open_notebook(f"runs-{theme}-{width}", [FEW, "%keras_spark runs"], size=(1500, 1400))
+    notebook.set_theme(theme)
     complaints(notebook.page)
     notebook.run(0)
     notebook.expect_done(0)

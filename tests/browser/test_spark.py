@@ -39,6 +39,7 @@ def cut():
     while not Path("cut").exists():
         time.sleep(0.02)
     servers[-1].disconnect()
+    Server.__init__ = start_server
     Path("cut").rename("was-cut")
 
 Server.__init__ = remember
@@ -83,9 +84,9 @@ history = model.fit(train_df, y="label", validation_data=test_df, epochs={epochs
 HISTORY = "import json; print(json.dumps(history.history))"
 
 
-def start(open_notebook, name, kernel=("installed",), *, epochs, workers=1, setup=CUT):
+def start(open_notebook, name, *kernel, epochs, workers=1, setup="", fresh=False):
     cells = [DATA + setup, TRAIN.format(epochs=epochs, workers=workers), HISTORY]
-    notebook = open_notebook(name, cells, kernel)
+    notebook = open_notebook(name, cells, *kernel, fresh=fresh)
     notebook.run(0)
     notebook.expect_done(0)
     notebook.keep_points()
@@ -99,18 +100,18 @@ def history(notebook):
     return json.loads(notebook.output(2))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.soak), 2])
 def test_points_grow_while_the_cell_is_busy_and_equal_the_history(
     lab, open_notebook, wait_for, screenshots, workers
 ):
     was_cut = lab.files / "was-cut"
-    was_cut.unlink(missing_ok=True)
-    notebook = start(open_notebook, f"spark-{workers}", epochs=60, workers=workers, setup=CUT + HOLD)
+    name, setup = f"spark-{workers}", CUT + HOLD
+    notebook = start(open_notebook, name, epochs=30, workers=workers, setup=setup, fresh=True)
 
     seen = []
     for time in (1, 2, 3):
         before = len(seen[-1]["loss"]) if seen else 0
-        wait_for(lambda n=before: notebook.drawn() > n, "more points")
+        notebook.wait_for_points(before + 1)
         assert notebook.is_busy(1)
         seen.append(notebook.points())
         notebook.cells.nth(1).screenshot(path=screenshots / f"spark-live-{workers}.png")
@@ -124,7 +125,7 @@ def test_points_grow_while_the_cell_is_busy_and_equal_the_history(
     values = history(notebook)
     assert len(seen[0]["loss"]) < len(seen[1]["loss"]) < len(seen[2]["loss"])
     last = notebook.last_points()
-    assert {name: len(dots) for name, dots in last.items()} == dict.fromkeys(values, 60)
+    assert {name: len(dots) for name, dots in last.items()} == dict.fromkeys(values, 30)
     for points in [*seen, last]:
         for name, dots in points.items():
             assert [epoch for epoch, _ in dots] == list(range(1, len(dots) + 1))
@@ -134,7 +135,7 @@ def test_points_grow_while_the_cell_is_busy_and_equal_the_history(
     expect(notebook.picture).to_be_visible()
 
 
-def test_the_phases_are_said_from_the_first_second(open_notebook, wait_for):
+def test_the_phases_are_said_from_the_first_second(open_notebook):
     notebook = start(open_notebook, "spark-phases", epochs=5000)
 
     expect(notebook.chart).to_be_visible()
@@ -146,9 +147,9 @@ def test_the_phases_are_said_from_the_first_second(open_notebook, wait_for):
 
 
 @pytest.mark.parametrize("way", ["button", "toolbar"])
-def test_a_stop_keeps_the_epochs_and_ends_the_cell_normally(open_notebook, wait_for, ipykernel, way):
+def test_a_stop_keeps_the_epochs_and_ends_the_cell_normally(open_notebook, ipykernel, way):
     notebook = start(open_notebook, f"spark-stop-{way}", ipykernel, epochs=5000)
-    wait_for(lambda: notebook.drawn() >= 2, "two points")
+    notebook.wait_for_points(2)
 
     if way == "button":
         notebook.stop.click()
