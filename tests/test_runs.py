@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
+from waiting import LIMIT
 
 import nbkeras
 from nbkeras import settings
@@ -43,13 +45,20 @@ def net(units=3, **how):
     return model
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def fit(spark):
     def fit(model, **how):
         options = {"workers": 1, "batch_size": 16, "verbose": 0, "spark": spark, "seed": 1}
         return nbkeras.fit(model, X, Y, **{**options, **how})
 
     return fit
+
+
+@pytest.fixture(scope="module")
+def trained(fit):
+    """A run that nobody trains on, and its model."""
+    model = net()
+    return fit(model, epochs=1, name="no cell"), model
 
 
 def ended(name="run", epochs=3, status="finished", curves=None, **chosen):
@@ -84,16 +93,16 @@ def test_each_run_keeps_the_weights_that_it_has_ended_with_when_the_same_model_i
     assert same_weights(model, after_second)
 
 
-def test_weights_go_into_another_model_of_the_same_shapes(fit):
-    model, other = net(), net()
-    run = fit(model, epochs=1)
+def test_weights_go_into_another_model_of_the_same_shapes(trained):
+    run, model = trained
+    other = net()
     assert not same_weights(other, model.get_weights())
     run.load_weights(other)
     assert same_weights(other, model.get_weights())
 
 
-def test_weights_of_other_shapes_are_refused_and_nothing_is_changed(fit):
-    run, other = fit(net(3), epochs=1), net(5)
+def test_weights_of_other_shapes_are_refused_and_nothing_is_changed(trained):
+    run, other = trained[0], net(5)
     before = other.get_weights()
     message = r"weight 0 \(.*kernel\) is \(4, 3\) in the run and \(4, 5\) in the model; give a model of the"
     with pytest.raises(ModelError, match=message):
@@ -176,24 +185,11 @@ def test_encrypted_weights_never_touch_a_disk(monkeypatch, tmp_path):
     assert str(target).startswith("/memfd:")
 
 
-_LEAVES = """
-import json, os
-import keras, numpy as np, nbkeras
-model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-model.compile("sgd", "mse")
-run = nbkeras.fit(model, np.ones((8, 2)), np.ones(8), workers=1, verbose=0)
-fd = run.weights.file.fileno()
-found = [os.fstat(fd).st_nlink, os.fstat(fd).st_size]
-"""
-
-
-def test_kept_weights_have_no_name_on_the_disk_that_could_stay(tmp_path):
-    found, _ = kernel.run(
-        _LEAVES,
-        timeout=600,
-        environment={"TMPDIR": str(tmp_path)},
-    )
-    assert found == [0, 12]
+def test_kept_weights_have_no_name_on_the_disk_that_could_stay():
+    model, run = net(), Run("kept", None, 1, workers=1)
+    kept.keep(run, model)
+    found = os.fstat(run.weights.file.fileno())
+    assert (found.st_nlink, found.st_size) == (0, second_begin(run))
 
 
 # -- what a run was trained with -----------------------------------------------------------------------
@@ -290,8 +286,8 @@ def test_a_run_of_a_plain_cell_has_that_cell(shell, remembered):
     assert nbkeras.runs["plain"].code == cell
 
 
-def test_a_run_without_a_cell_has_no_code(fit):
-    assert fit(net(), name="no cell").code is None
+def test_a_run_without_a_cell_has_no_code(trained):
+    assert trained[0].code is None
 
 
 # -- the record ----------------------------------------------------------------------------------------
@@ -412,7 +408,7 @@ found = {"history": run.history, "settings": run.settings}
 def elsewhere(tmp_path_factory):
     """A checkpoint that another process has written, its history, settings and weights."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    made, _ = kernel.run(_OTHER_NOTEBOOK, folder / "digits", folder / "weights.npz", timeout=600)
+    made, _ = kernel.run(_OTHER_NOTEBOOK, folder / "digits", folder / "weights.npz", timeout=LIMIT)
     weights = np.load(folder / "weights.npz")
     return folder / "digits", made, [weights[name] for name in weights.files]
 
@@ -440,7 +436,7 @@ import json, sys, nbkeras
 run = nbkeras.runs.read(sys.argv[1])
 found = [run.name, len(run.history["loss"]), sorted({one.split(".")[0] for one in sys.modules} & {"pyspark"})]
 """
-    found, _ = kernel.run(script, elsewhere[0], timeout=600)
+    found, _ = kernel.run(script, elsewhere[0], timeout=LIMIT)
     assert found == ["digits", 3, []]
 
 

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from twins import assert_same_model, define
+from waiting import LIMIT
 
 from nbkeras.engine import shipping
 from nbkeras.engine.training import state
@@ -185,7 +186,7 @@ def test_what_a_notebook_defines_trains_in_a_process_that_has_never_seen_it():
     payload = shipping.dumps({"model": model})
 
     done = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE], input=payload, capture_output=True, timeout=600, check=False
+        [sys.executable, "-c", ELSEWHERE], input=payload, capture_output=True, timeout=LIMIT, check=False
     )
 
     assert done.returncode == 0, done.stderr.decode()
