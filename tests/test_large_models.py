@@ -14,7 +14,13 @@ from nbkeras.engine.spark.shared import Broadcasted
 SIZES = {"30 MB": 2700, "150 MB": 6100}
 
 
-@pytest.mark.parametrize("width", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize(
+    "width",
+    [
+        pytest.param(SIZES["30 MB"], id="30 MB", marks=pytest.mark.smoke),
+        pytest.param(SIZES["150 MB"], id="150 MB", marks=pytest.mark.soak),
+    ],
+)
 def test_a_large_model_trains_evaluates_and_predicts(spark, width):
     keras.utils.set_random_seed(1)
     model = keras.Sequential(
@@ -47,6 +53,7 @@ def test_a_large_model_trains_evaluates_and_predicts(spark, width):
     )
 
 
+@pytest.mark.smoke
 def test_bytes_for_all_workers_are_read_on_the_executors(spark):
     data = np.random.default_rng(0).bytes(40 << 20)
     shared = cluster.share(spark, data)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 
 import cloudpickle
 import keras
 import numpy as np
 import pytest
-from twins import assert_same_history, assert_same_model, twins
+from twins import assert_same_history, assert_same_model, eagerly, twins
 
 import nbkeras
 from nbkeras.engine import shipping
@@ -94,26 +95,46 @@ def make_tagger():
     return model
 
 
-def compare(spark, make=make):
-    # Steps of 2, 2 and 1 rows for 3 workers: shares differ and some have none.
+def trained_by(fit, make):
+    """What a fit makes of steps of 3, 3 and 1 rows: two workers' shares differ, and one has none at last."""
     random = np.random.default_rng(2)
-    x = random.normal(size=(5, 4)).astype("float32")
-    y = random.normal(size=5).astype("float32")
+    x = random.normal(size=(7, 4)).astype("float32")
+    y = random.normal(size=7).astype("float32")
     if make is make_tagger:
-        x, y = np.array([[1, 1, 1, 1], [2, 0, 0, 0], [1, 2, 3, 0], [3, 3, 0, 0], [1, 0, 0, 0]]), x[:, :, None]
-    ours, theirs = twins(make)
-    options = {"epochs": 2, "batch_size": 2, "shuffle": False}
-
-    run = nbkeras.fit(ours, x, y, workers=3, spark=spark, **options)
-
-    history = theirs.fit(x, y, verbose=0, **options).history
-    return ours, theirs, run.history, history
+        x = np.array(
+            [[1] * 4, [2, 0, 0, 0], [1, 2, 3, 0], [3, 3, 0, 0], [1, 0, 0, 0], [2, 1, 0, 0], [3, 0, 0, 0]]
+        )
+        y = x[:, :, None]
+    return fit(x, y, epochs=2, batch_size=3, shuffle=False, verbose=0).history
 
 
-def test_without_a_fault_the_comparison_is_green(spark, mutate):
+@pytest.fixture(scope="module")
+def expected():
+    """What Keras makes of a model, once for all tests."""
+
+    @functools.cache
+    def expected(make):
+        _, theirs = twins(make)
+        return theirs, trained_by(eagerly(theirs).fit, make)
+
+    return expected
+
+
+@pytest.fixture
+def compare(spark, expected):
+    def compare(make=make):
+        ours, _ = twins(make)
+        logged = trained_by(functools.partial(nbkeras.fit, ours, workers=2, spark=spark), make)
+        theirs, history = expected(make)
+        return ours, theirs, logged, history
+
+    return compare
+
+
+def test_without_a_fault_the_comparison_is_green(compare, mutate):
     mutate("REACHED = True")
 
-    ours, theirs, logged, expected = compare(spark)
+    ours, theirs, logged, expected = compare()
 
     assert_same_model(ours, theirs)
     assert_same_history(logged, expected)
@@ -121,12 +142,15 @@ def test_without_a_fault_the_comparison_is_green(spark, mutate):
 
 @pytest.mark.parametrize(
     "fault",
-    [pytest.param(EQUAL_SHARES, id="equal shares"), pytest.param(FILLERS_COUNT, id="fillers count")],
+    [
+        pytest.param(EQUAL_SHARES, id="equal shares"),
+        pytest.param(FILLERS_COUNT, id="fillers count", marks=pytest.mark.soak),
+    ],
 )
-def test_a_fault_in_the_gradients_turns_the_weights_red(spark, mutate, fault):
+def test_a_fault_in_the_gradients_turns_the_weights_red(compare, mutate, fault):
     mutate(fault)
 
-    ours, theirs, _, _ = compare(spark)
+    ours, theirs, _, _ = compare()
 
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         assert_same_model(ours, theirs)
@@ -135,15 +159,15 @@ def test_a_fault_in_the_gradients_turns_the_weights_red(spark, mutate, fault):
 @pytest.mark.parametrize(
     ("fault", "red"),
     [
-        pytest.param("REACHED = True", False, id="no fault"),
+        pytest.param("REACHED = True", False, id="no fault", marks=pytest.mark.soak),
         pytest.param(DIVISORS_ARE_ROWS, True, id="divisors are rows"),
-        pytest.param(LOOK_UPS_ARE_ADDED_UP, True, id="look-ups are added up"),
+        pytest.param(LOOK_UPS_ARE_ADDED_UP, True, id="look-ups are added up", marks=pytest.mark.soak),
     ],
 )
-def test_a_fault_in_divisors_or_look_ups_turns_the_weights_red(spark, mutate, fault, red):
+def test_a_fault_in_divisors_or_look_ups_turns_the_weights_red(compare, mutate, fault, red):
     mutate(fault)
 
-    ours, theirs, _, _ = compare(spark, make_tagger)
+    ours, theirs, _, _ = compare(make_tagger)
 
     with pytest.raises(AssertionError, match="Not equal to tolerance") if red else contextlib.nullcontext():
         assert_same_model(ours, theirs)
@@ -153,14 +177,14 @@ def test_a_fault_in_divisors_or_look_ups_turns_the_weights_red(spark, mutate, fa
     "fault",
     [
         pytest.param(FILLERS_ARE_MEASURED, id="fillers are measured"),
-        pytest.param(ONE_RANK_IS_LOGGED, id="one rank is logged"),
-        pytest.param(RESULTS_ARE_AVERAGED, id="results are averaged"),
+        pytest.param(ONE_RANK_IS_LOGGED, id="one rank is logged", marks=pytest.mark.soak),
+        pytest.param(RESULTS_ARE_AVERAGED, id="results are averaged", marks=pytest.mark.soak),
     ],
 )
-def test_a_fault_in_the_metrics_turns_the_history_red_and_leaves_the_weights(spark, mutate, fault):
+def test_a_fault_in_the_metrics_turns_the_history_red_and_leaves_the_weights(compare, mutate, fault):
     mutate(fault)
 
-    ours, theirs, logged, expected = compare(spark)
+    ours, theirs, logged, expected = compare()
 
     assert_same_model(ours, theirs)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):

@@ -16,9 +16,9 @@ def train_rows(df):
 
 
 def shards(df):
-    """The rows of each partition."""
+    """The rows of each partition that has some."""
     found = df.withColumn("shard", F.spark_partition_id()).collect()
-    return [[row for row in found if row.shard == shard] for shard in range(df.rdd.getNumPartitions())]
+    return [[row for row in found if row.shard == shard] for shard in sorted({row.shard for row in found})]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,8 @@ def table(spark):
     return spark.createDataFrame(values, ["value", "label"])
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3, 7])
+@pytest.mark.smoke
+@pytest.mark.parametrize("workers", [1, 7])
 def test_without_shuffling_row_i_goes_to_worker_i_modulo_workers(spark, table, workers):
     df, numbered = rows.exchanged(spark, train_rows(table), None, workers=workers, shuffle=False)
     found = shards(df)
@@ -41,6 +42,7 @@ def test_without_shuffling_row_i_goes_to_worker_i_modulo_workers(spark, table, w
     )
 
 
+@pytest.mark.smoke
 def test_rows_keep_the_order_of_a_sorted_dataframe(spark, table):
     backwards = table.orderBy(F.desc("value"))
     df, _ = rows.exchanged(spark, train_rows(backwards), None, workers=2, shuffle=False)
@@ -50,6 +52,7 @@ def test_rows_keep_the_order_of_a_sorted_dataframe(spark, table):
     ]
 
 
+@pytest.mark.smoke
 def test_with_shuffling_a_worker_gets_the_same_rows_however_they_come(spark, table):
     def content(df):
         dealt, numbered = rows.exchanged(spark, train_rows(df), None, workers=3, shuffle=True)
@@ -63,6 +66,7 @@ def test_with_shuffling_a_worker_gets_the_same_rows_however_they_come(spark, tab
     assert content(table.orderBy("label")) == once
 
 
+@pytest.mark.smoke
 def test_the_split_by_hash_takes_about_its_part_and_the_same_rows_each_time(spark, table):
     def validation(df, shuffle):
         split, _ = rows.exchanged(

@@ -56,6 +56,7 @@ def test_a_stream_that_is_cut_wherever_is_an_error():
             main(infile)
 
 
+@pytest.mark.smoke
 def test_behind_the_rows_sparks_own_worker_has_been_sent_that_they_were_all(spark):
     cluster.ship(spark)
 
