@@ -4,8 +4,10 @@ import importlib.metadata
 import sys
 from pathlib import Path
 
+import fetched
 import pyspark
 import pytest
+from waiting import LIMIT
 from zeppelin import assemble
 from zeppelin.server import Zeppelin
 
@@ -28,7 +30,7 @@ PROPERTIES = {
     "zeppelin.IPythonInterpreter.precode": "%load_ext nbkeras",
     "zeppelin.IPySparkInterpreter.precode": "%load_ext nbkeras",
     "zeppelin.python.gatewayserver_address": "127.0.0.1",
-    "zeppelin.jupyter.kernel.launch.timeout": "120000",  # ms; else 30 s, which a busy machine may take
+    "zeppelin.jupyter.kernel.launch.timeout": f"{1000 * LIMIT:.0f}",  # ms; else 30 s, which may be too few
 }
 
 SPARK = {
@@ -46,19 +48,16 @@ SPARK = {
 
 
 @pytest.fixture(scope="session")
-def zeppelin(request, tmp_path_factory, wait_for):
+def zeppelin(request, tmp_path_factory):
     """A server whose kernels know nbkeras."""
     java.ensure()
-    try:
-        home = assemble.assemble(Path(request.config.cache.mkdir("zeppelin")))
-    except assemble.Unavailable as reason:
-        pytest.skip(str(reason))
+    home = fetched.zeppelin()
     request.config.stash[EDITION] = assemble.describe(home)
     root = tmp_path_factory.mktemp("zeppelin")
     python = root / "python"
     python.write_text(PYTHON)
     python.chmod(0o755)
-    with Zeppelin(home, root, wait_for).served() as zeppelin:
+    with Zeppelin(home, root).served() as zeppelin:
         zeppelin.configure("python", PROPERTIES | {"zeppelin.python": str(python)})
         if (home / "interpreter" / "spark").is_dir():
             own = {"PYSPARK_DRIVER_PYTHON": str(python), "SPARK_HOME": str(Path(pyspark.__file__).parent)}
@@ -73,14 +72,13 @@ def plain(zeppelin):
     return "plain"
 
 
-@pytest.fixture(scope="session", params=["3.5.9", "4.0.5"])
+@pytest.fixture(scope="session")
 def spark(request, zeppelin, overlay, tmp_path_factory):
-    """The version of Spark that the interpreter spark starts."""
+    """The version of Spark that the interpreter spark starts; a test says which."""
     version = request.param
     _skip_where_spark_cannot_run(version)
     jdk = next((one for one in java.candidates() if _makes_spark(one)), None)
-    if jdk is None:
-        pytest.skip(f"no %spark: no JDK from {java.OLDEST} to {java.NEWEST_BEFORE_SPARK_4_1} to make it with")
+    assert jdk, f"no JDK from {java.OLDEST} to {java.NEWEST_BEFORE_SPARK_4_1} to make %spark with"
     home = overlay("pyspark", version) / "pyspark"
     classes = tmp_path_factory.mktemp("classes")
     try:

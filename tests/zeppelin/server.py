@@ -10,13 +10,14 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import websocket
 from jvm import SHORT_LIVED
+from waiting import LIMIT, wait_for
 
 HERE = Path(__file__).parent
 #: How a paragraph can end.
@@ -28,8 +29,8 @@ OURS = ("PYTHON", "PYTEST", "COV", "ZEPPELIN")
 class Zeppelin:
     """A Zeppelin server with folders of its own."""
 
-    def __init__(self, home: Path, root: Path, wait_for: Callable[..., None]) -> None:
-        self.home, self.root, self.wait_for = home, root, wait_for
+    def __init__(self, home: Path, root: Path) -> None:
+        self.home, self.root = home, root
         self.pid = 0
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -58,7 +59,7 @@ class Zeppelin:
             )
             self.pid = server.pid
             try:
-                self.wait_for(lambda: server.poll() is not None or self._answers(), "Zeppelin to start")
+                wait_for(lambda: server.poll() is not None or self._answers(), "Zeppelin to start")
                 assert server.poll() is None, self.log("server.out")
                 yield self
             finally:
@@ -74,7 +75,7 @@ class Zeppelin:
                 return json.loads(content).get("body")
 
     def _asked(self, method: str, path: str, body: object) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=280)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT)
         with contextlib.closing(connection):
             text = body if body is None or isinstance(body, str) else json.dumps(body)
             sent = None if text is None else text.encode()
@@ -133,11 +134,11 @@ class Zeppelin:
         thread.start()
         try:
             heard.ask("GET_NOTE", id=note.id)
-            self.wait_for(lambda: heard.of("NOTE"), "the note to be shown")
+            wait_for(lambda: heard.of("NOTE"), "the note to be shown")
             yield heard
         finally:
             page.send_close()  # the server answers, which ends the listening
-            thread.join(30)
+            thread.join(LIMIT)
             page.shutdown()
 
     def processes(self) -> list[psutil.Process]:
@@ -168,7 +169,7 @@ class Zeppelin:
             "ZEPPELIN_INTERPRETER_LOCALREPO": self._folder("jars"),
             "ZEPPELIN_DEP_LOCALREPO": self._folder("jars"),
             "ZEPPELIN_INTERPRETER_REMOTE_RUNNER": HERE / "interpreter.sh",
-            "ZEPPELIN_INTERPRETER_CONNECT_TIMEOUT": 120_000,
+            "ZEPPELIN_INTERPRETER_CONNECT_TIMEOUT": round(1000 * LIMIT),
             "ZEPPELIN_RUN_MODE": "local",
             "ZEPPELIN_SEARCH_ENABLE": "false",
             "ZEPPELIN_WAR": self._war("zeppelin-web"),
@@ -194,17 +195,17 @@ class Zeppelin:
         return False
 
     def _until_ready(self, name: str) -> None:
-        self.wait_for(lambda: self.setting(name)["status"] == "READY", f"the interpreter {name} to be ready")
+        wait_for(lambda: self.setting(name)["status"] == "READY", f"the interpreter {name} to be ready")
 
     def _stop(self, server: subprocess.Popen) -> None:
         started = self.processes() if server.poll() is None else []
         server.stdin.close()
         try:
-            server.wait(60)
+            server.wait(LIMIT)
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
-        for one in psutil.wait_procs(started, timeout=30)[1]:
+        for one in psutil.wait_procs(started, timeout=LIMIT)[1]:
             one.kill()
 
 
@@ -251,9 +252,9 @@ class Note:
     def progress(self, number: int) -> int:
         return int(self._job(number)["progress"])
 
-    def wait(self, number: int, timeout: float = 120) -> str:
+    def wait(self, number: int) -> str:
         """How a paragraph ended, once it has."""
-        self.zeppelin.wait_for(lambda: self.status(number) in ENDED, f"paragraph {number} to end", timeout)
+        wait_for(lambda: self.status(number) in ENDED, f"paragraph {number} to end")
         return self.status(number)
 
     def _job(self, number: int) -> dict[str, str]:

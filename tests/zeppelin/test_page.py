@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from zeppelin.test_training import cell
-
-playwright = pytest.importorskip("playwright.sync_api")
-pytestmark = pytest.mark.timeout(600)
+from playwright import sync_api as playwright
+from waiting import LIMIT
+from zeppelin.test_training import Held, cell
 
 # An output that is empty or gone between two charts would flicker and make the page jump.
 WATCH = """() => {
@@ -27,7 +26,7 @@ def open_page(zeppelin, browser):
 
         def open_page(note):
             page = browser.new_page(viewport={"width": 900, "height": 900})
-            page.set_default_timeout(60_000)
+            page.set_default_timeout(1000 * LIMIT)
             stack.callback(page.close)
             page.goto(f"http://127.0.0.1:{zeppelin.port}/#{note.id}")
             playwright.expect(page.locator("section").first).to_be_attached()
@@ -36,25 +35,29 @@ def open_page(zeppelin, browser):
         yield open_page
 
 
-def test_the_chart_grows_in_its_place_while_the_paragraph_runs(zeppelin, open_page, wait_for, screenshots):
-    told = 'keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print("told", epoch))'
-    fit = f"history = model.fit(x, y, epochs=150, validation_split=0.2, callbacks=[{told}])"
-    note = zeppelin.note(cell(fit, "--name digits"))
+def test_the_chart_grows_in_its_place_while_the_paragraph_runs(zeppelin, open_page, tmp_path, screenshots):
+    held = Held(tmp_path)
+    fit = "history = model.fit(x, y, epochs=20, validation_split=0.2, callbacks=[held])"
+    note = zeppelin.note(cell(f"{held.code}\n{fit}", "--name digits"))
     page = open_page(note)
     page.evaluate(WATCH)
     chart = page.locator("section figure img")
+    pictures = set()
+
+    def has_seen(charts, epoch):
+        if chart.count():
+            pictures.add(chart.get_attribute("src"))
+        if len(pictures) < charts or not page.locator("progress").evaluate("bar => bar.value"):
+            return False
+        page.screenshot(path=screenshots / f"zeppelin-live-{charts}.png")
+        assert note.status(0) == "RUNNING"
+        return True
 
     note.start(0)
-    playwright.expect(chart).to_be_visible(timeout=60_000)
-    pictures = {chart.get_attribute("src")}
-    page.screenshot(path=screenshots / "zeppelin-live-1.png")
-    wait_for(lambda: pictures.add(chart.get_attribute("src")) or len(pictures) > 3, "the chart to grow")
-    page.screenshot(path=screenshots / "zeppelin-live-2.png")
-    assert note.status(0) == "RUNNING"
-    assert page.locator("progress").evaluate("bar => bar.value") > 0
-    playwright.expect(page.locator(".text").filter(has_text="told 1")).to_be_visible()
+    held.go_on(has_seen)
+    playwright.expect(page.locator(".text").filter(has_text="<told> 1")).to_be_visible()
 
-    playwright.expect(page.get_by_text("finished 150 epochs")).to_be_visible(timeout=200_000)
+    playwright.expect(page.get_by_text("finished 20 epochs")).to_be_visible()
     page.screenshot(path=screenshots / "zeppelin-still.png")
     seen = page.evaluate("window.seen")
     drawn = seen[next(index for index, one in enumerate(seen) if one) :]
@@ -64,24 +67,27 @@ def test_the_chart_grows_in_its_place_while_the_paragraph_runs(zeppelin, open_pa
 
 
 def test_a_dashboard_is_live_while_the_training_paragraph_shows_nothing(
-    zeppelin, open_page, wait_for, screenshots
+    zeppelin, open_page, tmp_path, screenshots
 ):
+    held = Held(tmp_path)
     note = zeppelin.note(
         "%python.ipython\n%keras_spark dashboard",
-        cell("history = model.fit(x, y, epochs=100)", "--name digits"),
+        cell(f"{held.code}\nhistory = model.fit(x, y, epochs=20, callbacks=[held])", "--name digits"),
     )
     assert note.run(0)["code"] == "SUCCESS"
     page = open_page(note)
     board = page.locator("section").first
     playwright.expect(board).to_contain_text("The next training of this note is shown here.")
 
-    note.start(1)
-    playwright.expect(board).to_contain_text("Epoch", timeout=60_000)
     pictures = set()
-    wait_for(
-        lambda: pictures.add(board.locator("img").get_attribute("src")) or len(pictures) > 3, "it to grow"
-    )
-    assert note.status(1) == "RUNNING"
+
+    def has_seen(charts, epoch):
+        if "Epoch" in board.inner_text():
+            pictures.add(board.locator("img").get_attribute("src"))
+        return len(pictures) >= charts
+
+    note.start(1)
+    held.go_on(has_seen)  # it cannot have ended before
     board.screenshot(path=screenshots / "zeppelin-dashboard.png")
-    playwright.expect(board).to_contain_text("Finished 100 epochs", timeout=200_000)
+    playwright.expect(board).to_contain_text("Finished 20 epochs")
     assert board.locator("img").evaluate("image => image.naturalWidth") > 400

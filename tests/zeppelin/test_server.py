@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import psutil
+from waiting import wait_for
 
 SHOW = """%python.ipython
 from IPython.display import HTML, display
@@ -61,7 +61,7 @@ def test_a_saved_note_can_be_imported(zeppelin):
     assert outputs(again.result(0)) == [("TEXT", "3")]
 
 
-def test_a_listener_hears_output_while_a_paragraph_runs_and_cancel_ends_it(zeppelin, wait_for):
+def test_a_listener_hears_output_while_a_paragraph_runs_and_cancel_ends_it(zeppelin):
     note = zeppelin.note(SHOW + SLEEP)
     with zeppelin.listen(note) as heard:
         note.start(0)
@@ -74,12 +74,3 @@ def test_a_listener_hears_output_while_a_paragraph_runs_and_cancel_ends_it(zeppe
         assert note.wait(0) == "ABORT"
     times = [message["received"] for message in heard.messages]
     assert times == sorted(times)
-
-
-def test_a_restart_ends_the_kernel(zeppelin, wait_for):
-    note = zeppelin.note("%python.ipython\nkept = 1\nimport os; print(os.getpid())", "%python.ipython\nkept")
-    pid = int(outputs(note.run(0))[0][1])
-    assert pid in {one.pid for one in zeppelin.processes()}
-    zeppelin.restart("python")
-    wait_for(lambda: not psutil.pid_exists(pid), "the kernel to end")
-    assert note.run(1)["code"] == "ERROR", "a new kernel knows nothing of the old one"
