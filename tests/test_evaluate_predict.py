@@ -60,7 +60,9 @@ def assert_same_results(ours, theirs):
         np.testing.assert_allclose(ours[name], result, 1e-5, 1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("weight", [None, "weight"])
+@pytest.mark.parametrize(
+    "weight", [pytest.param(None, marks=pytest.mark.soak), pytest.param("weight", marks=pytest.mark.smoke)]
+)
 def test_evaluate_of_a_dataframe_is_keras_own_over_all_rows(spark, df, classifier, weight):
     ours = nbkeras.evaluate(
         classifier, df, "one_hot", features="features", sample_weight=weight, batch_size=16, spark=spark
@@ -73,16 +75,16 @@ def test_evaluate_of_a_dataframe_is_keras_own_over_all_rows(spark, df, classifie
     assert ours["f1_score"].shape == (CLASSES,)
 
 
-def test_evaluate_of_arrays_and_of_fewer_rows_than_slots_is_keras_own(spark, arrays, classifier):
+@pytest.mark.parametrize("rows", [2, pytest.param(ROWS, marks=pytest.mark.soak)])
+def test_evaluate_of_arrays_and_of_fewer_rows_than_slots_is_keras_own(spark, arrays, classifier, rows):
     x, kind, weight = arrays
     y = np.eye(CLASSES)[kind]
+    given = x[:rows], y[:rows]
 
-    for rows in (ROWS, 2):
-        given = x[:rows], y[:rows]
-        ours = nbkeras.evaluate(classifier, *given, sample_weight=weight[:rows], spark=spark)
+    ours = nbkeras.evaluate(classifier, *given, sample_weight=weight[:rows], spark=spark)
 
-        theirs = classifier.evaluate(*given, sample_weight=weight[:rows], verbose=0, return_dict=True)
-        assert_same_results(ours, theirs)
+    theirs = classifier.evaluate(*given, sample_weight=weight[:rows], verbose=0, return_dict=True)
+    assert_same_results(ours, theirs)
 
 
 def test_evaluate_leaves_the_weights_and_works_before_and_after_keras_own(spark, arrays):
@@ -102,7 +104,7 @@ def test_evaluate_leaves_the_weights_and_works_before_and_after_keras_own(spark,
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("kind", [list, dict])
+@pytest.mark.parametrize("kind", [list, pytest.param(dict, marks=pytest.mark.soak)])
 def test_evaluate_of_several_outputs_is_keras_own_before_keras_evaluated(spark, arrays, kind):
     x, labels, _ = arrays
     model = several_outputs(kind)
@@ -118,29 +120,30 @@ def test_evaluate_of_several_outputs_is_keras_own_before_keras_evaluated(spark, 
     assert_same_results(ours, model.evaluate(x, y, batch_size=1, verbose=0, return_dict=True))
 
 
+@pytest.mark.smoke
 def test_within_on_spark_evaluate_returns_what_keras_returns(spark, arrays, df, classifier, regressor):
     x, kind, _ = arrays
     y = np.eye(CLASSES)[kind]
     scalar = regressor.evaluate(x, kind, verbose=0)
     several = classifier.evaluate(x, y, verbose=0)
-    named = classifier.evaluate(x, y, verbose=0, return_dict=True)
+    named = regressor.evaluate(x, kind, verbose=0, return_dict=True)
 
     with nbkeras.on_spark(spark=spark):
         assert regressor.evaluate(x, kind) == pytest.approx(scalar, rel=1e-5)
         from_arrays = classifier.evaluate(x, y)
-        from_dataframe = classifier.evaluate(df.select("features", "one_hot"), "one_hot")
-        from_named = classifier.evaluate(x, y, return_dict=True)
+        from_dataframe = regressor.evaluate(df.select("features", "kind"), "kind")
+        from_named = regressor.evaluate(x, kind, return_dict=True)
 
     assert isinstance(several, list)
-    for ours in (from_arrays, from_dataframe):
-        assert isinstance(ours, list)
-        assert len(ours) == len(several)
-        for one, other in zip(ours, several, strict=True):
-            np.testing.assert_allclose(one, other, 1e-5)
+    assert isinstance(from_arrays, list)
+    for one, other in zip(from_arrays, several, strict=True):
+        np.testing.assert_allclose(one, other, 1e-5)
+    assert from_dataframe == pytest.approx(scalar, rel=1e-5)
     assert list(from_named) == list(named)
     assert_same_results(from_named, named)
 
 
+@pytest.mark.smoke
 def test_predict_keeps_all_columns_of_a_dataframe(spark, arrays, regressor):
     x, _, _ = arrays
     rows = [
@@ -253,13 +256,13 @@ def test_metrics_that_do_not_add_up_are_evaluated_on_one_worker(spark, df, array
     assert ("Evaluating on one worker: metric 'own'" in capsys.readouterr().out) == alone
 
 
-@pytest.mark.parametrize(("batch_size", "most"), [(8, 8), (None, 1024)])
-def test_rows_go_through_the_model_in_batches_when_it_predicts(spark, batch_size, most):
+@pytest.mark.parametrize(("rows", "batch_size", "most"), [(200, 8, 8), (20_000, None, 1024)])
+def test_rows_go_through_the_model_in_batches_when_it_predicts(spark, rows, batch_size, most):
     model = keras.Sequential([keras.Input((1,)), define(OWN)["Rows"]()])
-    x = np.zeros((20_000, 1), "float32")
+    x = np.zeros((rows, 1), "float32")
     with nbkeras.on_spark(spark=spark):
         found = model.predict(x, batch_size=batch_size, verbose=0)
-    assert found.shape == (20_000, 1)
+    assert found.shape == (rows, 1)
     assert found.max() == most
 
 
@@ -303,6 +306,7 @@ def test_predict_of_several_outputs(spark, df, arrays, kind):
     np.testing.assert_allclose(many, again[1], 1e-4, 1e-5)
 
 
+@pytest.mark.smoke
 def test_predict_of_arrays_gives_arrays_in_their_order(spark, arrays, regressor, classifier):
     x, _, _ = arrays
 
@@ -346,7 +350,7 @@ def test_features_are_remembered_by_name_when_columns_come_in_another_order(spar
     )
     model = dense(1)
     model.compile("adam", "mse")
-    nbkeras.fit(model, trained_on, "label", spark=spark)
+    nbkeras.fit(model, trained_on, "label", workers=1, spark=spark)
 
     predicted = nbkeras.predict(model, later, spark=spark)
     result = nbkeras.evaluate(model, later, "label", spark=spark)
