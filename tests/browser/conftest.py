@@ -15,6 +15,7 @@ import httpx
 import nbformat
 import pytest
 import waiting
+from lifeline import ENDS_WITH_US
 from waking import woken
 
 import nbkeras
@@ -116,7 +117,15 @@ class Lab:
             "IPYTHONDIR": str(self.root / "ipython"),
             "JUPYTERLAB_SETTINGS_DIR": str(self.root / "settings"),
         }
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0"]
+        command = [
+            *ENDS_WITH_US,
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "--no-browser",
+            "--ip=127.0.0.1",
+            "--port=0",
+        ]
         options = [
             "--allow-root",  # in a container
             f"--IdentityProvider.token={self.token}",
