@@ -53,8 +53,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("spark_master", asked, indirect=True, scope="session")
 
 
+#: Fixtures that start a Spark, a kernel, a browser or a server.
+_DEAR = {"browser", "chromium", "cluster", "kernel", "notebook", "session", "spark", "zeppelin"}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what cannot run on the kind of Spark that it would have."""
+    """Mark what is quick, and leave out what cannot run on the kind of Spark that it would have."""
+    for item in items:
+        dear = _DEAR.intersection(getattr(item, "fixturenames", ()))
+        if not dear and not any(map(item.get_closest_marker, ("cluster", "process", "soak"))):
+            item.add_marker("quick")
     [only, *_] = config.getoption("master") or ["local"]
     others = []
     for item in items:
