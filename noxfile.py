@@ -20,6 +20,8 @@ PROGRAMS = (
     (("mvn",), "maven"),
     (("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"), "chromium"),
 )
+#: In two processes, each with files of its own.
+TWICE = ("--numprocesses", "2", "--dist", "loadfile")
 #: Tests whose outcome may hang on what lies between the notebook and the workers.
 TRAINING = [
     "tests/test_callbacks.py",
@@ -49,10 +51,14 @@ def tests(session: nox.Session) -> None:
         _lint(session)
         # Beside each other on two cores: most tests wait for other processes most of the time.
         clusters = beside.submit(_clusters, session)
-        session.run("pytest", "--numprocesses", "2", "--dist", "loadfile", "-m", "not soak and not cluster")
-        session.log("The output of the tests on clusters, which ran beside these:")
-        print(clusters.result())
-        fetched.result()
+        try:
+            session.run(
+                "pytest", "--numprocesses", "2", "--dist", "loadfile", "-m", "not soak and not cluster"
+            )
+        finally:
+            session.log("The output of the tests on clusters, which ran beside these:")
+            print(clusters.result())
+            fetched.result()
 
 
 @nox.session
@@ -68,7 +74,7 @@ def quick(session: nox.Session) -> None:
     _prepare(session)
     with _costs(session), ThreadPoolExecutor() as beside:
         checked = beside.submit(_lint, session)
-        session.run("pytest", "--numprocesses", "2", "--dist", "loadfile", "-m", "quick and not soak")
+        session.run("pytest", *TWICE, "-m", "quick and not soak")
         checked.result()
 
 
@@ -82,9 +88,7 @@ def soak(session: nox.Session) -> None:
     session.run("python", "tests/fetched.py")
     every = ("-m", "", "--hypothesis-profile", "random")
     parts = {
-        "local": lambda: session.run(
-            "pytest", "--numprocesses", "2", "--dist", "loadfile", *every, "-m", "not cluster"
-        ),
+        "local": lambda: session.run("pytest", *TWICE, *every, "-m", "not cluster"),
         "clusters": lambda: session.run("pytest", "--master", "standalone", "-m", "cluster", "tests"),
         "training": lambda: session.run(
             "pytest", "--master", "standalone", "--master", "connect", *every, *TRAINING
