@@ -29,7 +29,9 @@ def regressor(loss, **compiled):
     return model
 
 
-@pytest.mark.parametrize("reduction", ["sum", None, "mean"])
+@pytest.mark.parametrize(
+    "reduction", [None, *(pytest.param(one, marks=pytest.mark.soak) for one in ("sum", "mean"))]
+)
 def test_any_reduction_of_a_loss_trains_like_keras_own(spark, reduction):
     assert_trains_like_keras(
         spark,
@@ -40,24 +42,33 @@ def test_any_reduction_of_a_loss_trains_like_keras_own(spark, reduction):
     )
 
 
-@pytest.mark.parametrize(
-    ("units", "activation", "loss"),
-    [(3, "softmax", "sparse_categorical_crossentropy"), (1, "sigmoid", "binary_crossentropy")],
-)
-def test_a_loss_of_chances_that_are_all_but_nought_trains_like_keras_own(spark, units, activation, loss):
+def test_losses_of_chances_that_are_all_but_nought_train_like_keras_own(spark):
     # As of features that nobody has scaled: Keras has such a loss from what the activation was given.
     def make():
-        model = keras.Sequential([keras.Input((5,)), layers.Dense(units, activation)])
-        model.compile(keras.optimizers.SGD(1e-4), loss)
+        inputs = keras.Input((5,))
+        kind = layers.Dense(3, "softmax", name="kind")(inputs)
+        odd = layers.Dense(1, "sigmoid", name="odd")(inputs)
+        model = keras.Model(inputs, {"kind": kind, "odd": odd})
+        losses = {"kind": "sparse_categorical_crossentropy", "odd": "binary_crossentropy"}
+        model.compile(keras.optimizers.SGD(1e-4), losses)
         return model
 
-    kind = np.arange(ROWS) % max(2, units)
-    run = assert_trains_like_keras(spark, make, 100 * X, kind.reshape(-1, 1), tolerance=1e-4)
-    assert run.history["loss"][0] > 20  # that of what is clipped is 16 at most
+    y = {name: (np.arange(ROWS) % kinds).reshape(-1, 1) for name, kinds in (("kind", 3), ("odd", 2))}
+    run = assert_trains_like_keras(spark, make, 200 * X, y, tolerance=1e-4)
+    for name in y:
+        assert run.history[f"{name}_loss"][0] > 20  # that of what is clipped is 16 at most
 
 
-@pytest.mark.parametrize("batch_size", [8, 2], ids=["rows for all", "steps without rows"])
-def test_a_loss_divided_by_the_sum_of_weights_trains_like_keras_own(spark, batch_size):
+#: Workers and rows of a batch. The last batch of two rows has one: one of two workers has none then.
+SIZES = [
+    pytest.param(2, 2, id="a step without rows"),
+    pytest.param(3, 2, id="steps without rows", marks=pytest.mark.soak),
+    pytest.param(3, 8, id="rows for all", marks=pytest.mark.soak),
+]
+
+
+@pytest.mark.parametrize(("workers", "batch_size"), SIZES)
+def test_a_loss_divided_by_the_sum_of_weights_trains_like_keras_own(spark, workers, batch_size):
     assert_trains_like_keras(
         spark,
         lambda: regressor(
@@ -65,7 +76,7 @@ def test_a_loss_divided_by_the_sum_of_weights_trains_like_keras_own(spark, batch
         ),
         X,
         Y,
-        workers=3,
+        workers=workers,
         batch_size=batch_size,
         sample_weight=WEIGHT,
         validation_data=(X_CHECKED, Y_CHECKED, WEIGHT_CHECKED),
@@ -90,12 +101,12 @@ def test_class_weights_in_a_loss_divided_by_the_sum_of_weights_train_like_keras_
     )
 
 
-def tagger():
+def tagger(recurrent):
     model = keras.Sequential(
         [
             keras.Input((STEPS,), dtype="int32"),
             layers.Embedding(6, 3, mask_zero=True),
-            layers.LSTM(3, return_sequences=True),
+            recurrent(3, return_sequences=True),
             layers.Dense(1),
         ]
     )
@@ -103,14 +114,15 @@ def tagger():
     return model
 
 
-@pytest.mark.parametrize("batch_size", [8, 2], ids=["rows for all", "steps without rows"])
-def test_masked_sequences_train_like_keras_own(spark, batch_size):
+@pytest.mark.parametrize("recurrent", [layers.SimpleRNN, pytest.param(layers.LSTM, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("workers", "batch_size"), SIZES)
+def test_masked_sequences_train_like_keras_own(spark, workers, batch_size, recurrent):
     run = assert_trains_like_keras(
         spark,
-        tagger,
+        lambda: tagger(recurrent),
         WORDS,
         TAGS,
-        workers=3,
+        workers=workers,
         batch_size=batch_size,
         validation_data=(WORDS_CHECKED, TAGS_CHECKED),
     )
@@ -118,21 +130,15 @@ def test_masked_sequences_train_like_keras_own(spark, batch_size):
     assert run.notes == []
 
 
-def test_labels_that_a_loss_ignores_leave_its_divisor(spark):
-    def make():
-        model = keras.Sequential([keras.Input((STEPS, 1)), layers.Dense(3, activation="softmax")])
-        model.compile(keras.optimizers.SGD(0.1), SparseCategoricalCrossentropy(ignore_class=0))
-        return model
-
-    labels = np.where(WORDS < 3, WORDS, 0)
-    assert_trains_like_keras(spark, make, TAGS, labels)
-
-
-def test_a_loss_of_one_number_for_all_rows_is_taken_for_the_mean_or_sum_that_it_is(spark):
+def test_a_loss_of_one_number_is_taken_for_the_mean_or_sum_that_it_is_and_ignored_labels_leave_a_divisor(
+    spark,
+):
     def make():
         inputs = keras.Input((5,))
         hidden = layers.Dense(4, "tanh")(inputs)
         outputs = {name: layers.Dense(1, name=name)(hidden) for name in ("mean", "sum", "rows", "again")}
+        steps = layers.Reshape((STEPS, 3))(layers.Dense(3 * STEPS)(hidden))
+        outputs["words"] = layers.Softmax(name="words")(steps)
         rows = MeanAbsoluteError(reduction="sum")
         model = keras.Model(inputs, outputs)
         model.compile(
@@ -142,18 +148,27 @@ def test_a_loss_of_one_number_for_all_rows_is_taken_for_the_mean_or_sum_that_it_
                 "sum": lambda y, predicted: keras.ops.sum(keras.ops.abs(y - predicted)),
                 "rows": rows,
                 "again": rows,
+                "words": SparseCategoricalCrossentropy(ignore_class=0),
             },
-            loss_weights={"mean": 1.0, "sum": 0.1, "rows": 0.2, "again": 0.1},
+            loss_weights={"mean": 1.0, "sum": 0.1, "rows": 0.2, "again": 0.1, "words": 1.0},
         )
         return model
+
+    def labels(y, words):
+        return {
+            "mean": y,
+            "sum": 2 * y,
+            "rows": y + 1,
+            "again": y - 1,
+            "words": np.where(words < 3, words, 0),
+        }
 
     assert_trains_like_keras(
         spark,
         make,
         X,
-        {"mean": Y, "sum": 2 * Y, "rows": Y + 1, "again": Y - 1},
-        workers=3,
-        validation_data=(X_CHECKED, dict.fromkeys(("mean", "sum", "rows", "again"), Y_CHECKED)),
+        labels(Y, WORDS),
+        validation_data=(X_CHECKED, labels(Y_CHECKED, WORDS_CHECKED)),
     )
 
 
@@ -166,7 +181,7 @@ class Penalties(layers.Layer):
         return x
 
 
-@pytest.mark.parametrize("reduction", ["sum", "sum_over_batch_size"])
+@pytest.mark.parametrize("reduction", [pytest.param("sum", marks=pytest.mark.soak), "sum_over_batch_size"])
 def test_losses_of_layers_and_regularizers_count_once(spark, reduction):
     def make():
         dense = layers.Dense(4, "tanh", kernel_regularizer="l2", activity_regularizer="l1")
@@ -174,7 +189,7 @@ def test_losses_of_layers_and_regularizers_count_once(spark, reduction):
         model.compile(keras.optimizers.SGD(0.02), MeanSquaredError(reduction=reduction))
         return model
 
-    assert_trains_like_keras(spark, make, X, Y, workers=3, validation_data=(X_CHECKED, Y_CHECKED))
+    assert_trains_like_keras(spark, make, X, Y, validation_data=(X_CHECKED, Y_CHECKED))
 
 
 class OwnLoss(keras.Model):
@@ -220,32 +235,34 @@ class Batches(keras.metrics.Metric):
         return self.total / self.count
 
 
-def test_metrics_of_whole_batches_and_of_rows_are_those_of_one_process(spark):
-    def metrics():
-        return [distance, Batches(), keras.metrics.R2Score(), keras.metrics.RootMeanSquaredError()]
-
-    assert_trains_like_keras(
-        spark,
-        lambda: regressor("mse", metrics=metrics()),
-        X,
-        Y,
-        workers=3,
-        batch_size=7,
-        validation_data=(X_CHECKED, Y_CHECKED),
-    )
-
-
-def test_metrics_over_classes_are_those_of_one_process(spark):
+def test_metrics_of_whole_batches_of_rows_and_of_classes_are_those_of_one_process(spark):
     def make():
-        model = keras.Sequential([keras.Input((5,)), layers.Dense(2, activation="sigmoid")])
-        metrics = [
-            keras.metrics.AUC(multi_label=True, num_thresholds=20, name="auc"),
-            keras.metrics.OneHotMeanIoU(num_classes=2, name="iou"),
-            keras.metrics.SensitivityAtSpecificity(0.5, num_thresholds=20, name="sensitivity"),
-            keras.metrics.Precision(thresholds=[0.3, 0.6], name="precision"),
-        ]
-        model.compile(keras.optimizers.SGD(0.1), "binary_crossentropy", metrics=metrics)
+        inputs = keras.Input((5,))
+        outputs = {
+            "number": layers.Dense(1, name="number")(layers.Dense(4, "tanh")(inputs)),
+            "kind": layers.Dense(2, "sigmoid", name="kind")(inputs),
+        }
+        metrics = {
+            "number": [distance, Batches(), keras.metrics.R2Score(), keras.metrics.RootMeanSquaredError()],
+            "kind": [
+                keras.metrics.AUC(multi_label=True, num_thresholds=20, name="auc"),
+                keras.metrics.OneHotMeanIoU(num_classes=2, name="iou"),
+                keras.metrics.SensitivityAtSpecificity(0.5, num_thresholds=20, name="sensitivity"),
+                keras.metrics.Precision(thresholds=[0.3, 0.6], name="precision"),
+            ],
+        }
+        model = keras.Model(inputs, outputs)
+        losses = {"number": "mse", "kind": "binary_crossentropy"}
+        model.compile(keras.optimizers.SGD(0.05), losses, metrics=metrics)
         return model
 
-    kind = np.eye(2, dtype="float32")[RANDOM.integers(0, 2, ROWS)]
-    assert_trains_like_keras(spark, make, X, kind, workers=3, batch_size=2)
+    kind, checked = (np.eye(2, dtype="float32")[RANDOM.integers(0, 2, rows)] for rows in (ROWS, CHECKED))
+    assert_trains_like_keras(
+        spark,
+        make,
+        X,
+        {"number": Y, "kind": kind},
+        batch_size=2,
+        validation_data=(X_CHECKED, {"number": Y_CHECKED, "kind": checked}),
+        validation_batch_size=7,
+    )
