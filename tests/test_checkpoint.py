@@ -13,11 +13,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import waiting
+from processes import trainers
 from twins import assert_same_history, assert_same_model
 
 import nbkeras
 from nbkeras.engine.checkpoint import Checkpoint, Origin, Store, absolute
-from nbkeras.errors import DataError, ModelError, OptionError
+from nbkeras.errors import Aborted, DataError, ModelError, OptionError
 from nbkeras.plan import Plan, Structure
 
 ROWS = 96
@@ -155,11 +157,14 @@ def test_a_relative_path_is_of_the_notebook(tmp_path, monkeypatch):
 # -- going on ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
+#: Of most trainings: what a checkpoint does with several workers, two halves of a whole show.
+ALONE = {"workers": 1, "batch_size": 16, "seed": 7, "verbose": 0}
+
+
+@pytest.fixture(scope="module")
 def fit(spark):
     def fit(model, x=X, y=Y, **how):
-        options = {"workers": 2, "batch_size": 16, "seed": 7, "verbose": 0, "spark": spark}
-        return nbkeras.fit(model, x, y, **{**options, **how})
+        return nbkeras.fit(model, x, y, spark=spark, **{**ALONE, **how})
 
     return fit
 
@@ -169,11 +174,13 @@ def stopping():
     return keras.callbacks.EarlyStopping("loss", **how)
 
 
-@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize(
+    "shuffle", [pytest.param(True, marks=pytest.mark.smoke), pytest.param(False, marks=pytest.mark.soak)]
+)
 def test_two_halves_are_the_whole(fit, tmp_path, shuffle):
     at_once, first, second = net(), net(), net()
     # The best weights are those of the first epoch: they have to come through the checkpoint too.
-    options = {"shuffle": shuffle, "validation_split": 0.25}
+    options = {"shuffle": shuffle, "validation_split": 0.25, "workers": 2}
     whole = fit(at_once, epochs=6, callbacks=[stopping()], **options)
     fit(first, epochs=3, checkpoint=tmp_path, callbacks=[stopping()], **options)
     run = fit(
@@ -185,31 +192,28 @@ def test_two_halves_are_the_whole(fit, tmp_path, shuffle):
     assert run.notes[-1] == "going on from the checkpoint of epoch 3"
 
 
-def test_numbers_of_numpy_are_numbers(fit, tmp_path):
+def test_numbers_of_numpy_are_numbers_and_without_a_checkpoint_to_go_on_from_it_begins(fit, tmp_path):
     told = []
     hears = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _: told.append(epoch))
     numbers = {"epochs": np.int64(2), "batch_size": np.int32(16), "validation_freq": np.uint8(1)}
     options = {"heartbeat": np.float32(60), "validation_split": 0.25, "callbacks": [hears]}
-    run = fit(net(), **numbers, **options, checkpoint=tmp_path)
+    run = fit(net(), **numbers, **options, checkpoint=tmp_path, resume=True)
     assert (run.epochs, told) == (2, [0, 1])
     json.dumps([run.settings, run.epochs])
+    assert run.notes[-1] == f"no checkpoint in {tmp_path} yet: from the start"
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize("epochs", [1, 2])
-def test_nothing_left_to_train_gives_the_weights_and_the_history(fit, tmp_path, epochs):
-    first, second = net(), net()
-    done = fit(first, epochs=2, checkpoint=tmp_path)
-    run = fit(second, epochs=epochs, checkpoint=tmp_path, resume=True)
+def test_nothing_left_to_train_gives_the_weights_and_the_history_and_writes_nothing(fit, trained, epochs):
+    folder, first, done = trained
+    second, before = net(), folder.stat().st_mtime_ns
+    run = fit(second, epochs=epochs, checkpoint=folder, resume=True)
     assert run.history == done.history
     assert repr(run).endswith("finished, 2 of 2 epochs>")
     assert_same_model(second, first)
     assert "nothing is left to train" in run.notes[-1]
-
-
-def test_without_a_checkpoint_to_go_on_from_it_begins_and_says_so(fit, tmp_path):
-    run = fit(net(), epochs=1, checkpoint=tmp_path, resume=True)
-    assert run.notes[-1] == f"no checkpoint in {tmp_path} yet: from the start"
-    assert len(list(tmp_path.iterdir())) == 1
+    assert folder.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(
@@ -252,7 +256,7 @@ def test_what_does_not_fit_the_checkpoint_is_told_in_one_line(fit, kept, options
     assert all(map(np.array_equal, model.get_weights(), before))
 
 
-@pytest.mark.parametrize("behind", ["folder", "folder/inside"])
+@pytest.mark.parametrize("behind", ["folder", pytest.param("folder/inside", marks=pytest.mark.soak)])
 def test_a_place_that_cannot_be_written_to_is_told_before_the_first_step(fit, tmp_path, behind):
     (tmp_path / "file").touch()
     place = tmp_path / "file" / behind
@@ -264,12 +268,6 @@ def test_a_place_that_cannot_be_written_to_is_told_before_the_first_step(fit, tm
         fit(net(), checkpoint=place, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=seen)])
     said = rf"checkpoint='{place}': worker 0 on \S+ cannot write there \(NotADirectoryError: .*\): name a .*"
     assert re.fullmatch(said, str(caught.value))
-
-
-def test_a_training_without_epochs_left_writes_nothing(fit, kept):
-    before = kept.stat().st_mtime_ns
-    fit(net(), epochs=2, checkpoint=kept, resume=True)
-    assert kept.stat().st_mtime_ns == before
 
 
 def plan(loss):
@@ -295,7 +293,9 @@ def rated(rate):
     return model
 
 
-def test_another_learning_rate_is_noted_each_time_that_it_is_not_taken(fit, tmp_path):
+def test_another_learning_rate_is_noted_each_time_that_it_is_not_taken_and_another_argument_is_taken(
+    fit, tmp_path
+):
     fit(rated(0.001), epochs=1, checkpoint=tmp_path)
     note = "learning_rate=0.5, 0.001 before: the checkpoint's holds; run.set_learning_rate(0.5) sets another"
     for epochs in (2, 3):
@@ -303,8 +303,13 @@ def test_another_learning_rate_is_noted_each_time_that_it_is_not_taken(fit, tmp_
         assert run.notes[-1] == f"{note} while it trains"
         assert run.settings["learning_rate"] == 0.001
         assert float(model.optimizer.learning_rate) == pytest.approx(0.001)
+    model = net()
+    model.compile(keras.optimizers.Adam(0.001, beta_1=0.5), "mse")
+    run = fit(model, epochs=4, checkpoint=tmp_path, resume=True)
+    assert run.notes[-1] == "beta_1=0.5, Keras' default before: the new one holds"
 
 
+@pytest.mark.soak
 def test_another_schedule_is_taken_and_noted(fit, tmp_path):
     decay = keras.optimizers.schedules.ExponentialDecay
     fit(rated(decay(0.1, 10, 0.5)), epochs=1, checkpoint=tmp_path)
@@ -313,14 +318,7 @@ def test_another_schedule_is_taken_and_noted(fit, tmp_path):
     assert "decay_rate=0.9" in run.settings["learning_rate"]
 
 
-def test_another_argument_of_the_optimizer_is_taken_and_noted(fit, tmp_path):
-    fit(rated(0.001), epochs=1, checkpoint=tmp_path)
-    model = net()
-    model.compile(keras.optimizers.Adam(0.001, beta_1=0.5), "mse")
-    run = fit(model, epochs=2, checkpoint=tmp_path, resume=True)
-    assert run.notes[-1] == "beta_1=0.5, Keras' default before: the new one holds"
-
-
+@pytest.mark.soak
 def test_a_learning_rate_that_a_callback_has_set_is_no_other_one(fit, tmp_path):
     falls = keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 / (epoch + 1))
     fit(same := rated(0.001), epochs=2, checkpoint=tmp_path, callbacks=[falls])
@@ -332,13 +330,16 @@ def test_a_learning_rate_that_a_callback_has_set_is_no_other_one(fit, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def kept(spark, tmp_path_factory):
+def trained(fit, tmp_path_factory):
+    """The folder with the checkpoints of two epochs, the model and its run."""
+    folder, model = tmp_path_factory.mktemp("kept"), net()
+    return folder, model, fit(model, epochs=2, checkpoint=folder)
+
+
+@pytest.fixture
+def kept(trained):
     """The checkpoints of two epochs."""
-    folder = tmp_path_factory.mktemp("kept")
-    nbkeras.fit(
-        net(), X, Y, workers=2, batch_size=16, seed=7, verbose=0, spark=spark, epochs=2, checkpoint=folder
-    )
-    return folder
+    return trained[0]
 
 
 @pytest.mark.parametrize("heartbeat", [0, 1, "soon", True])
@@ -355,18 +356,34 @@ spark = nbkeras.local_spark()
 def killed(epoch, logs):
     if epoch == 3:
         os.kill(os.getpid(), {signal})
-t.nbkeras.fit(t.net(), t.X, t.Y, workers=2, batch_size=16, seed=7, verbose=0, epochs=6, checkpoint={folder!r},
-    callbacks=[t.keras.callbacks.LambdaCallback(on_epoch_end=killed)], spark=spark)
+t.nbkeras.fit(t.net(), t.X, t.Y, epochs=6, checkpoint={folder!r},
+    callbacks=[t.keras.callbacks.LambdaCallback(on_epoch_end=killed)], spark=spark, **t.ALONE)
 """
+
+
+def assert_goes_on_as_if_nothing_had_been(fit, folder):
+    at_once, second = net(), net()
+    whole = fit(at_once, epochs=6)
+    run = fit(second, epochs=6, checkpoint=folder, resume=True)
+    assert run.notes[-1] == "going on from the checkpoint of epoch 3"
+    assert_same_history(run.history, whole.history)
+    assert_same_model(second, at_once)
+
+
+def test_a_new_training_goes_on_where_one_that_broke_off_was(fit, tmp_path):
+    def breaks(epoch, logs):
+        if epoch == 3:
+            nbkeras.api.runs[-1].abort()
+            waiting.wait_for(lambda: not trainers(), "the end of the worker, which waits for this callback")
+
+    breaking = keras.callbacks.LambdaCallback(on_epoch_end=breaks)
+    with pytest.raises(Aborted):
+        fit(net(), epochs=6, checkpoint=tmp_path, callbacks=[breaking])
+    assert_goes_on_as_if_nothing_had_been(fit, tmp_path)
 
 
 def test_a_new_kernel_goes_on_where_a_killed_one_was(fit, tmp_path):
     code = _KERNEL.format(tests=str(Path(__file__).parent), signal=int(signal.SIGKILL), folder=str(tmp_path))
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
-    at_once, second = net(), net()
-    whole = fit(at_once, epochs=6)
-    run = fit(second, epochs=6, checkpoint=tmp_path, resume=True)
-    assert run.notes[-1] == "going on from the checkpoint of epoch 3"
-    assert_same_history(run.history, whole.history)
-    assert_same_model(second, at_once)
+    assert_goes_on_as_if_nothing_had_been(fit, tmp_path)
