@@ -14,6 +14,7 @@ from typing import Any, Self
 from lifeline import ENDS_WITH_US
 
 ROOT = Path(__file__).parents[1]
+_OF_CONNECT = {"SPARK_CONNECT_MODE_ENABLED", "SPARK_LOCAL_REMOTE", "SPARK_REMOTE"}
 
 #: Runs the scripts that come in, each with names of its own. A Spark that one leaves is stopped.
 _SERVE = """
@@ -42,6 +43,12 @@ for line in sys.stdin:
 """
 
 
+def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
+    """The variables of this process, but for those by which a Connect session makes all others such."""
+    ours = {name: value for name, value in os.environ.items() if name not in _OF_CONNECT}
+    return {**ours, **(more or {})}
+
+
 def run(
     script: str,
     *arguments: object,
@@ -63,7 +70,7 @@ def run(
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={**os.environ, **(environment or {})},
+        env=_environment(environment),
         timeout=timeout,
     )
     found = [line for line in done.stdout.splitlines() if line.startswith("FOUND ")]
@@ -90,7 +97,7 @@ class Notebook:
             stderr=self._errors,
             text=True,
             cwd=ROOT,
-            env={**os.environ, **(environment or {})},
+            env=_environment(environment),
         )
 
     def __enter__(self) -> Self:

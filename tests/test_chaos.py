@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 
 import keras
 import numpy as np
@@ -76,7 +77,7 @@ def disturb(run, cluster, random, most, wait_for):
     return killed
 
 
-def test_rows_that_are_lost_between_stages_are_computed_again(spark, tmp_path, tmp_path_factory, wait_for):
+def test_rows_that_are_lost_between_stages_are_computed_again(spark, tmp_path, tmp_path_factory):
     # As with a lost executor that has rows for the others. Spark drops the executor for it; a local one
     # would never come back.
     places, once = tmp_path_factory.getbasetemp(), tmp_path / "once"
@@ -84,8 +85,9 @@ def test_rows_that_are_lost_between_stages_are_computed_again(spark, tmp_path, t
 
     def lose(batches):
         if TaskContext.get().partitionId() == 1 and not once.exists():
-            wait_for(lambda: set(places.rglob("shuffle_*.data")) - before, "rows on their way")
-            for one in set(places.rglob("shuffle_*.data")) - before:
+            while not (sent := set(places.rglob("shuffle_*.data")) - before):
+                time.sleep(0.02)
+            for one in sent:
                 one.unlink()
             once.touch()
         yield from batches

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import functions as F
-from twins import assert_same_history, assert_same_model, columns, define, twins, value
+from twins import assert_same_history, assert_same_model, columns, define, eagerly, twins, value
 
 import nbkeras
 
@@ -74,13 +74,19 @@ def regressor(optimizer=adam, **compiled):
     return model
 
 
+def some_metrics():
+    return ["accuracy", keras.metrics.F1Score(average=None, name="f1")]
+
+
+def more_metrics():
+    return [*some_metrics(), keras.metrics.AUC(name="auc")]
+
+
 def every_metric():
     return [
-        "accuracy",
+        *more_metrics(),
         keras.metrics.Precision(name="precision"),
         keras.metrics.Recall(name="recall"),
-        keras.metrics.AUC(name="auc"),
-        keras.metrics.F1Score(average=None, name="f1"),
     ]
 
 
@@ -88,12 +94,22 @@ def squares():
     return keras.metrics.MeanSquaredError(name="squares")
 
 
-@pytest.mark.parametrize("optimizer", [adam, momentum])
-@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("workers", "optimizer", "metrics"),
+    [
+        pytest.param(1, momentum, some_metrics, id="1-momentum"),
+        pytest.param(3, adam, more_metrics, id="3-adam", marks=pytest.mark.smoke),
+        pytest.param(1, adam, every_metric, id="1-adam", marks=pytest.mark.soak),
+        pytest.param(2, adam, every_metric, id="2-adam", marks=pytest.mark.soak),
+        pytest.param(2, momentum, every_metric, id="2-momentum", marks=pytest.mark.soak),
+        pytest.param(3, momentum, every_metric, id="3-momentum", marks=pytest.mark.soak),
+        pytest.param(3, adam, every_metric, id="3-adam and every metric", marks=pytest.mark.soak),
+    ],
+)
 def test_weights_optimizer_and_every_metric_are_those_of_one_process(
-    spark, train, held_out, workers, optimizer
+    spark, train, held_out, workers, optimizer, metrics
 ):
-    ours, theirs = twins(lambda: classifier(optimizer, metrics=every_metric(), weighted_metrics=[squares()]))
+    ours, theirs = twins(lambda: classifier(optimizer, metrics=metrics(), weighted_metrics=[squares()]))
 
     run = nbkeras.fit(
         ours,
@@ -110,7 +126,7 @@ def test_weights_optimizer_and_every_metric_are_those_of_one_process(
     )
 
     x, y, weight = columns(train, "features", "one_hot", "weight")
-    done = theirs.fit(
+    done = eagerly(theirs).fit(
         x,
         y,
         sample_weight=weight,
@@ -132,15 +148,15 @@ def test_weights_optimizer_and_every_metric_are_those_of_one_process(
 @pytest.mark.parametrize(
     ("rows", "batch_size", "workers"),
     [
-        pytest.param(11, 2, 3, id="steps with fewer rows than workers"),
-        pytest.param(2, 32, 3, id="a worker without any row"),
-        pytest.param(1, 1, 2, id="one row"),
-        pytest.param(64, 32, 3, id="whole batches that do not divide"),
+        pytest.param(1, 1, 2, id="one row and a worker without any"),
+        pytest.param(11, 2, 3, id="steps with fewer rows than workers", marks=pytest.mark.soak),
+        pytest.param(2, 32, 3, id="a worker without any row", marks=pytest.mark.soak),
+        pytest.param(64, 32, 3, id="whole batches that do not divide", marks=pytest.mark.soak),
     ],
 )
 def test_sizes_that_do_not_divide_change_nothing(spark, rows, batch_size, workers):
     df = frame(spark, rows)
-    ours, theirs = twins(lambda: classifier(metrics=every_metric()))
+    ours, theirs = twins(lambda: classifier(metrics=some_metrics()))
 
     run = nbkeras.fit(
         ours,
@@ -155,11 +171,12 @@ def test_sizes_that_do_not_divide_change_nothing(spark, rows, batch_size, worker
     )
 
     x, y = columns(df, "features", "one_hot")
-    done = theirs.fit(x, y, epochs=2, batch_size=batch_size, shuffle=False, verbose=0)
+    done = eagerly(theirs).fit(x, y, epochs=2, batch_size=batch_size, shuffle=False, verbose=0)
     assert_same_history(run.history, done.history)
     assert_same_model(ours, theirs)
 
 
+@pytest.mark.smoke
 def test_an_empty_partition_and_fewer_validation_rows_than_workers_change_nothing(spark):
     df = spark.range(0, 90, 1, 3).selectExpr(
         "id",
@@ -178,7 +195,7 @@ def test_an_empty_partition_and_fewer_validation_rows_than_workers_change_nothin
 
     x, y = columns(df, "features", "number")
     pair = tuple(columns(few, "features", "number"))
-    done = theirs.fit(x, y, validation_data=pair, epochs=2, shuffle=False, verbose=0)
+    done = eagerly(theirs).fit(x, y, validation_data=pair, epochs=2, shuffle=False, verbose=0)
     assert_same_history(run.history, done.history)
     assert_same_model(ours, theirs)
 
@@ -238,7 +255,7 @@ def make(loss):
 """
 
 
-@pytest.mark.parametrize("loss", ["huberish", "Quartic"])
+@pytest.mark.parametrize("loss", [pytest.param("huberish", marks=pytest.mark.soak), "Quartic"])
 def test_layers_losses_and_metrics_of_the_notebook_train_like_keras_own(spark, train, loss):
     notebook = define(NOTEBOOK)
     chosen = notebook["huberish"] if loss == "huberish" else notebook["Quartic"]()
@@ -247,7 +264,7 @@ def test_layers_losses_and_metrics_of_the_notebook_train_like_keras_own(spark, t
 
     run = nbkeras.fit(ours, df, "y", epochs=2, shuffle=False, workers=2, spark=spark)
 
-    done = theirs.fit(*columns(df, "features", "y"), epochs=2, shuffle=False, verbose=0)
+    done = eagerly(theirs).fit(*columns(df, "features", "y"), epochs=2, shuffle=False, verbose=0)
     assert_same_history(run.history, done.history)
     assert_same_model(ours, theirs)
 
@@ -268,7 +285,7 @@ def two_ended():
     return model
 
 
-@pytest.mark.parametrize("rows", [96, 101])
+@pytest.mark.parametrize("rows", [pytest.param(96, marks=pytest.mark.soak), 101])
 def test_several_inputs_and_outputs_train_like_keras_own(spark, held_out, rows):
     ours, theirs = twins(two_ended)
     df = frame(spark, rows)
@@ -291,37 +308,15 @@ def test_several_inputs_and_outputs_train_like_keras_own(spark, held_out, rows):
         features, weight, kind, number = columns(df, "features", "weight", "kind", "number")
         return {"features": features, "weight": weight.reshape(-1, 1)}, {"kind": kind, "number": number}
 
-    done = theirs.fit(*arrays(df), validation_data=arrays(held_out), epochs=2, shuffle=False, verbose=0)
+    done = eagerly(theirs).fit(
+        *arrays(df), validation_data=arrays(held_out), epochs=2, shuffle=False, verbose=0
+    )
     assert_same_model(ours, theirs)
     assert_same_history(run.history, done.history)
 
 
-def test_labels_as_a_list_go_to_the_outputs_in_their_order(spark, train):
-    def make():
-        inputs = keras.Input((SHAPE,))
-        body = keras.layers.Dense(4, activation="tanh")(inputs)
-        model = keras.Model(
-            inputs, [keras.layers.Dense(1)(body), keras.layers.Dense(1, activation="sigmoid")(body)]
-        )
-        model.compile(momentum(), ["mse", "binary_crossentropy"])
-        return model
-
-    ours, theirs = twins(make)
-
-    run = nbkeras.fit(
-        ours, train, ["number", "even"], features="features", epochs=2, shuffle=False, workers=2, spark=spark
-    )
-
-    x, number, even = columns(train, "features", "number", "even")
-    done = theirs.fit(x, [number, even], epochs=2, shuffle=False, verbose=0)
-    # Unnamed outputs are numbered through all models of the process.
-    ours_by_output, theirs_by_output = (list(history.values()) for history in (run.history, done.history))
-    np.testing.assert_allclose(ours_by_output, theirs_by_output, 1e-5)
-    assert_same_model(ours, theirs)
-
-
-@pytest.mark.parametrize("one_hot", [False, True])
-def test_a_class_without_a_weight_weighs_one(spark, one_hot):
+@pytest.mark.parametrize(("one_hot", "workers"), [(False, 2), (True, 1)])
+def test_a_class_without_a_weight_weighs_one(spark, one_hot, workers):
     random = np.random.default_rng(3)
     x, kind = random.normal(size=(60, SHAPE)).astype("float32"), random.integers(0, CLASSES, 60)
     loss = "categorical_crossentropy" if one_hot else "sparse_categorical_crossentropy"
@@ -335,9 +330,9 @@ def test_a_class_without_a_weight_weighs_one(spark, one_hot):
     ours, theirs = twins(make)
     y = np.eye(CLASSES, dtype="float32")[kind] if one_hot else kind
     options = {"class_weight": {0: 5.0}, "epochs": 2, "shuffle": False}
-    run = nbkeras.fit(ours, x, y, workers=2, spark=spark, **options)
+    run = nbkeras.fit(ours, x, y, workers=workers, spark=spark, **options)
     assert run.history["loss"] == pytest.approx(
-        theirs.fit(x, y, verbose=0, **options).history["loss"], rel=1e-5
+        eagerly(theirs).fit(x, y, verbose=0, **options).history["loss"], rel=1e-5
     )
     assert_same_model(ours, theirs)
 
@@ -359,44 +354,58 @@ def test_class_weights_and_a_learning_rate_schedule_act_as_in_keras(spark, train
         "kind",
         features="features",
         validation_data=held_out,
-        workers=3,
+        workers=2,
         spark=spark,
         **options,
     )
 
     pair = tuple(columns(held_out, "features", "kind"))
-    done = theirs.fit(*columns(train, "features", "kind"), validation_data=pair, verbose=0, **options)
+    done = eagerly(theirs).fit(
+        *columns(train, "features", "kind"), validation_data=pair, verbose=0, **options
+    )
     assert_same_history(run.history, done.history)
     assert_same_model(ours, theirs)
 
 
-@pytest.mark.parametrize("shape", [(6, 3), (6, 6, 2)], ids=["3-D", "4-D"])
-def test_nested_array_columns_keep_their_shape(spark, shape):
+@pytest.mark.parametrize(
+    "shape", [pytest.param((6, 3), id="3-D", marks=pytest.mark.soak), pytest.param((6, 6, 2), id="4-D")]
+)
+def test_nested_arrays_keep_their_shape_and_labels_as_a_list_go_to_the_outputs_in_their_order(spark, shape):
     random = np.random.default_rng(3)
-    x = random.normal(size=(45, *shape))
-    df = spark.createDataFrame(
-        [(one.tolist(), float(one[0].sum() + random.normal())) for one in x], ["x", "y"]
-    )
+    rows = [
+        (one.tolist(), float(one[0].sum() + random.normal()), index % 2)
+        for index, one in enumerate(random.normal(size=(45, *shape)))
+    ]
+    df = spark.createDataFrame(rows, ["x", "number", "even"])
     layer = keras.layers.Conv1D if len(shape) == 2 else keras.layers.Conv2D
 
     def make():
-        model = keras.Sequential(
-            [
-                keras.Input(shape),
-                layer(3, 3, activation="tanh"),
-                keras.layers.Flatten(),
-                keras.layers.Dense(1),
-            ]
-        )
-        model.compile(adam(), "mse")
+        inputs = keras.Input(shape)
+        body = keras.layers.Flatten()(layer(3, 3, activation="tanh")(inputs))
+        outputs = [keras.layers.Dense(1)(body), keras.layers.Dense(1, activation="sigmoid")(body)]
+        model = keras.Model(inputs, outputs)
+        model.compile(momentum(), ["mse", "binary_crossentropy"])
         return model
 
     ours, theirs = twins(make)
 
-    run = nbkeras.fit(ours, df, "y", epochs=2, batch_size=16, shuffle=False, workers=2, spark=spark)
+    run = nbkeras.fit(
+        ours,
+        df,
+        ["number", "even"],
+        features="x",
+        epochs=2,
+        batch_size=16,
+        shuffle=False,
+        workers=2,
+        spark=spark,
+    )
 
-    done = theirs.fit(*columns(df, "x", "y"), epochs=2, batch_size=16, shuffle=False, verbose=0)
-    assert_same_history(run.history, done.history)
+    x, number, even = columns(df, "x", "number", "even")
+    done = eagerly(theirs).fit(x, [number, even], epochs=2, batch_size=16, shuffle=False, verbose=0)
+    # Unnamed outputs are numbered through all models of the process.
+    ours_by_output, theirs_by_output = (list(history.values()) for history in (run.history, done.history))
+    np.testing.assert_allclose(ours_by_output, theirs_by_output, 1e-5)
     assert_same_model(ours, theirs)
 
 
@@ -406,12 +415,12 @@ def test_fit_again_continues_and_the_model_can_be_saved(spark, train, tmp_path):
 
     runs = [
         nbkeras.fit(ours, train, "one_hot", features="features", workers=workers, spark=spark, **options)
-        for workers in (2, 3)
+        for workers in (2, 1)
     ]
 
     x, y = columns(train, "features", "one_hot")
     for run in runs:
-        assert_same_history(run.history, theirs.fit(x, y, verbose=0, **options).history)
+        assert_same_history(run.history, eagerly(theirs).fit(x, y, verbose=0, **options).history)
     assert_same_model(ours, theirs)
     ours.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
@@ -460,16 +469,17 @@ def test_models_that_wait_for_their_first_batch_train_like_keras_own(spark, trai
     ours, theirs = twins(define(SUBCLASSED)["make"] if kind == "subclassed" else unbuilt)
 
     run = nbkeras.fit(
-        ours, train, "number", features="features", epochs=2, shuffle=False, workers=2, spark=spark
+        ours, train, "number", features="features", epochs=2, shuffle=False, workers=1, spark=spark
     )
 
     x, y = columns(train, "features", "number")
-    done = theirs.fit(x, y, epochs=2, shuffle=False, verbose=0)
+    done = eagerly(theirs).fit(x, y, epochs=2, shuffle=False, verbose=0)
     assert_same_history(run.history, done.history)
     assert_same_model(ours, theirs)
     np.testing.assert_allclose(ours.predict(x, verbose=0), theirs.predict(x, verbose=0), 1e-4, 1e-5)
 
 
+@pytest.mark.smoke
 def test_arrays_with_weights_and_a_split_train_like_keras_own(spark):
     x, _, weight, number = noisy(75)
     ours, theirs = twins(regressor)
@@ -483,7 +493,7 @@ def test_arrays_with_weights_and_a_split_train_like_keras_own(spark):
 
     run = nbkeras.fit(ours, x.astype("float64"), number, workers=2, spark=spark, **options)
 
-    done = theirs.fit(x, number, verbose=0, **options)
+    done = eagerly(theirs).fit(x, number, verbose=0, **options)
     assert_same_history(run.history, done.history)
     assert_same_model(ours, theirs)
 
@@ -497,8 +507,8 @@ def test_pandas_trains_like_keras_own_by_array_and_by_name(spark):
     options = {"epochs": 2, "shuffle": False}
 
     runs = [
-        nbkeras.fit(by_array, table, label, workers=2, spark=spark, **options),
-        nbkeras.fit(by_name, table.assign(label=label), "label", workers=2, spark=spark, **options),
+        nbkeras.fit(by_array, table, label, workers=1, spark=spark, **options),
+        nbkeras.fit(by_name, table.assign(label=label), "label", workers=1, spark=spark, **options),
     ]
 
     done = theirs.fit(table, label, verbose=0, **options)
@@ -507,6 +517,7 @@ def test_pandas_trains_like_keras_own_by_array_and_by_name(spark):
         assert_same_model(model, theirs)
 
 
+@pytest.mark.soak
 def test_layers_that_couple_rows_train_and_are_named(spark, train):
     model = keras.Sequential(
         [
@@ -543,7 +554,7 @@ def test_with_one_worker_nothing_is_noted_about_rows_that_are_coupled(spark, tra
         ours, train, "number", features="features", epochs=2, shuffle=False, workers=1, spark=spark
     )
 
-    done = theirs.fit(*columns(train, "features", "number"), epochs=2, shuffle=False, verbose=0)
+    done = eagerly(theirs).fit(*columns(train, "features", "number"), epochs=2, shuffle=False, verbose=0)
     assert run.notes == []
     assert_same_history(run.history, done.history)
     assert_same_model(ours, theirs)
