@@ -517,7 +517,6 @@ def test_pandas_trains_like_keras_own_by_array_and_by_name(spark):
         assert_same_model(model, theirs)
 
 
-@pytest.mark.soak
 def test_layers_that_couple_rows_train_and_are_named(spark, train):
     model = keras.Sequential(
         [
