@@ -95,6 +95,7 @@ def but(*rare):
 BY_DEFAULT = {("torch", "sgd"), ("jax", "adamw"), ("tensorflow", "adamw")}
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("backend", "optimizer"),
     [

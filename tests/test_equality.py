@@ -409,6 +409,7 @@ def test_nested_arrays_keep_their_shape_and_labels_as_a_list_go_to_the_outputs_i
     assert_same_model(ours, theirs)
 
 
+@pytest.mark.quick
 def test_fit_again_continues_and_the_model_can_be_saved(spark, train, tmp_path):
     ours, theirs = twins(classifier)
     options = {"epochs": 2, "shuffle": False}

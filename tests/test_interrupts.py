@@ -14,6 +14,8 @@ from waiting import LIMIT
 
 ROOT = Path(__file__).parents[1]
 
+pytestmark = pytest.mark.process
+
 _NOTEBOOK = """
 import os, signal, sys, time
 import keras, numpy as np

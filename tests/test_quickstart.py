@@ -25,6 +25,7 @@ def test_it_is_a_valid_notebook_without_outputs(quickstart):
     assert "widgets" not in quickstart.metadata
 
 
+@pytest.mark.process
 def test_it_runs_headless_and_learns_the_digits():
     code = "from nbkeras.cli import main; raise SystemExit(main(['demo', '--execute']))"
     done = subprocess.run(

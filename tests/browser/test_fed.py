@@ -164,6 +164,7 @@ def test_a_screen_reader_finds_words_for_everything(open_notebook):
     notebook.expect_done(1)
 
 
+@pytest.mark.quick
 def test_evil_names_are_shown_as_text(open_notebook):
     evil = "<img src=x onerror=window.evil=1>"
     feed = f"from fed import show\nrun = show(1000, name={evil!r})"

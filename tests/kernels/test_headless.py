@@ -14,6 +14,8 @@ import waiting
 
 import nbkeras
 
+pytestmark = pytest.mark.process
+
 TRAIN = """%%keras_spark {options}
 model = make_model()
 history = model.fit(train_df, y="label", validation_data=test_df, epochs={epochs}, batch_size=64)
