@@ -22,6 +22,8 @@ from waiting import LIMIT, wait_for
 HERE = Path(__file__).parent
 #: How a paragraph can end.
 ENDED = {"FINISHED", "ERROR", "ABORT"}
+#: The first port that Linux gives to whoever asks for any; other systems begin higher.
+FIRST_GIVEN = 32_768
 # What would make the kernels other than people's: warnings that are errors, coverage, a foreign Zeppelin.
 OURS = ("PYTHON", "PYTEST", "COV", "ZEPPELIN")
 
@@ -32,8 +34,7 @@ class Zeppelin:
     def __init__(self, home: Path, root: Path) -> None:
         self.home, self.root = home, root
         self.pid = 0
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = _unused_port()
 
     @contextlib.contextmanager
     def served(self) -> Iterator[Zeppelin]:
@@ -60,7 +61,7 @@ class Zeppelin:
             self.pid = server.pid
             try:
                 wait_for(lambda: server.poll() is not None or self._answers(), "Zeppelin to start")
-                assert server.poll() is None, self.log("server.out")
+                assert server.poll() is None, self.log("server.out") + self.log("server.log")
                 yield self
             finally:
                 self._stop(server)
@@ -307,3 +308,11 @@ def _unused_path() -> str:
 
 def _typed(properties: dict[str, object]) -> dict[str, dict[str, object]]:
     return {name: {"name": name, "value": value, "type": "string"} for name, value in properties.items()}
+
+
+def _unused_port() -> int:
+    """One that nobody holds, and that the system gives to no connection before the server takes it."""
+    for port in range(10_000 + os.getpid() % 10_000, FIRST_GIVEN):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError(f"no port below {FIRST_GIVEN} is free")
