@@ -458,6 +458,21 @@ class NoMetric(keras.metrics.Metric):
         return 0.0
 
 
+class Tells(keras.layers.Layer):
+    def call(self, x):
+        if os.getpid() != NOTEBOOK:
+            names = {"jax", "matplotlib", "sklearn"}
+            loaded = names.intersection(sys.modules)
+            found = [importlib.import_module(name).__name__ for name in sorted(names)]
+            raise ValueError(f"loaded: {loaded}; found: {found}")
+        return x
+
+
+def test_what_keras_imports_for_notebooks_is_not_loaded_on_a_worker_but_can_be_imported_there(numbers):
+    with refused(TrainingError, "loaded: set(); found: ['jax', 'matplotlib', 'sklearn']"):
+        fit(net(Tells()), numbers)
+
+
 def test_a_metric_that_raises_is_named_with_its_line(numbers):
     with refused(TrainingError, "on worker 0", "ZeroDivisionError", "nothing to count") as caught:
         fit(net(metrics=[NoMetric()]), numbers)

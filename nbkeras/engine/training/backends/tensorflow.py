@@ -59,7 +59,9 @@ def batches(feed: Feed) -> tf.data.Dataset:
     steps = tf.data.Dataset.range(len(feed.counts))
     held = tf.data.Dataset.from_tensors(tensors).repeat()
     pairs = tf.data.Dataset.zip((steps, held))
-    mapped = pairs.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    # It looks at no value; to have AutoGraph rewrite it takes longer than to trace it.
+    traced = tf.autograph.experimental.do_not_convert(batch)
+    mapped = pairs.map(traced, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
     options = tf.data.Options()
     # To optimise its graph, tf.data would write it out with all that it holds: every row, in memory.
     options.experimental_optimization.apply_default_optimizations = False
