@@ -53,13 +53,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("spark_master", asked, indirect=True, scope="session")
 
 
+#: Folders of tests whose servers are dear: all of a folder run in one process, before the others.
+_LONGEST = {"browser", "kernels", "zeppelin"}
 #: Fixtures that start a Spark, a kernel, a browser or a server.
 _DEAR = {"browser", "chromium", "cluster", "kernel", "notebook", "session", "spark", "zeppelin"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what is quick, and leave out what cannot run on the kind of Spark that it would have."""
+    """Mark what is quick, what stays together, and leave out what the kind of Spark cannot run."""
+    # What takes longest begins first, or one of several processes would be left with it in the end.
+    items.sort(key=lambda item: item.path.parent.name not in _LONGEST)
     for item in items:
+        # A server, a browser and a Spark are started once for all that need it.
+        folder = item.path.parent
+        item.add_marker(pytest.mark.xdist_group(folder.name if folder.name in _LONGEST else item.path.name))
         dear = _DEAR.intersection(getattr(item, "fixturenames", ()))
         if not dear and not any(map(item.get_closest_marker, ("cluster", "process", "soak"))):
             item.add_marker("quick")

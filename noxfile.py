@@ -20,8 +20,8 @@ PROGRAMS = (
     (("mvn",), "maven"),
     (("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"), "chromium"),
 )
-#: In two processes, each with files of its own.
-TWICE = ("--numprocesses", "2", "--dist", "loadfile")
+#: In two processes; conftest.py says which tests stay together, and in which order they begin.
+TWICE = ("--numprocesses", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
 #: Tests whose outcome may hang on what lies between the notebook and the workers.
 TRAINING = [
     "tests/test_callbacks.py",
@@ -48,13 +48,13 @@ def tests(session: nox.Session) -> None:
         return
     with _costs(session), ThreadPoolExecutor() as beside:
         fetched = beside.submit(session.run, "python", "tests/fetched.py", silent=True)
+        archived = beside.submit(session.run, "python", "tests/jvm.py", silent=True)
         _lint(session)
+        archived.result()  # each Java that starts before has to do without
         # Beside each other on two cores: most tests wait for other processes most of the time.
         clusters = beside.submit(_clusters, session)
         try:
-            session.run(
-                "pytest", "--numprocesses", "2", "--dist", "loadfile", "-m", "not soak and not cluster"
-            )
+            session.run("pytest", *TWICE, "-m", "not soak and not cluster")
         finally:
             session.log("The output of the tests on clusters, which ran beside these:")
             print(clusters.result())
@@ -86,6 +86,7 @@ def soak(session: nox.Session) -> None:
     """
     _prepare(session)
     session.run("python", "tests/fetched.py")
+    session.run("python", "tests/jvm.py")
     every = ("-m", "", "--hypothesis-profile", "random")
     parts = {
         "local": lambda: session.run("pytest", *TWICE, *every, "-m", "not cluster"),

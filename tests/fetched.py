@@ -1,6 +1,6 @@
 """What tests need and their environment cannot hold: other versions of packages. Kept between runs.
 
-As a program, it fetches all of them, and Zeppelin, and prepares Java, beside the first tests.
+As a program, it fetches all of them, and Zeppelin, beside the first tests.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jvm
 from zeppelin import assemble
 
 FOLDER = Path(__file__).parents[1] / "build" / "tests"
@@ -63,7 +62,6 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["oldest"]:
         print(oldest_spark())  # noqa: T201  # for who starts a Python with it
     else:
-        jvm.archive()
         for one in ALL:
             package(*one)
         zeppelin()

@@ -1,4 +1,7 @@
-"""How the tests' Java runs: most live for seconds, on a machine of two cores."""
+"""How the tests' Java runs: most live for seconds, on a machine of two cores.
+
+As a program, it makes the archive of Spark's classes, before the first test.
+"""
 
 from __future__ import annotations
 
@@ -52,3 +55,7 @@ def archive() -> None:
     environment = os.environ | {"SPARK_SUBMIT_OPTS": dump, "PYSPARK_PYTHON": sys.executable}
     subprocess.run([sys.executable, "-c", _USE_SPARK], env=environment, check=True, capture_output=True)
     made.rename(ARCHIVE)
+
+
+if __name__ == "__main__":
+    archive()
