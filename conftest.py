@@ -55,8 +55,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 #: Folders of tests whose servers are dear: all of a folder run in one process, before the others.
 _LONGEST = {"browser", "kernels", "zeppelin"}
-#: Fixtures that start a Spark, a kernel, a browser or a server.
-_DEAR = {"browser", "chromium", "cluster", "kernel", "notebook", "session", "spark", "zeppelin"}
+#: Fixtures that start a Spark, a kernel, a browser, a server or a notebook.
+_DEAR = {
+    "browser",
+    "chromium",
+    "cluster",
+    "connect_server",
+    "elsewhere",
+    "kernel",
+    "notebook",
+    "protected",
+    "session",
+    "spark",
+    "zeppelin",
+}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -122,6 +122,7 @@ def test_the_demo_without_jupyterlab_says_what_to_type(tmp_path, monkeypatch):
         demo.open_in_jupyterlab(tmp_path)
 
 
+@pytest.mark.process
 def test_jupyterlab_comes_up_with_the_notebook(tmp_path, wait_for):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -85,13 +85,13 @@ tell("over")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def connect_server(tmp_path_factory):
     with ConnectServer(tmp_path_factory.mktemp("server"), "local[3]", sys.executable) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def told(server, tmp_path_factory):
+def told(connect_server, tmp_path_factory):
     """What a notebook has told of a server's life and death, once it is over."""
     log = tmp_path_factory.mktemp("notebook") / "log"
 
@@ -102,11 +102,11 @@ def told(server, tmp_path_factory):
         return re.findall(r"^TOLD (.*?) *$", text, re.MULTILINE)
 
     with log.open("w") as file:
-        code = [*ENDS_WITH_US, sys.executable, "-c", _NOTEBOOK, server.url]
+        code = [*ENDS_WITH_US, sys.executable, "-c", _NOTEBOOK, connect_server.url]
         process = subprocess.Popen(code, stdout=file, stderr=file)
     try:
         wait_for(lambda: "trains" in told(), "the last training")
-        server.kill()
+        connect_server.kill()
         wait_for(lambda: "over" in told(), "two errors")
         yield told()
     finally:
@@ -114,10 +114,10 @@ def told(server, tmp_path_factory):
         process.wait()
 
 
-def test_a_training_lives_over_connect_as_over_a_session_of_this_process(server, told):
+def test_a_training_lives_over_connect_as_over_a_session_of_this_process(connect_server, told):
     status, fitted, evaluated, stopped, aborted, after, slots, ended, threads, *_ = told
     assert re.fullmatch(
-        rf"status Spark [\d.]+ at local\[3\] behind the Connect server {server.url}, 3 slots", status
+        rf"status Spark [\d.]+ at local\[3\] behind the Connect server {connect_server.url}, 3 slots", status
     )
     assert fitted == "fitted finished 1 ['loss', 'val_loss']"
     assert evaluated == "evaluated True"

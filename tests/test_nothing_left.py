@@ -311,6 +311,7 @@ def far(tmp_path):
     return folder
 
 
+@pytest.mark.process
 def test_nothing_outlives_spark_nor_a_notebook_that_is_killed(wait_for, far):
     with started(_NOTEBOOK, TMPDIR=str(far)) as notebook:
         try:
@@ -356,6 +357,7 @@ sys.stdin.readline()
 """
 
 
+@pytest.mark.process
 def test_no_server_outlives_a_worker_whose_daemon_was_killed(wait_for, tmp_path):
     def here():
         """Servers by their sockets' folder: an orphan's server has no relation to the notebook."""
@@ -401,6 +403,7 @@ warm.serve(socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2]), int(sys.ar
 """
 
 
+@pytest.mark.process
 def test_an_idle_server_ends_and_takes_its_socket_along(tmp_path):
     path = tmp_path / "idle.sock"
     with socket.socket(socket.AF_UNIX) as listener:
@@ -414,6 +417,7 @@ def test_an_idle_server_ends_and_takes_its_socket_along(tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.process
 def test_a_server_whose_executor_is_gone_ends(tmp_path):
     path = tmp_path / "orphan.sock"
     gone = subprocess.Popen([sys.executable, "-c", ""])

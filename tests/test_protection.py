@@ -178,7 +178,7 @@ for folder, _, names in os.walk(settings.get("spark.eventLog.dir", "")):
 
 
 @pytest.fixture(scope="module")
-def train(tmp_path_factory):
+def protected(tmp_path_factory):
     """Tell what trainings come to with such a Spark: one notebook for all, a Spark for each."""
     root = tmp_path_factory.mktemp("protected")
     (root / "tmp").mkdir()
@@ -208,17 +208,17 @@ def train(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def authenticating(train):
+def authenticating(protected):
     """What two workers tell where Spark authenticates and encrypts nothing, and logs what it does."""
-    (told,) = train({"workers": 2}, spark_authenticate="true")
+    (told,) = protected({"workers": 2}, spark_authenticate="true")
     return told
 
 
 @pytest.fixture(scope="module")
-def encrypting(train):
+def encrypting(protected):
     """What two workers tell where Spark encrypts its files and the network: not trusted, and trusted."""
     # The file stores of ssl are for pages of Spark's own, which are off.
-    return train(
+    return protected(
         {"workers": 2},
         {"workers": 2, "trusted_network": True},
         spark_ssl_enabled="true",
@@ -227,9 +227,9 @@ def encrypting(train):
 
 
 @pytest.fixture(scope="module")
-def executors(train):
+def executors(protected):
     """What one worker and two tell where Spark encrypts all that executors say and write."""
-    return train(
+    return protected(
         {"workers": 1},
         {"workers": 2, "trusted_network": True},
         master="local-cluster[2,1,1024]",

@@ -177,6 +177,7 @@ def test_weights_without_decay_stay_so():
     assert_same_model(copy, model)
 
 
+@pytest.mark.process
 def test_what_a_notebook_defines_trains_in_a_process_that_has_never_seen_it():
     notebook = define(NOTEBOOK)
     model = notebook["make"]()
