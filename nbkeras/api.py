@@ -264,7 +264,7 @@ def evaluate(
     """
     from nbkeras.engine import inference
     from nbkeras.engine.spark import cluster
-    from nbkeras.frames.rows import hashed
+    from nbkeras.frames.rows import hashed, in_order
     from nbkeras.frames.sample import build, build_metrics, first_batch
     from nbkeras.frames.source import Source
 
@@ -276,20 +276,18 @@ def evaluate(
         raise DataError("y is missing: name the label column, y='…', or give the labels")
     build(model, rows)
     build_metrics(model, rows)
-    alone = inference.coupled(model, lambda: first_batch(rows, 4))
-    if alone:
-        print(  # noqa: T201  # why it takes longer
-            f"Evaluating on one worker: metric {alone!r} of some rows does not follow from those of each row."
-        )
+    reason = inference.coupled(model, lambda: first_batch(rows, 4))
+    if reason:
+        print(f"Evaluating on one worker: {reason}.")  # noqa: T201  # why it takes longer
     plan = Plan(
         rows.structure,
-        workers=1 if alone else max(1, cluster.slots(spark)),
+        workers=1 if reason else max(1, cluster.slots(spark)),
         batch_size=batch_size,
         backend=_backend(backend),
     )
     cluster.require_backend(spark, plan.backend)
     cluster.ship(spark)
-    return inference.evaluate(spark, plan, model, hashed(rows))
+    return inference.evaluate(spark, plan, model, in_order(rows) if reason else hashed(rows))
 
 
 def predict(

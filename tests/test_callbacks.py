@@ -91,6 +91,34 @@ def test_rates_are_the_same_on_all_workers_and_early_stopping_without_a_reason_c
     assert stopping == [(0, 5), (0, 5)]
 
 
+def test_what_decides_in_a_second_training_decides_as_in_the_first(spark, rows):
+    x, y = rows
+
+    def histories(fit):
+        plateau = keras.callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=0.5, factor=0.5)
+        stopping = keras.callbacks.EarlyStopping("loss", patience=3, min_delta=0.5)
+        return [fit([plateau, stopping]).history for _ in range(2)], (plateau.min_delta, stopping.min_delta)
+
+    options = {"epochs": 9, "batch_size": 16, "shuffle": False, "verbose": 0}
+    model, twin = regressor(), regressor()
+    begun = model.get_weights()
+
+    def anew(one):
+        one.set_weights(begun)
+        one.compile(keras.optimizers.SGD(0.02, momentum=0.5), "mse", run_eagerly=one is twin)
+        return one
+
+    theirs, _ = histories(lambda callbacks: anew(twin).fit(x, y, callbacks=callbacks, **options))
+    ours, made_with = histories(
+        lambda callbacks: nbkeras.fit(anew(model), x, y, callbacks=callbacks, spark=spark, **options)
+    )
+    assert len(theirs[0]["loss"]) < 9
+    assert len(set(theirs[1]["learning_rate"])) > 1
+    for run, done in zip(ours, theirs, strict=True):
+        assert_same_history(run, done)
+    assert made_with == (0.5, 0.5)
+
+
 @pytest.mark.parametrize("batch_size", [16, ROWS], ids=["within an epoch", "in the last step of an epoch"])
 def test_terminate_on_nan_ends_in_the_same_epoch(both, batch_size):
     (_, run, _), (_, done, _) = both(

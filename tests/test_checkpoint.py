@@ -170,7 +170,8 @@ def fit(spark):
 
 
 def stopping():
-    how = {"mode": "max", "min_delta": 5, "patience": 4, "restore_best_weights": True}
+    # The loss never falls by so much: to go on with another sign of it would be to train to the end.
+    how = {"mode": "min", "min_delta": 500, "patience": 4, "restore_best_weights": True}
     return keras.callbacks.EarlyStopping("loss", **how)
 
 

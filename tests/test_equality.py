@@ -518,10 +518,20 @@ def test_pandas_trains_like_keras_own_by_array_and_by_name(spark):
         assert_same_model(model, theirs)
 
 
+CENTRED = """
+import keras
+
+class Centred(keras.layers.Layer):
+    def call(self, x):
+        return x - keras.ops.mean(x, axis=0, keepdims=True)
+"""
+
+
 def test_layers_that_couple_rows_train_and_are_named(spark, train):
     model = keras.Sequential(
         [
             keras.Input((SHAPE,)),
+            define(CENTRED)["Centred"](),
             keras.layers.Dense(4),
             keras.layers.BatchNormalization(),
             keras.layers.Dropout(0.2),
@@ -535,6 +545,7 @@ def test_layers_that_couple_rows_train_and_are_named(spark, train):
 
     assert run.status == "finished"
     assert [note for note in run.notes if note.startswith("BatchNormalization, Dropout: with 2 workers")]
+    assert [note for note in run.notes if note.startswith("the model's output for a row hangs on the other")]
     moved = [not np.array_equal(one, value(new)) for one, new in zip(before, model.weights, strict=True)]
     assert all(moved)
     assert np.isfinite(run.history["loss"]).all()

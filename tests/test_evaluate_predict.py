@@ -256,6 +256,16 @@ def test_metrics_that_do_not_add_up_are_evaluated_on_one_worker(spark, df, array
     assert ("Evaluating on one worker: metric 'own'" in capsys.readouterr().out) == alone
 
 
+def test_a_loss_of_whole_batches_is_evaluated_in_keras_own_batches(spark, capsys):
+    x = np.random.default_rng(2).normal(size=(70, SHAPE)).astype("float32")
+    y = x.sum(axis=1, keepdims=True)
+    model = dense(1)
+    model.compile("adam", keras.losses.MeanSquaredError(reduction="sum"), metrics=["mae"])
+    ours = nbkeras.evaluate(model, x, y, batch_size=50, spark=spark)
+    assert_same_results(ours, model.evaluate(x, y, batch_size=50, verbose=0, return_dict=True))
+    assert "Evaluating on one worker: the loss" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("rows", "batch_size", "most"), [(200, 8, 8), (20_000, None, 1024)])
 def test_rows_go_through_the_model_in_batches_when_it_predicts(spark, rows, batch_size, most):
     model = keras.Sequential([keras.Input((1,)), define(OWN)["Rows"]()])

@@ -146,8 +146,91 @@ def test_a_metric_of_ones_own_is_looked_at_and_left_as_it_begins():
     model = compiled(counted, "mae")
     assert inference.coupled(model, four) == ""
     assert [float(one.result()) for one in model._compile_metrics.metrics] == [0, 0]
-    assert inference.coupled(compiled("mae", spread), four) == "spread"
+    said = "metric 'spread' of some rows does not follow from those of each row"
+    assert inference.coupled(compiled("mae", spread), four) == said
     assert inference.coupled(compiled(FromOne()), lambda: (X[:4], Y[:4], np.ones(4))) == ""
+
+
+def pearson(y, predicted):
+    y, predicted = y - keras.ops.mean(y), predicted - keras.ops.mean(predicted)
+    return 1 - keras.ops.sum(y * predicted) / keras.ops.sqrt(
+        keras.ops.sum(y * y) * keras.ops.sum(predicted * predicted) + 1e-7
+    )
+
+
+class Centred(keras.layers.Layer):
+    def call(self, x):
+        return x - keras.ops.mean(x, axis=0, keepdims=True)
+
+
+class Noisy(keras.layers.Layer):
+    def call(self, x):
+        return x + keras.random.normal(keras.ops.shape(x))
+
+
+class OwnTest(keras.Sequential):
+    def test_step(self, data):
+        return super().test_step(data)
+
+
+class OwnLoss(keras.Sequential):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return keras.ops.sum(keras.ops.square(y - y_pred))
+
+
+def of_rows(y, predicted):
+    return keras.ops.mean(keras.ops.square(y - predicted), axis=-1)
+
+
+MEAN = keras.losses.MeanSquaredError
+LOSS = "the loss of some rows is not the mean of those of each row"
+
+
+@pytest.mark.parametrize(
+    ("loss", "layers", "kind", "weighed", "reason"),
+    [
+        (of_rows, (), keras.Sequential, False, ""),
+        (pearson, (), keras.Sequential, False, LOSS),
+        (MEAN(reduction="sum"), (), keras.Sequential, False, LOSS),
+        (MEAN(reduction="mean_with_sample_weight"), (), keras.Sequential, False, ""),
+        (MEAN(reduction="mean_with_sample_weight"), (), keras.Sequential, True, LOSS),
+        (MEAN(reduction=None), (), keras.Sequential, True, ""),
+        (keras.losses.Dice(), (), keras.Sequential, False, LOSS),
+        ("mse", (), OwnLoss, False, LOSS),
+        (
+            "mse",
+            (Centred,),
+            keras.Sequential,
+            False,
+            "the model's output for a row hangs on the other rows of",
+        ),
+        ("mse", (Noisy,), keras.Sequential, False, ""),
+        ("mse", (keras.layers.BatchNormalization,), keras.Sequential, False, ""),
+        ("mse", (), OwnTest, False, "OwnTest has its own test_step"),
+    ],
+)
+def test_what_hangs_on_a_batch_is_evaluated_in_keras_own_batches(loss, layers, kind, weighed, reason):
+    model = kind([keras.Input((3,)), *(one() for one in layers), keras.layers.Dense(1)])
+    model.compile("sgd", loss, run_eagerly=True)
+    weights = np.linspace(0.5, 2, 4, dtype="float32") if weighed else None
+    model.evaluate(X[:1], Y[:1], verbose=0)
+    said = inference.coupled(model, lambda: (X[:4], Y[:4], weights)[: 3 if weighed else 2])
+    assert said.startswith(reason)
+    assert bool(said) == bool(reason)
+
+
+def test_a_loss_of_masked_steps_has_to_be_evaluated_in_keras_own_batches():
+    layers = [keras.layers.Masking(), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((5, 2)), *layers])
+    model.compile("sgd", "mse", run_eagerly=True)
+    x, y = RANDOM.normal(size=(4, 5, 2)), RANDOM.normal(size=(4, 5, 1))
+    model.evaluate(x, y, verbose=0)
+    assert inference.coupled(model, lambda: (x, y)) == LOSS
+    # Without a mask at the end, a row's loss is its own.
+    model = keras.Sequential([keras.Input((5, 2)), layers[0], keras.layers.LSTM(2), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", run_eagerly=True)
+    model.evaluate(x, y[:, 0], verbose=0)
+    assert inference.coupled(model, lambda: (x, y[:, 0])) == ""
 
 
 # -- an action of Spark, and its end -------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Literal
 
+import keras
 import numpy as np
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import types as T
@@ -16,7 +17,7 @@ from nbkeras.engine import failures, shipping, task
 from nbkeras.engine.job import Job
 from nbkeras.engine.spark import cluster, preflight, protection
 from nbkeras.engine.spool import nulls_message
-from nbkeras.engine.training import parts, state
+from nbkeras.engine.training import exactness, parts, state
 from nbkeras.errors import Aborted, ClusterError, DataError
 from nbkeras.plan import ORDER, PREFIX, Plan
 
@@ -59,28 +60,67 @@ def evaluate(spark: SparkSession, plan: Plan, model: Any, df: DataFrame) -> dict
 
 
 def coupled(model: Any, batch: Callable[[], tuple[Any, ...]]) -> str:
-    """The name of a metric whose states of some rows do not follow from those of each row, or none.
+    """Why rows have to be evaluated in Keras' own batches, in a sentence; none where they need not.
 
     Args:
         model: compiled and built, with its metrics.
-        batch: gives some rows; called where a metric is not one of Keras' own, which all add up.
+        batch: gives some rows; called where the model, its loss or a metric is not all Keras' own.
     """
-    compiled = model._compile_metrics  # noqa: SLF001
-    if compiled is None or all(map(_is_of_keras, compiled.metrics)):
+    if type(model).test_step is not keras.Model.test_step:
+        return f"{type(model).__name__} has its own test_step"
+    measured = getattr(model._compile_metrics, "metrics", ())  # noqa: SLF001
+    rows_apart, known_loss = exactness.apart(model), _has_known_loss(model)
+    if rows_apart and known_loss and all(map(_is_of_keras, measured)):
         return ""
-    x, y, weights = (*batch(), None, None)[:3]
-    whole, *singles = parts.growths(compiled, y, model(x, training=False), weights)
-    model.reset_metrics()
-    for index, metric in enumerate(compiled.metrics):
-        if not any(parts.follows(whole[index], [single[index] for single in singles])):
-            return str(metric.name)
+    x, y, weights = (*keras.tree.map_structure(keras.ops.convert_to_tensor, batch()), None, None)[:3]
+    if not rows_apart and parts.couples(model, x):
+        return "the model's output for a row hangs on the other rows of its batch"
+    divided = any(_divides_by_more(one, weights) for one in _losses(model))
+    if not known_loss and (divided or not parts.is_mean(model, x, y, weights)):
+        return "the loss of some rows is not the mean of those of each row"
+    if not all(map(_is_of_keras, measured)):
+        compiled = model._compile_metrics  # noqa: SLF001
+        whole, *singles = parts.growths(compiled, y, model(x, training=False), weights)
+        model.reset_metrics()
+        for index, metric in enumerate(measured):
+            if not any(parts.follows(whole[index], [single[index] for single in singles])):
+                return f"metric {metric.name!r} of some rows does not follow from those of each row"
     return ""
 
 
-def _is_of_keras(metric: Any) -> bool:
-    """Whether a metric is one of Keras' own, and no function of the user's that Keras has wrapped in one."""
-    function = getattr(metric, "_fn", None)
-    return all(one.__module__.startswith("keras.") for one in (type(metric), function) if one is not None)
+#: Losses of Keras' own that take all rows as one, or compare them.
+_COUPLED = (keras.losses.Dice, keras.losses.Tversky, keras.losses.Circle)
+
+
+def _losses(model: Any) -> list[Any]:
+    compiled = model._compile_loss  # noqa: SLF001
+    # Where the model has a compute_loss of its own, Keras may never have built those of compile.
+    return [one.loss for one in getattr(compiled, "_flat_losses", None) or ()]
+
+
+def _has_known_loss(model: Any) -> bool:
+    """Whether the loss is known to be a mean over rows: of Keras' own alone, and no step is masked."""
+    if type(model).compute_loss is not keras.Model.compute_loss or exactness.masking(model):
+        return False
+    return all(
+        _is_of_keras(one)
+        and not isinstance(one, _COUPLED)
+        and one.reduction in ("sum_over_batch_size", "mean", "none", None)
+        and not _divides_by_more(one, None)
+        for one in _losses(model)
+    )
+
+
+def _divides_by_more(loss: Any, weights: Any) -> bool:
+    """Whether a loss is divided by what its batch holds, such as the sum of its weights."""
+    weighed = weights is not None and getattr(loss, "reduction", "") == "mean_with_sample_weight"
+    return weighed or getattr(loss, "ignore_class", None) is not None
+
+
+def _is_of_keras(thing: Any) -> bool:
+    """Whether a metric or loss is one of Keras' own, and no function of the user's that Keras has wrapped."""
+    function = getattr(thing, "_fn", None) or getattr(thing, "fn", None)
+    return all(one.__module__.startswith("keras.") for one in (type(thing), function) if one is not None)
 
 
 def _attended(spark: SparkSession, method: str, action: Callable[[], Any]) -> Any:

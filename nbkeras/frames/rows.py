@@ -125,6 +125,11 @@ def hashed(rows: Rows) -> DataFrame:
     return rows.df if rows.numbered else rows.df.withColumn(ORDER, _hash(rows.structure))
 
 
+def in_order(rows: Rows) -> DataFrame:
+    """The rows with the column ``order`` as the DataFrame has them, for one worker."""
+    return rows.df if rows.numbered else _numbered(rows.df, 1)
+
+
 def inputs(df: DataFrame, rows: Rows) -> list[Column]:
     """The model inputs' columns of a DataFrame, named apart from its own."""
     return [columns.expression(df, one).alias(f"{PREFIX}{one.name}") for one in rows.structure.features]

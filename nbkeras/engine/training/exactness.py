@@ -10,11 +10,12 @@ metrics whose state adds up or that are means over batches.
 Close, and named: other BatchNormalization (each worker normalises its part of a
 batch; the moving statistics become the workers' mean, weighted by their rows,
 at the end of each epoch); layers that draw random numbers (each worker draws its
-own); a model's own ``train_step`` (its gradients are weighted by rows, and its
-numbers for whole batches too). Mixed precision rounds each worker's part.
-An embedding of a model that runs eagerly is close where its optimizer squares
-or clips gradients. By choice only: ``sync_every``, between two meetings of which
-each worker trains by itself.
+own); layers of the user's own whose output for a row hangs on other rows, which
+is tried with some rows; a model's own ``train_step`` (its gradients are weighted
+by rows, and its numbers for whole batches too). Mixed precision rounds each
+worker's part. An embedding of a model that runs eagerly is close where its
+optimizer squares or clips gradients. By choice only: ``sync_every``, between two
+meetings of which each worker trains by itself.
 
 Refused: losses and metrics of some rows that do not follow from those of each
 row; masks where a loss is one number for all rows; a ``train_step`` that hands
@@ -30,6 +31,14 @@ import keras
 
 from nbkeras.errors import ModelError
 
+#: What is said of a model that was found to couple rows, whatever its layers are.
+COUPLED = (
+    "the model's output for a row hangs on the other rows of its batch: each worker sees its own part of it, "
+    "so the result is not that of one process, which --workers 1 gives"
+)
+#: What Keras makes of inputs and outputs.
+_GRAPH = keras.src.models.functional.Functional
+
 
 def plain(model: Any) -> bool:
     """Whether Keras' own training step asks the model for its loss, which can then be divided into parts."""
@@ -44,12 +53,11 @@ def refuse(model: Any) -> None:
     """
     if type(model).compute_loss is keras.Model.compute_loss or not plain(model):
         return
-    for layer in _layers(model):
-        if isinstance(layer, keras.layers.Masking) or getattr(layer, "mask_zero", False):
-            raise ModelError(
-                f"layer {layer.name!r} masks steps of a sequence, and {type(model).__name__} has its own "
-                "compute_loss: what it divides by is not known, so use --workers 1 (workers=1)"
-            )
+    for layer in masking(model):
+        raise ModelError(
+            f"layer {layer.name!r} masks steps of a sequence, and {type(model).__name__} has its own "
+            "compute_loss: what it divides by is not known, so use --workers 1 (workers=1)"
+        )
 
 
 def notes(model: Any, workers: int, sync_every: int) -> list[str]:
@@ -73,6 +81,37 @@ def notes(model: Any, workers: int, sync_every: int) -> list[str]:
             "weighted by their rows, which is exact where its loss is a mean over rows"
         )
     return sentences
+
+
+def masking(model: Any) -> list[Any]:
+    """The layers that mask steps of sequences."""
+    return [
+        layer
+        for layer in _layers(model)
+        if isinstance(layer, keras.layers.Masking) or getattr(layer, "mask_zero", False)
+    ]
+
+
+def apart(model: Any) -> bool:
+    """Whether each row's output is known to hang on no other row: a graph of Keras' own layers alone.
+
+    Example:
+        >>> import keras
+        >>> from nbkeras.engine.training.exactness import apart
+        >>> apart(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
+        True
+        >>> apart(keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x)]))
+        False
+    """
+    graphs = [model, *(one for one in _layers(model) if isinstance(one, keras.Model))]
+    nodes = [node for graph in graphs for node in getattr(graph, "operations", ())]
+    return all(type(graph).call in (keras.Sequential.call, _GRAPH.call) for graph in graphs) and all(
+        isinstance(one, keras.Layer)
+        and type(one).__module__.startswith("keras.")
+        and not isinstance(one, keras.layers.Lambda)
+        for one in (*nodes, *_layers(model))
+        if not isinstance(one, keras.Model)
+    )
 
 
 def synchronized(model: Any) -> list[Any]:

@@ -23,6 +23,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 from keras import ops
 from keras.src import backend
 from keras.src.losses.loss import reduce_weighted_values
@@ -43,11 +44,13 @@ class Parts:
 
     Attributes:
         messages: whether a loss is added up in each step of validation too.
+        coupled: whether the output for a row hangs on the other rows of its batch.
     """
 
     model: Any
     group: Collective
     messages: bool = False
+    coupled: bool = False
 
     def install(self, training: Steps, validation: Steps | None, sample: tuple[Any, ...]) -> None:
         """Change the model, before it is traced.
@@ -63,6 +66,8 @@ class Parts:
         self.group.share = 1.0
         # As in a step: losses and metrics of the user's own may do with tensors what arrays cannot.
         sample = keras.tree.map_structure(ops.convert_to_tensor, sample)
+        if not exactness.apart(self.model):
+            self.coupled = not self._agreed([not couples(self.model, sample[0])])
         if exactness.plain(self.model):
             self._divide(sample)
         self._measure(sample)
@@ -398,6 +403,45 @@ def _number(loss: Any) -> float:
 def _state(metric: Any) -> Vector:
     values = [np.ravel(state.value(one).astype(np.float64)) for one in metric.variables]
     return np.concatenate(values) if values else np.empty(0)
+
+
+def couples(model: Any, x: Any) -> bool:
+    """Whether the output for a row hangs on the other rows of its batch, when nothing is trained.
+
+    Args:
+        model: built.
+        x: some rows.
+    """
+
+    def outputs(rows: Any) -> list[npt.NDArray[Any]]:
+        return [ops.convert_to_numpy(one) for one in keras.tree.flatten(model(rows, training=False))]
+
+    whole, again = outputs(x), outputs(x)
+    singles = [outputs(_cut(x, row)) for row in range(_rows(x))]
+    joined = [np.concatenate(several) for several in zip(*singles, strict=True)]
+    # Of what a layer draws at random nothing can be said.
+    return any(
+        _close(one, same) and not _close(one, apart)
+        for one, same, apart in zip(whole, again, joined, strict=True)
+    )
+
+
+def is_mean(model: Any, x: Any, y: Any, weights: Any) -> bool:
+    """Whether the loss of some rows is the mean of those of each of them, and no step is masked.
+
+    Args:
+        model: compiled and built.
+        x, y, weights: of the rows, as Keras takes them.
+    """
+    if any(backend.get_keras_mask(one) is not None for one in keras.tree.flatten(model(x, training=False))):
+        return False
+    found = []
+    for row in (None, *range(_rows(x))):
+        cut_x, cut_y, cut_weights = _cut((x, y, weights), row)
+        predicted = model(cut_x, training=False)
+        found.append(_number(model.compute_loss(cut_x, cut_y, predicted, cut_weights, training=False)))
+    model.reset_metrics()
+    return _close(found[0], np.mean(found[1:]))
 
 
 def growths(compiled: Any, y: Any, predicted: Any, weights: Any) -> list[list[Vector]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import socket
 import time
@@ -399,12 +400,17 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def attributes(callback: Any) -> dict[str, Any]:
-    """What a deciding callback has found out, such as ``best`` and ``stopped_epoch``."""
+    """What a deciding callback has found out, such as ``best`` and ``stopped_epoch``.
+
+    What it was made with stays as it is: Keras turns the sign of ``min_delta`` once it knows the direction,
+    and would turn it again in a callback that has the number but not the direction.
+    """
     plain = (bool, int, float, str, type(None), np.number)
+    made_with = inspect.signature(type(callback)).parameters
     return {
         key: value.item() if isinstance(value, np.number) else value
         for key, value in vars(callback).items()
-        if isinstance(value, plain) and not key.startswith("_")
+        if isinstance(value, plain) and not key.startswith("_") and key not in made_with
     }
 
 

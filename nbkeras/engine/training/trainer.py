@@ -23,7 +23,7 @@ from nbkeras.engine.job import Assignment, Shard, Spooled
 from nbkeras.engine.spark import addresses
 from nbkeras.engine.spark.shared import Inside
 from nbkeras.engine.spool import mapped, pages, scratch
-from nbkeras.engine.training import backends, collectives, feed, schedule, state
+from nbkeras.engine.training import backends, collectives, exactness, feed, schedule, state
 from nbkeras.engine.training.feed import Arrays
 from nbkeras.engine.training.parts import Parts
 from nbkeras.engine.training.rank import Combine, Follow, Save, Terminate, attributes
@@ -234,6 +234,8 @@ class Trainer:
         if group.size > 1:
             self._parts = Parts(model, group)
             self._parts.install(steps, checked, rows.rows(4))
+            if self._parts.coupled and self._rank == 0:
+                channel.send({"type": "note", "sentence": exactness.COUPLED})
         self._separate_seeds()
         meets = self._parts.messages if self._parts is not None else True
         steering = Steering(group, channel, self._wishes)
