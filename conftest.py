@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -71,14 +71,24 @@ _DEAR = {
 }
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Keep together in a process what shares a server, a browser or a Spark."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = Path(nodeid.split("::", maxsplit=1)[0])
+            return path.parent.name if path.parent.name in _LONGEST else str(path)
+
+    return Together(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what is quick, what stays together, and leave out what the kind of Spark cannot run."""
+    """Mark what is quick, and leave out what cannot run on the kind of Spark that it would have."""
     # What takes longest begins first, or one of several processes would be left with it in the end.
     items.sort(key=lambda item: item.path.parent.name not in _LONGEST)
     for item in items:
-        # A server, a browser and a Spark are started once for all that need it.
-        folder = item.path.parent
-        item.add_marker(pytest.mark.xdist_group(folder.name if folder.name in _LONGEST else item.path.name))
         dear = _DEAR.intersection(getattr(item, "fixturenames", ()))
         if not dear and not any(map(item.get_closest_marker, ("cluster", "process", "soak"))):
             item.add_marker("quick")

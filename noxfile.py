@@ -21,7 +21,7 @@ PROGRAMS = (
     (("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"), "chromium"),
 )
 #: In two processes; conftest.py says which tests stay together, and in which order they begin.
-TWICE = ("--numprocesses", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
+TWICE = ("--numprocesses", "2", "--dist", "loadscope", "--no-loadscope-reorder")
 #: Tests whose outcome may hang on what lies between the notebook and the workers.
 TRAINING = [
     "tests/test_callbacks.py",
