@@ -164,7 +164,7 @@ def serve(listener: socket.socket, path: Path, keeper: int) -> None:
     Each has a folder of its own for temporary files: TensorFlow writes some in every
     training, and a process that is killed takes none away.
     """
-    with _missing(name for name in _FOR_NOTEBOOKS if name != os.environ["KERAS_BACKEND"]):
+    with _missing(name for name in _FOR_NOTEBOOKS if name != os.environ.get("KERAS_BACKEND")):
         from nbkeras.engine.training import backends, trainer
 
         backends.load()
