@@ -51,6 +51,15 @@ def long(model, spark, workers=1):
     return fit(model, spark, workers, background=True, **how)
 
 
+@pytest.fixture(autouse=True)
+def _ended():
+    """A training that a failed test has left at work would take the slots of all tests after it."""
+    yield
+    for run in nbkeras.runs:
+        if not run.done.is_set():
+            run.abort()
+
+
 def named_files(spark):
     """What is named after us where Spark and Python keep temporary files, but for what may be there."""
     places = {Path(tempfile.gettempdir()), *map(Path, spark.conf.get("spark.local.dir").split(","))}
