@@ -66,9 +66,9 @@ class Parts:
         self.group.share = 1.0
         # As in a step: losses and metrics of the user's own may do with tensors what arrays cannot.
         sample = keras.tree.map_structure(ops.convert_to_tensor, sample)
-        if not exactness.apart(self.model):
-            self.coupled = not self._agreed([not couples(self.model, sample[0])])
         if exactness.plain(self.model):
+            if not exactness.apart(self.model):
+                self.coupled = not self._agreed([not couples(self.model, sample[0])])
             self._divide(sample)
         self._measure(sample)
         self.model.reset_metrics()
