@@ -68,18 +68,19 @@ def coupled(model: Any, batch: Callable[[], tuple[Any, ...]]) -> str:
     """
     if type(model).test_step is not keras.Model.test_step:
         return f"{type(model).__name__} has its own test_step"
-    measured = getattr(model._compile_metrics, "metrics", ())  # noqa: SLF001
+    compiled = model._compile_metrics  # noqa: SLF001
+    measured = getattr(compiled, "metrics", ())
     rows_apart, known_loss = exactness.apart(model), _has_known_loss(model)
-    if rows_apart and known_loss and all(map(_is_of_keras, measured)):
+    known_metrics = all(map(_is_of_keras, measured))
+    if rows_apart and known_loss and known_metrics:
         return ""
     x, y, weights = (*keras.tree.map_structure(keras.ops.convert_to_tensor, batch()), None, None)[:3]
     if not rows_apart and parts.couples(model, x):
-        return "the model's output for a row hangs on the other rows of its batch"
+        return exactness.COUPLED
     divided = any(_divides_by_more(one, weights) for one in _losses(model))
     if not known_loss and (divided or not parts.is_mean(model, x, y, weights)):
         return "the loss of some rows is not the mean of those of each row"
-    if not all(map(_is_of_keras, measured)):
-        compiled = model._compile_metrics  # noqa: SLF001
+    if not known_metrics:
         whole, *singles = parts.growths(compiled, y, model(x, training=False), weights)
         model.reset_metrics()
         for index, metric in enumerate(measured):

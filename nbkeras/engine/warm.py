@@ -161,8 +161,8 @@ def _start(path: Path, backend: str, log: int) -> None:
 def serve(listener: socket.socket, path: Path, keeper: int) -> None:
     """Fork a trainer for each request until the server is idle for long or the executor ends.
 
-    Each has a folder of its own for temporary files: TensorFlow writes some in every
-    training, and a process that is killed takes none away.
+    Each has a folder of its own for temporary files: TensorFlow writes some where it
+    rewrites a function, and a process that is killed takes none away.
     """
     with _missing(name for name in _FOR_NOTEBOOKS if name != os.environ.get("KERAS_BACKEND")):
         from nbkeras.engine.training import backends, trainer

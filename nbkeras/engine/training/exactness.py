@@ -32,10 +32,7 @@ import keras
 from nbkeras.errors import ModelError
 
 #: What is said of a model that was found to couple rows, whatever its layers are.
-COUPLED = (
-    "the model's output for a row hangs on the other rows of its batch: each worker sees its own part of it, "
-    "so the result is not that of one process, which --workers 1 gives"
-)
+COUPLED = "the model's output for a row hangs on the other rows of its batch"
 #: What Keras makes of inputs and outputs.
 _GRAPH = keras.src.models.functional.Functional
 

@@ -235,7 +235,11 @@ class Trainer:
             self._parts = Parts(model, group)
             self._parts.install(steps, checked, rows.rows(4))
             if self._parts.coupled and self._rank == 0:
-                channel.send({"type": "note", "sentence": exactness.COUPLED})
+                sentence = (
+                    f"{exactness.COUPLED}: each worker sees its own part of it, "
+                    "so the result is not that of one process, which --workers 1 gives"
+                )
+                channel.send({"type": "note", "sentence": sentence})
         self._separate_seeds()
         meets = self._parts.messages if self._parts is not None else True
         steering = Steering(group, channel, self._wishes)
