@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -158,6 +159,7 @@ def fit(
         class_weight=class_weight,
         backend=_backend(backend),
         checkpoint=None if checkpoint is None else absolute(os.fspath(checkpoint)),
+        training=secrets.token_hex(4) if begun is None else begun.training,
         heartbeat=heartbeat,
         gpus=gpus,
         sync_every=sync_every,

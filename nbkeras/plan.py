@@ -123,6 +123,7 @@ class Plan:
         needs_weights: whether they look at the model's weights.
         backend: Keras backend of the workers.
         checkpoint: where to keep checkpoints, an absolute path or a URI, or None.
+        training: whose checkpoints they are, as their names tell.
         heartbeat: seconds of silence after which a worker counts as lost.
         gpus: that each worker asks Spark for; None for those that it gives by itself.
         sync_every: steps that each worker takes on its own rows before the workers meet.
@@ -155,6 +156,7 @@ class Plan:
     needs_weights: bool = False
     backend: str = "tensorflow"
     checkpoint: str | None = None
+    training: str = ""
     heartbeat: float = 60.0
     gpus: int | None = None
     sync_every: int = 1

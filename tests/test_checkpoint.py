@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import keras
 import numpy as np
@@ -18,8 +22,9 @@ from processes import trainers
 from twins import assert_same_history, assert_same_model
 
 import nbkeras
-from nbkeras.engine.checkpoint import Checkpoint, Origin, Store, absolute
-from nbkeras.errors import Aborted, DataError, ModelError, OptionError
+from nbkeras.engine.checkpoint import Checkpoint, Origin, Store, absolute, dumps
+from nbkeras.errors import Aborted, ClusterError, DataError, ModelError, OptionError
+from nbkeras.notebook.record import Runs
 from nbkeras.plan import Plan, Structure
 
 ROWS = 96
@@ -90,7 +95,7 @@ def test_a_torn_file_gives_way_to_the_one_before_and_a_part_is_swept_away(tmp_pa
 
 def test_a_flipped_bit_is_noticed(tmp_path):
     store = Store(str(tmp_path))
-    store.write(checkpoint(0, variables=bytes(4000)))
+    store.write(replace(checkpoint(0, variables=bytes(4000)), layout=[("float32", (1000,))]))
     content = bytearray((tmp_path / "epoch-000001.npz").read_bytes())
     content[2000] ^= 1
     (tmp_path / "epoch-000001.npz").write_bytes(content)
@@ -107,6 +112,119 @@ def test_a_pickle_is_never_loaded(tmp_path):
     with pytest.raises(OptionError, match="can be read"):
         Store(str(tmp_path)).latest()
     assert not (tmp_path / "sprung").exists()
+
+
+def test_each_training_has_files_of_its_own(tmp_path):
+    mine, theirs = (replace(checkpoint(), training=name) for name in ("0a", "0b"))
+    store = Store(str(tmp_path))
+    store.write(mine)
+    # One that has found nothing here and comes later is refused, and leaves nothing.
+    with pytest.raises(
+        OptionError, match=r"is in use by another training, which has put epoch-000001-0a\.npz"
+    ):
+        store.write(theirs)
+    with pytest.raises(OptionError, match="is in use by another training"):
+        store.require_writable("worker 0", "0b")
+    assert [one.name for one in tmp_path.iterdir()] == ["epoch-000001-0a.npz"]
+    # What somebody puts beside them is left alone, and taken by nobody.
+    (tmp_path / "epoch-000009-0b.npz").write_bytes(dumps(replace(checkpoint(8), training="0b")))
+    (tmp_path / "epoch-000001-0b.npz.77.part").touch()
+    store.require_writable("worker 0", "0a")
+    for epoch in (1, 2):
+        store.write(replace(checkpoint(epoch), training="0a"))
+    assert store.latest("0a").epoch == 2
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        "epoch-000001-0b.npz.77.part",
+        "epoch-000002-0a.npz",
+        "epoch-000003-0a.npz",
+        "epoch-000009-0b.npz",
+    ]
+    with pytest.raises(OptionError, match=r"holds checkpoints of 2 trainings.*move those of one"):
+        store.latest()
+
+
+def test_two_writers_of_one_training_end_well(tmp_path):
+    # A worker that was given up may be at work still; what is swept away under its hands is of no use.
+    store, late = Store(str(tmp_path)), Store(str(tmp_path))
+    move = late._files.move
+
+    def moved(part, name):
+        for epoch in (3, 4):
+            store.write(checkpoint(epoch))
+        move(part, name)
+
+    late._files = MagicMock(wraps=late._files, move=moved)
+    late.write(checkpoint(2))
+    assert store.latest().epoch == 4
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["epoch-000004.npz", "epoch-000005.npz"]
+
+
+def test_what_cannot_be_written_leaves_nothing_and_names_the_place(tmp_path):
+    store = Store(str(tmp_path))
+    store.write(checkpoint(0))
+
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def opened(path):
+        Path(path).touch()
+        return Full()
+
+    store._files = MagicMock(wraps=store._files, open_output_stream=opened)
+    said = rf"epoch 2 cannot be kept in checkpoint='{tmp_path}' \(OSError: .*No space left"
+    with pytest.raises(ClusterError, match=said):
+        store.write(checkpoint(1))
+    assert [one.name for one in tmp_path.iterdir()] == ["epoch-000001.npz"]
+
+
+def mutated(random, content):
+    """Some bytes of a file, or numbers and names of its JSON, are others, are missing, or come twice."""
+    how = random.integers(5)
+    start, length = random.integers(len(content)), random.integers(1, 40)
+    if how == 0:
+        return content[:start]
+    if how == 1:
+        return content[:start] + bytes([content[start] ^ (1 << random.integers(8))]) + content[start + 1 :]
+    if how == 2:
+        return content[:start] + random.bytes(length) + content[start + length :]
+    with np.load(io.BytesIO(content)) as loaded:
+        entries = dict(loaded)
+    rest = json.loads(entries["json"].tobytes())
+    holder = rest
+    while True:
+        keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
+        key = keys[random.integers(len(keys))]
+        if not isinstance(holder[key], (dict, list)) or not holder[key] or random.random() < 0.3:
+            break
+        holder = holder[key]
+    odd = [None, True, -1, 10**18, 1e300, float("nan"), "x", [], {}, [[0]], {"a": 1}, "\ud800", [10**9] * 3]
+    if how == 3:
+        holder[key] = odd[random.integers(len(odd))]
+    else:
+        del holder[key]
+    entries["json"] = np.frombuffer(json.dumps(rest).encode(), np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, **entries)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("number", [600, pytest.param(5000, marks=pytest.mark.soak)])
+def test_whatever_is_wrong_with_the_newest_file_the_one_before_is_taken(tmp_path, number):
+    random = np.random.default_rng(number)
+    told = {"settings": {"epochs": 3, "loss": "mse"}, "began": 1.7e9, "saved": 1.8e9, "weights": [0]}
+    (tmp_path / "epoch-000001.npz").write_bytes(dumps(checkpoint(0)))
+    newest = dumps(replace(checkpoint(1), about={**told, "code": "model.fit(x)"}))
+    taken = Counter()
+    for _ in range(number):
+        (tmp_path / "epoch-000002.npz").write_bytes(mutated(random, newest))
+        taken[Store(str(tmp_path)).latest().epoch] += 1
+        table = Runs([])
+        assert repr(table.read(tmp_path))
+        assert repr(table)
+        assert table.bundle()
+    assert taken[0] > number / 2
+    assert taken[1], "what was changed did not matter"
 
 
 @pytest.mark.parametrize("uri", ["nowhere://bucket/folder", "s4://x"])

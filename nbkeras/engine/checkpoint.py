@@ -5,6 +5,11 @@ deciding callbacks keep, and a JSON text for the rest. It is written under
 another name and renamed when it is whole, so a reader finds the old one or the
 new one and never a part. The two newest stay: the older one is for the case that
 the newer cannot be read.
+
+A file's name tells its training, which keeps its files apart from those of
+another one: of what lies in a folder a training takes, replaces and deletes
+only its own. Two processes may write for one training, when a worker that was
+given up is still at work.
 """
 
 from __future__ import annotations
@@ -13,11 +18,12 @@ import importlib
 import io
 import itertools
 import json
+import math
 import operator
 import re
 import secrets
-import zipfile
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,11 +31,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nbkeras import settings
-from nbkeras.errors import DataError, ModelError, OptionError, one_line
+from nbkeras.engine import shapes
+from nbkeras.errors import ClusterError, DataError, ModelError, OptionError, one_line
 from nbkeras.plan import Plan
 
-_NAME = re.compile(r"epoch-(\d+)\.npz")
-_PART = re.compile(r"epoch-\d+\.npz\.[0-9a-f]+\.part")
+_NAME = re.compile(r"epoch-(?P<epoch>\d+)(-(?P<training>[0-9a-f]+))?\.npz")
+_PART = re.compile(_NAME.pattern + r"\.[0-9a-f]+\.part")
 #: Files that stay.
 _KEPT = 2
 #: What the files hold; another number is of another version of nbkeras.
@@ -104,6 +111,8 @@ class Checkpoint:
         about: what it tells of its run, which nothing needs to go on: ``settings``, ``code``, ``began``,
             and from the worker ``saved`` and ``weights``, the places of the model's weights among the
             variables. Empty where an older version wrote it.
+        training: whose checkpoint it is, kept by a training that goes on; in hexadecimal digits, empty where
+            an older version wrote it.
     """
 
     origin: Origin
@@ -114,6 +123,7 @@ class Checkpoint:
     variables: bytes = field(repr=False)
     deciders: list[tuple[dict[str, Any], dict[str, list[npt.NDArray[Any]]]]] = field(repr=False)
     about: dict[str, Any] = field(default_factory=dict, repr=False)
+    training: str = ""
 
     @property
     def epoch(self) -> int:
@@ -202,22 +212,26 @@ class Store:
         self.uri = uri
         self._files, self._folder = _opened(uri)
 
-    def require_writable(self, who: str) -> None:
+    def require_writable(self, who: str, training: str = "") -> None:
         """Write and delete a file as small as can be: an epoch must not be lost to a place that takes none.
 
         Args:
             who: writes here, as an error names it.
+            training: whose checkpoints are to lie here.
 
         Raises:
-            OptionError: it cannot.
+            OptionError: it cannot, or another training keeps its checkpoints here.
         """
         # Named as a part: where it cannot be deleted now, the next write sweeps it away.
-        part = f"{self._folder}/epoch-000000.npz.{secrets.token_hex(4)}.part"
+        part = f"{self._folder}/{_name(0, training)}.{secrets.token_hex(4)}.part"
         try:
             self._files.create_dir(self._folder, recursive=True)
             with self._files.open_output_stream(part) as stream:
                 stream.write(b"0")  # Some file systems create no file for no bytes.
             self._files.delete_file(part)
+            self._require_own(training)
+        except OptionError:
+            raise
         except Exception as error:  # each package of fsspec has errors of its own
             raise OptionError(
                 f"checkpoint={self.uri!r}: {who} cannot write there ({one_line(error)}): name a folder, or a "
@@ -225,25 +239,41 @@ class Store:
             ) from error
 
     def write(self, one: Checkpoint) -> None:
-        """Put a checkpoint beside the last one, and take older ones and torn parts away."""
-        self._files.create_dir(self._folder, recursive=True)
-        older = self._names()
-        for part in self._listed(_PART):
-            self._files.delete_file(f"{self._folder}/{part}")
-        name = f"{self._folder}/epoch-{one.epoch + 1:06d}.npz"
-        part = f"{name}.{secrets.token_hex(4)}.part"
-        with self._files.open_output_stream(part) as stream:
-            np.savez(stream, **_arrays(one))  # type: ignore[arg-type]  # no entry is named allow_pickle
-        self._files.move(part, name)
-        kept = sorted({*older, Path(name).name})[-_KEPT:]
-        for old in set(older) - set(kept):
-            self._files.delete_file(f"{self._folder}/{old}")
-
-    def latest(self) -> Checkpoint | None:
-        """The newest checkpoint that can be read, None where there is none.
+        """Put a checkpoint beside the last one, and take older ones and torn parts away.
 
         Raises:
-            OptionError: it is no folder, or there are files in it and none can be read.
+            ClusterError: it cannot be written, and no part of it stays.
+            OptionError: another training keeps its checkpoints here.
+        """
+        name = _name(one.epoch + 1, one.training)
+        part = f"{self._folder}/{name}.{secrets.token_hex(4)}.part"
+        try:
+            self._files.create_dir(self._folder, recursive=True)
+            older = self._require_own(one.training)
+            self._sweep(one)
+            with self._files.open_output_stream(part) as stream:
+                np.savez(stream, **_arrays(one))  # type: ignore[arg-type]  # no entry is named allow_pickle
+            with suppress(FileNotFoundError):  # swept away by who writes a later epoch
+                self._files.move(part, f"{self._folder}/{name}")
+            for old in sorted({*older, name})[:-_KEPT]:
+                self._delete(old)
+        except OptionError:
+            raise
+        except Exception as error:  # each package of fsspec has errors of its own
+            self._delete(Path(part).name)
+            raise ClusterError(
+                f"epoch {one.epoch + 1} cannot be kept in checkpoint={self.uri!r} ({one_line(error)})"
+            ) from error
+
+    def latest(self, training: str | None = None) -> Checkpoint | None:
+        """The newest checkpoint that can be read, None where there is none.
+
+        Args:
+            training: whose; None for that of the one training which has some here.
+
+        Raises:
+            OptionError: it is no folder; or there are files in it, and none can be read, or they are of
+                several trainings.
         """
         try:
             names = self._names()
@@ -252,18 +282,53 @@ class Store:
                 f"checkpoint={self.uri!r} is no folder that can be looked into from here "
                 f"({one_line(error)}): name a folder, also one that is not there yet"
             ) from error
+        if training is None and len(several := {_training(name) for name in names}) > 1:
+            raise OptionError(
+                f"{self.uri} holds checkpoints of {len(several)} trainings, told apart by the end of their "
+                "names: move those of one into a folder of their own, and name that"
+            )
         wrong: Exception | None = None
         for name in reversed(names):
+            if training not in (None, _training(name)):
+                continue
             try:
                 with self._files.open_input_file(f"{self._folder}/{name}") as file:
                     return _checkpoint(np.load(file, allow_pickle=False))
-            except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            except Exception as error:  # noqa: BLE001  # of a file that anybody may have written
                 wrong = wrong or error
         if wrong is not None:
             raise OptionError(
                 f"no checkpoint in {self.uri} can be read ({one_line(wrong)}): name another place"
             ) from wrong
         return None
+
+    def _require_own(self, training: str) -> list[str]:
+        """The names of a training's checkpoints.
+
+        Raises:
+            OptionError: there are none, but some of another training.
+        """
+        names = self._names()
+        own = [name for name in names if _training(name) == training]
+        if names and not own:
+            raise OptionError(
+                f"checkpoint={self.uri!r} is in use by another training, which has put {names[-1]} there: "
+                "name another place"
+            )
+        return own
+
+    def _sweep(self, one: Checkpoint) -> None:
+        """Take away the parts of this epoch and of earlier ones, whose writers are gone or late."""
+        for name in self._listed(_PART):
+            found = _PART.fullmatch(name)
+            assert found is not None
+            if (found["training"] or "") == one.training and int(found["epoch"]) <= one.epoch + 1:
+                self._delete(name)
+
+    def _delete(self, name: str) -> None:
+        # Somebody else may have deleted it; and where nothing can be deleted, nothing is lost by that.
+        with suppress(Exception):
+            self._files.delete_file(f"{self._folder}/{name}")
 
     def _names(self) -> list[str]:
         return self._listed(_NAME)
@@ -274,6 +339,16 @@ class Store:
 
         found = self._files.get_file_info(FileSelector(self._folder, allow_not_found=True))
         return sorted(info.base_name for info in found if pattern.fullmatch(info.base_name))
+
+
+def _name(epoch: int, training: str) -> str:
+    return f"epoch-{epoch:06d}-{training}.npz" if training else f"epoch-{epoch:06d}.npz"
+
+
+def _training(name: str) -> str:
+    found = _NAME.fullmatch(name)
+    assert found is not None
+    return found["training"] or ""
 
 
 def _another(name: str, before: Any, now: Any, plan: Plan) -> OptionError:
@@ -363,32 +438,108 @@ def _arrays(one: Checkpoint) -> dict[str, npt.NDArray[Any]]:
         "optimizers": one.optimizers,
         "deciders": deciders,
         "about": one.about,
+        "training": one.training,
     }
     entries["json"] = np.frombuffer(json.dumps(rest).encode(), np.uint8)
     return entries
 
 
+_COUNT = shapes.whole(0)
+#: A chart counts up to the last one.
+_EPOCH = shapes.whole(0, 10_000_000)
+#: Seconds since 1970, up to the year 9999.
+_TIME = shapes.within(0, 253_402_300_799)
+_TYPE = shapes.several(shapes.text, shapes.items(_COUNT))
+_PLAIN = shapes.either(shapes.number, shapes.flag, shapes.text, shapes.none)
+#: What the JSON of a file must look like.
+_REST = shapes.record(
+    origin=shapes.record(
+        seed=shapes.either(shapes.none, shapes.whole()),
+        ordered=shapes.flag,
+        batch_size=shapes.whole(1),
+        workers=shapes.whole(1, 1_000_000),
+        rows=_COUNT,
+        checksum=shapes.whole(),
+    ),
+    epochs=shapes.items(shapes.several(_EPOCH, shapes.mapping(shapes.nested(_PLAIN)))),
+    ended=shapes.flag,
+    layout=shapes.items(_TYPE),
+    optimizers=shapes.items(shapes.either(shapes.none, shapes.items(_COUNT))),
+    deciders=shapes.items(
+        shapes.several(
+            shapes.mapping(_PLAIN),
+            shapes.mapping(shapes.items(_TYPE)),
+        )
+    ),
+)
+_ABOUT = shapes.partial(
+    settings=shapes.partial(
+        epochs=shapes.whole(1, 10_000_000),
+        batch_size=shapes.whole(1),
+        workers=shapes.whole(1, 1_000_000),
+        learning_rate=shapes.either(shapes.number, shapes.text, shapes.none),
+    ),
+    code=shapes.either(shapes.none, shapes.text),
+    began=_TIME,
+    saved=_TIME,
+    weights=shapes.items(_COUNT),
+)
+
+
 def _checkpoint(entries: Any) -> Checkpoint:
+    """What a file holds, which anybody may have written.
+
+    Raises:
+        ValueError: it is no checkpoint, or one of another version. What is not even a file of NumPy's raises
+            whatever NumPy, ``zipfile`` and ``zlib`` raise.
+    """
     rest = json.loads(entries["json"].tobytes())
-    if rest["format"] != _FORMAT:
-        raise ValueError(f"format {rest['format']}, this version of nbkeras reads {_FORMAT}")
+    if not isinstance(rest, dict) or rest.get("format") != _FORMAT:
+        found = rest.get("format") if isinstance(rest, dict) else None
+        raise ValueError(f"format {found}, this version of nbkeras reads {_FORMAT}")
+    about, training = rest.get("about", {}), rest.get("training", "")
+    numbers = [epoch for epoch, _ in rest["epochs"]] if _REST(rest) else []
+    if (
+        not numbers
+        or numbers != list(range(numbers[0], numbers[-1] + 1))
+        or not _ABOUT(about)
+        or not shapes.text(training)
+    ):
+        raise ValueError("it does not hold what a checkpoint holds")
+    places = [*about.get("weights", []), *(place for one in rest["optimizers"] for place in one or [])]
+    if places and max(places) >= len(rest["layout"]):
+        raise ValueError("it names variables that it does not hold")
     deciders = []
-    for number, (plain, shapes) in enumerate(rest["deciders"]):
+    for number, (plain, described) in enumerate(rest["deciders"]):
         lists = {
             name: [
-                np.frombuffer(entries[f"decider{number}.{name}.{index}"].tobytes(), dtype).reshape(shape)
-                for index, (dtype, shape) in enumerate(described)
+                np.frombuffer(entries[f"decider{number}.{name}.{index}"], _dtype(dtype)).reshape(shape)
+                for index, (dtype, shape) in enumerate(each)
             ]
-            for name, described in shapes.items()
+            for name, each in described.items()
         }
         deciders.append((plain, lists))
+    variables = entries["variables"].tobytes()
+    layout = [(dtype, tuple(shape)) for dtype, shape in rest["layout"]]
+    size = sum(_dtype(dtype).itemsize * math.prod(shape) for dtype, shape in layout)
+    if size != len(variables):
+        raise ValueError(f"its variables have {len(variables)} bytes, not {size}")
     return Checkpoint(
-        origin=Origin(**rest["origin"]),
-        epochs=[(int(epoch), logs) for epoch, logs in rest["epochs"]],
-        ended=bool(rest["ended"]),
-        layout=[(dtype, tuple(shape)) for dtype, shape in rest["layout"]],
+        origin=Origin(**{one.name: rest["origin"][one.name] for one in fields(Origin)}),
+        epochs=[(epoch, logs) for epoch, logs in rest["epochs"]],
+        ended=rest["ended"],
+        layout=layout,
         optimizers=rest["optimizers"],
-        variables=entries["variables"].tobytes(),
+        variables=variables,
         deciders=deciders,
-        about=rest.get("about", {}),
+        about=about,
+        training=training,
     )
+
+
+def _dtype(name: str) -> np.dtype[Any]:
+    """A type by its name, also one of those that came after NumPy, such as bfloat16."""
+    with suppress(TypeError):
+        return np.dtype(name)
+    later: np.dtype[Any] = np.dtype(getattr(importlib.import_module("ml_dtypes"), name))
+    return later

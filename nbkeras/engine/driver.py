@@ -154,7 +154,7 @@ class Driver:
             rest = "" if saved is None else f"; add --resume to go on after epoch {saved + 1}"
             raise type(error)(f"{error}; given up after {RESTARTS} new attempts in the same epoch{rest}")
         if self._store is not None:
-            self._resume = self._store.latest() or self._resume
+            self._resume = self._store.latest(self._plan.training) or self._resume
         if self._resume is not None:
             self._recall(self._resume)  # who was lost may have kept an epoch, but not told it
         if saved is not None and (self._resume is None or self._resume.epoch < saved):

@@ -20,6 +20,7 @@ from nbkeras.engine.training.feed import Feed
 from nbkeras.engine.training.schedule import Steps
 from nbkeras.engine.training.steering import Steering
 from nbkeras.engine.transport.channel import Channel
+from nbkeras.errors import ClusterError
 from nbkeras.plan import Plan
 
 #: Seconds between two progress events.
@@ -353,7 +354,7 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
         origin: what the training is made with.
         deciders: the deciding callbacks.
         resume: the checkpoint to go on from.
-        about: what a checkpoint tells of its run.
+        plan: of the training: what a checkpoint tells of it.
     """
 
     def __init__(
@@ -365,11 +366,11 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
         origin: Origin,
         deciders: list[Any],
         resume: Checkpoint | None,
-        about: dict[str, Any],
+        plan: Plan,
     ) -> None:
         super().__init__()
         self._combine, self._follow, self._channel, self._store = combine, follow, channel, store
-        self._about = about
+        self._plan, self._failed = plan, False
         self._origin, self._deciders, self._resume = origin, deciders, resume
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -384,18 +385,26 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
         if self._store is None or self._combine.partial is not None or self._combine.stopped:
             return
         variables = state.variables(self.model)
-        self._store.write(
-            Checkpoint(
-                self._origin,
-                self._follow.epochs,
-                bool(self.model.stop_training),
-                state.layout(variables),
-                state.built(self.model),
-                state.pack(variables),
-                [(attributes(one), _array_lists(one)) for one in self._deciders],
-                {**self._about, "saved": time.time(), "weights": state.places(self.model)},
-            )
+        checkpoint = Checkpoint(
+            self._origin,
+            self._follow.epochs,
+            bool(self.model.stop_training),
+            state.layout(variables),
+            state.built(self.model),
+            state.pack(variables),
+            [(attributes(one), _array_lists(one)) for one in self._deciders],
+            {**self._plan.about, "saved": time.time(), "weights": state.places(self.model)},
+            self._plan.training,
         )
+        try:
+            self._store.write(checkpoint)
+        except ClusterError as error:
+            # A full disk may have room again; what was learned so far is worth more than its copy.
+            if not self._failed:
+                sentence = f"{error}: the training goes on, and tries it again after each epoch"
+                self._channel.send({"type": "note", "sentence": sentence})
+            self._failed = True
+            return
         self._channel.send({"type": "saved", "epoch": epoch, "host": socket.gethostname()})
 
 

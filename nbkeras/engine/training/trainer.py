@@ -251,9 +251,9 @@ class Trainer:
         if self._rank == 0:
             store = None if plan.checkpoint is None else Store(plan.checkpoint)
             if store is not None and begins < plan.epochs:
-                store.require_writable(f"worker {self._rank} on {socket.gethostname()}")
+                store.require_writable(f"worker {self._rank} on {socket.gethostname()}", plan.training)
             origin = Origin.of(plan, shards["number"], shards["checksum"])
-            callbacks.append(Save(combine, follow, channel, store, origin, deciders, resume, plan.about))
+            callbacks.append(Save(combine, follow, channel, store, origin, deciders, resume, plan))
         model.fit(
             self._backend.batches(rows),
             epochs=plan.epochs,
