@@ -191,6 +191,38 @@ def test_a_callback_of_ones_own_sees_weights_and_logs_and_can_stop_and_set_rates
     assert_same_model(ours, theirs)
 
 
+SPEAKS = """
+import keras, warnings
+
+class Speaks(keras.layers.Layer):
+    def call(self, x):
+        print("traced", x.shape[1:])
+        return x
+"""
+
+
+def test_what_is_said_on_a_worker_is_noted_once_with_its_name(spark, rows):
+    x, y = rows
+    layers = [keras.Input((SHAPE,)), define(SPEAKS)["Speaks"](), keras.layers.Dense(1)]
+    model = keras.Sequential(layers)
+    model.compile("sgd", "mse", run_eagerly=True)
+    callbacks = [
+        keras.callbacks.EarlyStopping("val_loss"),
+        keras.callbacks.EarlyStopping("loss", min_delta=99, patience=1, verbose=1),
+        keras.callbacks.ReduceLROnPlateau("loss", min_delta=99, patience=1, verbose=1),
+    ]
+    run = nbkeras.fit(model, x, y, callbacks=callbacks, epochs=4, workers=2, spark=spark)
+    said = [note for note in run.notes if note.startswith("worker ")]
+    assert len({note.split(": ", 1)[1] for note in said}) == len(said) == 4
+    for words in (
+        "UserWarning: Early stopping conditioned on metric `val_loss` which is not available.",
+        "Epoch 2: early stopping",
+        "Epoch 2: ReduceLROnPlateau reducing learning rate to",
+    ):
+        assert any(note.startswith(f"worker 0: {words}") for note in said)
+    assert any(note.endswith(": traced (4,)") for note in said)
+
+
 def test_files_and_lambdas_are_written_and_called_where_the_notebook_is(both, tmp_path):
     heard = {"ours": [], "theirs": []}
 

@@ -23,7 +23,7 @@ from nbkeras.engine.job import Assignment, Shard, Spooled
 from nbkeras.engine.spark import addresses
 from nbkeras.engine.spark.shared import Inside
 from nbkeras.engine.spool import mapped, pages, scratch
-from nbkeras.engine.training import backends, collectives, exactness, feed, schedule, state
+from nbkeras.engine.training import backends, collectives, exactness, feed, schedule, spoken, state
 from nbkeras.engine.training.feed import Arrays
 from nbkeras.engine.training.parts import Parts
 from nbkeras.engine.training.rank import Combine, Follow, Save, Terminate, attributes
@@ -101,7 +101,8 @@ class Trainer:
         contents = self._load()
         spooled: Spooled = self._inbox.get()
         try:
-            self._fit(channel, self._agree(channel, spooled), spooled, contents["deciders"])
+            with spoken.heard(lambda line: channel.send({"type": "said", "rank": self._rank, "line": line})):
+                self._fit(channel, self._agree(channel, spooled), spooled, contents["deciders"])
         except Exception as error:
             if self._group.broke(error):
                 raise PeerLost(f"the sum with the other workers broke off: {one_line(error)}") from error
