@@ -32,6 +32,7 @@ def heard(tell: Callable[[str], object]) -> Iterator[None]:
         >>> with heard(lines.append):
         ...     warnings.warn("the metric is not there", stacklevel=1)
         ...     print("Epoch 2: early stopping")
+        Epoch 2: early stopping
         >>> lines
         ['UserWarning: the metric is not there', 'Epoch 2: early stopping']
     """
