@@ -53,11 +53,12 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(ipython: Any) -> None:
-    """What ``%load_ext nbkeras`` calls: adds the magics, and leaves GPUs' memory to the trainers."""
+    """What ``%load_ext nbkeras`` calls: adds the magics, leaves GPUs to the trainers, quiets TensorFlow."""
     from nbkeras import devices
-    from nbkeras.notebook import magics
+    from nbkeras.notebook import imports, magics
 
     devices.share_memory()
+    imports.without_words()
     magics.register(ipython)
 
 

@@ -92,8 +92,9 @@ def _run(quickstart: NotebookNode, folder: str) -> int:
         in_line = False
 
         def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
-            if msg["msg_type"] == "stream" and msg["content"]["name"] == "stdout":
-                print(msg["content"]["text"], end="", flush=True)
+            if msg["msg_type"] == "stream":
+                where = sys.stdout if msg["content"]["name"] == "stdout" else sys.stderr
+                print(msg["content"]["text"], end="", file=where, flush=True)
                 self.in_line = not msg["content"]["text"].endswith("\n")
             return super().process_message(msg, cell, cell_index)
 

@@ -1,0 +1,111 @@
+"""TensorFlow's import without what it says of the machine: a dozen lines that no notebook needs.
+
+They come from C++, some before any level of logging is asked for, so they are taken from the
+file descriptor. Lines of another kind come through, and all of them where the import fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+
+#: The level from which on TensorFlow's messages are shown: 0 for all of them.
+_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+#: What a machine is and has not, as TensorFlow and XLA tell it, in their own format:
+#: ``I0000 00:00:1795667206.670876    2748 cudart_stub.cc:31] Could not find cuda drivers``.
+_OF_THE_MACHINE = re.compile(
+    r"WARNING: All log messages before absl::InitializeLog\(\) is called"
+    r"|[IW]\d{4} [\d:. ]+ \w+\.cc:\d+\]"
+    r"|\d{4}-\d\d-\d\d [\d:.]+: [IW] \S+\.cc:\d+\]"
+    r"|To enable the following instructions: "
+    r"|E\d{4} [\d:. ]+ cuda_\w+\.cc:\d+\] failed call to cuInit"
+)
+
+
+def without_words() -> None:
+    """Have TensorFlow say nothing of the machine from now on, also when it is imported later.
+
+    Who has set ``TF_CPP_MIN_LOG_LEVEL`` to 0 sees all.
+
+    Example:
+        >>> from nbkeras.notebook import imports
+        >>> imports.without_words()
+    """
+    if os.environ.get(_LEVEL) == "0":
+        return
+    if "tensorflow" in sys.modules:
+        _ask_for_devices(sys.modules["tensorflow"])
+    elif not any(isinstance(one, _Finder) for one in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+class _Finder(MetaPathFinder):
+    """Finds TensorFlow where the others find it, until it is imported."""
+
+    def __init__(self) -> None:
+        self._asks = False
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != "tensorflow" or self._asks or os.environ.get(_LEVEL) == "0":
+            return None
+        self._asks = True
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self._asks = False
+        if spec is None or spec.loader is None:
+            return spec
+        load = spec.loader.exec_module
+
+        def quietly(module: ModuleType) -> None:
+            sys.meta_path.remove(self)
+            os.environ.setdefault(_LEVEL, "2")
+            with _heard():
+                load(module)
+            _ask_for_devices(module)
+
+        spec.loader.exec_module = quietly  # type: ignore[method-assign]  # of this module's loader alone
+        return spec
+
+
+def _ask_for_devices(tensorflow: ModuleType) -> None:
+    """Ask for the devices, as the first computation does: without a GPU the answer is an error message.
+
+    Where there is one, a cell may still choose by ``CUDA_VISIBLE_DEVICES`` what is seen.
+    """
+    if not Path("/dev/nvidiactl").exists():
+        with _heard():
+            tensorflow.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[None]:
+    """Keep what is written to the descriptor of the errors, then write what is not of the machine.
+
+    All of it where an exception leaves the block.
+    """
+    with tempfile.TemporaryFile() as said:
+        errors = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            os.dup2(errors, 2)
+            os.close(errors)
+            said.seek(0)
+            lines = said.read().decode(errors="replace").splitlines(keepends=True)
+            if rest := "".join(line for line in lines if failed or not _OF_THE_MACHINE.match(line)):
+                sys.stderr.write(rest)
