@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nbkeras import java
-from nbkeras.errors import ClusterError
+from nbkeras.errors import ClusterError, one_line
 
 if TYPE_CHECKING:
+    from pyspark import SparkConf
     from pyspark.sql import SparkSession
+
+JAVA_HAS_ENDED = (
+    "Spark's Java has ended: it was killed, or had no memory left: make a new session, as you have made "
+    "this one or by spark = nbkeras.local_spark()"
+)
 
 
 def attached(spark: Any = None) -> SparkSession:
@@ -30,6 +37,8 @@ def attached(spark: Any = None) -> SparkSession:
 
     if spark is not None and not hasattr(spark, "createDataFrame"):
         raise ClusterError(f"spark={spark!r} is no SparkSession")
+    if (spark is None or not is_connect(spark)) and _java_has_ended():
+        raise ClusterError(JAVA_HAS_ENDED)
     session: Any = spark if spark is not None else _active()
     if session is None and SparkContext._active_spark_context is not None:  # noqa: SLF001  # no public sign
         # The active session is that of one thread; in another the running Spark is to be asked for.
@@ -81,29 +90,74 @@ def thread(spark: SparkSession, work: Callable[[], None], name: str) -> threadin
     return made
 
 
+#: Of a Spark of our own: on loopback only, and without lines of its own.
+_LOCAL = {
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+
+
 def local_spark() -> SparkSession:
     """A Spark on this machine with all its cores, or the one that runs already.
 
-    Finds Java first, or installs it; listens on loopback only.
+    Finds Java first, or installs it; listens on loopback only. What Java says is kept
+    from the notebook, and told where it does not start.
 
     Raises:
-        ClusterError: there is no Java and none can be installed.
+        ClusterError: there is no Java and none can be installed, or it does not start.
     """
+    from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
     java.ensure()
     # The workers must run this very Python, with its packages; PATH may know another first.
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    builder: Any = SparkSession.builder
-    session: SparkSession = (
-        builder.master("local[*]")
-        .appName("nbkeras")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.ui.enabled", "false")
-        .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.sql.execution.arrow.pyspark.enabled", "true")
-        .getOrCreate()
-    )
+    if _java_has_ended():
+        _forget()
+    conf = SparkConf().setMaster("local[*]").setAppName("nbkeras").setAll(list(_LOCAL.items()))
+    if SparkContext._active_spark_context is None:  # noqa: SLF001  # no public sign
+        _start(conf)
+    session: SparkSession = SparkSession.builder.config(conf=conf).getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def _java_has_ended() -> bool:
+    """Whether the Java that this process has started, and speaks with, is gone."""
+    from pyspark import SparkContext
+
+    process = getattr(SparkContext._gateway, "proc", None)  # noqa: SLF001  # no public way
+    return process is not None and process.poll() is not None
+
+
+def _forget() -> None:
+    """Have PySpark forget a Java that is gone, which it would ask before it starts another."""
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    if SparkContext._active_spark_context is not None:  # noqa: SLF001  # it cannot be stopped: Java would do that
+        SparkContext._active_spark_context._jsc = None  # noqa: SLF001
+    SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None  # noqa: SLF001
+    SparkSession._instantiatedSession = SparkSession._activeSession = None  # noqa: SLF001
+
+
+def _start(conf: SparkConf) -> None:
+    """Start Java and a Spark in it."""
+    from pyspark import SparkContext
+    from pyspark.java_gateway import launch_gateway
+
+    # A file without a name, which goes with this process and Java. Later it takes what workers print.
+    with tempfile.TemporaryFile() as said:
+        try:
+            # Where a Spark was stopped its Java is still there.
+            gateway = SparkContext._gateway or launch_gateway(conf, {"stdout": said, "stderr": said})  # type: ignore[no-untyped-call]  # noqa: SLF001
+            SparkContext(conf=conf, gateway=gateway)
+        except Exception as error:
+            said.seek(0)
+            last = " ".join(said.read().decode(errors="replace").splitlines()[-3:])[-600:]
+            raise ClusterError(
+                f"Spark does not start ({one_line(error)}); Java said: {last or 'nothing'}"
+            ) from error

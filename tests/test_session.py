@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import pytest
+from lifeline import ENDS_WITH_US
 
 import nbkeras
 from nbkeras.errors import ClusterError, OptionError
-from nbkeras.session import attached
+from nbkeras.session import JAVA_HAS_ENDED, attached
 
 
 def test_another_thread_finds_the_spark_that_runs(spark, capsys):
@@ -26,6 +31,64 @@ def test_status_says_in_one_line_that_executors_cannot_start_python(spark, monke
 
     with pytest.raises(ClusterError, match=r"^the executors cannot start Python on \S+: .*/no/such/python"):
         nbkeras.status(spark)
+
+
+#: Java starts twice, but no Keras: 20 CPU seconds.
+_JAVA_ENDS = """
+import nbkeras
+from nbkeras.errors import ClusterError
+from pyspark import SparkContext
+
+spark = nbkeras.local_spark()
+print(nbkeras.status(spark).splitlines()[0])
+java = SparkContext._gateway.proc
+java.kill()
+java.wait()
+for session in (None, spark):
+    try:
+        nbkeras.status(session)
+    except ClusterError as error:
+        print("ERROR", error)
+another = nbkeras.local_spark()
+print(another.range(3).count(), another is nbkeras.local_spark())
+try:
+    nbkeras.status(spark)
+except ClusterError as error:
+    print("ERROR", error)
+"""
+
+
+@pytest.mark.process
+def test_a_local_spark_says_nothing_and_where_its_java_is_killed_another_one_starts():
+    done = subprocess.run(
+        [*ENDS_WITH_US, sys.executable, "-c", _JAVA_ENDS], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    before, *ended, counted, stopped = done.stdout.splitlines()
+    assert before.startswith("Spark")
+    assert ended == ["ERROR " + JAVA_HAS_ENDED] * 2
+    assert counted == "3 True"
+    assert stopped.startswith("ERROR the Spark session was stopped")
+
+
+@pytest.mark.process
+def test_where_spark_does_not_start_its_java_is_heard():
+    script = """
+import nbkeras
+try:
+    nbkeras.local_spark()
+except nbkeras.errors.ClusterError as error:
+    print("ERROR", error)
+"""
+    done = subprocess.run(
+        [*ENDS_WITH_US, sys.executable, "-c", script],
+        env=os.environ | {"PYSPARK_SUBMIT_ARGS": "--driver-java-options -agentlib:nosuch pyspark-shell"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"ERROR Spark does not start \(.+\); Java said: .*nosuch.*\n", done.stdout)
 
 
 def test_keras_methods_are_replaced_by_one_thread_at_a_time_and_come_back():

@@ -183,6 +183,31 @@ def test_sparks_words_tell_a_python_that_is_gone_from_a_broken_one(said, kind):
     assert type(failures.of_spark(Exception(said))) is kind
 
 
+FULL = "Task 0 in stage 1.0: (TID 3) (10.0.0.7 executor 1):\njava.io.IOException: No space left on device"
+PYTHONS = "\nat org.apache.spark.api.python.PythonRunner$ReaderIterator.read(PythonRunner.scala:7)"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (FULL, "a disk is full on 10.0.0.7: make room, or start Spark with spark.local.dir on a larger one"),
+        (FULL + PYTHONS, "a disk is full on 10.0.0.7: "),  # to try again would not make room
+        (
+            "SparkOutOfMemoryError: [UNABLE_TO_ACQUIRE_MEMORY] Unable to acquire 65536 bytes",
+            "more spark.exec",
+        ),
+        ("Task serialization failed: java.lang.OutOfMemoryError: Java heap space", "spark.driver.memory"),
+        ("py4j.protocol.Py4JNetworkError: Answer from Java side is empty", "Spark's Java has ended"),
+        ("[Errno 111] Connection refused", "Spark's Java has ended"),
+        ("Traceback:\nConnectionError: [Errno 111] Connection refused", "Spark failed on the rows: Conn"),
+    ],
+)
+def test_what_is_not_the_rows_fault_is_named_with_what_to_do(said, told):
+    error = failures.of_spark(Exception(said))
+    assert type(error) is ClusterError
+    assert told in str(error)
+
+
 def test_an_epoch_that_only_the_checkpoint_has_heard_of_stands_in_its_place(
     fit, undisturbed, tmp_path, monkeypatch
 ):

@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from nbkeras import errors
+from nbkeras import errors, session
 from nbkeras.engine.job import Failure
 from nbkeras.errors import ClusterError, NbkerasError, TrainingError, WorkerLost
 
@@ -44,7 +44,19 @@ _KNOWN = {
     ),
     "StatusCode.UNAVAILABLE": _UNANSWERED,
     "RPC on closed channel": _UNANSWERED,
+    "UNABLE_TO_ACQUIRE_MEMORY": (
+        "Spark has no memory left for the rows{where}: start it with more spark.executor.memory (on one "
+        "machine spark.driver.memory), or repartition the DataFrame into smaller parts"
+    ),
+    "java.lang.OutOfMemoryError": (
+        "Java has no memory left{where}: start Spark with more spark.driver.memory, and on a cluster more "
+        "spark.executor.memory"
+    ),
 }
+#: Which ends in the loss of a worker too, that would only be lost again.
+_FULL = "No space left on device"
+#: How py4j says that there is no Java at the other end: alone, not within the words of a task.
+_NO_JAVA = re.compile(r"(?:.*: )?(?:Answer from Java side is empty|\[Errno (?:104|111)\] .*)")
 
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
@@ -117,6 +129,12 @@ def of_spark(error: BaseException) -> NbkerasError:
     text = "\n".join(lines)
     if (problem := _of_interpreter(text)) is not None:
         return problem
+    if _FULL in text:
+        return ClusterError(
+            f"a disk is full{where(text)}: make room, or start Spark with spark.local.dir on a larger one"
+        )
+    if _NO_JAVA.fullmatch(text):
+        return ClusterError(session.JAVA_HAS_ENDED)
     if gone := _GONE.search(text):
         said = next(line for line in lines if gone[0].splitlines()[0] in line)
         return WorkerLost(f"a worker or its executor is gone: {said.lstrip(': ')[:300]}")
@@ -128,7 +146,7 @@ def _of_lines(lines: list[str], text: str) -> NbkerasError:
     if raised := [line for line in lines if line.startswith(_TRAINER)]:
         return TrainingError(f"on a worker{where(text)}: {raised[-1].removeprefix(_TRAINER)[:500]}")
     if known := next((words for sign, words in _KNOWN.items() if sign in text), None):
-        return ClusterError(known)
+        return ClusterError(known.format(where=where(text)))
     causes = [line for line in lines if _is_exception(line)]
     if packages := [line for line in causes if line.startswith(("ModuleNotFoundError", "ImportError"))]:
         return ClusterError(
