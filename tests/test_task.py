@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import threading
 from multiprocessing import Pipe
@@ -303,6 +304,25 @@ def test_a_trainer_that_ends_without_a_word_is_told_by_its_last_line(hire, print
     hire(lambda trainer: os.write(trainer.log, printed.encode()))
     said = f"^the trainer process ended without a result: {re.escape(last)}$"
     with fails(WorkerLost, said) as (trainer, _):
+        list(trainer.messages())
+
+
+@pytest.mark.parametrize(
+    ("status", "printed", "said"),
+    [
+        (signal.SIGBUS, "Could not find cuda drivers", "by signal 7 (SIGBUS): no room left on the disk"),
+        (signal.SIGKILL, "", "by signal 9 (SIGKILL): out of memory?"),
+        (signal.SIGSEGV, "", "by signal 11 (SIGSEGV): a fault in compiled code"),
+        (signal.SIGRTMIN + 1, "", f"by signal {signal.SIGRTMIN + 1} (of real time)"),
+    ],
+)
+def test_a_trainer_that_is_killed_is_told_by_its_signal(hire, status, printed, said):
+    def work(trainer):
+        os.write(trainer.log, printed.encode())
+        trainer.line.send(task.warm._STATUS.pack(status))
+
+    hire(work)
+    with fails(WorkerLost, f"^the trainer process was killed {re.escape(said)}") as (trainer, _):
         list(trainer.messages())
 
 

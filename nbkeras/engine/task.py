@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import platform
+import signal
 import socket
 import sys
 import threading
@@ -265,14 +266,31 @@ class _Trainer:
         return kind, content
 
     def _died(self) -> WorkerLost:
-        """Why a trainer may have ended without a word: the last line that it printed."""
+        """Why a trainer may have ended without a word: by its signal and the last line that it printed."""
+        status = None if self._life is None else warm.end(self._life)
         self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, self._log.tell() - 4096))
         printed = [line.strip() for line in self._log.read().decode(errors="replace").splitlines()]
         # Below the reason of a fatal error lies a stack of bare addresses.
         lines = [line for line in printed if line and not line.startswith(("@ ", "***"))]
-        last = lines[-1][:300] if lines else "no output; out of memory?"
-        return WorkerLost(f"the trainer process ended without a result: {last}")
+        last = lines[-1][:300] if lines else ""
+        if status is None or not os.WIFSIGNALED(status):
+            return WorkerLost(
+                f"the trainer process ended without a result: {last or 'no output; out of memory?'}"
+            )
+        number = os.WTERMSIG(status)
+        name = next((one.name for one in signal.Signals if one == number), "of real time")
+        why = _SIGNALS.get(number, "a fault in compiled code?")
+        rest = f"; it last printed: {last}" if last else ""
+        return WorkerLost(f"the trainer process was killed by signal {number} ({name}): {why}{rest}")
+
+
+#: Why a process of ours may be killed.
+_SIGNALS: dict[int, str] = {
+    signal.SIGKILL: "out of memory?",
+    signal.SIGTERM: "by somebody?",
+    signal.SIGBUS: "no room left on the disk of spark.local.dir, or of TMPDIR?",
+}
 
 
 def _require(backend: str) -> None:

@@ -18,6 +18,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,8 @@ _DESCRIPTORS = 250
 _LONGEST_ADDRESS = 103
 #: Seconds within which a task that has connected must have sent its request.
 _REQUEST_SECONDS = 5.0
+#: What a server writes on the lifeline of a trainer that has ended.
+_STATUS = struct.Struct("<i")
 
 
 def hire(backend: str, files: list[int], log: int) -> tuple[Connection, socket.socket]:
@@ -51,6 +54,20 @@ def hire(backend: str, files: list[int], log: int) -> tuple[Connection, socket.s
     with theirs, line, _address(backend) as path, _connect(path, backend, log) as server:
         socket.send_fds(server, [b"t"], [theirs.fileno(), line.fileno(), log, *files])
     return Connection(ours.detach()), life
+
+
+def end(life: socket.socket) -> int | None:
+    """How a trainer has ended whose pipe is closed, as :func:`os.waitpid` tells it; None where nobody knows.
+
+    Args:
+        life: its lifeline.
+    """
+    life.settimeout(_REQUEST_SECONDS)
+    try:
+        told = life.recv(_STATUS.size)
+    except OSError:
+        return None
+    return int(_STATUS.unpack(told)[0]) if len(told) == _STATUS.size else None
 
 
 def _live_by(line: int) -> None:
@@ -168,32 +185,46 @@ def serve(listener: socket.socket, path: Path, keeper: int) -> None:
         from nbkeras.engine.training import backends, trainer
 
         backends.load()
-    trainers: set[int] = set()
+    trainers: dict[int, int] = {}
     last = time.monotonic()
     while trainers or _alive(keeper):
         if select.select([listener], [], [], 0.5)[0]:
             descriptors = _received(listener)
             if descriptors:
+                pipe, line, log, *files = descriptors
                 if not (child := os.fork()):
                     listener.close()
-                    pipe, line, log, *files = descriptors
+                    for other in trainers.values():
+                        os.close(other)
                     _live_by(line)
                     folder = _folder(path, os.getpid())
                     folder.mkdir(mode=0o700)
                     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
                     trainer.main(pipe, log, files)
-                trainers.add(child)
+                trainers[child] = os.dup(line)
             for descriptor in descriptors:
                 os.close(descriptor)
-        ended = {child for child in trainers if os.waitpid(child, os.WNOHANG) != (0, 0)}
-        for child in ended:
-            shutil.rmtree(_folder(path, child), ignore_errors=True)
-        trainers -= ended
+        _bury(trainers, path)
         if trainers:
             last = time.monotonic()
         elif time.monotonic() - last > IDLE_SECONDS and _retire(listener, path):
             return
     path.unlink(missing_ok=True)
+
+
+def _bury(trainers: dict[int, int], path: Path) -> None:
+    """Tell the tasks of trainers that have ended how they have, and take away what is left of them.
+
+    Args:
+        trainers: the descriptors of their lifelines; those of the dead go.
+        path: of the server's socket.
+    """
+    for child in list(trainers):
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            with socket.socket(fileno=trainers.pop(child)) as line, contextlib.suppress(OSError):
+                line.send(_STATUS.pack(status))
+            shutil.rmtree(_folder(path, child), ignore_errors=True)
 
 
 @contextlib.contextmanager
