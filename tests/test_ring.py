@@ -101,6 +101,28 @@ def test_who_cannot_prove_the_secret_is_turned_away_and_holds_up_nobody(monkeypa
         one.close()
 
 
+def test_workers_meet_while_a_crowd_of_strangers_has_the_word(monkeypatch, listening):
+    """With more time for each than all have together, nobody can have waited for another."""
+    monkeypatch.setattr(ring, "PROVE", 10 * LIMIT)
+    monkeypatch.setattr(ring, "MEET", LIMIT)
+    ports, addresses = listening(2)
+    host, _, number = addresses[0].rpartition(":")
+    crowd = [socket.create_connection((host, int(number)), timeout=LIMIT) for _ in range(ring.STRANGERS + 9)]
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(Ring, ports[0], addresses, 0, SECRET)
+        for stranger in crowd:
+            with contextlib.suppress(OSError):  # those that were too many were sent away
+                stranger.sendall(b"x")
+        second = pool.submit(Ring, ports[1], addresses, 1, SECRET)
+        made = [one.result() for one in (first, second)]
+        sums = [pool.submit(one.sum, np.ones(3)) for one in made]
+
+    assert [one.result().tolist() for one in sums] == [[2, 2, 2]] * 2
+    for one in [*crowd, *made]:
+        one.close()
+
+
 def test_a_worker_of_another_run_is_not_believed(monkeypatch, listening):
     monkeypatch.setattr(ring, "MEET", 1)
     ports, addresses = listening(2)

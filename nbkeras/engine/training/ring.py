@@ -12,10 +12,13 @@ not know the run's secret takes no part.
 
 from __future__ import annotations
 
+import asyncio
+import random
 import select
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -27,6 +30,8 @@ from nbkeras.errors import ClusterError
 
 #: Seconds in which the workers find each other, and in which one of them proves the secret.
 MEET, PROVE = 60.0, 5.0
+#: Who may be about to prove it at once; one more, and one of them is sent away.
+STRANGERS = 64
 #: Seconds that a worker which has gone has the word.
 GONE = 1.0
 
@@ -54,8 +59,6 @@ class Ring:
         self._rank, self._size, self._secret = rank, len(addresses), secret
         self.broken = False
         self._admitted: list[socket.socket] = []
-        # Before the thread: who fails to knock closes the port, perhaps before it has begun.
-        port.settimeout(MEET)
         # While this one knocks at the next, the one before knocks here.
         door = threading.Thread(target=self._admit, args=(port,), daemon=True)
         door.start()
@@ -121,22 +124,56 @@ class Ring:
 
     def _admit(self, port: socket.socket) -> None:
         """Take the connection of the worker before, and of nobody else."""
-        end = time.monotonic() + MEET
-        while not self._admitted and time.monotonic() < end:
-            try:
-                connection, _ = port.accept()
-            except OSError:
-                return
-            connection.settimeout(PROVE)
-            try:
+        with suppress(OSError, ValueError):  # nobody came in time, or the port was closed
+            asyncio.run(self._listen(port))
+
+    async def _listen(self, port: socket.socket) -> None:
+        """Hear who comes until one has proved the secret; each has its own time, whatever others do."""
+        port.setblocking(False)
+        heard: set[asyncio.Task[None]] = set()
+        proved = asyncio.Event()
+        try:
+            async with asyncio.timeout(MEET):
+                while not proved.is_set():
+                    come = asyncio.create_task(asyncio.get_running_loop().sock_accept(port))
+                    known = asyncio.create_task(proved.wait())
+                    await asyncio.wait({come, known}, return_when=asyncio.FIRST_COMPLETED)
+                    known.cancel()
+                    if not come.done():
+                        come.cancel()
+                        continue
+                    if len(heard) >= STRANGERS:
+                        random.choice([*heard]).cancel()  # noqa: S311  # no secret hangs on it
+                    heard.add(task := asyncio.create_task(self._hear(come.result()[0], proved)))
+                    task.add_done_callback(heard.discard)
+        finally:
+            for one in heard:
+                one.cancel()
+            await asyncio.gather(*heard, return_exceptions=True)
+
+    async def _hear(self, connection: socket.socket, proved: asyncio.Event) -> None:
+        connection.setblocking(False)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(PROVE):
                 ours = wire.nonce()
-                connection.sendall(ours)
-                theirs, claim = exactly(connection, wire.NONCE), exactly(connection, wire.DIGEST)
-                if wire.proved(self._secret, self._name(self._rank - 1), ours, theirs, claim):
-                    connection.sendall(wire.proof(self._secret, self._name(self._rank), ours, theirs))
-                    self._admitted.append(connection)
-            except (OSError, EOFError):
-                pass  # A stranger, or one who has given up.
+                await loop.sock_sendall(connection, ours)
+                said = b""
+                while len(said) < wire.NONCE + wire.DIGEST:
+                    if not (piece := await loop.sock_recv(connection, wire.NONCE + wire.DIGEST - len(said))):
+                        return
+                    said += piece
+                theirs, claim = said[: wire.NONCE], said[wire.NONCE :]
+                if not wire.proved(self._secret, self._name(self._rank - 1), ours, theirs, claim):
+                    return
+                answer = wire.proof(self._secret, self._name(self._rank), ours, theirs)
+                await loop.sock_sendall(connection, answer)
+            if not proved.is_set():
+                self._admitted.append(connection)
+                proved.set()
+        except OSError:
+            pass  # A stranger, or one who has given up.
+        finally:
             if connection not in self._admitted:
                 connection.close()
 
