@@ -92,4 +92,21 @@ def one_line(error: BaseException) -> str:
         >>> one_line(ValueError("a   b"))
         'ValueError: a b'
     """
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
+    return f"{type(error).__name__}: {' '.join(words(error).split())[:400]}"
+
+
+def words(error: BaseException) -> str:
+    """What an exception says, also where the attempt to say it fails.
+
+    Example:
+        >>> from nbkeras.errors import words
+        >>> class Wordless(Exception):
+        ...     def __str__(self):
+        ...         return self.reason
+        >>> words(Wordless())
+        "it cannot be said: AttributeError: 'Wordless' object has no attribute 'reason'"
+    """
+    try:
+        return str(error)
+    except Exception as wordless:  # noqa: BLE001  # the user's own code
+        return f"it cannot be said: {type(wordless).__name__}: {wordless}"

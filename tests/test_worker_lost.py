@@ -18,10 +18,9 @@ from processes import daemons, is_alive, tasks, trainers
 from twins import assert_same_history, assert_same_model
 
 import nbkeras
-from nbkeras.engine import failures
 from nbkeras.engine.spark import cluster
 from nbkeras.engine.submission import Submission
-from nbkeras.errors import ClusterError, TrainingError, WorkerLost
+from nbkeras.errors import TrainingError, WorkerLost
 
 X = np.random.default_rng(0).normal(size=(512, 4)).astype("float32")
 Y = X.sum(axis=1)
@@ -159,53 +158,6 @@ def test_a_python_of_sparks_that_is_killed_as_it_begins_is_no_broken_one(fit, sp
     (note,) = run.notes
     assert "while reading the port number from pyspark.daemon's stdout" in note
     assert note.endswith("; going on from the start")
-
-
-BEGINNING = "org.apache.spark.SparkException: EOFException occurred while reading the port number from"
-BROKEN = """Job aborted due to stage failure: Task 0 in stage 1.0: java.net.SocketException: Broken pipe
-\tat java.base/sun.nio.ch.SocketDispatcher.write0(Native Method)
-\tat org.apache.spark.{}(Worker.scala:187)"""
-
-
-@pytest.mark.parametrize(
-    ("said", "kind"),
-    [
-        (f"{BEGINNING} pyspark.daemon's stdout and terminated with code: 137.", WorkerLost),
-        (f"{BEGINNING} pyspark.daemon's stdout and terminated with code: 143.", WorkerLost),
-        (f"{BEGINNING} pyspark.daemon's stdout.", WorkerLost),
-        (f"{BEGINNING} pyspark.daemon's stdout and terminated with code: 1.", ClusterError),
-        (BROKEN.format("api.python.PythonWorkerFactory.stopWorker"), WorkerLost),
-        (BROKEN.format("storage.BlockManager.get"), ClusterError),
-    ],
-    ids=["killed", "terminated", "not ended", "broken", "spoken with", "of others"],
-)
-def test_sparks_words_tell_a_python_that_is_gone_from_a_broken_one(said, kind):
-    assert type(failures.of_spark(Exception(said))) is kind
-
-
-FULL = "Task 0 in stage 1.0: (TID 3) (10.0.0.7 executor 1):\njava.io.IOException: No space left on device"
-PYTHONS = "\nat org.apache.spark.api.python.PythonRunner$ReaderIterator.read(PythonRunner.scala:7)"
-
-
-@pytest.mark.parametrize(
-    ("said", "told"),
-    [
-        (FULL, "a disk is full on 10.0.0.7: make room, or start Spark with spark.local.dir on a larger one"),
-        (FULL + PYTHONS, "a disk is full on 10.0.0.7: "),  # to try again would not make room
-        (
-            "SparkOutOfMemoryError: [UNABLE_TO_ACQUIRE_MEMORY] Unable to acquire 65536 bytes",
-            "more spark.exec",
-        ),
-        ("Task serialization failed: java.lang.OutOfMemoryError: Java heap space", "spark.driver.memory"),
-        ("py4j.protocol.Py4JNetworkError: Answer from Java side is empty", "Spark's Java has ended"),
-        ("[Errno 111] Connection refused", "Spark's Java has ended"),
-        ("Traceback:\nConnectionError: [Errno 111] Connection refused", "Spark failed on the rows: Conn"),
-    ],
-)
-def test_what_is_not_the_rows_fault_is_named_with_what_to_do(said, told):
-    error = failures.of_spark(Exception(said))
-    assert type(error) is ClusterError
-    assert told in str(error)
 
 
 def test_an_epoch_that_only_the_checkpoint_has_heard_of_stands_in_its_place(

@@ -12,7 +12,7 @@ from typing import Any
 
 from nbkeras import errors, session
 from nbkeras.engine.job import Failure
-from nbkeras.errors import ClusterError, NbkerasError, TrainingError, WorkerLost
+from nbkeras.errors import ClusterError, NbkerasError, TrainingError, WorkerLost, words
 
 #: A frame, and what else TensorFlow says of a graph before and after what went wrong.
 _TRACED = re.compile(r'\s*File "(.+)", line (\d+), in (.+)')
@@ -58,6 +58,9 @@ _FULL = "No space left on device"
 #: How py4j says that there is no Java at the other end: alone, not within the words of a task.
 _NO_JAVA = re.compile(r"(?:.*: )?(?:Answer from Java side is empty|\[Errno (?:104|111)\] .*)")
 
+#: Of a traceback's frames the first and the last are shown; between them lies what calls itself for ever.
+_FRAMES = 8
+
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
@@ -65,14 +68,15 @@ def describe(error: BaseException) -> Failure:
     """An exception in words, with the frames that lie in the user's own code."""
     raised = [(one.filename, one.lineno or 0, one.name) for one in traceback.extract_tb(error.__traceback__)]
     # What fails while TensorFlow runs a graph has the frames that made the graph in its text.
-    traced = [(one[1], int(one[2]), one[3]) for one in map(_TRACED.match, str(error).splitlines()) if one]
+    traced = [(one[1], int(one[2]), one[3]) for one in map(_TRACED.match, words(error).splitlines()) if one]
     frames = tuple(one for one in raised + traced if _is_users(one[0]))
     return Failure(type(error).__name__, _message(error), frames, isinstance(error, NbkerasError))
 
 
 def _message(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if not (_TRACED.match(line) or _GRAPH.match(line))]
-    return " ".join(_COLOUR.sub("", " ".join(lines or [str(error)])).split())[:600]
+    said = words(error)
+    lines = [line for line in said.splitlines() if not (_TRACED.match(line) or _GRAPH.match(line))]
+    return " ".join(_COLOUR.sub("", " ".join(lines or [said])).split())[:600]
 
 
 def _is_users(filename: str) -> bool:
@@ -109,7 +113,12 @@ def _traceback(title: str, frames: tuple[tuple[str, int, str], ...]) -> str:
     if not frames:
         return ""
     lines = [f"{title} (most recent call last):"]
-    for filename, number, function in frames:
+    left_out = len(frames) - 2 * _FRAMES
+    for index, (filename, number, function) in enumerate(frames):
+        if _FRAMES <= index < _FRAMES + left_out:
+            if index == _FRAMES:
+                lines.append(f"  … {left_out} more calls …")
+            continue
         lines.append(f'  File "{filename}", line {number}, in {function}')
         # A worker has no source of a notebook's cell; this process has.
         if source := linecache.getline(filename, number).strip():
@@ -145,7 +154,7 @@ def _of_lines(lines: list[str], text: str) -> NbkerasError:
     """What ended a job whose workers are all there."""
     if raised := [line for line in lines if line.startswith(_TRAINER)]:
         return TrainingError(f"on a worker{where(text)}: {raised[-1].removeprefix(_TRAINER)[:500]}")
-    if known := next((words for sign, words in _KNOWN.items() if sign in text), None):
+    if known := next((said for sign, said in _KNOWN.items() if sign in text), None):
         return ClusterError(known.format(where=where(text)))
     causes = [line for line in lines if _is_exception(line)]
     if packages := [line for line in causes if line.startswith(("ModuleNotFoundError", "ImportError"))]:
