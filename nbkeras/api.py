@@ -30,6 +30,8 @@ _numbers = itertools.count(1)
 #: The threads of the ``on_spark`` blocks that are open, the innermost last.
 _blocks: list[int] = []
 
+_WAITS = "nobody is at this notebook, which would end before a training in the background: it is waited for"
+
 
 def fit(
     model: Any,
@@ -170,13 +172,13 @@ def fit(
     if plan.workers > 1:
         exactness.refuse(model)
     place = shown_by or host
-    background = background and not place.headless()
+    waits = background and place.headless()
     run = Run(
         name or f"run {next(_numbers)}",
         model,
         resumption.total(begun, plan.epochs),
         plan.workers,
-        background=background,
+        background=background and not waits,
     )
     chosen = settings.of(
         model,
@@ -190,10 +192,10 @@ def fit(
         *exactness.notes(model, plan.workers, plan.sync_every),
         *protection.notes(spark, plan),
         *resumption.notes(model, plan, chosen, begun, resume=resume),
+        *([_WAITS] if waits else []),
+        *([elastic.note(plan.workers)] if dynamic and workers == "auto" else []),
     ):
         run.note(sentence)
-    if dynamic and workers == "auto":
-        run.note(elastic.note(plan.workers))
     run.code = place.code()
     runs.append(run)
     source.remember(train)

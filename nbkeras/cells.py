@@ -110,7 +110,8 @@ class Calls:
             validation_freq=validation_freq,
             **self._options,
         )
-        return run if run.background else run.model.history
+        # Where nobody is at the notebook the run was waited for, and what goes on with it still does.
+        return run if self._options["background"] else run.model.history
 
     def evaluate(
         self,

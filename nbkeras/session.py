@@ -44,7 +44,9 @@ def attached(spark: Any = None) -> SparkSession:
         # The active session is that of one thread; in another the running Spark is to be asked for.
         session = SparkSession.builder.getOrCreate()
     if session is None:
-        print("nbkeras: no Spark at hand, starting a local one: local[*]")
+        print(
+            "nbkeras: no Spark at hand, starting a local one; spark = nbkeras.local_spark() gives it to you"
+        )
         session = local_spark()
     if is_stopped(session):
         raise ClusterError(

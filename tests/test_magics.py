@@ -304,7 +304,7 @@ def test_the_fit_of_something_else_is_no_training(run, shell, api):
         ("--backend tensorfow", "OptionError: --backend: got 'tensorfow'; did you mean tensorflow?"),
         ("--name 'digits", "OptionError: a quote is not closed in: --name 'digits"),
         ("2", "OptionError: '2' is no option; options begin with --, such as --workers 2"),
-        ("--help", "OptionError: there is no --help; type %%keras_spark? for the help"),
+        ("--workers 2 --help", "OptionError: --help stands alone; type %keras_spark help"),
         ("--label y", "OptionError: --label needs --data NAME, the DataFrame to train on"),
         ("--workers $nothing", "OptionError: nothing has no value: NameError: name 'nothing' is not defined"),
         ("--workers {1/0}", "OptionError: 1/0 has no value: ZeroDivisionError: division by zero"),
@@ -497,7 +497,7 @@ def test_learning_rate_takes_a_rate_and_a_name(run, api):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("", "OptionError: a word is missing; type one of: status, stop"),
+        ("go", "OptionError: unknown word 'go'; type one of: status, stop"),
         ("statsu", "OptionError: unknown word 'statsu'; did you mean status?"),
         (
             "--workers 2",
@@ -507,6 +507,15 @@ def test_learning_rate_takes_a_rate_and_a_name(run, api):
 )
 def test_an_unknown_word_is_one_line(run, line, message):
     assert one_line(run, f"%keras_spark {line}").startswith(message)
+
+
+@pytest.mark.parametrize("line", ["", "help", "--help"])
+def test_help_is_given_to_who_asks_for_it_or_types_nothing(run, line):
+    _, out = run(f"%keras_spark {line}")
+    assert out.startswith("usage: %%keras_spark [--workers N|auto]")
+    if line:
+        _, of_cell = run(f"%%keras_spark {line}\nraise ValueError")
+        assert of_cell == out
 
 
 def test_the_newest_builder_is_exported_however_it_was_opened(run, shell, monkeypatch):

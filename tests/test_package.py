@@ -44,7 +44,7 @@ def test_sparks_own_workers_import_no_backend():
 def test_every_public_name_can_be_used_and_is_listed():
     assert list(nbkeras.__all__) == sorted(set(nbkeras.__all__))
     assert {name for name in nbkeras.__all__ if not hasattr(nbkeras, name)} == set()
-    assert set(nbkeras.__all__) <= set(dir(nbkeras))
+    assert set(dir(nbkeras)) == {*nbkeras.__all__, "__version__"}
 
 
 def test_a_name_that_is_not_there_is_an_ordinary_attribute_error():

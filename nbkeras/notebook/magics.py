@@ -19,7 +19,8 @@ from nbkeras.notebook.words import ANSWERS
 _PARSER = Parser()
 #: Words that steer a training that is at work, and which word behind them is its name.
 _STEERING = {"stop": 1, "pause": 1, "resume": 1, "learning_rate": 2}
-_WORDS = ("status", *_STEERING, "runs", "build", "export", "form", "dashboard")
+_HELP = ("help", "--help", "-h", "?")
+_WORDS = ("status", *_STEERING, "runs", "build", "export", "form", "dashboard", "help")
 _CALLS_FIT = "--data is for a cell that does not call fit; drop --data or the call"
 _COLUMNS = {"label": "y", "features": "features"}
 
@@ -53,6 +54,9 @@ class KerasSpark(Magics):
     @output_can_be_silenced
     @line_cell_magic
     def keras_spark(self, line: str, cell: str | None = None) -> Any:  # noqa: D102  # the parser writes it, below
+        if line.strip() in _HELP or (cell is None and not line.strip()):
+            print(_PARSER.format_help())  # noqa: T201  # as any help
+            return None
         if cell is None:
             return self._word(line)
         options = _PARSER.parse(line, self.shell.user_ns)
@@ -134,8 +138,7 @@ class KerasSpark(Magics):
                 f"{word} is an option of the cell magic: begin the cell with %%keras_spark {word}"
             )
         else:
-            said = f"unknown word {word!r}; " if word else "a word is missing; "
-            raise OptionError(said + suggest(word, _WORDS))
+            raise OptionError(f"unknown word {word!r}; {suggest(word, _WORDS)}")
 
     def _runs(self, path: str) -> None:
         from nbkeras.notebook.record import runs

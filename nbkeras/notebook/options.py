@@ -40,6 +40,7 @@ examples:
   A value may be a variable or an expression: --workers $n, --epochs {2 * n}.
 
 line magic:
+  %keras_spark help         this text
   %keras_spark status       which Spark, how many slots, which versions
   %keras_spark stop [NAME]  stop a training that runs with --background
   %keras_spark pause [NAME] let it wait after the batch in work; it keeps its Spark slots
@@ -169,7 +170,7 @@ class Parser(argparse.ArgumentParser):
 
     def _explain_unknown(self, word: str) -> str:
         if word in {"-h", "--help"}:
-            return "there is no --help; type %%keras_spark? for the help"
+            return "--help stands alone; type %keras_spark help"
         if not word.startswith("-"):
             return f"{word!r} is no option; options begin with --, such as --workers 2"
         return f"unknown option {word.partition('=')[0]}; " + suggest(

@@ -42,7 +42,7 @@ def test_papermill_waits_also_for_the_background_and_saves_the_picture(
 ):
     source, result = tmp_path / "in.ipynb", tmp_path / "out.ipynb"
     cells = [digits_in_spark, TRAIN.format(options="--background --name digits", epochs=3)]
-    nbformat.write(notebook(*cells), source)
+    nbformat.write(notebook(*cells, "print(history.wait().status, *history.notes)"), source)
 
     how = {"progress_bar": False, "kernel_name": "python3", "start_timeout": waiting.LIMIT}
     papermill.execute_notebook(source, result, **how)
@@ -51,6 +51,7 @@ def test_papermill_waits_also_for_the_background_and_saves_the_picture(
     outputs = done.cells[1].outputs
     lines = "".join(output.text for output in outputs if output.output_type == "stream").splitlines()
     [picture] = [output.data for output in outputs if output.output_type == "display_data"]
+    assert done.cells[2].outputs[0].text.startswith("finished nobody is at this notebook, ")
     assert "widgets" not in done.metadata
     assert any(re.match(r"epoch 3 of 3  ", line) for line in lines)
     assert set(picture) == {"text/html", "image/png", "text/plain"}
