@@ -352,7 +352,7 @@ def predict(
     )
     cluster.require_backend(spark, plan.backend)
     if by_name:
-        names = _output_names(model, output, len(shapes))
+        names = _output_names(model, output, structure)
         df = data_frame(spark, data)
         distinct(df, names)
         return inference.predict_dataframe(plan, model, df, inputs(df, rows), names, shapes)
@@ -532,8 +532,14 @@ def _await(model: Any) -> None:
     run.wait(tick=go_on)
 
 
-def _output_names(model: Any, output: str, number: int) -> list[str]:
-    if number == 1:
+def _output_names(model: Any, output: str, structure: Any) -> list[str]:
+    """What the columns of a prediction are called: by the keys of a dict, else by the model's outputs."""
+    import keras
+
+    paths = [path for path, _ in keras.tree.flatten_with_path(structure)]
+    if len(paths) == 1:
         return [output]
-    names = getattr(model, "output_names", None) or range(number)
-    return [f"{output}_{name}" for name in names]
+    names = getattr(model, "output_names", None)
+    if isinstance(structure, (list, tuple)) and names is not None and len(names) == len(paths):
+        return [f"{output}_{name}" for name in names]
+    return ["_".join(map(str, (output, *path))) for path in paths]

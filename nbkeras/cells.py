@@ -133,8 +133,7 @@ class Calls:
         )
         if return_dict:
             return dict(sorted(results.items()))  # Keras' own order
-        values = list(results.values())
-        return values[0] if len(values) == 1 else values
+        return model._flatten_metrics_in_order(results)  # noqa: SLF001  # the order is Keras' own, too
 
     def predict(
         self,

@@ -108,16 +108,19 @@ def test_evaluate_leaves_the_weights_and_works_before_and_after_keras_own(spark,
 def test_evaluate_of_several_outputs_is_keras_own_before_keras_evaluated(spark, arrays, kind):
     x, labels, _ = arrays
     model = several_outputs(kind)
-    losses, metrics = {"one": "mse", "many": "mae"}, {"one": ["mae"], "many": ["mse"]}
-    y = {"one": labels[:, None], "many": np.repeat(x[:, :2, None], 3, axis=2)}
-    if kind is list:
-        losses, metrics, y = list(losses.values()), list(metrics.values()), list(y.values())
+    losses, metrics = ["mse", "mae"], [["mae"], ["mse"]]
+    y = [labels[:, None], np.repeat(x[:, :2, None], 3, axis=2)]
+    if kind is dict:
+        losses, metrics, y = (dict(zip(KEYS, one, strict=True)) for one in (losses, metrics, y))
     model.compile("adam", losses, metrics=metrics)
 
     # Keras averages the loss of one output over batches, whatever their size.
     ours = nbkeras.evaluate(model, x, y, batch_size=1, spark=spark)
 
     assert_same_results(ours, model.evaluate(x, y, batch_size=1, verbose=0, return_dict=True))
+    with nbkeras.on_spark(spark=spark):
+        listed = model.evaluate(x, y, batch_size=1)
+    assert listed == pytest.approx(model.evaluate(x, y, batch_size=1, verbose=0), rel=1e-4)
 
 
 @pytest.mark.smoke
@@ -286,12 +289,16 @@ def test_predict_gives_an_array_for_several_units(spark, df, classifier):
     np.testing.assert_allclose(ours, classifier.predict(x, verbose=0), 1e-5, 1e-6)
 
 
+#: Of outputs in a dict, in another order than the alphabet's: they need not be called like their layers.
+KEYS = ("price", "area")
+
+
 def several_outputs(kind):
     keras.utils.set_random_seed(1)
     inputs = keras.Input((SHAPE,), name="features")
     one = keras.layers.Dense(1, name="one")(inputs)
     many = keras.layers.Reshape((2, 3), name="many")(keras.layers.Dense(6)(inputs))
-    return keras.Model(inputs, {"one": one, "many": many} if kind is dict else [one, many])
+    return keras.Model(inputs, dict(zip(KEYS, (one, many), strict=True)) if kind is dict else [one, many])
 
 
 @pytest.mark.parametrize("kind", [list, dict])
@@ -307,11 +314,12 @@ def test_predict_of_several_outputs(spark, df, arrays, kind):
     keras.tree.map_structure(
         lambda one, other: np.testing.assert_allclose(one, other, 1e-4, 1e-5), ours, theirs
     )
-    names = ["prediction_one", "prediction_many"]
+    one, many = KEYS if kind is dict else ("one", "many")
+    names = [f"prediction_{one}", f"prediction_{many}"]
     assert sorted(predicted.columns[1:]) == sorted(names)
     features, one, many = columns(predicted, "features", *names)
     again = model.predict(features, verbose=0)
-    again = (again["one"], again["many"]) if kind is dict else again
+    again = [again[key] for key in KEYS] if kind is dict else again
     np.testing.assert_allclose(one, again[0][:, 0], 1e-4, 1e-5)
     np.testing.assert_allclose(many, again[1], 1e-4, 1e-5)
 
