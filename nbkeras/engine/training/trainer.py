@@ -23,7 +23,7 @@ from nbkeras.engine.job import Assignment, Shard, Spooled
 from nbkeras.engine.spark import addresses
 from nbkeras.engine.spark.shared import Inside
 from nbkeras.engine.spool import mapped, pages, scratch
-from nbkeras.engine.training import backends, collectives, exactness, feed, schedule, spoken, state
+from nbkeras.engine.training import backends, collectives, exactness, feed, labels, schedule, spoken, state
 from nbkeras.engine.training.feed import Arrays
 from nbkeras.engine.training.parts import Parts
 from nbkeras.engine.training.rank import Combine, Follow, Save, Terminate, attributes
@@ -230,6 +230,7 @@ class Trainer:
         encrypted = self._job.encrypted
         rows = feed.feed(arrays, canonical, steps.counts, plan.structure, seed, encrypted=encrypted)
         checked, validation = self._validation(spooled, shards)
+        self._look_at_labels(channel, own, spooled, rows)
         group.local = plan.sync_every > 1
         group.synchronise(model, steps, checked)
         if group.size > 1:
@@ -280,16 +281,22 @@ class Trainer:
             else:
                 self._task.send(("bytes", weights))
 
+    def _look_at_labels(self, channel: Channel, own: Arrays, spooled: Spooled, rows: feed.Feed) -> None:
+        for arrays in (own, self._arrays(self._validation_files, spooled.validation)):
+            said = labels.check(self._model, self._plan.structure, arrays, lambda: rows.rows(4)[0])
+            if said:
+                channel.send({"type": "note", "sentence": said})
+
     def _class_weight(self, arrays: Arrays) -> dict[int, float] | None:
         """The weight of every class: Keras looks them up in a table where it reads a ``tf.data.Dataset``.
 
         What is not named weighs 1, as where Keras reads arrays.
         """
         given: dict[int, float] | None = self._plan.class_weight
-        labels = self._plan.structure.labels
-        if not given or len(labels) != 1:
+        fields = self._plan.structure.labels
+        if not given or len(fields) != 1:
             return given  # Keras says what it takes.
-        y = arrays[labels[0].name]
+        y = arrays[fields[0].name]
         encoded = y.ndim > 1 and y.shape[-1] > 1
         top = y.shape[-1] - 1 if encoded else round(float(y.max(initial=0, where=np.isfinite(y))))
         return dict.fromkeys(range(top + 1), 1.0) | given
