@@ -257,7 +257,7 @@ FEWER = COMMON | {"test_equality.py": "one_process and 3-adam or empty_partition
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(7200)  # two dozen tests, each with the limit of one
 @pytest.mark.parametrize(
     ("backend", "promises"),
     [
@@ -276,7 +276,6 @@ def test_a_notebook_on_another_backend_keeps_the_promises(backend, promises):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=900,
         check=False,
     )
 
