@@ -18,6 +18,8 @@ from nbkeras.steering import Steering
 
 #: Of one metric; more make no curves, and are in the history alone.
 _MOST_ENTRIES = 1000
+#: Different lines that are noted of what workers say.
+MOST_HEARD = 40
 Status = Literal["running", "paused", "finished", "stopped", "failed", "aborted"]
 
 
@@ -138,6 +140,7 @@ class Run:
         self.epoch_numbers: list[int] = []
         self.partial: int | None = None
         self.notes: list[str] = []
+        self._heard: set[str] = set()
         self.error: BaseException | None = None
         self.version = 0
         self.phase: Phase = "preparing"
@@ -327,6 +330,17 @@ class Run:
             if sentence not in self.notes:
                 self.notes.append(sentence)
                 self.version += 1
+
+    def hear(self, worker: int, line: str) -> None:
+        """Note what a worker has said: most of it the others say too, and in another attempt again."""
+        with self._lock:
+            if line in self._heard or len(self._heard) > MOST_HEARD:
+                return
+            self._heard.add(line)
+            said = f"worker {worker}: {line}"
+            rest = f"workers have said more than {MOST_HEARD} different lines: the rest is left out"
+            self.notes.append(said if len(self._heard) <= MOST_HEARD else rest)
+            self.version += 1
 
     def restart(self, sentence: str) -> None:
         """Say why a training begins again, from the start or a checkpoint; its history stays."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+import subprocess
 import sys
-import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +40,6 @@ def attached(spark: Any = None) -> SparkSession:
 
     if spark is not None and not hasattr(spark, "createDataFrame"):
         raise ClusterError(f"spark={spark!r} is no SparkSession")
-    if (spark is None or not is_connect(spark)) and _java_has_ended():
-        raise ClusterError(JAVA_HAS_ENDED)
     session: Any = spark if spark is not None else _active()
     if session is None and SparkContext._active_spark_context is not None:  # noqa: SLF001  # no public sign
         # The active session is that of one thread; in another the running Spark is to be asked for.
@@ -48,6 +49,9 @@ def attached(spark: Any = None) -> SparkSession:
             "nbkeras: no Spark at hand, starting a local one; spark = nbkeras.local_spark() gives it to you"
         )
         session = local_spark()
+    if not is_connect(session):
+        _require_java()
+        logging.getLogger().addFilter(_is_to_be_logged)
     if is_stopped(session):
         raise ClusterError(
             "the Spark session was stopped: make a new one, or leave it to nbkeras.local_spark()"
@@ -67,6 +71,7 @@ def _active() -> Any:
         from pyspark.sql.connect.session import SparkSession as Remote
 
         return Remote.getActiveSession() or Remote._get_default_session()  # noqa: SLF001  # the active one is one thread's
+    _require_java()  # which would be asked
     return SparkSession.getActiveSession()
 
 
@@ -92,6 +97,8 @@ def thread(spark: SparkSession, work: Callable[[], None], name: str) -> threadin
     return made
 
 
+#: Seconds in which what Java has said before its end is read.
+_LAST_WORDS = 2.0
 #: Of a Spark of our own: on loopback only, and without lines of its own.
 _LOCAL = {
     "spark.driver.bindAddress": "127.0.0.1",
@@ -105,8 +112,8 @@ _LOCAL = {
 def local_spark() -> SparkSession:
     """A Spark on this machine with all its cores, or the one that runs already.
 
-    Finds Java first, or installs it; listens on loopback only. What Java says is kept
-    from the notebook, and told where it does not start.
+    Finds Java first, or installs it; listens on loopback only. What Java says as it starts is
+    told where it does not; what your functions print on workers is printed here.
 
     Raises:
         ClusterError: there is no Java and none can be installed, or it does not start.
@@ -117,22 +124,44 @@ def local_spark() -> SparkSession:
     java.ensure()
     # The workers must run this very Python, with its packages; PATH may know another first.
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    if _java_has_ended():
-        _forget()
-    conf = SparkConf().setMaster("local[*]").setAppName("nbkeras").setAll(list(_LOCAL.items()))
-    if SparkContext._active_spark_context is None:  # noqa: SLF001  # no public sign
-        _start(conf)
-    session: SparkSession = SparkSession.builder.config(conf=conf).getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
+    with SparkContext._lock:  # noqa: SLF001  # as PySpark does: two threads start one Spark
+        if java_has_ended():
+            _forget()
+        conf = SparkConf().setMaster("local[*]").setAppName("nbkeras").setAll(list(_LOCAL.items()))
+        if SparkContext._active_spark_context is None:  # noqa: SLF001  # no public sign
+            _start(conf)
+        session: SparkSession = SparkSession.builder.config(conf=conf).getOrCreate()
+    # What goes wrong in a job is an exception here, too.
+    session.sparkContext.setLogLevel("OFF")
     return session
 
 
-def _java_has_ended() -> bool:
-    """Whether the Java that this process has started, and speaks with, is gone."""
+def java_has_ended(seconds: float = 0) -> bool:
+    """Whether the Java that this process has started, and speaks with, is gone.
+
+    Args:
+        seconds: to wait for its end.
+    """
     from pyspark import SparkContext
 
     process = getattr(SparkContext._gateway, "proc", None)  # noqa: SLF001  # no public way
-    return process is not None and process.poll() is not None
+    if process is None:
+        return False
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    return process.returncode is not None
+
+
+def _is_to_be_logged(record: logging.LogRecord) -> bool:
+    """Leave out what Py4J logs at the root, with a traceback, of a Java that has ended."""
+    if record.msg != "Exception while sending command.":
+        return True
+    return not java_has_ended(_LAST_WORDS)
+
+
+def _require_java() -> None:
+    if java_has_ended():
+        raise ClusterError(JAVA_HAS_ENDED)
 
 
 def _forget() -> None:
@@ -146,20 +175,49 @@ def _forget() -> None:
     SparkSession._instantiatedSession = SparkSession._activeSession = None  # noqa: SLF001
 
 
+class _Listener(threading.Thread):
+    """Reads what a Java and its workers print: keeps it while Spark starts, and prints it from then on.
+
+    Attributes:
+        output: descriptor that they print to.
+        last: their last lines.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True, name="nbkeras java")
+        self._lines, self.output = os.pipe()
+        self.last: deque[str] = deque(maxlen=3)
+        self.started = False
+
+    def run(self) -> None:
+        with os.fdopen(self._lines, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if self.started:
+                    print(line, end="")
+                else:
+                    self.last.append(line.strip())
+
+
 def _start(conf: SparkConf) -> None:
     """Start Java and a Spark in it."""
     from pyspark import SparkContext
     from pyspark.java_gateway import launch_gateway
 
-    # A file without a name, which goes with this process and Java. Later it takes what workers print.
-    with tempfile.TemporaryFile() as said:
-        try:
-            # Where a Spark was stopped its Java is still there.
-            gateway = SparkContext._gateway or launch_gateway(conf, {"stdout": said, "stderr": said})  # type: ignore[no-untyped-call]  # noqa: SLF001
-            SparkContext(conf=conf, gateway=gateway)
-        except Exception as error:
-            said.seek(0)
-            last = " ".join(said.read().decode(errors="replace").splitlines()[-3:])[-600:]
-            raise ClusterError(
-                f"Spark does not start ({one_line(error)}); Java said: {last or 'nothing'}"
-            ) from error
+    gateway = SparkContext._gateway  # noqa: SLF001  # where a Spark was stopped its Java is still there
+    if gateway is not None:
+        SparkContext(conf=conf, gateway=gateway)
+        return
+    listener = _Listener()
+    listener.start()
+    try:
+        with os.fdopen(listener.output, "wb") as output:
+            gateway = launch_gateway(conf, {"stdout": output, "stderr": output})  # type: ignore[no-untyped-call]
+        SparkContext(conf=conf, gateway=gateway)
+    except Exception as error:
+        listener.join(_LAST_WORDS)  # with the end of Java
+        said = " ".join(listener.last)[-600:]
+        raise ClusterError(
+            f"Spark does not start ({one_line(error)}); Java said: {said or 'nothing'}"
+        ) from error
+    finally:
+        listener.started = True

@@ -15,11 +15,14 @@ pytestmark = pytest.mark.process
 _OF_THE_MACHINE = """\
 WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
 I0000 00:00:1795667206.670876    2748 cudart_stub.cc:31] Could not find cuda drivers on your machine.
-2026-11-26 04:27:06.670: W tensorflow/compiler/xla/stream.cc:12] Unable to register a factory.
+2026-11-26 04:27:06.670: E external/xla/cuda_fft.cc:467] Unable to register cuFFT factory: there is one.
 To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow.
 """
 _FAILED_QUERY = "E0000 00:00:1795667221.561    2748 cuda_platform.cc:52] failed call to cuInit: INTERNAL"
-_OTHERS = "E0000 00:00:1795667221.561    2748 allocator.cc:9] no memory\nImportWarning: of Python\n"
+_OTHERS = (
+    "W0000 00:00:1795667221.561    2748 gpu_device.cc:9] Cannot dlopen some GPU libraries.\n"
+    "ImportWarning: of Python\n"
+)
 
 _PACKAGE = f"""
 import os
@@ -29,6 +32,8 @@ if "BROKEN" in os.environ:
 class config:
     @staticmethod
     def list_physical_devices():
+        if "WITHOUT" in os.environ:
+            raise RuntimeError("a plug-in is broken")
         os.write(2, {_FAILED_QUERY.encode()!r} + b"\\n")
 """
 
@@ -63,6 +68,10 @@ def test_what_it_says_of_the_machine_is_left_out_and_all_else_comes_through(said
 
 def test_after_its_import_the_first_question_for_devices_says_nothing(said):
     assert said(_AFTER) == _OF_THE_MACHINE + _OTHERS
+
+
+def test_a_question_for_devices_that_fails_does_not_end_the_import(said):
+    assert said(_BEFORE, WITHOUT="") == _OTHERS
 
 
 def test_who_has_asked_for_all_messages_sees_all(said):

@@ -310,10 +310,10 @@ def test_a_trainer_that_ends_without_a_word_is_told_by_its_last_line(hire, print
 @pytest.mark.parametrize(
     ("status", "printed", "said"),
     [
-        (signal.SIGBUS, "Could not find cuda drivers", "by signal 7 (SIGBUS): no room left on the disk"),
+        (signal.SIGBUS, "Could not find cuda drivers", f"by signal {signal.SIGBUS:d} (SIGBUS): no room left"),
         (signal.SIGKILL, "", "by signal 9 (SIGKILL): out of memory?"),
         (signal.SIGSEGV, "", "by signal 11 (SIGSEGV): a fault in compiled code"),
-        (signal.SIGRTMIN + 1, "", f"by signal {signal.SIGRTMIN + 1} (of real time)"),
+        (62, "", "by signal 62 (of real time)"),
     ],
 )
 def test_a_trainer_that_is_killed_is_told_by_its_signal(hire, status, printed, said):

@@ -506,6 +506,9 @@ def _checkpoint(entries: Any) -> Checkpoint:
         or not shapes.text(training)
     ):
         raise ValueError("it does not hold what a checkpoint holds")
+    for _, logs in rest["epochs"]:
+        for value in logs.values():
+            np.asarray(value)  # lists of several lengths are no array
     places = [*about.get("weights", []), *(place for one in rest["optimizers"] for place in one or [])]
     if places and max(places) >= len(rest["layout"]):
         raise ValueError("it names variables that it does not hold")

@@ -15,7 +15,7 @@ from nbkeras.engine.submission import Cancelled, EpochEnd, Submission, arrays
 from nbkeras.engine.training import state
 from nbkeras.engine.transport.meeting import NO_ROWS
 from nbkeras.engine.transport.wire import Event
-from nbkeras.errors import Aborted, DataError, NbkerasError, PortTaken, WorkerLost, one_line
+from nbkeras.errors import Aborted, DataError, NbkerasError, OptionError, PortTaken, WorkerLost, one_line
 from nbkeras.plan import Plan
 from nbkeras.run import Run
 
@@ -154,7 +154,10 @@ class Driver:
             rest = "" if saved is None else f"; add --resume to go on after epoch {saved + 1}"
             raise type(error)(f"{error}; given up after {RESTARTS} new attempts in the same epoch{rest}")
         if self._store is not None:
-            self._resume = self._store.latest(self._plan.training) or self._resume
+            try:
+                self._resume = self._store.latest(self._plan.training) or self._resume
+            except OptionError as unreadable:
+                self._run.note(f"{unreadable}; what was read of it before is gone on from")
         if self._resume is not None:
             self._recall(self._resume)  # who was lost may have kept an epoch, but not told it
         if saved is not None and (self._resume is None or self._resume.epoch < saved):

@@ -56,7 +56,9 @@ _KNOWN = {
 #: Which ends in the loss of a worker too, that would only be lost again.
 _FULL = "No space left on device"
 #: How py4j says that there is no Java at the other end: alone, not within the words of a task.
-_NO_JAVA = re.compile(r"(?:.*: )?(?:Answer from Java side is empty|\[Errno (?:104|111)\] .*)")
+_NO_JAVA = re.compile(
+    r"(?:.*: )?(?:Answer from Java side is empty|\[Errno \d+\] Connection (?:refused|reset by peer))"
+)
 
 #: Of a traceback's frames the first and the last are shown; between them lies what calls itself for ever.
 _FRAMES = 8
@@ -142,7 +144,7 @@ def of_spark(error: BaseException) -> NbkerasError:
         return ClusterError(
             f"a disk is full{where(text)}: make room, or start Spark with spark.local.dir on a larger one"
         )
-    if _NO_JAVA.fullmatch(text):
+    if _NO_JAVA.fullmatch(text) or session.java_has_ended():
         return ClusterError(session.JAVA_HAS_ENDED)
     if gone := _GONE.search(text):
         said = next(line for line in lines if gone[0].splitlines()[0] in line)

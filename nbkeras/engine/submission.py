@@ -86,7 +86,6 @@ class Submission:
         self._failure: NbkerasError | None = None
         self._aborted = self._submitted = False
         self._left: set[str] = set()
-        self._said: set[str] = set()
         self.weights: bytes | None = None
         self.saved: int | None = None if resume is None else resume.epoch
         self._ended = threading.Event()
@@ -353,10 +352,7 @@ class Submission:
         self._run.note(event["sentence"])
 
     def _on_said(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
-        # Most of what one worker says the others say too.
-        if event["line"] not in self._said:
-            self._said.add(event["line"])
-            self._run.note(f"worker {event['rank']}: {event['line']}")
+        self._run.hear(event["rank"], event["line"])
 
     def _on_progress(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
         self._run.record_progress(

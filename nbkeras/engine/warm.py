@@ -188,7 +188,8 @@ def serve(listener: socket.socket, path: Path, keeper: int) -> None:
     trainers: dict[int, int] = {}
     last = time.monotonic()
     while trainers or _alive(keeper):
-        if select.select([listener], [], [], 0.5)[0]:
+        # Tasks wait for the word of how their trainers have ended.
+        if select.select([listener], [], [], 0.1 if trainers else 0.5)[0]:
             descriptors = _received(listener)
             if descriptors:
                 pipe, line, log, *files = descriptors

@@ -1,7 +1,7 @@
 """TensorFlow's import without what it says of the machine: a dozen lines that no notebook needs.
 
 They come from C++, some before any level of logging is asked for, so they are taken from the
-file descriptor. Lines of another kind come through, and all of them where the import fails.
+file descriptor. All else comes through when the import has ended, and all where it fails.
 """
 
 from __future__ import annotations
@@ -20,15 +20,21 @@ from types import ModuleType
 
 #: The level from which on TensorFlow's messages are shown: 0 for all of them.
 _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
-#: What a machine is and has not, as TensorFlow and XLA tell it, in their own format:
+#: What a machine is and has not, as TensorFlow and XLA tell it, such as
 #: ``I0000 00:00:1795667206.670876    2748 cudart_stub.cc:31] Could not find cuda drivers``.
 _OF_THE_MACHINE = re.compile(
     r"WARNING: All log messages before absl::InitializeLog\(\) is called"
-    r"|[IW]\d{4} [\d:. ]+ \w+\.cc:\d+\]"
-    r"|\d{4}-\d\d-\d\d [\d:.]+: [IW] \S+\.cc:\d+\]"
     r"|To enable the following instructions: "
-    r"|E\d{4} [\d:. ]+ cuda_\w+\.cc:\d+\] failed call to cuInit"
+    r"|.*\.cc:\d+\] (?:"
+    r"Could not find cuda drivers on your machine"
+    r"|This TensorFlow binary is optimized to use available CPU instructions"
+    r"|oneDNN custom operations are on"
+    r"|Unable to register cu\w+ factory"
+    r"|computation placer already registered"
+    r"|failed call to cuInit)"
 )
+#: Files of machines with a GPU: of NVIDIA's, of Windows' in its Linux, of AMD's.
+_GPUS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 
 def without_words() -> None:
@@ -69,8 +75,8 @@ class _Finder(MetaPathFinder):
         load = spec.loader.exec_module
 
         def quietly(module: ModuleType) -> None:
-            sys.meta_path.remove(self)
-            os.environ.setdefault(_LEVEL, "2")
+            with contextlib.suppress(ValueError):  # another thread has
+                sys.meta_path.remove(self)
             with _heard():
                 load(module)
             _ask_for_devices(module)
@@ -82,10 +88,10 @@ class _Finder(MetaPathFinder):
 def _ask_for_devices(tensorflow: ModuleType) -> None:
     """Ask for the devices, as the first computation does: without a GPU the answer is an error message.
 
-    Where there is one, a cell may still choose by ``CUDA_VISIBLE_DEVICES`` what is seen.
+    Where there may be one, a cell may still choose by ``CUDA_VISIBLE_DEVICES`` what is seen.
     """
-    if not Path("/dev/nvidiactl").exists():
-        with _heard():
+    if sys.platform == "linux" and not any(Path(one).exists() for one in _GPUS):
+        with contextlib.suppress(Exception), _heard():  # what is wrong with it, its first use tells
             tensorflow.config.list_physical_devices()
 
 

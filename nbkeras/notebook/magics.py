@@ -54,7 +54,8 @@ class KerasSpark(Magics):
     @output_can_be_silenced
     @line_cell_magic
     def keras_spark(self, line: str, cell: str | None = None) -> Any:  # noqa: D102  # the parser writes it, below
-        if line.strip() in _HELP or (cell is None and not line.strip()):
+        first, *rest = line.split() or [""]
+        if (cell is None and first in ("", *_HELP)) or (first in _HELP and not rest):
             print(_PARSER.format_help())  # noqa: T201  # as any help
             return None
         if cell is None:

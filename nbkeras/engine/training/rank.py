@@ -20,7 +20,7 @@ from nbkeras.engine.training.feed import Feed
 from nbkeras.engine.training.schedule import Steps
 from nbkeras.engine.training.steering import Steering
 from nbkeras.engine.transport.channel import Channel
-from nbkeras.errors import ClusterError
+from nbkeras.errors import ClusterError, OptionError
 from nbkeras.plan import Plan
 
 #: Seconds between two progress events.
@@ -398,13 +398,15 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
         )
         try:
             self._store.write(checkpoint)
-        except ClusterError as error:
-            # A full disk may have room again; what was learned so far is worth more than its copy.
+        except (ClusterError, OptionError) as error:
+            # The folder may have been taken in the meantime, a full disk may have room again; what was
+            # learned so far is worth more than its copy.
             if not self._failed:
                 sentence = f"{error}: the training goes on, and tries it again after each epoch"
                 self._channel.send({"type": "note", "sentence": sentence})
             self._failed = True
             return
+        self._failed = False
         self._channel.send({"type": "saved", "epoch": epoch, "host": socket.gethostname()})
 
 

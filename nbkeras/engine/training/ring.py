@@ -32,6 +32,8 @@ from nbkeras.errors import ClusterError
 MEET, PROVE = 60.0, 5.0
 #: Who may be about to prove it at once; one more, and one of them is sent away.
 STRANGERS = 64
+#: Seconds before the next one is heard where one could not be.
+_BREATH = 0.1
 #: Seconds that a worker which has gone has the word.
 GONE = 1.0
 
@@ -144,7 +146,12 @@ class Ring:
                         continue
                     if len(heard) >= STRANGERS:
                         random.choice([*heard]).cancel()  # noqa: S311  # no secret hangs on it
-                    heard.add(task := asyncio.create_task(self._hear(come.result()[0], proved)))
+                    try:
+                        connection, _ = come.result()
+                    except OSError:  # who came has gone, or this process has too many files for a moment
+                        await asyncio.sleep(_BREATH)
+                        continue
+                    heard.add(task := asyncio.create_task(self._hear(connection, proved)))
                     task.add_done_callback(heard.discard)
         finally:
             for one in heard:

@@ -7,15 +7,17 @@ about the machine that TensorFlow begins with, are for the log of the executor.
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 #: Different lines that are passed on, and characters of each.
 MOST, LONGEST = 40, 300
+#: Loggers with handlers of their own, which pass nothing on; what others say comes to stderr.
+_APART = ("tensorflow", "absl")
 
 
 @contextlib.contextmanager
@@ -26,19 +28,17 @@ def heard(tell: Callable[[str], object]) -> Iterator[None]:
         tell: takes a line, without its end; called in the thread that says it.
 
     Example:
-        >>> import warnings
         >>> from nbkeras.engine.training.spoken import heard
         >>> lines = []
         >>> with heard(lines.append):
-        ...     warnings.warn("the metric is not there", stacklevel=1)
         ...     print("Epoch 2: early stopping")
         Epoch 2: early stopping
         >>> lines
-        ['UserWarning: the metric is not there', 'Epoch 2: early stopping']
+        ['Epoch 2: early stopping']
     """
     told: set[str] = set()
 
-    def line(said: str) -> None:
+    def pass_on(said: str) -> None:
         said = said.strip()
         said = said if len(said) <= LONGEST else f"{said[:LONGEST]}…"
         if not said or said in told or len(told) > MOST:
@@ -46,47 +46,57 @@ def heard(tell: Callable[[str], object]) -> Iterator[None]:
         told.add(said)
         tell(said if len(told) <= MOST else f"more than {MOST} lines were said: the rest is left out")
 
-    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        line(f"{category.__name__}: {' '.join(str(message).split())}")
-
     with contextlib.ExitStack() as stack:
-        stack.enter_context(warnings.catch_warnings())
-        for category in (UserWarning, RuntimeWarning, FutureWarning):
-            warnings.simplefilter("default", category)  # each place once, whatever a user has set
-        warnings.showwarning = show
+        stack.enter_context(warnings.catch_warnings())  # where each place warns once, again
         for name in ("stdout", "stderr"):
             under = getattr(sys, name)
             stack.callback(setattr, sys, name, under)
-            setattr(sys, name, _Lines(under, line))
-        handler = _Handler(line)
-        for logger in (logging.getLogger(), logging.getLogger("tensorflow")):  # which passes nothing on
-            logger.addHandler(handler)
-            stack.callback(logger.removeHandler, handler)
+            lines = _Lines(under, pass_on)
+            stack.callback(lines.end)
+            setattr(sys, name, lines)
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,  # noqa: ARG001  # as Python calls it
+            line: str | None = None,
+        ) -> None:
+            under.write(warnings.formatwarning(message, category, filename, lineno, line))
+            pass_on(f"{category.__name__}: {' '.join(str(message).split())}")
+
+        warnings.showwarning = show
+        handler = _Handler(pass_on)
+        for name in _APART:
+            logging.getLogger(name).addHandler(handler)
+            stack.callback(logging.getLogger(name).removeHandler, handler)
         yield
 
 
-class _Lines(io.TextIOBase):
-    """A stream that writes on, and tells each whole line."""
+class _Lines:
+    """A stream that is another one, and tells each whole line."""
 
     def __init__(self, under: TextIO, tell: Callable[[str], None]) -> None:
         self._under, self._tell, self._begun = under, tell, ""
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._under, name)
 
     def write(self, text: str) -> int:
-        self._under.write(text)
-        *lines, self._begun = (self._begun + text).split("\n")
+        number = self._under.write(text)
+        with self._lock:
+            *lines, begun = (self._begun + text).split("\n")
+            # What a progress bar has written over is not there any more, and no line grows for ever.
+            self._begun = begun.rpartition("\r")[2][: LONGEST + 1]
         for one in lines:
-            # What a progress bar has written over is not there any more.
-            self._tell(one.rsplit("\r", 1)[-1])
-        return len(text)
+            self._tell(one.rstrip("\r").rpartition("\r")[2])
+        return number
 
-    def flush(self) -> None:
-        self._under.flush()
-
-    def fileno(self) -> int:
-        return self._under.fileno()
-
-    def isatty(self) -> bool:
-        return False
+    def end(self) -> None:
+        """Tell what was not ended by a line's end."""
+        self._tell(self._begun)
 
 
 class _Handler(logging.Handler):
@@ -95,4 +105,7 @@ class _Handler(logging.Handler):
         self._tell = tell
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._tell(" ".join(record.getMessage().split()))
+        try:
+            self._tell(" ".join(record.getMessage().split()))
+        except Exception:  # noqa: BLE001  # of a message and values that do not fit, as in Python's own
+            self.handleError(record)
