@@ -34,9 +34,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_configure() -> None:
+class _Failures:
+    """Says at once what has failed: the report of a run of several processes comes at its end."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and reporter is not None:
+            reason = getattr(getattr(report.longrepr, "reprcrash", None), "message", "").partition("\n")[0]
+            reporter.write_line(f"\nFAILED in {report.when}: {report.nodeid} - {reason}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Give each of several test processes temporary files of its own: tests look at what is left there."""
     import jvm
+
+    config.pluginmanager.register(_Failures(config))
 
     os.environ.setdefault("SPARK_SUBMIT_OPTS", jvm.options())
     worker = os.environ.get("PYTEST_XDIST_WORKER")

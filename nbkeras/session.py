@@ -179,21 +179,26 @@ class _Listener(threading.Thread):
     """Reads what a Java and its workers print: keeps it while Spark starts, and prints it from then on.
 
     Attributes:
-        output: descriptor that they print to.
+        output: a file that they print to; so does who says that Spark has started, behind all of before.
         last: their last lines.
     """
 
+    STARTED = "nbkeras: Spark has started\n"
+
     def __init__(self) -> None:
         super().__init__(daemon=True, name="nbkeras java")
-        self._lines, self.output = os.pipe()
+        lines, output = os.pipe()
+        self._lines, self.output = os.fdopen(lines, errors="replace"), os.fdopen(output, "w")
         self.last: deque[str] = deque(maxlen=3)
-        self.started = False
 
     def run(self) -> None:
-        with os.fdopen(self._lines, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                if self.started:
+        with self._lines:
+            started = False
+            for line in self._lines:
+                if started:
                     print(line, end="")
+                elif line.endswith(self.STARTED):
+                    started = True
                 else:
                     self.last.append(line.strip())
 
@@ -209,15 +214,15 @@ def _start(conf: SparkConf) -> None:
         return
     listener = _Listener()
     listener.start()
+    said = {"stdout": listener.output, "stderr": listener.output}
     try:
-        with os.fdopen(listener.output, "wb") as output:
-            gateway = launch_gateway(conf, {"stdout": output, "stderr": output})  # type: ignore[no-untyped-call]
-        SparkContext(conf=conf, gateway=gateway)
+        with listener.output:
+            gateway = launch_gateway(conf, said)  # type: ignore[no-untyped-call]
+            SparkContext(conf=conf, gateway=gateway).setLogLevel("OFF")
+            listener.output.write(listener.STARTED)
     except Exception as error:
         listener.join(_LAST_WORDS)  # with the end of Java
-        said = " ".join(listener.last)[-600:]
+        last = " ".join(listener.last)[-600:]
         raise ClusterError(
-            f"Spark does not start ({one_line(error)}); Java said: {said or 'nothing'}"
+            f"Spark does not start ({one_line(error)}); Java said: {last or 'nothing'}"
         ) from error
-    finally:
-        listener.started = True
