@@ -58,9 +58,14 @@ held = keras.callbacks.LambdaCallback(on_epoch_end=tell)
 
     def go_on(self, has_seen):
         """Let it go on, again and again, when the test has seen as many charts, and this epoch."""
-        for number, epoch in enumerate(self.epochs, 1):
-            wait_for(lambda: has_seen(number, epoch), f"what is shown of epoch {epoch}")  # noqa: B023  # called here
-            self._folder.joinpath(str(epoch)).touch()
+        try:
+            for number, epoch in enumerate(self.epochs, 1):
+                wait_for(lambda: has_seen(number, epoch), f"what is shown of epoch {epoch}")  # noqa: B023  # called here
+                self._folder.joinpath(str(epoch)).touch()
+        finally:
+            for epoch in self.epochs:
+                # What waits for ever keeps the interpreter from the paragraphs of all later tests.
+                self._folder.joinpath(str(epoch)).touch()
 
 
 def cell(body, options="", setup=DIGITS):
