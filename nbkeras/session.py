@@ -145,7 +145,7 @@ def java_has_ended(seconds: float = 0) -> bool:
     from pyspark import SparkContext
 
     process = getattr(SparkContext._gateway, "proc", None)  # noqa: SLF001  # no public way
-    if process is None:
+    if not isinstance(process, subprocess.Popen):  # Zeppelin's gateway has any name that it is asked for
         return False
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(seconds)

@@ -6,14 +6,16 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import MagicMock
 
 import keras
 import pytest
 from lifeline import ENDS_WITH_US
+from pyspark import SparkContext
 
 import nbkeras
 from nbkeras.errors import ClusterError, OptionError
-from nbkeras.session import JAVA_HAS_ENDED, attached
+from nbkeras.session import JAVA_HAS_ENDED, attached, java_has_ended
 
 
 def test_another_thread_finds_the_spark_that_runs(spark, capsys):
@@ -89,6 +91,11 @@ except nbkeras.errors.ClusterError as error:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(r"ERROR Spark does not start \(.+\); Java said: .*nosuch.*\n", done.stdout)
+
+
+def test_the_java_of_a_gateway_that_another_program_has_made_is_not_looked_after(monkeypatch):
+    monkeypatch.setattr(SparkContext, "_gateway", MagicMock())
+    assert not java_has_ended()
 
 
 def test_keras_methods_are_replaced_by_one_thread_at_a_time_and_come_back():
