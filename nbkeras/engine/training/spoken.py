@@ -48,6 +48,8 @@ def heard(tell: Callable[[str], object]) -> Iterator[None]:
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())  # where each place warns once, again
+        # What JAX says of any model: Keras asks it for wide numbers, and takes the narrow ones.
+        warnings.filterwarnings("ignore", message="Explicitly requested dtype")
         for name in ("stdout", "stderr"):
             under = getattr(sys, name)
             stack.callback(setattr, sys, name, under)
