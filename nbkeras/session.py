@@ -186,7 +186,7 @@ class _Listener(threading.Thread):
     STARTED = "nbkeras: Spark has started\n"
 
     def __init__(self) -> None:
-        super().__init__(daemon=True, name="nbkeras java")
+        super().__init__(daemon=True, name="java output")  # of no training: it stays as long as Java
         lines, output = os.pipe()
         self._lines, self.output = os.fdopen(lines, errors="replace"), os.fdopen(output, "w")
         self.last: deque[str] = deque(maxlen=3)
