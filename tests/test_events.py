@@ -395,8 +395,15 @@ def test_a_frame_that_breaks_the_protocol_closes_its_connection_only(server, hea
     assert caplog.records == []
 
 
+def test_the_result_of_a_large_metric_arrives_whole(server, heard, wait_for):
+    with channel(server) as worker:
+        worker.send({"type": "number", "n": 1, "logs": [1 / 3] * 90_000})
+        wait_for(lambda: heard.events, "the event")
+    assert heard.events[0][1]["logs"] == [1 / 3] * 90_000
+
+
 def test_an_event_too_large_for_a_frame_is_refused_where_it_is_sent(server):
-    with channel(server) as worker, pytest.raises(wire.ProtocolError, match="at most 1048576"):
+    with channel(server) as worker, pytest.raises(wire.ProtocolError, match="at most 16777216"):
         worker.send({"type": "number", "text": "x" * wire.LIMIT})
 
 

@@ -31,8 +31,8 @@ IDLE_SECONDS = 600
 #: What Keras and TensorFlow import for wrappers and pictures that no trainer makes. Where all are there,
 #: they are two fifths of the time that the import takes, and a fifth of its memory.
 _FOR_NOTEBOOKS = ("jax", "matplotlib", "sklearn")
-#: Descriptors that may come with one request: Linux passes no more at once.
-_DESCRIPTORS = 250
+#: Descriptors of one message of a request: Linux passes no more. It says how many there are in all.
+_DESCRIPTORS, _NUMBER = 250, struct.Struct("<i")
 #: Bytes of a path that a socket's address takes on every system.
 _LONGEST_ADDRESS = 103
 #: Seconds within which a task that has connected must have sent its request.
@@ -46,13 +46,13 @@ def hire(backend: str, files: list[int], log: int) -> tuple[Connection, socket.s
 
     Args:
         backend: Keras backend of the trainer.
-        files: descriptors of the spools' files, at most 247.
+        files: descriptors of the spools' files.
         log: descriptor of the file that takes what the trainer prints.
     """
     ours, theirs = socket.socketpair()
     life, line = socket.socketpair()
     with theirs, line, _address(backend) as path, _connect(path, backend, log) as server:
-        socket.send_fds(server, [b"t"], [theirs.fileno(), line.fileno(), log, *files])
+        _send(server, [theirs.fileno(), line.fileno(), log, *files])
     return Connection(ours.detach()), life
 
 
@@ -245,15 +245,29 @@ def _folder(path: Path, trainer: int) -> Path:
     return path.with_name(f"{trainer}-files")
 
 
+def _send(server: socket.socket, descriptors: list[int]) -> None:
+    number = _NUMBER.pack(len(descriptors))
+    for begin in range(0, len(descriptors), _DESCRIPTORS):
+        socket.send_fds(server, [number], descriptors[begin : begin + _DESCRIPTORS])
+
+
 def _received(listener: socket.socket) -> list[int]:
     """The descriptors of a request; none from a task that hangs or is gone by now."""
     connection, _ = listener.accept()
     with connection:
         connection.settimeout(_REQUEST_SECONDS)
+        descriptors: list[int] = []
+        number = 1
         try:
-            return socket.recv_fds(connection, 1, _DESCRIPTORS)[1]
-        except OSError:
+            while len(descriptors) < number:
+                said, come, _, _ = socket.recv_fds(connection, _NUMBER.size, _DESCRIPTORS)
+                descriptors += come
+                (number,) = _NUMBER.unpack(said)  # which fails where the connection has ended
+        except (OSError, struct.error):
+            for one in descriptors:
+                os.close(one)
             return []
+        return descriptors
 
 
 def _retire(listener: socket.socket, path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import math
 import socket
 import time
@@ -19,8 +20,9 @@ from nbkeras.engine.training.collectives import Collective, Vector
 from nbkeras.engine.training.feed import Feed
 from nbkeras.engine.training.schedule import Steps
 from nbkeras.engine.training.steering import Steering
+from nbkeras.engine.transport import wire
 from nbkeras.engine.transport.channel import Channel
-from nbkeras.errors import ClusterError, OptionError
+from nbkeras.errors import ClusterError, ModelError, OptionError
 from nbkeras.plan import Plan
 
 #: Seconds between two progress events.
@@ -313,6 +315,7 @@ class Follow(keras.callbacks.Callback):  # type: ignore[misc]
             values = {key: _wire(value) for key, value in (logs or {}).items()}
             self.epochs.append((epoch, values))
             event = {"type": "epoch", "epoch": epoch, "logs": values}
+            self._require_small(values)
             if self._plan.asks:
                 last = self.model.stop_training or epoch + 1 == self._plan.epochs
                 event |= {"ask": True, "last": last, "optimizers": state.built(self.model)}
@@ -320,6 +323,16 @@ class Follow(keras.callbacks.Callback):  # type: ignore[misc]
             else:
                 self._channel.send(event)
         self._follow()
+
+    def _require_small(self, logs: dict[str, Any]) -> None:
+        """Raise a ModelError where an epoch's logs are more than one event holds."""
+        size = len(json.dumps(logs))
+        if size > wire.LIMIT // 2:
+            name = max(logs, key=lambda key: np.size(logs[key]))
+            raise ModelError(
+                f"metric {name!r} gives {np.size(logs[name])} numbers, and the logs of an epoch have "
+                f"{size >> 20} MiB, where at most {wire.LIMIT >> 21} reach the notebook: have it give fewer"
+            )
 
     def _weights(self) -> bytes:
         if not self._plan.needs_weights:

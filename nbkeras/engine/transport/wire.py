@@ -13,7 +13,7 @@ workers know from their Spark task, and in it the challenge once more, with
 second one ties the secret to this very session. Who sits between can pass on
 what a worker says in the clear, but a worker answers the second challenge only
 to the notebook. After that both sides send frames: one byte for the kind, four bytes for the
-length (big-endian), the payload. Kind ``J`` is a JSON object of at most 1 MiB;
+length (big-endian), the payload. Kind ``J`` is a JSON object of at most 16 MiB;
 kind ``B`` is a piece of at most 1 MiB of the bytes that the JSON object before
 it announced with ``"blob": SIZE``. Nothing is ever unpickled.
 """
@@ -31,7 +31,8 @@ from typing import Any
 INSIDE = b" over TLS"
 NONCE = 32
 DIGEST = hashlib.sha256().digest_size
-LIMIT = 1 << 20
+#: Bytes of an event, and of a piece of the bytes that go with one.
+LIMIT, PIECE = 16 << 20, 1 << 20
 HEADER = struct.Struct(">cI")
 
 Event = dict[str, Any]
@@ -80,8 +81,8 @@ def encode(event: Event, blob: bytes | memoryview = b"") -> bytes:
         raise ProtocolError(f"event of {len(payload)} bytes, at most {LIMIT} fit a frame")
     frames: list[bytes | memoryview] = [HEADER.pack(b"J", len(payload)), payload]
     view = memoryview(blob)  # a gigabyte is copied once, not twice
-    for start in range(0, len(view), LIMIT):
-        piece = view[start : start + LIMIT]
+    for start in range(0, len(view), PIECE):
+        piece = view[start : start + PIECE]
         frames += [HEADER.pack(b"B", len(piece)), piece]
     return b"".join(frames)
 
@@ -93,7 +94,7 @@ def header(data: bytes) -> tuple[bytes, int]:
         ProtocolError: unknown kind, or longer than a frame may be.
     """
     kind, length = HEADER.unpack(data)
-    if kind not in (b"J", b"B") or length > LIMIT:
+    if length > {b"J": LIMIT, b"B": PIECE}.get(kind, -1):
         raise ProtocolError(f"frame of kind {kind!r} and length {length}")
     return kind, length
 
