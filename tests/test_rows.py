@@ -130,7 +130,15 @@ def test_wide_rows_travel_in_small_batches_and_the_setting_comes_back(spark):
     before = spark.conf.get(key)
     with cluster.bounded_batches(spark, row_bytes=1 << 20):
         assert int(spark.conf.get(key)) == 16
+    assert spark.conf.get(key) == before
 
+    first, second = (cluster.bounded_batches(spark, row_bytes) for row_bytes in (1 << 20, 1 << 22))
+    first.__enter__()
+    second.__enter__()
+    assert int(spark.conf.get(key)) == 4
+    first.__exit__(None, None, None)  # the first training may end before the second one
+    assert int(spark.conf.get(key)) == 4
+    second.__exit__(None, None, None)
     assert spark.conf.get(key) == before
 
 

@@ -386,8 +386,8 @@ class Submission:
         try:
             state.build(self._run.model, event["optimizers"])
             told = self._epoch_end(epoch, logs, blob, last=bool(event.get("last")))
-        except (Exception, SystemExit) as error:  # noqa: BLE001
-            # The user's own callback: its traceback is the answer.
+        except BaseException as error:  # noqa: BLE001
+            # The user's own callback, whatever it raises: its traceback is the answer.
             self._fail(failures.of_callback(error))
         self._run.record_epoch(epoch, logs)
         if "note" in told:

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 import tempfile
+import threading
 import time
 import uuid
 import weakref
@@ -256,6 +257,11 @@ def task(spark: SparkSession, title: str) -> Task:
     return link(spark).task(f"nbkeras-{uuid.uuid4().hex}", title)
 
 
+#: By session, the setting before and what the open blocks ask for: they may end in any order.
+_bounds: dict[int, tuple[str, list[int]]] = {}
+_bounding = threading.Lock()
+
+
 @contextmanager
 def bounded_batches(spark: SparkSession, row_bytes: int) -> Iterator[None]:
     """Within the block, Spark hands Python no more than some megabytes of rows at once.
@@ -264,13 +270,22 @@ def bounded_batches(spark: SparkSession, row_bytes: int) -> Iterator[None]:
     that is gigabytes.
     """
     key = "spark.sql.execution.arrow.maxRecordsPerBatch"
-    before = str(spark.conf.get(key))
     most = max(1, _BATCH_BYTES // max(1, row_bytes))
-    if 0 < int(before) <= most:
-        yield
-        return
-    spark.conf.set(key, most)
+
+    def bound(before: str, asked: list[int]) -> None:
+        # The user's own may be smaller, or none where it is no positive number.
+        spark.conf.set(key, min([one for one in (int(before), *asked) if one > 0]) if asked else before)
+
+    with _bounding:
+        before, asked = _bounds.setdefault(id(spark), (str(spark.conf.get(key)), []))
+        asked.append(most)
     try:
+        with _bounding:
+            bound(before, asked)
         yield
     finally:
-        spark.conf.set(key, before)
+        with _bounding:
+            asked.remove(most)
+            bound(before, asked)
+            if not asked:
+                del _bounds[id(spark)]
