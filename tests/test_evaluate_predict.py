@@ -12,6 +12,7 @@ from pyspark.sql import types as T
 from twins import columns, define
 
 import nbkeras
+from nbkeras.engine.spark import cluster
 from nbkeras.errors import DataError
 
 ROWS, SHAPE, CLASSES = 70, 4, 3
@@ -144,6 +145,19 @@ def test_within_on_spark_evaluate_returns_what_keras_returns(spark, arrays, df, 
     assert from_dataframe == pytest.approx(scalar, rel=1e-5)
     assert list(from_named) == list(named)
     assert_same_results(from_named, named)
+
+
+def test_a_model_is_sent_again_to_predict_with_only_where_it_has_changed(spark, df, monkeypatch):
+    """Spark keeps what it was sent as long as any DataFrame may need it: on a disk, and for ever."""
+    sent, share = [], cluster.share
+    monkeypatch.setattr(cluster, "share", lambda spark, data: sent.append(len(data)) or share(spark, data))
+    model = keras.Sequential([keras.Input((SHAPE,)), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+
+    for bias, expected in [(0.0, 1), (0.0, 1), (1.0, 2), (1.0, 2), (0.0, 3)]:
+        model.layers[0].bias.assign([bias])
+        nbkeras.predict(model, df.select("features"), spark=spark)
+        assert len(sent) == expected
 
 
 @pytest.mark.smoke

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -16,6 +18,7 @@ from nbkeras import session
 from nbkeras.engine import failures, shipping, task
 from nbkeras.engine.job import Job
 from nbkeras.engine.spark import cluster, preflight, protection
+from nbkeras.engine.spark.shared import Shared
 from nbkeras.engine.spool import nulls_message
 from nbkeras.engine.training import exactness, parts, state
 from nbkeras.errors import Aborted, ClusterError, DataError
@@ -151,8 +154,23 @@ def _attended(spark: SparkSession, method: str, action: Callable[[], Any]) -> An
 
 def _job(kind: Literal["evaluate", "predict"], spark: SparkSession, plan: Plan, model: Any) -> Job:
     encrypted = protection.encrypts_disks(spark)
-    payload = cluster.share(spark, shipping.contents(model, []))
+    data = shipping.contents(model, [])
+    payload = cluster.share(spark, data) if kind == "evaluate" else _kept(spark, data)
     return Job(kind, plan, payload, _NOWHERE, b"", cores=cluster.cores(spark), encrypted=encrypted)
+
+
+#: The model that was sent last to predict with, by session, and its digest.
+_sent: WeakKeyDictionary[Any, tuple[bytes, Shared]] = WeakKeyDictionary()
+
+
+def _kept(spark: SparkSession, data: bytes) -> Shared:
+    """A model for predictions, which nobody says the end of: it is sent again only where it has changed."""
+    digest = hashlib.sha256(data).digest()
+    before, payload = _sent.get(spark, (b"", None))
+    if payload is None or digest != before:
+        payload = cluster.share(spark, data)
+        _sent[spark] = digest, payload
+    return payload
 
 
 def _states(rows: list[Any]) -> list[bytes]:
@@ -205,7 +223,6 @@ def predict_dataframe(
         shapes: of the outputs per row.
     """
     kept, columns = len(df.columns), [*df.columns, *names]
-    # Spark lets go of the model with the last DataFrame that needs it.
     job = _job("predict", df.sparkSession, plan, model)
 
     def work(batches: Any) -> Any:
