@@ -67,11 +67,11 @@ def named_files(spark):
     for place in places:
         for path in place.rglob("*nbkeras*") if "spark" in place.name else place.glob("nbkeras*"):
             in_socket_folder = path == warm.private_directory()
-            archive = path.is_dir() and [one.name for one in path.iterdir()] == ["nbkeras.zip"]
+            # In a folder of Spark's, which goes with it.
             shipped = path.name == "nbkeras.zip" and path.parent.name.startswith(
-                ("userFiles", "spark", "nbkeras-")
+                ("userFiles", "spark", "pyspark")
             )
-            if not (in_socket_folder or archive or shipped):
+            if not (in_socket_folder or shipped):
                 found.add(path)
     return found
 
@@ -355,6 +355,7 @@ def test_nothing_outlives_spark_nor_a_notebook_that_is_killed(wait_for, far):
             notebook.kill()
         wait_for(lambda: not any(map(is_alive, ours)), "all processes to end")
     assert [*path.parent.iterdir()] == []
+    assert [one for one in far.glob("nbkeras*") if one != path.parent] == []
 
 
 _WITHOUT_DAEMON = """

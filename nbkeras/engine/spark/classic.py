@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -70,7 +71,10 @@ class Classic:
 
     def add_package(self, archive: str) -> None:
         """Give all executors the package in a zip file."""
-        self._spark.sparkContext.addPyFile(archive)
+        context = self._spark.sparkContext
+        # Executors fetch it at any time. This folder goes with Java, however the notebook ends.
+        kept = shutil.copy(archive, context._temp_dir)  # noqa: SLF001  # there is no public one
+        context.addPyFile(str(kept))
 
     def share(self, data: bytes) -> Broadcasted:
         """Broadcast bytes to the executors."""

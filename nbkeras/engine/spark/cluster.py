@@ -34,8 +34,8 @@ _FIRST_SECONDS = 60.0
 _BATCH_BYTES = 1 << 24
 #: By session, since these remember what they have counted and sent.
 _links: weakref.WeakKeyDictionary[SparkSession, Link] = weakref.WeakKeyDictionary()
-#: The folder of the package's archive, by Spark application.
-_shipped: weakref.WeakKeyDictionary[Any, tempfile.TemporaryDirectory[str]] = weakref.WeakKeyDictionary()
+#: Spark applications that have the package.
+_shipped: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 class Task(Protocol):
@@ -232,14 +232,13 @@ def ship(spark: SparkSession) -> None:
     if ours.application in _shipped:
         return
     root = Path(nbkeras.__file__).parent
-    # Executors may fetch the file at any time while the application runs.
-    folder = tempfile.TemporaryDirectory(prefix="nbkeras-")
-    archive = Path(folder.name) / "nbkeras.zip"
-    with zipfile.ZipFile(archive, "w") as bundle:
-        for source in root.rglob("*.py"):
-            bundle.write(source, Path("nbkeras") / source.relative_to(root))
-    ours.add_package(str(archive))
-    _shipped[ours.application] = folder
+    with tempfile.TemporaryDirectory(prefix="nbkeras-") as folder:
+        archive = Path(folder) / "nbkeras.zip"
+        with zipfile.ZipFile(archive, "w") as bundle:
+            for source in root.rglob("*.py"):
+                bundle.write(source, Path("nbkeras") / source.relative_to(root))
+        ours.add_package(str(archive))
+    _shipped.add(ours.application)
 
 
 def share(spark: SparkSession, data: bytes) -> Shared:
