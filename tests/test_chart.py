@@ -7,10 +7,12 @@ from html.parser import HTMLParser
 import keras
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
-from nbkeras.notebook import picture, text
+from nbkeras.notebook import fonts, picture, text
 from nbkeras.notebook.chart import MAX_CHARTS, MAX_ENTRIES, arrange, best, spread, thin
+from nbkeras.notebook.words import speaking
 from nbkeras.run import Run
 
 
@@ -281,3 +283,18 @@ def test_the_last_value_is_the_last_that_was_logged():
 
     assert "1.75" in html
     assert "NaN" not in html
+
+
+@pytest.mark.parametrize(
+    ("family", "said"), [("", ["val 2.4", "epoch"]), ("WenQuanYi Micro Hei", ["验证 2.4", "轮"])]
+)
+def test_a_picture_speaks_chinese_where_the_machine_has_signs_for_it(monkeypatch, family, said):
+    """Matplotlib would draw boxes."""
+    drawn = []
+    monkeypatch.setattr(fonts, "chinese", lambda: family)
+    monkeypatch.setattr(picture, "compressed", lambda canvas, _: drawn.append(canvas.figure))
+    with speaking("zh"):
+        picture.draw(trained(1, noisy))
+    words = {one.get_text(): one for one in drawn[0].findobj(Text)}
+    for one in said:
+        assert words[one].get_fontfamily() == ["sans-serif", *filter(None, [family])]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from nbkeras.notebook import picture, text
+from nbkeras.notebook import fonts, picture, text
 from nbkeras.notebook.chart import COLOURS, MAX_CHARTS, best, thin
 from nbkeras.notebook.picture import Chart, Drawn, Line
 from nbkeras.notebook.words import RUNS
@@ -104,6 +104,7 @@ class Comparison:
         """The curve of a run on which a metric is judged, and its best value and epoch."""
         return _judged(self.snapshots[place], metric)
 
+    @fonts.legible()
     def draw(self) -> Drawn | None:
         """Draw the curves over each other; None where there is nothing to draw yet."""
         charts: list[Chart] = []

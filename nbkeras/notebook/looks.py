@@ -269,12 +269,12 @@ def _draw(found: list[Row]) -> Drawn:
         shade = colour(one.kind)
         axes.plot([x], [y], "o", color=shade, markersize=7, zorder=2)
         words = f"{'   ' * one.depth}{one.kind}"
-        axes.text(left + 16, y, words, va="center", **{**picture.STYLE, "fontweight": "bold"})
-        axes.text(left + 170, y, one.shape, va="center", **picture.STYLE)
+        axes.text(left + 16, y, words, va="center", **{**picture.style(), "fontweight": "bold"})
+        axes.text(left + 170, y, one.shape, va="center", **picture.style())
         if one.weights:
             share = max(2.0, _BAR * one.weights / most)
             axes.add_patch(Rectangle((left + _TEXT, y - 5), share, 10, color=shade, linewidth=0, alpha=0.6))
-            axes.text(left + _TEXT + share + 5, y, f"{one.weights:,}", va="center", **picture.STYLE)
+            axes.text(left + _TEXT + share + 5, y, f"{one.weights:,}", va="center", **picture.style())
     canvas.draw()
     return picture.compressed(canvas, width)
 

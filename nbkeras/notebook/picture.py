@@ -11,7 +11,7 @@ from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from nbkeras.notebook import text
+from nbkeras.notebook import fonts, text
 from nbkeras.notebook.chart import COLOURS, Curve, arrange, best, nice_step, spread, thin
 from nbkeras.notebook.words import PANEL, TABLE
 from nbkeras.run import Snapshot
@@ -28,7 +28,6 @@ SHARPNESS = 2
 _MAX_BYTES = 20_000  # of the PNG, which an output holds twice, in base64
 GREY = "#7b7b7b"  # as far from white as from a dark theme's background
 _FONT = 8.0
-STYLE: dict[str, Any] = {"fontsize": _FONT, "color": GREY, "parse_math": False, "usetex": False}
 _MAX_ROWS = 24
 _FEW_POINTS = 30
 MAX_POINTS = 240  # half of what the live chart has: it stays in the file
@@ -115,6 +114,13 @@ class Line:
 Chart = tuple[str, list[Line]]
 
 
+def style() -> dict[str, Any]:
+    """How the words of a picture look."""
+    look = {"fontsize": _FONT, "color": GREY, "parse_math": False, "usetex": False}
+    return {**look, "fontfamily": fonts.families()}
+
+
+@fonts.legible()
 def draw(snapshot: Snapshot) -> Drawn | None:
     """Draw all charts of a run into one PNG; None without points."""
     curves = [curve for curve in arrange(snapshot.curves) if snapshot.curves[curve.name]]
@@ -135,6 +141,7 @@ def _line(curve: Curve, snapshot: Snapshot) -> Line:
     return Line(x, y, COLOURS[curve.colour], curve.validation, label)
 
 
+@fonts.legible()
 def draw_charts(charts: Sequence[Chart], first: int, last: int) -> Drawn:
     """Draw charts into one PNG.
 
@@ -201,12 +208,12 @@ def _draw_chart(axes: Axes, title: str, lines: list[Line], first: int, last: int
         _draw_labels(axes, labels)
     elif not any(len(line.x) for line in lines):
         axes.set_yticks([])
-        axes.text(0.5, 0.5, text.number(float("nan")), transform=axes.transAxes, ha="center", **STYLE)
+        axes.text(0.5, 0.5, text.number(float("nan")), transform=axes.transAxes, ha="center", **style())
 
 
 def _draw_axes(axes: Axes, title: str, first: int, last: int) -> None:
-    axes.set_title(title, loc="left", **{**STYLE, "fontsize": 9.5, "fontweight": "bold"})
-    axes.set_xlabel(PANEL["axis"], **STYLE)
+    axes.set_title(title, loc="left", **{**style(), "fontsize": 9.5, "fontweight": "bold"})
+    axes.set_xlabel(PANEL["axis"], **style())
     axes.set_xlim((first, last) if last > first else (first - 0.5, last + 0.5))
     step = nice_step((last - first) / 4)
     between = [tick for tick in range(step, last, step) if min(tick - first, last - tick) > step / 2]
@@ -230,7 +237,7 @@ def _draw_labels(axes: Axes, labels: list[tuple[float, str, str]]) -> None:
     for (_, words, colour), end, place in zip(labels, ends, places, strict=True):
         leader = [end / height, place / height]
         axes.plot([1.01, 1.04], leader, color=colour, linewidth=1, transform=axes.transAxes, clip_on=False)
-        axes.text(1.055, place / height, words, transform=axes.transAxes, va="center", **STYLE)
+        axes.text(1.055, place / height, words, transform=axes.transAxes, va="center", **style())
 
 
 def compressed(canvas: Any, width: int) -> Drawn:
