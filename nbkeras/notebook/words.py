@@ -264,6 +264,10 @@ PANEL = Words(
         "elapsed": ("{time} elapsed", "已用 {time}"),
         "remaining": ("about {time} left", "约剩 {time}"),
         "rate": ("{rows} rows/s", "{rows} 行/秒"),
+        "kernel_gone": (
+            "The kernel has ended or was restarted, the training with it in epoch {epoch}: run the cell again.",
+            "内核已重启或结束，训练也随之在第 {epoch} 轮结束：请重新运行此单元格。",
+        ),
         "silent": ("No news from the kernel for {seconds} s", "内核已 {seconds} 秒没有消息"),
         "progress": ("Progress of the training", "训练进度"),
         "train": ("train", "训练"),

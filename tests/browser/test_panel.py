@@ -159,6 +159,18 @@ def test_a_paused_cell_can_be_stopped(begin):
     assert json.loads(asked(notebook, 2))[0] == "stopped"
 
 
+def test_a_kernel_that_is_restarted_takes_its_run_along_and_the_panel_says_so(begin):
+    notebook, panel = begin("restarted", BACKGROUND)
+    notebook.restart_kernel()
+    expect(panel.phase).to_contain_text(
+        "The kernel has ended or was restarted, the training with it in epoch"
+    )
+    expect(panel.stop).to_be_hidden()
+    expect(panel.rate).to_be_hidden()
+    expect(panel.root.locator(".nbkeras-clock")).to_be_empty()
+    expect(panel.loss).to_be_visible()
+
+
 def test_a_rate_that_cannot_be_says_so_at_the_field_and_stays_there(begin, screenshots):
     notebook, panel = begin("rate", [*BACKGROUND, STATE, DONE])
 

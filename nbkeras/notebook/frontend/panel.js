@@ -29,7 +29,7 @@ export function render({ model, el }) {
   const read = make(root, "div", { class: "nbkeras-said", "aria-live": "polite" });
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const drawn = new Map(); // by title: {figure, target, svg, box, aside, plot}
-  let heard = performance.now(), spoken = -Infinity, frame = 0, key = "";
+  let heard = performance.now(), spoken = -Infinity, frame = 0, key = "", gone = false;
 
   const kernel = line(model);
   const steer = steering({ model, parent: head, hints, words, tell: kernel.tell, changed: later });
@@ -43,6 +43,7 @@ export function render({ model, el }) {
 
   function sentence(state) {
     if (state.phase === "done") return state.end[words.language];
+    if (gone) return fill(words.kernel_gone, { epoch: state.epoch || 1 });
     if (state.stopping) return words.stopping;
     if (steer.stopAsked()) return words.stop_asked;
     return fill(words[`phase_${state.sentence}`], { ...state, epoch: state.epoch || 1 });
@@ -50,7 +51,7 @@ export function render({ model, el }) {
 
   function drawTimes() {
     const state = model.get("state"), since = performance.now() - heard;
-    if (state.phase === "done") return times.replaceChildren();
+    if (state.phase === "done" || gone) return times.replaceChildren();
     const parts = [fill(words.elapsed, { time: clock(state.elapsed + since / 1000) })];
     if (state.remaining !== null) parts.push(fill(words.remaining, { time: clock(state.remaining - since / 1000) }));
     if (state.rate > 0) parts.push(fill(words.rate, { rows: state.rate }));
@@ -61,7 +62,7 @@ export function render({ model, el }) {
   function drawNotes(state) {
     const lines = [...state.notes];
     if (state.more) lines.push(fill(words.more, { count: state.more }));
-    if (steer.stopLate()) lines.push(state.background ? words.stop_hint : words.stop_hint_foreground);
+    if (steer.stopLate() && !gone) lines.push(state.background ? words.stop_hint : words.stop_hint_foreground);
     if (lines.join("\n") === notes.dataset.lines) return;
     notes.dataset.lines = lines.join("\n");
     notes.replaceChildren();
@@ -114,9 +115,9 @@ export function render({ model, el }) {
 
   function say(state, now) {
     const time = performance.now();
-    if (state.phase !== "done" && time - spoken < SAY_EVERY) return;
+    if (state.phase !== "done" && !gone && time - spoken < SAY_EVERY) return;
     const values = state.curves.slice(0, 4).map((curve) => `${curve.name} ${number(curve.last)}`);
-    const short = state.phase === "training" ? fill(words.said_epoch, { ...state, epoch: state.epoch || 1 }) : now;
+    const short = state.phase === "training" && !gone ? fill(words.said_epoch, { ...state, epoch: state.epoch || 1 }) : now;
     const all = [short, ...values].join(", ");
     if (all === said.textContent) return;
     said.textContent = all;
@@ -126,7 +127,7 @@ export function render({ model, el }) {
   function draw() {
     frame = 0;
     const state = model.get("state"), ended = state.phase === "done";
-    steer.draw();
+    steer.draw(gone);
     tool.draw();
     const now = sentence(state);
     root.setAttribute("aria-label", fill(words.title, { name: state.name }));
@@ -134,7 +135,7 @@ export function render({ model, el }) {
     phase.textContent = now;
     const within = state.steps ? state.step / state.steps : 0;
     const share = state.status === "finished" ? 1 : state.epoch ? (state.epoch - 1 + within) / state.epochs : 0;
-    if (share > 0 || calm || ended) progress.value = share; // without a value the bar moves to and fro
+    if (share > 0 || calm || ended || gone) progress.value = share; // without a value the bar moves to and fro
     drawTimes();
     drawNotes(state);
     const all = [charts.clientWidth, state.epochs, state.logged, JSON.stringify(state.curves), JSON.stringify(tool.settings)];
@@ -160,6 +161,7 @@ export function render({ model, el }) {
   const resized = new ResizeObserver(later);
   resized.observe(charts);
   draw();
+  kernel.whenGone(() => { gone = true; draw(); });
   kernel.tell("shown", { type: "shown", page: Math.random() });
   return () => {
     clearInterval(ticking);

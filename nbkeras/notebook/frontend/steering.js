@@ -4,6 +4,7 @@ import { untilHeard } from "./again.js";
 import { make, unique } from "./dom.js";
 
 const HINT_AFTER = 1500; // ms that a wish may go unanswered before the panel says why
+const GONE = ["restarting", "autorestarting", "terminating", "dead"]; // what a kernel is that has lost its run
 
 // Words to the kernel. They go over a line on which the kernel never speaks: so a kernel that reads in
 // threads beside its busy cell hears them at once (see quiet.py).
@@ -16,7 +17,15 @@ export function line(model) {
     ends.set(kind, untilHeard(() => quiet.then((other) => (other ?? model).send(message)), isHeard));
   }
 
-  return { tell, close: () => ends.forEach((end) => end()) };
+  // A kernel that was restarted, or has died, knows nothing of the run any more.
+  function whenGone(call) {
+    const signal = model.widget_manager?.kernel?.statusChanged;
+    const hear = (_, status) => { if (GONE.includes(status)) call(); };
+    signal?.connect(hear);
+    ends.set("gone", () => signal?.disconnect(hear));
+  }
+
+  return { tell, whenGone, close: () => ends.forEach((end) => end()) };
 }
 
 const plain = (rate) => (rate === null ? "" : String(Number(rate.toPrecision(6))));
@@ -123,10 +132,10 @@ export function steering({ model, parent, hints, words, tell, changed }) {
     }
   }
 
-  function draw() {
+  function draw(gone) {
     const now = state(), ending = Boolean(asked.stop) || now.stopping;
     hear(now);
-    box.hidden = hints.hidden = now.phase === "done";
+    box.hidden = hints.hidden = now.phase === "done" || gone;
     stop.button.disabled = ending;
     stop.text.textContent = ending ? words.stop_asked : words.stop;
 
