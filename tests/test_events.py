@@ -181,7 +181,7 @@ def test_a_worker_leaves_when_the_notebook_has_closed_its_port(told_to_leave):
     assert told_to_leave(socket.socket.close)
 
 
-def test_a_worker_stays_while_somebody_listens_there(told_to_leave):
+def test_a_worker_leaves_when_another_program_has_taken_the_port(told_to_leave):
     def hang_up(door):
         def answer():
             with contextlib.suppress(OSError):  # until it is closed
@@ -190,7 +190,14 @@ def test_a_worker_stays_while_somebody_listens_there(told_to_leave):
 
         threading.Thread(target=answer, daemon=True).start()
 
-    assert not told_to_leave(hang_up)
+    assert told_to_leave(hang_up)
+
+
+def test_a_worker_stays_while_the_notebook_cannot_be_reached(told_to_leave, monkeypatch):
+    def out_of_reach(*_, **__):
+        raise TimeoutError
+
+    assert not told_to_leave(lambda _: monkeypatch.setattr(socket, "create_connection", out_of_reach))
 
 
 def test_progress_is_replaced_not_queued(server, heard, monkeypatch, wait_for):

@@ -265,7 +265,7 @@ PANEL = Words(
         "remaining": ("about {time} left", "约剩 {time}"),
         "rate": ("{rows} rows/s", "{rows} 行/秒"),
         "kernel_gone": (
-            "The kernel has ended or was restarted, the training with it in epoch {epoch}: run the cell again.",
+            "The kernel has ended or was restarted, with it the training in epoch {epoch}: run the cell anew",
             "内核已重启或结束，训练也随之在第 {epoch} 轮结束：请重新运行此单元格。",
         ),
         "silent": ("No news from the kernel for {seconds} s", "内核已 {seconds} 秒没有消息"),

@@ -20,8 +20,8 @@ from nbkeras.errors import ClusterError
 RETRY, PULSE = 0.2, 0.25
 #: Seconds of silence after which a sign of life is sent.
 BEAT = 1.0
-#: Seconds in which nobody listens at the notebook's port, after which the run is over. Where it only
-#: cannot be reached, it may come back.
+#: Seconds in which nobody listens at the notebook's port, or somebody else, after which the run is over.
+#: Where it only cannot be reached, it may come back.
 OVER = 30.0
 #: Bytes that are sent at once.
 _PIECE = 1 << 20
@@ -123,21 +123,24 @@ class Channel:
         there = time.monotonic()
         while not self._closing:
             try:
-                with self._connect() as connection:
+                connection = self._connect()
+            except (ConnectionRefusedError, ConnectionResetError, EOFError, wire.ProtocolError):
+                # Nobody listens there, or another program does, which knows no secret of ours.
+                if time.monotonic() > there + OVER:
+                    self._on_control({"type": "leave"})
+                    there = math.inf  # said once
+            except OSError:
+                there = time.monotonic()
+            else:
+                with connection, contextlib.suppress(OSError, EOFError, wire.ProtocolError):
                     buffer = bytearray()
                     try:
                         self._talk(connection, buffer)
                     except OSError:
                         # Sending fails first, and what was said before the end has yet to be read.
                         self._read(connection, buffer)
-                        raise
-            except ConnectionRefusedError:
-                if time.monotonic() > there + OVER:
-                    self._on_control({"type": "leave"})
-                    there = math.inf  # said once
-                time.sleep(RETRY)
-            except (OSError, EOFError, wire.ProtocolError):
                 there = time.monotonic()
+            if not self._closing:
                 time.sleep(RETRY)
         self._wake.close()
         self._woken.close()
