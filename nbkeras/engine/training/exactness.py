@@ -58,10 +58,15 @@ def refuse(model: Any) -> None:
 
 
 def notes(model: Any, workers: int, sync_every: int) -> list[str]:
-    """What several workers train close to one process, not equal to it, in sentences."""
-    if workers == 1:
-        return []
+    """What is not as in one process of Keras, in sentences: of several workers nearly all of it."""
     sentences = []
+    if layers := changed(model):
+        sentences.append(
+            f"trainable was set after compile ({', '.join(layers)}): it holds at once, where Keras, when it "
+            "has trained the model before, goes on as it was until compile is called again"
+        )
+    if workers == 1:
+        return sentences
     if sync_every > 1:
         sentences.append(
             f"--sync-every {sync_every}: each worker trains on its own rows for {sync_every} steps, then all "
@@ -109,6 +114,24 @@ def apart(model: Any) -> bool:
         for one in (*nodes, *_layers(model))
         if not isinstance(one, keras.Model)
     )
+
+
+def changed(model: Any) -> list[str]:
+    """Names of the layers whose ``trainable`` is another one than at ``compile``, as far as Keras keeps that.
+
+    Example:
+        >>> import keras
+        >>> from nbkeras.engine.training.exactness import changed
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="last")])
+        >>> model.compile("sgd", "mse")
+        >>> changed(model)
+        []
+        >>> model.get_layer("last").trainable = False
+        >>> changed(model)
+        ['last']
+    """
+    compiled = getattr(model, "_compiled_trainable_state", None) or {}  # Keras 3.15 and later
+    return [one.name for one in _layers(model) if compiled.get(one, one.trainable) != one.trainable]
 
 
 def synchronized(model: Any) -> list[Any]:
