@@ -4,11 +4,12 @@ import subprocess
 import sys
 import types
 
+import keras
 import pandas as pd
 import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
-from tables import Frame
+from tables import Frame, Table
 from traitlets.config import Config
 
 import nbkeras
@@ -35,6 +36,13 @@ class Model:
 
 
 Model.__module__ = "keras.src.models.model"
+
+
+def compiled():
+    """A model of Keras'."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model
 
 
 class Api:
@@ -536,6 +544,34 @@ def test_the_newest_builder_is_exported_however_it_was_opened(run, shell, monkey
         assert f'model.fit({name}, y="y"' in shell.rl_next_input
 
 
+@pytest.mark.parametrize(
+    ("cell", "method"),
+    [
+        ("model.fit(df, y='y')", "fit"),
+        ("def train():\n    model.fit(x=df, validation_split=0.1)\ntrain()", "fit"),
+        ("model.fit([[1.0]], [[1.0]], validation_data=df, verbose=0)", "fit"),
+        ("model.evaluate(df)", "evaluate"),
+        ("model.predict(df)", "predict"),
+    ],
+)
+def test_a_frame_outside_the_magic_has_a_sentence_below_keras_error(run, shell, cell, method):
+    shell.user_ns |= {"model": compiled(), "df": Table("x double, y double")}
+
+    result, out = run(cell)
+
+    assert not result.success
+    last = f"This is a Spark DataFrame: begin the cell with %%keras_spark, and {method} runs on Spark."
+    assert out.splitlines()[-1] == last
+    assert out.count("%%keras_spark") == 1
+
+
+@pytest.mark.parametrize("cell", ["model.fit('df')", "model(df)", "df.fit", "1 / 0", "1"])
+def test_other_errors_have_no_such_sentence(run, shell, cell):
+    shell.user_ns |= {"model": compiled(), "df": Table("x double, y double")}
+
+    assert "%%keras_spark" not in run(cell)[1]
+
+
 def test_unregistering_leaves_nothing(shell):
     before = len(shell.Completer.custom_matchers)
 
@@ -544,6 +580,7 @@ def test_unregistering_leaves_nothing(shell):
     assert len(shell.Completer.custom_matchers) == before - 1
     assert shell.find_cell_magic("keras_spark") is None
     assert shell.find_line_magic("keras_spark") is None
+    assert shell.events.callbacks["post_run_cell"] == []
     magics.unregister(shell)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand, output_can_be_silenced
 
 from nbkeras.errors import ModelError, OptionError
-from nbkeras.notebook import explain, form, hosts
+from nbkeras.notebook import explain, form, hint, hosts
 from nbkeras.notebook.body import Body
 from nbkeras.notebook.completion import Completion
 from nbkeras.notebook.namespace import assigned_model, frame, frames_of, models_of, spark_of
@@ -33,6 +33,7 @@ def register(shell: Any) -> None:
     """
     shell.register_magics(KerasSpark(shell))
     shell.Completer.custom_matchers.append(Completion(shell, _PARSER, _WORDS, _named))
+    hint.register(shell)
 
 
 def unregister(shell: Any) -> None:
@@ -42,6 +43,7 @@ def unregister(shell: Any) -> None:
     shell.magics_manager.registry.pop(KerasSpark.__name__, None)
     matchers = shell.Completer.custom_matchers
     matchers[:] = [matcher for matcher in matchers if not isinstance(matcher, Completion)]
+    hint.unregister(shell)
 
 
 @magics_class

@@ -34,8 +34,19 @@ def frames_of(names: Mapping[str, Any], package: str = "") -> list[str]:
     return [
         name
         for name, value in names.items()
-        if not name.startswith("_") and _is_a(value, "DataFrame", package)
+        if not name.startswith("_") and is_frame(value, package)
     ]
+
+
+def is_frame(value: Any, package: str = "") -> bool:
+    """Whether something is a DataFrame, of one package or of any.
+
+    Example:
+        >>> import pandas
+        >>> is_frame(pandas.DataFrame()), is_frame(pandas.DataFrame(), "pyspark")
+        (True, False)
+    """
+    return _is_a(value, "DataFrame", package)
 
 
 def models_of(names: Mapping[str, Any]) -> list[str]:

@@ -174,6 +174,10 @@ ANSWERS = Words(
             "{name} 从下一批起使用学习率 {rate}。",
         ),
         "none": ("No training is at work.", "没有正在进行的训练。"),
+        "outside": (
+            "This is a Spark DataFrame: begin the cell with %%keras_spark, and {method} runs on Spark.",
+            "这是 Spark DataFrame：在单元格第一行写 %%keras_spark，{method} 就会在 Spark 上运行。",
+        ),
         "form_tick": (
             (
                 "Tick Train and run the paragraph again to train this network. Untick it before you change "
