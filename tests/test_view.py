@@ -1,3 +1,4 @@
+import io
 import itertools
 import json
 import math
@@ -5,6 +6,7 @@ import re
 import struct
 import sys
 import types
+import unicodedata
 
 import ipywidgets.comm
 import pytest
@@ -397,6 +399,70 @@ def test_a_terminal_gets_a_line_for_each_phase_and_epoch(capsys):
         "epoch 2 of 2 (unfinished)  loss 0.25",
     ]
     assert last.startswith("digits stopped after 2 epochs in ")
+
+
+class Screen(io.StringIO):
+    """A terminal, as far as one line is cleared and written again."""
+
+    def isatty(self):
+        return True
+
+    def lines(self):
+        return [line.rsplit("\r\x1b[K", 1)[-1] for line in self.getvalue().split("\n")]
+
+
+@pytest.mark.parametrize(("columns", "language"), [(80, "en"), (40, "en"), (40, "zh")])
+def test_the_last_line_of_a_terminal_is_the_place_in_the_epoch(monkeypatch, columns, language):
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NBKERAS_LANG", language)
+    run = started(asked=3, workers=1)
+    lines = terminal.Lines(run)
+    run.enter("training")
+    run.record_epoch(0, {"loss": 0.25})
+    run.record_progress(1, 400, 1000, 0.0, 0.001)
+    lines.update()
+    first, place = screen.lines()
+    run.record_progress(1, 900, 1000, 0.0, 0.001)
+    lines.update()
+    *_, later = screen.lines()
+    run.note("A worker was lost.")
+    lines.update()
+    run.record_epoch(1, {"loss": 0.125})
+    run.end("finished")
+    lines.finish()
+
+    begun = {"en": "Epoch 2 of 3: batch 400 of 1,000  ━", "zh": "第 2/3 轮"}[language]
+    assert place.startswith(begun)
+    assert place != later
+    if columns == 80:
+        assert place.split("  ")[1] == "━" * 8 + "─" * 12
+        assert re.fullmatch(r"about .+ left", place.split("  ")[2])
+    wide = [1 + (unicodedata.east_asian_width(sign) in "WF") for sign in place]
+    assert sum(wide) < columns
+    assert screen.lines()[1] == "A worker was lost."
+    assert screen.lines()[0] == first
+    assert len(screen.lines()) == 5  # an epoch, a note, an epoch, the end, and nothing of the bar
+    assert not any("━" in line for line in screen.lines())
+
+
+def test_an_epoch_that_takes_long_says_in_a_file_how_far_it_has_come(monkeypatch, capsys):
+    now = 0.0
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now)
+    run = started(asked=3, workers=1)
+    lines = terminal.Lines(run)
+    run.enter("training")
+    for now in range(0, 150, 10):  # seconds
+        run.record_progress(0, 1 + now, 1000, 0.0, 0.001)
+        lines.update()
+
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in said] == [
+        "Epoch 1 of 3: batch 71 of 1,000",
+        "Epoch 1 of 3: batch 141 of 1,000",
+    ]
+    assert all("━" not in line and "\x1b" not in line for line in said)
 
 
 @pytest.mark.parametrize(

@@ -31,11 +31,7 @@ def frames_of(names: Mapping[str, Any], package: str = "") -> list[str]:
         >>> frames_of({"train": pandas.DataFrame(), "_": pandas.DataFrame(), "x": 1})
         ['train']
     """
-    return [
-        name
-        for name, value in names.items()
-        if not name.startswith("_") and is_frame(value, package)
-    ]
+    return [name for name, value in names.items() if not name.startswith("_") and is_frame(value, package)]
 
 
 def is_frame(value: Any, package: str = "") -> bool:

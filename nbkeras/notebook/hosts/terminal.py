@@ -1,15 +1,30 @@
-"""Text displays: a line for each phase and each epoch."""
+"""Text displays: a line for each phase and each epoch, and how far the epoch in work has come."""
 
 from __future__ import annotations
 
+import shutil
+import sys
+import time
+import unicodedata
+
 from nbkeras.notebook import text
+from nbkeras.notebook.words import PANEL
 from nbkeras.run import Run, Snapshot
 
 _SAID = ("slots", "computing", "reading", "starting", "paused", "returning", "stopping")
+#: Seconds without a line after which an epoch in work says how far it has come.
+_LONG = 60.0
+#: Characters of a bar.
+_BAR = 20
+#: Goes to the begin of the line and clears it (ECMA-48: carriage return, erase in line).
+_CLEAR = "\r\x1b[K"
 
 
 class Lines:
     """A run as lines of text, for IPython in a terminal and for plain Python.
+
+    On a terminal the last line is a bar of the epoch in work, with the time that is left.
+    In a file or a pipe an epoch that takes long says now and then how far it has come.
 
     Args:
         run: the run to show.
@@ -29,36 +44,69 @@ class Lines:
         self._phase = ""
         self._notes = 0
         self._epochs = 0
+        self._terminal = getattr(sys.stdout, "isatty", bool)()  # what stands for it may have none
+        self._bar = ""
+        self._said = time.monotonic()
 
     def update(self) -> None:
         """Print what is new."""
         version = self._run.version
         if version != self._version:
             self._version = version
-            self._print(self._run.snapshot())
+            snapshot = self._run.snapshot()
+            self._print(snapshot)
+            self._show_place(snapshot)
 
     def finish(self) -> None:
         """Print the remaining epochs and how the run ended."""
         snapshot = self._run.snapshot()
         self._print(snapshot)
-        _print(text.sentence(snapshot))
+        self._say(text.sentence(snapshot))
 
     def _print(self, snapshot: Snapshot) -> None:
         for note in snapshot.notes[self._notes :]:
-            _print(note)
+            self._say(note)
         self._notes = len(snapshot.notes)
         # Epochs tell of the training themselves; every other phase is said once.
         phase = "stopping" if snapshot.stopping and snapshot.phase != "done" else snapshot.phase
         if phase != self._phase and phase in _SAID:
-            _print(text.phase(snapshot))
+            self._say(text.phase(snapshot))
         self._phase = phase
         self._print_epochs(snapshot)
 
     def _print_epochs(self, snapshot: Snapshot) -> None:
         for index in range(self._epochs, len(snapshot.epoch_numbers)):
-            _print(text.epoch_line(snapshot, index))
+            self._say(text.epoch_line(snapshot, index))
         self._epochs = len(snapshot.epoch_numbers)
 
+    def _show_place(self, snapshot: Snapshot) -> None:
+        """Say how far the epoch in work has come."""
+        if snapshot.phase != "training" or not snapshot.step or snapshot.stopping or snapshot.pausing:
+            return
+        left = "" if snapshot.remaining is None else _left(snapshot.remaining)
+        if not self._terminal:
+            if time.monotonic() - self._said > _LONG:
+                self._say("  ".join(filter(None, (text.phase(snapshot), left))))
+            return
+        done = _BAR * snapshot.step // max(snapshot.steps, 1)
+        bar = "━" * done + "─" * (_BAR - done)
+        self._bar = _cut("  ".join(filter(None, (text.phase(snapshot), bar, left))))
+        print(_CLEAR + self._bar, end="", flush=True)  # noqa: T201  # this is the display
 
-def _print(line: str) -> None:
-    print(line, flush=True)  # noqa: T201  # this is the display
+    def _say(self, line: str) -> None:
+        print((_CLEAR if self._bar else "") + line, flush=True)  # noqa: T201  # as above
+        self._bar, self._said = "", time.monotonic()
+
+
+def _left(seconds: float) -> str:
+    return PANEL["remaining"].format(time=text.duration(seconds))
+
+
+def _cut(line: str) -> str:
+    """As much as one line of the terminal takes: what is longer could not be cleared."""
+    room = shutil.get_terminal_size().columns - 1
+    for place, sign in enumerate(line):
+        room -= 1 + (unicodedata.east_asian_width(sign) in "WF")
+        if room < 0:
+            return line[:place]
+    return line
