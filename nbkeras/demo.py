@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 NAME = "01_quickstart.ipynb"
 
-# Run in the notebook's kernel after its last cell: a headless chart prints only now and then.
-_PRINT_EPOCHS = """
-for _epoch, _values in enumerate(zip(*history.history.values()), start=1):
-    _line = "  ".join(f"{name} {value:.4f}" for name, value in zip(history.history, _values))
-    print(f"epoch {_epoch}/{len(history.epoch)}  {_line}")
-print(f"final test accuracy {accuracy:.4f}")
+#: Run in the kernel before the notebook's first cell: here somebody watches each epoch.
+_EACH_EPOCH = """
+from nbkeras.notebook.hosts.jupyter import Headless
+Headless.every = 0
 """
+#: And behind its last.
+_ACCURACY = 'print(f"final test accuracy {accuracy:.4f}")'
 
 
 def notebook() -> Path:
@@ -78,7 +78,8 @@ def execute() -> int:
 
     java.ensure()
     quickstart = nbformat.read(notebook(), as_version=4)
-    quickstart.cells.append(nbformat.v4.new_code_cell(_PRINT_EPOCHS))
+    before, behind = map(nbformat.v4.new_code_cell, (_EACH_EPOCH, _ACCURACY))
+    quickstart.cells = [before, *quickstart.cells, behind]
     print(f"Running {NAME} on a local Spark.", flush=True)
     with tempfile.TemporaryDirectory(prefix="nbkeras-demo-") as folder:
         return _run(quickstart, folder)

@@ -19,8 +19,16 @@ from nbkeras import cli, demo, java
 from nbkeras.errors import ClusterError, NbkerasError
 
 TRAINED = """
-from types import SimpleNamespace
-history = SimpleNamespace(history={"loss": [0.5, 0.25], "accuracy": [0.75, 0.96875]}, epoch=[0, 1])
+from nbkeras.notebook import hosts
+from nbkeras.run import Run
+run = Run("digits", model=None, epochs=3, workers=1)
+shown = hosts.display(run)
+for epoch, loss in enumerate([0.5, 0.25, 0.125]):
+    run.record_epoch(epoch, {"loss": loss})
+    if epoch != 1:
+        shown.update()
+run.end("finished")
+shown.finish()
 accuracy = 0.9625
 """
 
@@ -154,7 +162,7 @@ def test_jupyterlab_comes_up_with_the_notebook(tmp_path, wait_for):
         lab.communicate()
 
 
-def test_the_demo_can_be_executed_and_prints_epochs_and_accuracy(quickstart, capsys):
+def test_the_demo_can_be_executed_and_prints_each_epoch_once_and_the_accuracy(quickstart, capsys):
     quickstart("print('hello from a cell')", TRAINED)
 
     assert cli.main(["demo", "--execute"]) == 0
@@ -162,8 +170,9 @@ def test_the_demo_can_be_executed_and_prints_epochs_and_accuracy(quickstart, cap
     said = capsys.readouterr().out.splitlines()
     assert said[1:] == [
         "hello from a cell",
-        "epoch 1/2  loss 0.5000  accuracy 0.7500",
-        "epoch 2/2  loss 0.2500  accuracy 0.9688",
+        "epoch 1 of 3  loss 0.5",
+        "epoch 2 of 3  loss 0.25",
+        "epoch 3 of 3  loss 0.125",
         "final test accuracy 0.9625",
     ]
 

@@ -36,6 +36,6 @@ def test_it_runs_headless_and_learns_the_digits():
     )
 
     assert (done.returncode, done.stderr) == (0, "")
-    epochs = re.findall(r"^epoch (\d+)/12  accuracy [01]\.\d{4}  loss \d\.\d{4}", done.stdout, re.MULTILINE)
+    epochs = re.findall(r"^epoch (\d+) of 12  accuracy [01]\S*  loss \d", done.stdout, re.MULTILINE)
     assert epochs == [str(epoch) for epoch in range(1, 13)]
     assert float(re.search(r"^final test accuracy (\S+)$", done.stdout, re.MULTILINE)[1]) > 0.95

@@ -17,7 +17,6 @@ _SEND_EVERY = 0.25  # seconds: the server drops messages that come much faster
 _BEAT_EVERY = 10.0  # a sign of life, for the clock in the browser
 _COST_SHARE = 0.005  # of one core, that showing may take from the training
 _SLOWEST = 1.0
-_LINE_EVERY = 10.0
 _CLOSE_AFTER = 10.0
 
 
@@ -117,9 +116,14 @@ class Headless(Lines):
     Args:
         run: the run to show.
 
+    Attributes:
+        every: seconds between two lines; 0 for a line of each epoch.
+
     Example:
         >>> Headless(run)  # doctest: +SKIP
     """
+
+    every = 10.0
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
@@ -135,9 +139,10 @@ class Headless(Lines):
     def _print_epochs(self, snapshot: Snapshot) -> None:
         now = time.monotonic()
         if now >= self._next and len(snapshot.epoch_numbers) > self._epochs:
-            self._epochs = len(snapshot.epoch_numbers) - 1  # the newest stands for those before it
+            if self.every:
+                self._epochs = len(snapshot.epoch_numbers) - 1  # the newest stands for those before it
             super()._print_epochs(snapshot)
-            self._next = now + _LINE_EVERY
+            self._next = now + self.every
 
 
 def _display(shown: object, **how: object) -> Any:
