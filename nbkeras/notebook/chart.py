@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -153,6 +153,42 @@ def best(name: str, epochs: Sequence[int], values: Sequence[float]) -> tuple[flo
     higher = not _LOWER_IS_BETTER.search(metric) and _HIGHER_IS_BETTER.search(metric)
     sign = -1 if higher else 1
     return min(finite, key=lambda pair: (sign * pair[0], pair[1]))
+
+
+def judged(
+    metric: str, epochs: Sequence[int], curves: Mapping[str, Sequence[float]]
+) -> tuple[str, tuple[float, int]] | None:
+    """Find the curve on which a metric is judged, validation's where there is one, and its best.
+
+    Example:
+        >>> judged("loss", [1, 2], {"loss": [0.5, 0.25], "val_loss": [0.4, 0.6]})
+        ('val_loss', (0.4, 1))
+    """
+    for name in (f"val_{metric}", metric):
+        values = curves.get(name)
+        if values and any(map(math.isfinite, values)):
+            found = best(name, epochs, values)
+            return None if found is None else (name, found)
+    return None
+
+
+def ring(
+    curve: Curve, epochs: Sequence[int], curves: Mapping[str, Sequence[float]]
+) -> tuple[int, float] | None:
+    """Find the best point of a chart, epoch and value, if it is one of this curve's.
+
+    The parts of a loss and the entries of an array have none: a chart would be full of rings.
+
+    Example:
+        >>> values = {"loss": [0.5, 0.25], "val_loss": [0.4, 0.6]}
+        >>> [ring(curve, [1, 2], values) for curve in arrange(values)]
+        [None, (1, 0.4)]
+    """
+    found = judged(curve.chart, epochs, curves)
+    if found is None or found[0] != curve.name:
+        return None
+    value, epoch = found[1]
+    return epoch, min(max(value, -LIMIT), LIMIT)
 
 
 def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from html import escape
 from typing import Any
 
 from nbkeras.notebook import fonts, picture, text
-from nbkeras.notebook.chart import COLOURS, MAX_CHARTS, best, thin
+from nbkeras.notebook.chart import COLOURS, MAX_CHARTS, judged, thin
 from nbkeras.notebook.picture import Chart, Drawn, Line
 from nbkeras.notebook.words import RUNS
 from nbkeras.run import Run, Snapshot
@@ -102,7 +101,8 @@ class Comparison:
 
     def best_point(self, place: int, metric: str) -> tuple[str, Best] | None:
         """The curve of a run on which a metric is judged, and its best value and epoch."""
-        return _judged(self.snapshots[place], metric)
+        one = self.snapshots[place]
+        return judged(metric, one.epoch_numbers, one.curves)
 
     @fonts.legible()
     def draw(self) -> Drawn | None:
@@ -168,9 +168,9 @@ def compare(runs: Sequence[Run], names: Sequence[str] | None = None) -> Comparis
     metrics = _metrics(snapshots)
     found: dict[str, list[Best | None]] = {}
     for metric in metrics[:MAX_CHARTS]:
-        judged = [_judged(one, metric) for one in snapshots]
+        points = [judged(metric, one.epoch_numbers, one.curves) for one in snapshots]
         for name in (f"val_{metric}", metric):
-            values = [one[1] if one is not None and one[0] == name else None for one in judged]
+            values = [one[1] if one is not None and one[0] == name else None for one in points]
             if any(values):
                 found[name] = values
     return Comparison(
@@ -229,14 +229,15 @@ def summary(run: Run) -> Summary:
     if known is not None and version == run.version and run.done.is_set():
         return known
     version, snapshot = run.version, run.snapshot()
-    judged = next(filter(None, (_judged(snapshot, metric) for metric in _metrics((snapshot,)))), None)
+    points = (judged(one, snapshot.epoch_numbers, snapshot.curves) for one in _metrics((snapshot,)))
+    point = next(filter(None, points), None)
     made = Summary(
         name=_line(snapshot.name),
         status=snapshot.status,
         epochs=len(snapshot.epoch_numbers),
         asked=snapshot.epochs,
-        metric="" if judged is None else judged[0],
-        best=None if judged is None else judged[1],
+        metric="" if point is None else point[0],
+        best=None if point is None else point[1],
         seconds=snapshot.elapsed,
         rate=snapshot.rows_per_second,
         workers=snapshot.workers,
@@ -309,16 +310,6 @@ def _metrics(snapshots: Sequence[Snapshot]) -> list[str]:
         name.removeprefix("val_") for one in snapshots for name, curve in one.curves.items() if curve
     )
     return sorted(names, key=lambda name: (name != "loss", not name.endswith("loss")))
-
-
-def _judged(snapshot: Snapshot, metric: str) -> tuple[str, Best] | None:
-    """The curve on which a run is judged by a metric, validation's where there is one, and its best value."""
-    for name in (f"val_{metric}", metric):
-        values = snapshot.curves.get(name)
-        if values and any(map(math.isfinite, values)):
-            found = best(name, snapshot.epoch_numbers, values)
-            return None if found is None else (name, found)
-    return None
 
 
 def _short(words: str) -> str:

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from nbkeras.notebook import fonts, text
-from nbkeras.notebook.chart import COLOURS, Curve, arrange, best, nice_step, spread, thin
+from nbkeras.notebook.chart import COLOURS, Curve, arrange, best, nice_step, ring, spread, thin
 from nbkeras.notebook.words import PANEL, TABLE
 from nbkeras.run import Snapshot
 
@@ -138,7 +138,8 @@ def _line(curve: Curve, snapshot: Snapshot) -> Line:
     kind = curve.entry or (PANEL["validation"] if curve.validation else PANEL["train"])
     words = f"{kind} {text.number(snapshot.last[curve.name])}"
     label = "" if curve.validation and curve.entry else words
-    return Line(x, y, COLOURS[curve.colour], curve.validation, label)
+    marked = ring(curve, snapshot.epoch_numbers, snapshot.curves)
+    return Line(x, y, COLOURS[curve.colour], curve.validation, label, marked)
 
 
 @fonts.legible()

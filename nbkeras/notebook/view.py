@@ -11,7 +11,7 @@ import traitlets
 
 from nbkeras.errors import OptionError, one_line
 from nbkeras.notebook import frontend, text
-from nbkeras.notebook.chart import COLOURS, MAX_POINTS, arrange, packed, thin
+from nbkeras.notebook.chart import COLOURS, MAX_POINTS, arrange, packed, ring, thin
 from nbkeras.notebook.quiet import QuietLine
 from nbkeras.notebook.words import PANEL, for_page, in_each
 from nbkeras.run import Run, Snapshot
@@ -138,6 +138,7 @@ def encode(snapshot: Snapshot) -> tuple[dict[str, Any], bytes]:
                 **vars(curve),
                 "last": last if math.isfinite(last) else text.number(last),  # JSON has no NaN
                 "points": len(points[0]),
+                "best": ring(curve, snapshot.epoch_numbers, snapshot.curves),
             }
         )
         parts.append(packed(points))

@@ -267,6 +267,7 @@ PANEL = Words(
         ),
         "elapsed": ("{time} elapsed", "已用 {time}"),
         "remaining": ("about {time} left", "约剩 {time}"),
+        "best_point": ("Best: {value}, epoch {epoch}", "最佳：{value}，第 {epoch} 轮"),
         "rate": ("{rows} rows/s", "{rows} 行/秒"),
         "kernel_gone": (
             "The kernel has ended or was restarted, with it the training in epoch {epoch}: run the cell anew",

@@ -17,7 +17,7 @@ export function curveName(curve, words) {
   return curve.entry || (curve.validation ? words.validation : words.train);
 }
 
-// Draws curves ({name, entry, validation, colour, last, points}) and returns where everything is.
+// Draws curves ({name, entry, validation, colour, last, points, best}) and returns where everything is.
 export function drawChart(svg, curves, { width, epochs, words, log = false, smoothing = 0 }) {
   const right = width - RIGHT, bottom = HEIGHT - BOTTOM;
   const drawn = curves.map((curve) => ({
@@ -47,6 +47,7 @@ export function drawChart(svg, curves, { width, epochs, words, log = false, smoo
   make(svg, "text", { ...TEXT, x: (LEFT + right) / 2, y: bottom + 28, "text-anchor": "middle" }, words.axis);
 
   for (const curve of drawn) drawCurve(svg, curve, X, Y, smoothing > 0);
+  for (const { best, ink } of drawn) if (best && (!log || best[1] > 0)) drawRing(svg, best, ink, words, X, Y);
   drawLabels(svg, drawn, words, X, Y, bottom);
   const reached = [...new Set(known)].sort((a, b) => a - b);
   return { curves: drawn, epochs: reached, X, Y, epochAt, width, top: TOP, bottom };
@@ -68,6 +69,14 @@ function drawCurve(svg, curve, X, Y, faint) {
       "data-epoch": x, "data-value": y,
     });
   }
+}
+
+// Around the best point of a curve.
+function drawRing(svg, [epoch, value], ink, words, X, Y) {
+  const ring = make(svg, "circle", {
+    class: "nbkeras-best", cx: X(epoch), cy: Y(value), r: 5, fill: "none", stroke: ink, "stroke-width": 1.6,
+  });
+  make(ring, "title", {}, fill(words.best_point, { value: number(value), epoch: whole.format(epoch) }));
 }
 
 function drawLabels(svg, curves, words, X, Y, bottom) {

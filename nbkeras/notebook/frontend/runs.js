@@ -152,7 +152,7 @@ function render({ model, el }) {
     });
   }
 
-  // The curves of several runs in one chart, with a ring at the best epoch of each.
+  // The curves of several runs in one chart.
   function drawOverlay(figure, title, curves) {
     make(figure, "figcaption", { "aria-hidden": "true" }, title);
     // The arrow keys are the reader's here: neither a screen reader's nor the notebook's.
@@ -166,14 +166,6 @@ function render({ model, el }) {
     chart.plot = drawChart(svg, curves, { width, epochs: 1, words });
     // Dots on many curves hide which is dashed.
     if (curves.some((curve) => curve.points.length > MAX_DOTTED)) svg.classList.add("nbkeras-plain");
-    for (const curve of curves) {
-      if (!curve.best) continue;
-      const [epoch, value] = curve.best;
-      make(svg, "circle", {
-        class: "nbkeras-best", cx: chart.plot.X(epoch), cy: chart.plot.Y(value), r: 5, fill: "none",
-        stroke: words.colours[curve.colour], "stroke-width": 1.6,
-      });
-    }
     const values = curves.map((curve) => `${curve.name} ${number(curve.last)}`).join(", ");
     target.setAttribute("aria-label", `${fill(words.chart, { title, values })} ${words.chart_keys}`);
     reading.listen(chart);
