@@ -13,7 +13,8 @@ import uuid
 import weakref
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,7 +31,8 @@ from nbkeras.session import is_connect
 _SLOT_SECONDS = 1.5
 #: Seconds that the first executor has to register, and that an application counts as a new one.
 _FIRST_SECONDS = 60.0
-#: Bytes of rows that travel to Python at once.
+#: The rows that travel to Python at once: Spark's setting, and the bytes that they may have.
+_BATCH_ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
 _BATCH_BYTES = 1 << 24
 #: By session, since these remember what they have counted and sent.
 _links: weakref.WeakKeyDictionary[SparkSession, Link] = weakref.WeakKeyDictionary()
@@ -89,6 +91,9 @@ class Link(Protocol):
 
     def undisturbed(self) -> AbstractContextManager[None]:
         """Within the block other threads may use Spark; after it, this one's jobs are grouped as before."""
+
+    def impatient(self) -> AbstractContextManager[None]:
+        """Within the block a Spark that has ended is an error after seconds."""
 
     def task(self, name: str, title: str) -> Task:
         """An action that can be cancelled."""
@@ -256,8 +261,25 @@ def task(spark: SparkSession, title: str) -> Task:
     return link(spark).task(f"nbkeras-{uuid.uuid4().hex}", title)
 
 
-#: By session, the setting before and what the open blocks ask for: they may end in any order.
-_bounds: dict[int, tuple[str, list[int]]] = {}
+@dataclass
+class _Bound:
+    """How many rows Spark hands Python at once: before all blocks, now, and as each open block asks."""
+
+    before: str
+    now: str
+    asked: list[int] = field(default_factory=list)
+
+    def settle(self, spark: SparkSession) -> None:
+        # The user's own may be smaller, or none where it is no positive number.
+        most = min((one for one in (int(self.before), *self.asked) if one > 0), default=0)
+        wanted = str(most) if self.asked else self.before
+        if wanted != self.now:
+            spark.conf.set(_BATCH_ROWS, wanted)
+            self.now = wanted
+
+
+#: By session: blocks may end in any order.
+_bounds: dict[int, _Bound] = {}
 _bounding = threading.Lock()
 
 
@@ -268,23 +290,22 @@ def bounded_batches(spark: SparkSession, row_bytes: int) -> Iterator[None]:
     Spark counts rows, ten thousand of them unless told otherwise: of pictures
     that is gigabytes.
     """
-    key = "spark.sql.execution.arrow.maxRecordsPerBatch"
     most = max(1, _BATCH_BYTES // max(1, row_bytes))
-
-    def bound(before: str, asked: list[int]) -> None:
-        # The user's own may be smaller, or none where it is no positive number.
-        spark.conf.set(key, min([one for one in (int(before), *asked) if one > 0]) if asked else before)
-
     with _bounding:
-        before, asked = _bounds.setdefault(id(spark), (str(spark.conf.get(key)), []))
-        asked.append(most)
+        if id(spark) not in _bounds:
+            before = str(spark.conf.get(_BATCH_ROWS))
+            _bounds[id(spark)] = _Bound(before, before)
+        bound = _bounds[id(spark)]
+        bound.asked.append(most)
     try:
         with _bounding:
-            bound(before, asked)
+            bound.settle(spark)
         yield
     finally:
         with _bounding:
-            asked.remove(most)
-            bound(before, asked)
-            if not asked:
+            bound.asked.remove(most)
+            if not bound.asked:
                 del _bounds[id(spark)]
+            # A Spark that has ended is told so by what ended with it.
+            with suppress(Exception), link(spark).impatient():
+                bound.settle(spark)

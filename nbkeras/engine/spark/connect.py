@@ -131,6 +131,10 @@ class Connect:
         """Within the block other threads may use Spark: their tags are their own."""
         return contextlib.nullcontext()
 
+    def impatient(self) -> contextlib.AbstractContextManager[None]:
+        """Within the block a dead server is an error after seconds."""
+        return impatient(self._spark)
+
     def task(self, name: str, title: str) -> Task:
         """An action that can be cancelled."""
         return Task(self._spark, name)
