@@ -215,7 +215,7 @@ sys.stdout.buffer.write(pickle.dumps((shipping.contents(model, []), found)))
 """
 
 
-@pytest.mark.parametrize("backend", OTHERS)
+@pytest.mark.parametrize("backend", but("jax"))
 def test_a_model_of_a_notebook_on_another_backend_is_the_same_here(backend):
     given = arrays(rows(10, 4))
     done = subprocess.run(

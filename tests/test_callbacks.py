@@ -47,7 +47,6 @@ def both(spark, rows):
     return both
 
 
-@pytest.mark.smoke
 def test_early_stopping_stops_all_in_the_same_epoch_and_restores_the_best_weights(both):
     def stopping(_):
         # The error falls: to want it high is to see the first epoch as the best.
@@ -266,7 +265,6 @@ def explode(epoch, logs):
     raise Unexpected("no such metric")
 
 
-@pytest.mark.smoke
 def test_a_callback_that_raises_ends_the_run_and_shows_its_frame(spark, rows):
     model = regressor()
     failing = keras.callbacks.LambdaCallback(on_epoch_end=explode)
@@ -364,7 +362,6 @@ def test_a_model_compiled_anew_meanwhile_has_the_trained_weights(spark, rows, wa
         assert ours == pytest.approx(other, abs=1e-6)
 
 
-@pytest.mark.smoke
 def test_callbacks_work_in_the_background(spark, rows, monkeypatch):
     monkeypatch.setattr(nbkeras.api, "host", nbkeras.attend.Silent())
     recorder = Recorder(1)

@@ -176,7 +176,6 @@ def test_sizes_that_do_not_divide_change_nothing(spark, rows, batch_size, worker
     assert_same_model(ours, theirs)
 
 
-@pytest.mark.smoke
 def test_an_empty_partition_and_fewer_validation_rows_than_workers_change_nothing(spark):
     df = spark.range(0, 90, 1, 3).selectExpr(
         "id",
@@ -480,7 +479,6 @@ def test_models_that_wait_for_their_first_batch_train_like_keras_own(spark, trai
     np.testing.assert_allclose(ours.predict(x, verbose=0), theirs.predict(x, verbose=0), 1e-4, 1e-5)
 
 
-@pytest.mark.smoke
 def test_arrays_with_weights_and_a_split_train_like_keras_own(spark):
     x, _, weight, number = noisy(75)
     ours, theirs = twins(regressor)

@@ -124,7 +124,6 @@ def test_evaluate_of_several_outputs_is_keras_own_before_keras_evaluated(spark, 
     assert listed == pytest.approx(model.evaluate(x, y, batch_size=1, verbose=0), rel=1e-4)
 
 
-@pytest.mark.smoke
 def test_within_on_spark_evaluate_returns_what_keras_returns(spark, arrays, df, classifier, regressor):
     x, kind, _ = arrays
     y = np.eye(CLASSES)[kind]
@@ -338,7 +337,6 @@ def test_predict_of_several_outputs(spark, df, arrays, kind):
     np.testing.assert_allclose(many, again[1], 1e-4, 1e-5)
 
 
-@pytest.mark.smoke
 def test_predict_of_arrays_gives_arrays_in_their_order(spark, arrays, regressor, classifier):
     x, _, _ = arrays
 

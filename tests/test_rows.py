@@ -27,7 +27,6 @@ def table(spark):
     return spark.createDataFrame(values, ["value", "label"])
 
 
-@pytest.mark.smoke
 @pytest.mark.parametrize("workers", [1, 7])
 def test_without_shuffling_row_i_goes_to_worker_i_modulo_workers(spark, table, workers):
     df, numbered = rows.exchanged(spark, train_rows(table), None, workers=workers, shuffle=False)
@@ -42,7 +41,6 @@ def test_without_shuffling_row_i_goes_to_worker_i_modulo_workers(spark, table, w
     )
 
 
-@pytest.mark.smoke
 def test_rows_keep_the_order_of_a_sorted_dataframe(spark, table):
     backwards = table.orderBy(F.desc("value"))
     df, _ = rows.exchanged(spark, train_rows(backwards), None, workers=2, shuffle=False)
@@ -66,7 +64,6 @@ def test_with_shuffling_a_worker_gets_the_same_rows_however_they_come(spark, tab
     assert content(table.orderBy("label")) == once
 
 
-@pytest.mark.smoke
 def test_the_split_by_hash_takes_about_its_part_and_the_same_rows_each_time(spark, table):
     def validation(df, shuffle):
         split, _ = rows.exchanged(

@@ -57,7 +57,7 @@ def make(rows, batch_size):
 @pytest.mark.parametrize(
     ("workers", "rows", "batch_size"),
     [
-        pytest.param(2, 23, 4, marks=pytest.mark.smoke),
+        (2, 23, 4),
         pytest.param(1, 23, 4, marks=pytest.mark.soak),
         pytest.param(3, 7, 2, marks=pytest.mark.soak),
     ],

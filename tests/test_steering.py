@@ -482,7 +482,10 @@ def test_a_training_that_is_resumed_from_a_checkpoint_goes_on_with_the_rate(fit,
     assert_same_model(again, theirs, 1e-4)
 
 
-@pytest.mark.parametrize("weighted", [False, True], ids=["by themselves", "in each step"])
+@pytest.mark.parametrize(
+    "weighted",
+    [pytest.param(False, id="by themselves", marks=pytest.mark.soak), pytest.param(True, id="in each step")],
+)
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.soak), 2])
 def test_workers_stand_still_in_a_validation_in_which_they_meet(
     fit, wait_for, monkeypatch, workers, weighted

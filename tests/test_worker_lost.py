@@ -78,14 +78,13 @@ class Strikes(keras.callbacks.Callback):
             self.act()
 
 
-#: What is lost, how, and from where the training goes on; each two of these once by default.
+#: What is lost, how, and from where the training goes on; each of these once by default.
 LOSSES = {
     "trainer killed, from the start": (2, "trainer", signal.SIGKILL, False),
     "trainer stopped, from a checkpoint": (2, "trainer", signal.SIGSTOP, True),
     "Python worker killed, from a checkpoint": (1, "Python worker", signal.SIGKILL, True),
-    "Python worker stopped, from the start": (1, "Python worker", signal.SIGSTOP, False),
 }
-MORE = {
+MORE = {"Python worker stopped, from the start": (1, "Python worker", signal.SIGSTOP, False)} | {
     f"{victim}, {kind.name}, {kept}, of two": (2, victim, kind, kept)
     for victim, kind, kept in itertools.product(VICTIMS, (signal.SIGKILL, signal.SIGSTOP), (False, True))
     if (2, victim, kind, kept) not in LOSSES.values()

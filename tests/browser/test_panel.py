@@ -518,10 +518,15 @@ def faults(notebook, panel, picture):
 
 
 @pytest.mark.parametrize(
-    ("widths", "scale"), [((1440, 770, 560), 1), ((720,), 2)], ids=["100 percent", "200 percent"]
+    ("theme", "scale"),
+    [
+        ("Light", 1),
+        ("Dark", 2),
+        *(pytest.param(*more, marks=pytest.mark.soak) for more in [("Light", 2), ("Dark", 1)]),
+    ],
 )
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_all_can_be_seen_and_reached(begin, screenshots, theme, widths, scale):
+def test_all_can_be_seen_and_reached(begin, screenshots, theme, scale):
+    widths = (1440, 770, 560) if scale == 1 else (720,)
     kind = {} if scale == 1 else {"device_scale_factor": scale}
     notebook, panel = begin(theme, BACKGROUND, points=8, **kind)
     notebook.set_theme(theme)

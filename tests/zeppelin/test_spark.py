@@ -32,7 +32,7 @@ def on(*versions):
 
 
 on_each = on(OLDEST, NEWEST)
-#: What the older one has no code of its own for.
+#: Once a session is attached, both are the same to us.
 on_newest = on(pytest.param(OLDEST, marks=pytest.mark.soak), NEWEST)
 
 FRAME = """
@@ -86,7 +86,7 @@ def test_the_attached_spark_is_zeppelins_own(zeppelin, spark):
     assert f"Spark {spark} at local[2], 2 slots\n" in printed(note, 1)
 
 
-@on_each
+@on_newest
 def test_exactly_one_output_is_replaced_while_the_paragraph_runs_and_its_last_chart_is_stored(trained):
     note, heard = trained
     shown = updates(heard)
@@ -98,7 +98,7 @@ def test_exactly_one_output_is_replaced_while_the_paragraph_runs_and_its_last_ch
     assert "finished 20 epochs" in html
 
 
-@on_each
+@on_newest
 def test_what_the_user_prints_arrives_whole_and_apart_from_the_chart(trained):
     note, heard = trained
     said = texts(note.result(1))
@@ -107,7 +107,7 @@ def test_what_the_user_prints_arrives_whole_and_apart_from_the_chart(trained):
     assert not any("told" in one["data"] or "before" in one["data"] for one in updates(heard))
 
 
-@on_each
+@on_newest
 def test_the_progress_bar_is_that_of_the_training(trained):
     _, heard = trained
     progress = heard.progress()
@@ -115,7 +115,7 @@ def test_the_progress_bar_is_that_of_the_training(trained):
     assert len(set(progress)) > 3
 
 
-@on_each
+@on_newest
 def test_training_leaves_the_paragraph_in_its_own_job_group(trained):
     note, _ = trained
     before, after = re.search(r"before <b> (\S+)\n.*after (\S+)\n", texts(note.result(1)), re.DOTALL).groups()
@@ -123,7 +123,7 @@ def test_training_leaves_the_paragraph_in_its_own_job_group(trained):
     assert after == before
 
 
-@on_each
+@on_newest
 def test_the_history_is_that_of_plain_keras(zeppelin, frame):
     fit = "epochs=3, shuffle=False, verbose=0).history"
     note = zeppelin.note(

@@ -209,6 +209,7 @@ def test_the_stored_note_has_the_last_chart(trained):
     assert kinds.index("HTML") < len(kinds) - 1, "the chart stands where it was opened, prints behind it"
 
 
+@pytest.mark.soak
 def test_the_history_is_that_of_plain_keras(zeppelin):
     fit = "model.fit(x, y, epochs=3, shuffle=False, verbose=0).history"
     note = zeppelin.note(
@@ -328,6 +329,7 @@ def bound_charts(heard):
     return {one["object"] for one in angular(heard) if one["name"] == "nbkeras_chart"}
 
 
+@pytest.mark.soak
 def test_a_dashboard_shows_live_what_another_paragraph_trains(zeppelin, tmp_path):
     held = Held(tmp_path)
     note = zeppelin.note(
