@@ -14,8 +14,9 @@ from lifeline import ENDS_WITH_US
 from pyspark import SparkContext
 
 import nbkeras
+from nbkeras import gateway
 from nbkeras.errors import ClusterError, OptionError
-from nbkeras.session import JAVA_HAS_ENDED, attached, java_has_ended
+from nbkeras.session import attached
 
 
 def test_another_thread_finds_the_spark_that_runs(spark, capsys):
@@ -38,6 +39,7 @@ def test_status_says_in_one_line_that_executors_cannot_start_python(spark, monke
 #: Java starts twice, but no Keras: 20 CPU seconds.
 _JAVA_ENDS = """
 import nbkeras
+from nbkeras import gateway
 from nbkeras.errors import ClusterError
 from pyspark import SparkContext
 
@@ -68,7 +70,7 @@ def test_a_local_spark_says_nothing_and_where_its_java_is_killed_another_one_sta
     assert (done.returncode, done.stderr) == (0, "")
     before, *ended, counted, stopped = done.stdout.splitlines()
     assert before.startswith("Spark")
-    assert ended == ["ERROR " + JAVA_HAS_ENDED] * 2
+    assert ended == ["ERROR " + gateway.HAS_ENDED] * 2
     assert counted == "3 True"
     assert stopped.startswith("ERROR the Spark session was stopped")
 
@@ -95,7 +97,7 @@ except nbkeras.errors.ClusterError as error:
 
 def test_the_java_of_a_gateway_that_another_program_has_made_is_not_looked_after(monkeypatch):
     monkeypatch.setattr(SparkContext, "_gateway", MagicMock())
-    assert not java_has_ended()
+    assert not gateway.has_ended()
 
 
 def test_keras_methods_are_replaced_by_one_thread_at_a_time_and_come_back():

@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from nbkeras import errors, session
+from nbkeras import errors, gateway
 from nbkeras.engine.job import Failure
 from nbkeras.errors import ClusterError, NbkerasError, TrainingError, WorkerLost, words
 
@@ -144,8 +144,8 @@ def of_spark(error: BaseException) -> NbkerasError:
         return ClusterError(
             f"a disk is full{where(text)}: make room, or start Spark with spark.local.dir on a larger one"
         )
-    if _NO_JAVA.fullmatch(text) or session.java_has_ended():
-        return ClusterError(session.JAVA_HAS_ENDED)
+    if _NO_JAVA.fullmatch(text) or gateway.has_ended():
+        return ClusterError(gateway.HAS_ENDED)
     if gone := _GONE.search(text):
         said = next(line for line in lines if gone[0].splitlines()[0] in line)
         return WorkerLost(f"a worker or its executor is gone: {said.lstrip(': ')[:300]}")

@@ -1,0 +1,133 @@
+"""The Java that PySpark has started in this process: its start, what it prints, its end."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import subprocess
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+from nbkeras.errors import ClusterError, one_line
+
+if TYPE_CHECKING:
+    from pyspark import SparkConf, SparkContext
+
+HAS_ENDED = (
+    "Spark's Java has ended: it was killed, or had no memory left: make a new session, as you have made "
+    "this one or by spark = nbkeras.local_spark()"
+)
+#: Seconds in which what Java has said before its end is read.
+_LAST_WORDS = 2.0
+
+
+def has_ended(seconds: float = 0) -> bool:
+    """Whether the Java that this process has started, and speaks with, is gone.
+
+    Args:
+        seconds: to wait for its end.
+    """
+    from pyspark import SparkContext
+
+    process = getattr(SparkContext._gateway, "proc", None)  # noqa: SLF001  # no public way
+    if not isinstance(process, subprocess.Popen):  # Zeppelin's gateway has any name that it is asked for
+        return False
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    return process.returncode is not None
+
+
+def _is_to_be_logged(record: logging.LogRecord) -> bool:
+    """Leave out what Py4J logs at the root, with a traceback, of a Java that has ended."""
+    if record.msg != "Exception while sending command.":
+        return True
+    return not has_ended(_LAST_WORDS)
+
+
+def require() -> None:
+    """Make sure that it lives, if there is one; PySpark tells of its end in tracebacks, and logs them.
+
+    Raises:
+        ClusterError: it has ended.
+    """
+    if has_ended():
+        raise ClusterError(HAS_ENDED)
+    logging.getLogger().addFilter(_is_to_be_logged)
+
+
+def forget() -> None:
+    """Have PySpark forget a Java that is gone, which it would ask before it starts another."""
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    if SparkContext._active_spark_context is not None:  # noqa: SLF001  # it cannot be stopped: Java would do that
+        SparkContext._active_spark_context._jsc = None  # noqa: SLF001
+    SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None  # noqa: SLF001
+    SparkSession._instantiatedSession = SparkSession._activeSession = None  # noqa: SLF001
+
+
+class _Listener(threading.Thread):
+    """Reads what a Java and its workers print: keeps it while Spark starts, and prints it from then on.
+
+    Attributes:
+        output: a file that they print to; so does who says that Spark has started, behind all of before.
+        last: their last lines.
+    """
+
+    STARTED = "nbkeras: Spark has started\n"
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True, name="java output")  # of no training: it stays as long as Java
+        lines, output = os.pipe()
+        self._lines, self.output = os.fdopen(lines, errors="replace"), os.fdopen(output, "w")
+        self.last: deque[str] = deque(maxlen=3)
+
+    def run(self) -> None:
+        with self._lines:
+            started = False
+            for line in self._lines:
+                if started:
+                    print(line, end="")  # noqa: T201  # it is of their own functions
+                elif line.endswith(self.STARTED):
+                    started = True
+                else:
+                    self.last.append(line.strip())
+
+
+def start(conf: SparkConf) -> None:
+    """Start Java and a Spark in it.
+
+    Args:
+        conf: of that Spark.
+
+    Raises:
+        ClusterError: it does not start, with what Java has said.
+    """
+    from pyspark import SparkContext
+    from pyspark.java_gateway import launch_gateway
+
+    gateway = SparkContext._gateway  # noqa: SLF001  # where a Spark was stopped its Java is still there
+    if gateway is not None:
+        _quiet(SparkContext(conf=conf, gateway=gateway))
+        return
+    listener = _Listener()
+    listener.start()
+    said = {"stdout": listener.output, "stderr": listener.output}
+    try:
+        with listener.output:
+            gateway = launch_gateway(conf, said)  # type: ignore[no-untyped-call]
+            _quiet(SparkContext(conf=conf, gateway=gateway))
+            listener.output.write(listener.STARTED)
+    except Exception as error:
+        listener.join(_LAST_WORDS)  # with the end of Java
+        last = " ".join(listener.last)[-600:]
+        raise ClusterError(
+            f"Spark does not start ({one_line(error)}); Java said: {last or 'nothing'}"
+        ) from error
+
+
+def _quiet(context: SparkContext) -> None:
+    # What goes wrong in a job is an exception here, too.
+    context.setLogLevel("OFF")
