@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
 import re
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -171,11 +173,56 @@ def test_a_disk_that_fills_up_leaves_earlier_runs_whole(monkeypatch):
     kept.keep(third, model)
     first.weights.load(model)
     assert same_weights(model, before)
-    assert third.weights.offset == second_begin(first)
+    assert third.weights.layout == first.weights.layout
 
 
-def second_begin(run):
-    return run.weights.offset + sum(math.prod(shape) * 4 for _, shape in run.weights.layout)
+def test_the_newest_runs_keep_their_weights_and_an_older_one_says_why_it_has_none(monkeypatch):
+    monkeypatch.setattr(kept, "MOST", 2)
+    monkeypatch.setattr(kept, "_newest", deque())
+    model = net()
+    runs = [Run(f"run {number}", model, 1, workers=1) for number in range(4)]
+    files = []
+    for run in runs:
+        kept.keep(run, model)
+        files.append(run.weights.file)
+        run.end("finished")
+    assert [run.weights is None for run in runs] == [True, True, False, False]
+    assert [file.closed for file in files] == [True, True, False, False]
+    assert runs[0].notes == ["the weights of this run are kept no longer: 2 newer runs keep theirs"]
+    with pytest.raises(ModelError, match=r"run 'run 0' has no weights: run\.notes says why"):
+        runs[0].load_weights()
+    runs[2].load_weights()
+
+
+def test_runs_are_forgotten_with_their_weights():
+    first, second, third = (ended(name) for name in "abc")
+    busy = Run("busy", None, 3, workers=1)
+    kept.keep(first, net())
+    file, listed = first.weights.file, [first, second, third, busy]
+    runs = Runs(listed)
+    runs.forget("a", second)
+    assert listed == [third, busy]
+    assert file.closed
+    with pytest.raises(OptionError, match=r"there is no run named 'a'"):
+        runs.forget("a")
+    with pytest.raises(OptionError, match=r"^busy is at work: stop it with run\.stop\(\)"):
+        runs.forget("c", "busy")
+    assert listed == [third, busy]
+    runs.forget()
+    assert listed == [busy]
+
+
+def test_a_run_that_nobody_has_any_more_closes_its_file():
+    run = Run("a", None, 1, workers=1)
+    kept.keep(run, net())
+    file = run.weights.file
+    del run
+    gc.collect()
+    assert file.closed
+
+
+def bytes_of(run):
+    return sum(math.prod(shape) * 4 for _, shape in run.weights.layout)
 
 
 def test_encrypted_weights_never_touch_a_disk(monkeypatch, tmp_path):
@@ -189,7 +236,7 @@ def test_kept_weights_have_no_name_on_the_disk_that_could_stay():
     model, run = net(), Run("kept", None, 1, workers=1)
     kept.keep(run, model)
     found = os.fstat(run.weights.file.fileno())
-    assert (found.st_nlink, found.st_size) == (0, second_begin(run))
+    assert (found.st_nlink, found.st_size) == (0, bytes_of(run))
 
 
 # -- what a run was trained with -----------------------------------------------------------------------

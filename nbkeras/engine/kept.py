@@ -1,19 +1,20 @@
-"""Kept weights: those that each run has ended with, on disk as long as this process lives.
+"""Kept weights: those that each run has ended with, on disk as long as the run and this process live.
 
-They lie one after the other in one file without a name, which only this process
-can open: whatever ends it, nothing stays behind. Where Spark is told to encrypt
-what it writes to disks, the file lies in memory.
+Each run's lie in a file without a name, which only this process can open: whatever ends
+it, nothing stays behind. Where Spark is told to encrypt what it writes to disks, the file
+lies in memory. Of many runs the newest keep theirs.
 """
 
 from __future__ import annotations
 
-import atexit
 import itertools
 import os
 import re
 import shutil
 import tempfile
 import threading
+import weakref
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ Layout = list[tuple[str, tuple[int, ...]]]
 
 #: Of the room that is free, what one run's weights may take.
 _SHARE = 0.5
+#: Runs that keep their weights: each takes a file, of which a process has some thousand.
+MOST = 100
 _MB = 1e6
 
 
@@ -39,17 +42,18 @@ class Kept:
     """The weights of one run.
 
     Attributes:
-        file: that holds them.
-        offset: where they begin.
+        file: that holds them, one after the other; it is closed with this.
         layout: (type, shape) of each.
         whole: whether the layout is that of ``model.weights``; else these are all variables of a
             checkpoint that an older version wrote, seeds and optimizers among them.
     """
 
     file: IO[bytes]
-    offset: int
     layout: Layout
     whole: bool = True
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, self.file.close)
 
     def load(self, model: Any) -> None:
         """Put them into a model.
@@ -64,7 +68,7 @@ class Kept:
         weights = model.weights
         these = weights if self.whole else state.own(model)
         _require_same(self.layout if self.whole else self.layout[: len(these)], these)
-        wanted, offset = {id(one) for one in weights}, self.offset
+        wanted, offset = {id(one) for one in weights}, 0
         for one, (dtype, shape) in zip(these, self.layout, strict=False):
             count = _bytes(dtype, shape)
             if id(one) in wanted:
@@ -117,7 +121,8 @@ def keep_checkpoint(run: Run, found: Checkpoint) -> None:
     _keep(run, [found.layout[place] for place in chosen], parts, whole=places is not None)
 
 
-_files: dict[tuple[int, bool], tuple[IO[bytes], int]] = {}
+#: Runs with weights, the newest last.
+_newest: deque[weakref.ref[Run]] = deque()
 _lock = threading.Lock()
 
 
@@ -129,39 +134,34 @@ def _keep(
     encrypted: bool = False,
     whole: bool = True,
 ) -> None:
-    size = sum(_bytes(*one) for one in layout)
-    # A process that was forked from this one would write over what is there.
-    key = (os.getpid(), encrypted)
-    with _lock:
+    try:
+        _require_room(sum(_bytes(*one) for one in layout), encrypted=encrypted)
+        file = unnamed(encrypted=encrypted)
         try:
-            _require_room(size, encrypted=encrypted)
-            file, offset = _files.get(key) or (_opened(encrypted=encrypted), 0)
-            _files[key] = (file, offset)
-            try:
-                end = _written(file, offset, parts)
-            except BaseException:
-                os.ftruncate(file.fileno(), offset)
-                raise
-        except (OSError, ClusterError) as error:
-            run.note(f"the weights of this run are not kept for nbkeras.runs: {' '.join(str(error).split())}")
-            return
-        _files[key] = (file, end)
-    run.weights = Kept(file, offset, layout, whole)
+            _write(file, parts)
+        except BaseException:
+            file.close()
+            raise
+    except (OSError, ClusterError) as error:
+        run.note(f"the weights of this run are not kept for nbkeras.runs: {' '.join(str(error).split())}")
+        return
+    run.weights = Kept(file, layout, whole)
+    with _lock:
+        _newest.append(weakref.ref(run))
+        while len(_newest) > MOST:
+            oldest = _newest.popleft()()
+            if oldest is not None and oldest.weights is not None:
+                oldest.weights = None
+                oldest.note(f"the weights of this run are kept no longer: {MOST} newer runs keep theirs")
 
 
-def _opened(*, encrypted: bool) -> IO[bytes]:
-    file = unnamed(encrypted=encrypted)
-    atexit.register(file.close)
-    return file
-
-
-def _written(file: IO[bytes], offset: int, parts: Iterable[npt.NDArray[Any]]) -> int:
+def _write(file: IO[bytes], parts: Iterable[npt.NDArray[Any]]) -> None:
+    offset = 0
     for part in parts:
         view = memoryview(part.reshape(-1).view(np.uint8).data)
         while view:
             count = os.pwrite(file.fileno(), view, offset)
             view, offset = view[count:], offset + count
-    return offset
 
 
 def _require_room(size: int, *, encrypted: bool) -> None:

@@ -100,6 +100,35 @@ class Runs(Sequence[Run]):
         self._read[uri] = run
         return run
 
+    def forget(self, *runs: str | int | Run) -> None:
+        """Take runs out of the record, and give back the room that their weights take.
+
+        Args:
+            runs: their names, their places, or themselves; none for all that have ended.
+
+        Raises:
+            OptionError: one is unknown, or at work.
+
+        Example:
+            >>> from nbkeras.notebook.record import Runs
+            >>> run = Run("a", model=None, epochs=2, workers=1)
+            >>> run.end("finished")
+            >>> runs = Runs([run])
+            >>> runs.forget("a")
+            >>> len(runs)
+            0
+        """
+        chosen = [self._one(one) for one in runs] if runs else [one for one in self if one.done.is_set()]
+        for run in chosen:
+            if not run.done.is_set():
+                raise OptionError(
+                    f"{run.name} is at work: stop it with run.stop(), or wait for its end with run.wait()"
+                )
+        self._runs[:] = [one for one in self._runs if one not in chosen]
+        self._read = {uri: one for uri, one in self._read.items() if one not in chosen}
+        for run in chosen:
+            run.weights = None
+
     def compare(self, *runs: str | int | Run) -> Comparison:
         """Put runs side by side: curves over each other, best epochs, settings that differ.
 
