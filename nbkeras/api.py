@@ -194,6 +194,7 @@ def fit(
         *resumption.notes(model, plan, chosen, begun, resume=resume),
         *([_WAITS] if waits else []),
         *([elastic.note(plan.workers)] if dynamic and workers == "auto" else []),
+        *([] if dynamic else _waits_for(cluster.slots(spark), plan.workers)),
     ):
         run.note(sentence)
     run.code = place.code()
@@ -468,6 +469,19 @@ def _require(spark: SparkSession, plan: Plan, *, dynamic: bool, trusted: bool) -
         elastic.require(spark, plan.workers)
     else:
         cluster.require_slots(spark, plan.workers)
+
+
+def _waits_for(slots: int, workers: int) -> list[str]:
+    """What a training of so many workers waits for, where those of this notebook have the slots."""
+    others = [one for one in runs if not one.done.is_set()]
+    taken = sum(one.workers for one in others)
+    if taken + workers <= slots:
+        return []
+    names, hold = " and ".join(one.name for one in others), "hold" if len(others) > 1 else "holds"
+    waits = (
+        f"{names} {hold} {taken} of {slots} task slots, this training needs {workers}: it begins when they"
+    )
+    return [f"{waits} are free (nbkeras.runs[{others[-1].name!r}].stop() ends that one)"]
 
 
 def _backend(backend: str) -> str:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import MagicMock
 
 import keras
+import numpy as np
 import pytest
 from lifeline import ENDS_WITH_US
 from pyspark import SparkContext
@@ -34,6 +35,32 @@ def test_status_says_in_one_line_that_executors_cannot_start_python(spark, monke
 
     with pytest.raises(ClusterError, match=r"^the executors cannot start Python on \S+: .*/no/such/python"):
         nbkeras.status(spark)
+
+
+@pytest.mark.on("local")
+def test_a_training_for_which_another_one_leaves_too_few_slots_says_which_it_waits_for(spark, wait_for):
+    """Two fits: 4 CPU seconds."""
+
+    def begin(name, workers, epochs):
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        x = np.ones((8, 1), "float32")
+        how = {"workers": workers, "background": True, "verbose": 0, "spark": spark}
+        return nbkeras.fit(model, x, x, epochs=epochs, name=name, **how)
+
+    first = begin("first", 2, 1_000_000)
+    wait_for(lambda: first.history.get("loss"), "its first epoch")
+    second = begin("second", 2, 1)
+    wait_for(lambda: second.phase == "slots", "it to wait")
+    (note,) = second.notes
+    assert note.startswith(
+        "first holds 2 of 3 task slots, this training needs 2: it begins when they are free"
+    )
+    assert "nbkeras.runs['first'].stop()" in note
+    first.stop()
+    assert second.wait().status == "finished"
+    third = begin("third", 2, 1)
+    assert third.wait().notes == []
 
 
 #: Java starts twice, but no Keras: 20 CPU seconds.
