@@ -17,7 +17,7 @@ from twins import assert_same_history, assert_same_model, twins
 import nbkeras
 from nbkeras.engine.spark import cluster
 from nbkeras.engine.submission import Submission
-from nbkeras.engine.training.steering import Wishes
+from nbkeras.engine.training.steering import Steering, Wishes
 from nbkeras.engine.training.trainer import Trainer
 from nbkeras.errors import OptionError
 from nbkeras.notebook import text
@@ -519,6 +519,36 @@ def test_workers_stand_still_in_a_validation_in_which_they_meet(
     run.resume()
     assert run.wait(waiting.LIMIT).history == undisturbed.history
     assert entered[entered.index("paused") + 1] == "validating"  # for how short a time ever
+
+
+@pytest.mark.soak
+def test_at_whatever_moment_a_pause_is_asked_for_the_workers_come_to_stand_still(fit, wait_for):
+    run = fit(net(), workers=2, epochs=1_000_000, validation_split=0.5, batch_size=4)
+    wait_for(lambda: run.history.get("loss"), "an epoch")
+    moments = np.random.default_rng().uniform(0, 0.3, size=200)
+    for moment in moments:
+        time.sleep(moment)
+        run.pause()
+        wait_for(lambda: run.phase == "paused", "the workers to stand still")
+        run.resume()
+        wait_for(lambda: run.phase != "paused", "them to go on")
+    run.stop()
+    assert run.wait(waiting.LIMIT).status == "stopped"
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_where_workers_do_not_meet_the_first_stands_still_and_the_others_come_to_its_next_sum(rank):
+    """Else the first could be in that sum already, and wait for one that stands still."""
+    sent, wishes = [], Wishes()
+    group = SimpleNamespace(rank=rank, stop_wanted=lambda: False)
+    steering = Steering(group, SimpleNamespace(send=sent.append), wishes)
+    wishes.obey({"type": "pause", "pausing": True})
+    wishes.wait = lambda _: wishes.obey({"type": "pause", "pausing": False})
+
+    steering.alone()
+
+    assert [event["phase"] for event in sent] == (["paused", "validating"] if rank == 0 else [])
+    assert wishes.pausing is (rank == 1)
 
 
 @pytest.fixture

@@ -238,7 +238,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         watch = _Check(self._group, self._steering, meets=self._meets)
         result = self.model.evaluate(self._validation, verbose=0, return_dict=True, callbacks=[watch])
         if not self._meets:
-            self._steering.alone()  # Others may stand still, and would be waited for now.
+            self._steering.alone()  # Behind the last epoch no step comes that would.
         if self._group.size > 1:
             assert self._checked is not None
             result = self._combined(result, self._checked.shares[-1])

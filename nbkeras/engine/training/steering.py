@@ -106,8 +106,12 @@ class Steering:
             model.stop_evaluating = True
 
     def alone(self) -> None:
-        """Stand still if the user wishes it, where this worker meets no other."""
-        while self._wishes.pausing and not self._group.stop_wanted():
+        """Stand still if the user wishes it, where the workers do not meet.
+
+        The others go on to the next sum and wait there for rank 0. A worker that stood still
+        behind rank 0's last look at its wishes would have it wait, and nobody would say so.
+        """
+        while self._group.rank == 0 and self._wishes.pausing and not self._group.stop_wanted():
             self._stand_still()
         self._go_on("validating")
 
