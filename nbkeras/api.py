@@ -194,7 +194,7 @@ def fit(
         *resumption.notes(model, plan, chosen, begun, resume=resume),
         *([_WAITS] if waits else []),
         *([elastic.note(plan.workers)] if dynamic and workers == "auto" else []),
-        *([] if dynamic else _waits_for(cluster.slots(spark), plan.workers)),
+        *([] if dynamic else _waits_for(spark, plan.workers)),
     ):
         run.note(sentence)
     run.code = place.code()
@@ -471,11 +471,13 @@ def _require(spark: SparkSession, plan: Plan, *, dynamic: bool, trusted: bool) -
         cluster.require_slots(spark, plan.workers)
 
 
-def _waits_for(slots: int, workers: int) -> list[str]:
+def _waits_for(spark: SparkSession, workers: int) -> list[str]:
     """What a training of so many workers waits for, where those of this notebook have the slots."""
+    from nbkeras.engine.spark import cluster
+
     others = [one for one in runs if not one.done.is_set()]
     taken = sum(one.workers for one in others)
-    if taken + workers <= slots:
+    if not others or taken + workers <= (slots := cluster.slots(spark)):
         return []
     names, hold = " and ".join(one.name for one in others), "hold" if len(others) > 1 else "holds"
     waits = (
