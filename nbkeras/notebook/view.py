@@ -30,6 +30,7 @@ class View(anywidget.AnyWidget):
         shown: the pages that show it, by a number of their own: they say it
             more than once.
         answered: grows with every answer that the next snapshot is to bring.
+        place: the id of the element that its picture comes in: in the page the panel stays in it.
 
     Example:
         >>> from nbkeras.run import Run
@@ -52,6 +53,7 @@ class View(anywidget.AnyWidget):
         self._line = QuietLine(self._receive)
         state, points = encode(run.snapshot())
         super().__init__(words=words(), state=state, points=points, line=self._line.model_id)
+        self.place = f"nbkeras-{self.model_id}"
         # For front ends that do not let a script find another model.
         self.on_msg(lambda _widget, message, _buffers: self._receive(message))
 
@@ -59,7 +61,7 @@ class View(anywidget.AnyWidget):
         """Send a snapshot, in one message."""
         state, points = encode(snapshot)
         with self.hold_sync():
-            self.state, self.points = {**state, "answers": dict(self._answers)}, points
+            self.state, self.points = {**state, "answers": dict(self._answers), "place": self.place}, points
 
     def close(self) -> None:
         """Take it from the page and out of the file."""

@@ -117,8 +117,7 @@ def test_a_stop_that_is_lost_on_its_way_is_said_again(open_notebook):
 
     notebook.stop.click()
 
-    expect(notebook.picture).to_be_visible()
-    assert "stopped after" in notebook.output(1)
+    expect(notebook.chart).to_contain_text("Stopped after")
     assert notebook.page.evaluate("window.lost") == 1
 
 
@@ -137,11 +136,22 @@ def test_a_page_reloaded_while_the_cell_is_busy_shows_the_chart_when_it_has_ende
     assert notebook.drawn() == 40
 
 
-def test_the_picture_replaces_the_view_of_a_background_run(open_notebook):
+def test_a_run_that_has_ended_keeps_its_tools_in_the_page_and_a_picture_in_the_file(open_notebook, wait_for):
     notebook = open_notebook("behind", ["from fed import show", "run = show(3, background=True)"])
     notebook.run(0)
     notebook.run(1)
 
+    expect(notebook.chart).to_contain_text("Finished 3 epochs")
+    wait_for(lambda: "image/png" in notebook.saved().cells[1].outputs[0].data, "the picture in the file")
+    saved = notebook.saved().cells[1].outputs[0].data
+    assert set(saved) == {"text/html", "image/png", "text/plain"}
+    assert "<script" not in saved["text/html"]
+    expect(notebook.chart).to_contain_text("Finished 3 epochs")
+    expect(notebook.stop).to_have_count(0)
+    notebook.chart.get_by_role("checkbox", name="Log scale").check()
+    assert notebook.drawn() == 3
+    assert "widgets" not in notebook.saved().metadata
+    notebook.open()
     expect(notebook.picture).to_be_visible()
     expect(notebook.chart).to_have_count(0)
     assert "finished 3 epochs" in notebook.output(1)

@@ -1,15 +1,36 @@
-// The panel of a run that has ended, in a page without a kernel: in place of its picture.
+// The panel of a run that has ended, in place of its picture: in a page without a kernel, and in the one that
+// has shown the run, whose file keeps the picture.
 
 import { render } from "./panel.js";
 
+const PATIENCE = 10000; // ms in which the picture comes
+
 function showEnded(id, { points, ...values }) {
-  const place = document.getElementById(id), picture = place?.querySelector("figure");
-  if (!picture) return;
   const bytes = Uint8Array.from(atob(points), (letter) => letter.charCodeAt(0));
-  const held = { ...values, points: new DataView(bytes.buffer) };
+  showInPlace(document.getElementById(id), { ...values, points: new DataView(bytes.buffer) });
+}
+
+function showInPlace(place, held) {
+  const picture = place?.querySelector("figure");
+  if (!picture) return;
   const model = { get: (name) => held[name], on() {}, off() {}, send() {} };
   // Not in place of the picture before all is drawn: what fails leaves the picture where it is.
   const el = document.createElement("div");
   render({ model, el });
   picture.replaceWith(el);
+}
+
+// Goes on showing a run once its picture is there.
+export function stay(id, held) {
+  const show = () => {
+    const place = document.getElementById(id);
+    if (place) {
+      looking.disconnect();
+      showInPlace(place, held);
+    }
+  };
+  const looking = new MutationObserver(show);
+  looking.observe(document.body, { childList: true, subtree: true });
+  setTimeout(() => looking.disconnect(), PATIENCE);
+  show();
 }

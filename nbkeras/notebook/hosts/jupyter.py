@@ -21,7 +21,7 @@ _CLOSE_AFTER = 10.0
 
 
 class Live:
-    """The panel in the cell's output, which a static picture replaces at the end.
+    """The panel in the cell's output; at the end a picture takes its place in the file.
 
     More outputs may show the same run; all are fed by the one thread that
     updates it.
@@ -68,16 +68,17 @@ class Live:
             self._pace.spend(lambda: _send(views, self._run.snapshot()))
 
     def finish(self) -> None:
-        """Put the picture where the charts were."""
+        """Put the picture where the charts were; in the page that showed them the panel goes on there."""
         snapshot = self._run.snapshot()
         with self._lock:
             self._ended = True
             _LIVE.pop(self._run, None)
         _send([view for view, _ in self._views], snapshot)
         shown = picture.bundle(snapshot)
-        for _, slot in self._views:
+        for view, slot in self._views:
             if slot is not None:
-                slot.update(shown, raw=True)
+                page = f'<div id="{view.place}">{shown["text/html"]}</div>'
+                slot.update({**shown, "text/html": page}, raw=True)
         _later(self._close)
 
     def _close(self) -> None:
