@@ -81,12 +81,13 @@ def ended(open_notebook):
     """A run of some epochs that has ended, with its panel."""
 
     def ended(name, code="run = show(12, pause=0.002)", last="", **page):
-        cells = ["from fed import show\nimport nbkeras", code, "nbkeras.show(run)", HISTORY, last]
+        cells = ["from fed import show\nimport nbkeras", code, HISTORY, last]
         notebook = open_notebook(name, cells, **page)
-        for cell in range(3):
+        for cell in range(2):
             notebook.run(cell)
             notebook.expect_done(cell)
-        panel = Panel(notebook.chart.last)  # the first is that of the cell that trained
+        panel = Panel(notebook.chart.first)
+        expect(panel.phase).to_contain_text("Finished")
         expect(panel.loss).to_be_visible()
         return notebook, panel
 
@@ -234,6 +235,7 @@ run = Run("numbers", model=None, epochs=6, workers=1)
 for epoch, loss in enumerate([1000.0, 100.0, 10.0, 1.0, -1.0, 0.1]):
     run.record_epoch(epoch, {"loss": loss, "val_loss": loss + 0.05, "auc": 0.5, "mae": 3.0})
 run.end("finished")
+nbkeras.show(run)
 """
 
 
@@ -282,8 +284,8 @@ def test_curves_are_hidden_and_shown_and_the_page_keeps_it(ended):
     panel.log.check()
 
     assert set(notebook.points()) == {"loss", "val_loss", "mae"}
-    notebook.run(4)
-    notebook.expect_done(4)
+    notebook.run(3)
+    notebook.expect_done(3)
     again = Panel(notebook.chart.nth(1))
     expect(again.loss).to_be_visible()
     expect(again.log).to_be_checked()
@@ -298,7 +300,7 @@ def test_curves_are_hidden_and_shown_and_the_page_keeps_it(ended):
 
 def test_the_pointer_marks_an_epoch_in_all_charts_and_reads_it(ended, screenshots):
     notebook, panel = ended("pointer")
-    values = json.loads(asked(notebook, 3))
+    values = json.loads(asked(notebook, 2))
     dot = panel.loss.locator("circle[data-epoch='5']").first
     dot.scroll_into_view_if_needed()
 
@@ -320,7 +322,7 @@ def test_the_pointer_marks_an_epoch_in_all_charts_and_reads_it(ended, screenshot
 
 def test_keys_walk_through_the_epochs_and_a_screen_reader_hears_them(ended):
     notebook, panel = ended("keys")
-    values = json.loads(asked(notebook, 3))
+    values = json.loads(asked(notebook, 2))
     said = panel.root.locator("[aria-live=polite].nbkeras-said")
     heard = {}
 
@@ -362,7 +364,7 @@ def fetched(panel, wanted):
 
 def test_a_csv_file_has_every_value_of_the_history(ended):
     notebook, panel = ended("csv", "run = show(12, pause=0.002, name='my digits/3')")
-    values = json.loads(asked(notebook, 3))
+    values = json.loads(asked(notebook, 2))
 
     name, content = fetched(panel, "CSV")
 
@@ -474,12 +476,14 @@ def test_both_views_stay_in_the_page_and_are_a_picture_each_in_the_file(begin):
 
 
 def test_a_run_that_has_ended_keeps_its_tools_in_the_opened_file_without_a_kernel(ended, lab):
-    notebook, panel = ended("again")
+    notebook, panel = ended("again", last="nbkeras.show(run)")
     panel.log.check()
+    notebook.run(3)
+    notebook.expect_done(3)
     saved = notebook.saved()
     assert "widgets" not in saved.metadata
-    assert set(saved.cells[2].outputs[0].data) == {"text/html", "image/png", "text/plain"}
-    assert len(json.dumps(saved.cells[2])) < 120_000
+    assert set(saved.cells[3].outputs[0].data) == {"text/html", "image/png", "text/plain"}
+    assert len(json.dumps(saved.cells[3])) < 120_000
     lab.end_kernels()
 
     notebook.open(busy=True)
