@@ -318,11 +318,12 @@ class Run:
             stop()
 
     def enter(self, phase: Phase) -> None:
-        """Go on to a phase."""
+        """Go on to a phase; a run that has ended stays so."""
         with self._lock:
-            self._progress.enter(phase)
-            self.phase = phase
-            self.version += 1
+            if not self.done.is_set():
+                self._progress.enter(phase)
+                self.phase = phase
+                self.version += 1
 
     def note(self, sentence: str) -> None:
         """Keep one sentence for the user; a repeated one is kept once."""

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import keras
+import numpy as np
+import psutil
 import pytest
 from lifeline import ENDS_WITH_US
+from processes import trainers
 from waiting import LIMIT
+
+import nbkeras
+from nbkeras.errors import Aborted
 
 ROOT = Path(__file__).parents[1]
 
@@ -124,6 +133,38 @@ def test_one_interrupt_keeps_what_was_learned_and_a_second_one_drops_it(told, se
     assert int(epochs) == 7
 
     assert again[-1].split()[1] == "finished"
+
+
+def test_the_second_interrupt_gives_the_cell_back_though_java_does_not_answer(spark, wait_for):
+    (java,) = [one for one in psutil.Process().children() if one.name() == "java"]
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+
+    def interrupt():
+        run = nbkeras.runs[-1]
+        wait_for(lambda: len(run.epoch_numbers) > 2, "some epochs")
+        java.suspend()
+        os.kill(os.getpid(), signal.SIGINT)
+        wait_for(run.stopping.is_set, "the stop")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    began = len(nbkeras.runs)
+    interrupts = threading.Thread(
+        target=lambda: (wait_for(lambda: len(nbkeras.runs) > began, "the run"), interrupt())
+    )
+    interrupts.start()
+    x = np.ones((64, 2), "float32")
+    try:
+        with pytest.raises(Aborted, match="dropped, though Spark has not answered yet"):
+            nbkeras.fit(model, x, x.sum(axis=1), epochs=1_000_000, workers=1, verbose=0, spark=spark)
+    finally:
+        interrupts.join()
+        java.resume()
+    assert all(map(np.array_equal, model.get_weights(), before))
+    wait_for(lambda: not trainers(), "the end of the trainer")
+    run = nbkeras.fit(model, x, x.sum(axis=1), epochs=1, workers=1, verbose=0, spark=spark)
+    assert run.status == "finished"
 
 
 _TERMINAL = """

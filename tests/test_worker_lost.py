@@ -14,10 +14,11 @@ import numpy as np
 import psutil
 import pytest
 import waiting
-from processes import daemons, is_alive, tasks, trainers
+from processes import daemons, is_alive, servers, tasks, trainers
 from twins import assert_same_history, assert_same_model
 
 import nbkeras
+from nbkeras.engine import submission
 from nbkeras.engine.spark import cluster
 from nbkeras.engine.submission import Submission
 from nbkeras.errors import TrainingError, WorkerLost
@@ -240,6 +241,23 @@ def test_a_stop_between_two_attempts_gives_the_checkpoints_weights(fit, tmp_path
     assert run.wait(waiting.LIMIT).status == "stopped"
     fit(again, epochs=1, workers=1, checkpoint=tmp_path, resume=True)
     assert_same_model(model, again)
+
+
+def test_a_trainer_that_never_begins_is_missed_and_the_training_begins_again(fit, wait_for, monkeypatch):
+    monkeypatch.setattr(submission, "_BEGIN_SECONDS", 1)
+    fit(net(), workers=1, epochs=1)  # now there is a warm server
+    hung = servers()
+    assert hung
+    for server in hung:
+        server.suspend()
+    try:
+        run = fit(net(), workers=1, epochs=1, background=True, heartbeat=10)
+        wait_for(lambda: run.notes or run.done.is_set(), "a word about the trainer")
+    finally:
+        for server in hung:
+            server.resume()
+    assert run.notes[0] == "the trainer 0 has not begun 11 s after the first; going on from the start"
+    assert run.wait(waiting.LIMIT).status == "finished"
 
 
 def test_an_error_of_the_users_own_is_no_lost_worker(fit):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -21,6 +22,8 @@ from nbkeras.run import Run
 
 #: How often a training begins again without having finished another epoch.
 RESTARTS = 3
+#: Seconds that Spark has to end what is dropped, before nobody waits for it any more.
+_DROP_SECONDS = 5.0
 #: Seconds that lost executors have to come back.
 _SLOT_SECONDS = 120.0
 
@@ -53,7 +56,7 @@ class Driver:
         self._store = None if plan.checkpoint is None else Store(plan.checkpoint)
         self._told: dict[int, Event] = {}
         self._submission: Submission | None = None
-        self._aborted = False
+        self._aborted = self._landing = False
 
     def train(self) -> None:
         """Run to the end, in the thread that calls; the outcome is in the run."""
@@ -66,7 +69,6 @@ class Driver:
             self._optimizers = state.optimizers(self._run.model)
             self._run.connect(stop=self._stop, abort=self._abort, steer=self._steer)
             rows, weights = self._collected()
-            self._run.enter("returning")
             self._land(rows, weights)
             self._keep()
             self._run.end("stopped" if self._run.stopping.is_set() else "finished")
@@ -96,13 +98,24 @@ class Driver:
 
     def _abort(self) -> None:
         self._aborted = True
+        limit = threading.Timer(_DROP_SECONDS, self._give_up)
+        limit.daemon = True
+        limit.start()
         if self._submission is not None:
             self._submission.abort()
 
+    def _give_up(self) -> None:
+        """Give the cell back where Spark does not answer; what it is still at comes to nothing."""
+        if not self._landing:
+            self._drop(", though Spark has not answered yet")
+
+    def _drop(self, more: str = "") -> None:
+        dropped = f"{self._run.name}: the training was dropped{more}; the model is as it was before"
+        self._run.end("aborted", Aborted(dropped))
+
     def _end_cancelled(self) -> None:
         if self._aborted:
-            dropped = f"{self._run.name}: the training was dropped; the model is as it was before"
-            self._run.end("aborted", Aborted(dropped))
+            self._drop()
             return
         if self._resume is not None:
             # Stopped before it went on: what it would have gone on from is what there is.
@@ -181,6 +194,10 @@ class Driver:
 
     def _land(self, rows: list[Any], weights: bytes | None) -> None:
         """Put the returned weights and what else was learned into the user's own objects."""
+        self._landing = True
+        if self._aborted:
+            raise Cancelled  # Nobody may have waited for them.
+        self._run.enter("returning")
         if not rows:
             # Spark starts no task for a DataFrame that it knows to be empty.
             raise DataError(NO_ROWS)

@@ -34,6 +34,8 @@ from nbkeras.run import Run
 _SLOTS_EVERY = 5
 #: What a run waits for then.
 _BEFORE_WORKERS: tuple[Phase, ...] = ("slots", "computing")
+#: Seconds that a worker may take to begin once another has: to start Python, and to import Keras.
+_BEGIN_SECONDS = 180.0
 #: Seconds in which the cause may still come of what the other workers notice.
 _GRACE = 2.0
 
@@ -85,6 +87,7 @@ class Submission:
         self._meeting = Meeting(plan, None if resume is None else resume.origin)
         self._failure: NbkerasError | None = None
         self._aborted = self._submitted = False
+        self._came: set[str] = set()
         self._left: set[str] = set()
         self.weights: bytes | None = None
         self.saved: int | None = None if resume is None else resume.epoch
@@ -259,7 +262,7 @@ class Submission:
         """
         heard: dict[str, int] = {}
         silent: dict[str, int] = {}
-        waited = 0
+        waited = alone = 0
         while not self._ended.wait(1.0):
             if self._run.stopping.is_set() and not self._meeting.complete:
                 self._stage.cancel()  # A stop is lost on Spark that comes before it has the job.
@@ -268,6 +271,10 @@ class Submission:
                 spoke = number != before.get(peer) or peer in self._left
                 silent[peer] = 0 if spoke else silent.get(peer, 0) + 1
             self._require_alive(silent)
+            absent = self._absent()
+            alone = alone + 1 if absent and self._came else 0
+            if absent and alone > max(_BEGIN_SECONDS, self._plan.heartbeat):
+                self._fail(WorkerLost(f"the {absent} has not begun {alone:.0f} s after the first"))
             if self._submitted and not heard:
                 self._say_what_is_waited_for()
             waited = waited + 1 if self._submitted and not heard else 0
@@ -282,8 +289,12 @@ class Submission:
     def _require_alive(self, silent: Mapping[str, float]) -> None:
         for peer, seconds in silent.items():
             if seconds > self._plan.heartbeat and peer not in self._left:
-                what = peer.replace("-", " ")
-                self._fail(WorkerLost(f"the {what} has given no sign of life for {seconds:.0f} s"))
+                self._fail(WorkerLost(f"the {_words(peer)} has given no sign of life for {seconds:.0f} s"))
+
+    def _absent(self) -> str:
+        """A task or a trainer that has never spoken, in words; tasks first: each starts its trainer."""
+        expected = (f"{kind}-{rank}" for kind in ("task", "trainer") for rank in range(self._plan.workers))
+        return next((_words(peer) for peer in expected if peer not in self._came), "")
 
     def _say_what_is_waited_for(self) -> None:
         now: Phase = "computing" if self._stage.computes() else "slots"
@@ -293,6 +304,7 @@ class Submission:
     # -- what workers say (in the server's thread) ------------------------------
 
     def _hear(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        self._came.add(peer)
         try:
             handler = getattr(self, f"_on_{event.get('type')}", None)
             if handler is not None:
@@ -413,6 +425,10 @@ class _Nobody:
 
     def control(self, event: Event, *, standing: bool) -> None:
         """Nothing."""
+
+
+def _words(peer: str) -> str:
+    return peer.replace("-", " ")
 
 
 def arrays(logs: dict[str, Any]) -> dict[str, Any]:

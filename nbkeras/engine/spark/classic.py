@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from py4j.clientserver import ClientServer
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
@@ -85,9 +86,12 @@ class Classic:
     def undisturbed(self) -> contextlib.AbstractContextManager[None]:
         """Within the block other threads may use Spark; after it, this one's job group is what it was.
 
-        In Zeppelin they share their connections to Java, so each finds what another has set.
+        In Zeppelin they share their connections to Java, so each finds what another has set. Elsewhere
+        each has its own, and nothing is asked of a Java that may not answer.
         """
-        return _job_group_kept(self._spark.sparkContext)
+        context = self._spark.sparkContext
+        own = isinstance(context._gateway, ClientServer)  # noqa: SLF001  # there is no public one
+        return contextlib.nullcontext() if own else _job_group_kept(context)
 
     def impatient(self) -> contextlib.AbstractContextManager[None]:
         """Within the block a Spark that has ended is an error at once, as it always is."""
