@@ -211,6 +211,31 @@ def test_scratch_is_zeros_that_can_be_written():
     assert held.tolist() == [0, 0, 9, 0, 0]
 
 
+def test_scratch_lies_where_spark_keeps_what_is_large(monkeypatch, tmp_path):
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", f"{tmp_path},/nowhere")
+    held = scratch(5)
+
+    assert f"{tmp_path}/" in Path("/proc/self/maps").read_text()
+    assert len(held) == 5
+    assert not [*tmp_path.iterdir()]
+
+
+def test_scratch_has_its_room_on_the_disk_from_the_start(monkeypatch):
+    kept = []
+
+    def kept_open(*where, **how):
+        file = unnamed(*where, **how)
+        kept.append(os.dup(file.fileno()))
+        return file
+
+    monkeypatch.setattr("nbkeras.engine.spool.unnamed", kept_open)
+    held = scratch(100_000)
+    try:
+        assert os.fstat(kept[0]).st_blocks * 512 >= held.nbytes
+    finally:
+        os.close(kept[0])
+
+
 @pytest.mark.parametrize("content", [b"", b"some bytes"])
 def test_pages_hold_the_bytes_at_the_start_of_a_page(content):
     held = np.frombuffer(pages(content), dtype=np.uint8)

@@ -18,6 +18,7 @@ import socket
 import sys
 import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -154,12 +155,31 @@ def mapped(fd: int, dtype: str, shape: tuple[int, ...], *, scattered: bool = Fal
 
 
 def scratch(rows: int, *, encrypted: bool = False) -> npt.NDArray[np.int64]:
-    """An array of int64 in an unnamed file: pages the kernel may drop, not our memory."""
+    """An array of int64 in an unnamed file: pages the kernel may drop, not our memory.
+
+    Raises:
+        OSError: no room for it. Found later, as a page is written, it would be the end of the process.
+    """
     if not rows:
         return np.empty(0, dtype=np.int64)
-    with unnamed(encrypted=encrypted) as file:
-        os.ftruncate(file.fileno(), rows * 8)
+    with unnamed(local_directory(), encrypted=encrypted) as file:
+        if sys.platform == "linux":
+            os.posix_fallocate(file.fileno(), 0, rows * 8)
+        else:
+            os.ftruncate(file.fileno(), rows * 8)
         return np.frombuffer(mmap.mmap(file.fileno(), rows * 8), dtype=np.int64)
+
+
+def local_directory() -> str | None:
+    """Spark's own folder for what is large and temporary, on an executor; None where there is none.
+
+    Example:
+        >>> from nbkeras.engine.spool import local_directory
+        >>> local_directory() is None  # in a notebook
+        True
+    """
+    directory = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0]
+    return directory if directory and Path(directory).is_dir() else None
 
 
 def pages(content: bytes) -> mmap.mmap:

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import IO, Any, Self
 
 import numpy as np
@@ -25,7 +24,7 @@ from nbkeras.engine import failures, warm
 from nbkeras.engine.job import Assignment, Failure, Job, Shard, Spooled
 from nbkeras.engine.spark import addresses, gpus, stream
 from nbkeras.engine.spark.shared import Inside
-from nbkeras.engine.spool import CHECKSUM_BITS, Spool, decode, nulls_message, unnamed
+from nbkeras.engine.spool import CHECKSUM_BITS, Spool, decode, local_directory, nulls_message, unnamed
 from nbkeras.engine.transport.channel import Channel
 from nbkeras.engine.transport.mailbox import Mailbox
 from nbkeras.engine.transport.wire import Event
@@ -161,9 +160,7 @@ class _Trainer:
 
     def __init__(self, job: Job, rank: int) -> None:
         self._job, self._rank = job, rank
-        directory = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0] or None
-        if directory is not None and not Path(directory).is_dir():
-            directory = None
+        directory = local_directory()
         fields = job.plan.structure.fields
         self._train, self._validation = (Spool(fields, directory, job.encrypted) for _ in range(2))
         self._log: IO[bytes] = unnamed(directory, encrypted=job.encrypted)
