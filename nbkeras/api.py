@@ -330,9 +330,10 @@ def predict(
 
     from nbkeras.engine import inference
     from nbkeras.engine.spark import cluster
+    from nbkeras.engine.training import exactness
     from nbkeras.frames.columns import distinct
     from nbkeras.frames.rows import inputs
-    from nbkeras.frames.sample import build, outputs
+    from nbkeras.frames.sample import build, first_batch, outputs
     from nbkeras.frames.source import Source, data_frame, names_columns
 
     _require_model(model, "predict")
@@ -342,6 +343,12 @@ def predict(
     by_name = names_columns(data, ())
     rows = source.rows(data, () if by_name else None, None)
     build(model, rows)
+    if inference.predicts_by_batch(model, lambda: first_batch(rows, 4)):
+        told = f"{exactness.COUPLED[0].upper()}{exactness.COUPLED[1:]}"
+        if not by_name:
+            print(f"{told}: Keras predicts in the notebook, in its own batches.")  # noqa: T201  # no Spark job
+            return super(keras.Model, model).predict(data, batch_size=batch_size, verbose=0)
+        print(f"{told}: which those are, Spark decides.")  # noqa: T201  # no other result tells it
     structure = outputs(model, rows)
     shapes = [tuple(one.shape[1:]) for one in keras.tree.flatten(structure)]
     cluster.ship(spark)

@@ -146,6 +146,34 @@ def test_within_on_spark_evaluate_returns_what_keras_returns(spark, arrays, df, 
     assert_same_results(from_named, named)
 
 
+CENTRED = """
+import keras
+
+class Centred(keras.layers.Layer):
+    def call(self, x):
+        return x - keras.ops.mean(x, axis=0, keepdims=True)
+"""
+
+
+def test_predictions_that_hang_on_other_rows_are_keras_own_for_arrays_and_named_for_a_dataframe(
+    spark, arrays, df, capsys
+):
+    model = keras.Sequential([keras.Input((SHAPE,)), define(CENTRED)["Centred"](), keras.layers.Dense(1)])
+    x = arrays[0]
+
+    ours = nbkeras.predict(model, x, spark=spark)
+
+    np.testing.assert_array_equal(ours, model.predict(x, verbose=0))
+    said = "The model's output for a row hangs on the other rows of its batch: "
+    assert capsys.readouterr().out == f"{said}Keras predicts in the notebook, in its own batches.\n"
+    predicted = nbkeras.predict(model, df, features=["features"], spark=spark)
+    assert capsys.readouterr().out == f"{said}which those are, Spark decides.\n"
+    assert predicted.columns == [*df.columns, "prediction"]
+    # Without a row there is none to hang on.
+    assert nbkeras.predict(model, df.limit(0), features=["features"], spark=spark).count() == 0
+    assert capsys.readouterr().out == ""
+
+
 def test_a_model_is_sent_again_to_predict_with_only_where_it_has_changed(spark, df, monkeypatch):
     """Spark keeps what it was sent as long as any DataFrame may need it: on a disk, and for ever."""
     sent, share = [], cluster.share

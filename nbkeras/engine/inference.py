@@ -92,6 +92,22 @@ def coupled(model: Any, batch: Callable[[], tuple[Any, ...]]) -> str:
     return ""
 
 
+def predicts_by_batch(model: Any, batch: Callable[[], tuple[Any, ...]]) -> bool:
+    """Whether what the model predicts for a row hangs on the rows that it comes with.
+
+    Args:
+        model: built.
+        batch: gives some rows; called where not all layers are Keras' own.
+    """
+    if exactness.apart(model):
+        return False
+    try:
+        x = keras.tree.map_structure(keras.ops.convert_to_tensor, batch()[0])
+    except DataError:
+        return False
+    return parts.couples(model, x)
+
+
 #: Losses of Keras' own that take all rows as one, or compare them.
 _COUPLED = (keras.losses.Dice, keras.losses.Tversky, keras.losses.Circle)
 
