@@ -1,6 +1,7 @@
 """nbkeras: a Keras cell trains on Spark, and its chart is live in the notebook.
 
-Importing it is cheap: Keras, TensorFlow and PySpark are loaded when they are used.
+Importing it is cheap: what it offers is loaded when it is asked for. Workers import the package
+too, and take its engine alone.
 
 Example:
     >>> import nbkeras
@@ -10,15 +11,16 @@ Example:
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from nbkeras import api
-from nbkeras.api import evaluate, fit, on_spark, predict, status
-from nbkeras.notebook import hosts
-from nbkeras.notebook.looks import show
-from nbkeras.notebook.record import runs
-from nbkeras.run import Run
-from nbkeras.session import local_spark
+if TYPE_CHECKING:
+    from nbkeras.api import evaluate, fit, on_spark, predict, status
+    from nbkeras.notebook.builder import Builder
+    from nbkeras.notebook.looks import show
+    from nbkeras.notebook.record import runs
+    from nbkeras.run import Run
+    from nbkeras.session import local_spark
 
 __all__ = [
     "Builder",
@@ -35,17 +37,33 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-# The one place where both are known: what trains does not know what shows.
-api.host = hosts
+#: The modules in which the public names are defined.
+_DEFINED = {
+    **dict.fromkeys(("evaluate", "fit", "on_spark", "predict", "status"), "api"),
+    "Builder": "notebook.builder",
+    "Run": "run",
+    "local_spark": "session",
+    "runs": "notebook.record",
+    "show": "notebook.looks",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Load the builder when it is asked for: widgets take longer to import than all the rest."""
-    if name == "Builder":
-        from nbkeras.notebook.builder import Builder
+    """Load a public name when it is first asked for."""
+    if name not in _DEFINED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    _show_what_trains()
+    value = getattr(importlib.import_module(f"{__name__}.{_DEFINED[name]}"), name)
+    globals()[name] = value
+    return value
 
-        return Builder
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def _show_what_trains() -> None:
+    """Bring both together, here alone: what trains does not know what shows."""
+    from nbkeras import api
+    from nbkeras.notebook import hosts
+
+    api.host = hosts
 
 
 def __dir__() -> list[str]:
@@ -57,6 +75,7 @@ def load_ipython_extension(ipython: Any) -> None:
     from nbkeras import devices
     from nbkeras.notebook import imports, magics
 
+    _show_what_trains()
     devices.share_memory()
     imports.without_words()
     magics.register(ipython)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -51,3 +54,34 @@ def test_nobody_waits_for_executors_of_an_old_session_nor_for_more_than_are_need
     cluster.settle(spark, 2)
     assert list(left) == [4]
     assert capsys.readouterr().out == ""
+
+
+_IMPORT = """
+import sys
+import _frozen_importlib_external
+if sys.argv[2] == "another Python":
+    _frozen_importlib_external.MAGIC_NUMBER = b"none"
+sys.path.insert(0, sys.argv[1])
+import nbkeras.engine.job, nbkeras.engine.warm
+modules = [one for name, one in sys.modules.items() if name.split(".")[0] == "nbkeras"]
+print({one.__file__.rsplit(".", 1)[1] for one in modules})
+print({nbkeras.engine.warm.hire.__code__.co_filename.removeprefix(sys.argv[1])})
+"""
+
+
+@pytest.mark.parametrize(
+    ("python", "told"),
+    [
+        ("this Python", ["{'pyc'}", "{'nbkeras.zip/nbkeras/engine/warm.py'}"]),
+        ("another Python", ["{'py'}", "{'/nbkeras/engine/warm.py'}"]),
+    ],
+)
+def test_workers_import_the_package_compiled_where_their_python_is_this_one(
+    monkeypatch, tmp_path, python, told
+):
+    ours = SimpleNamespace(application=Clock(), add_package=lambda archive: shutil.copy(archive, tmp_path))
+    monkeypatch.setattr(cluster, "link", lambda _: ours)
+    cluster.ship(SimpleNamespace(conf={"spark.master": "spark://node:7077"}, sparkContext=None))
+
+    command = [sys.executable, "-I", "-c", _IMPORT, tmp_path / "nbkeras.zip", python]
+    assert subprocess.check_output(command, text=True).splitlines() == told

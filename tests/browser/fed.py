@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from nbkeras import api, session
+from nbkeras import session
 from nbkeras.attend import attend
+from nbkeras.notebook import hosts
 from nbkeras.run import Run
 
 #: All runs of this kernel that were fed.
@@ -79,4 +80,4 @@ def show(epochs=12, pause=0.05, background=False, name="digits", holds=()):
     train = partial(feed, run, epochs, pause, holds)
     # Spark's own thread looks for a Spark.
     with mock.patch.object(session, "thread", plain_thread):
-        return attend(run, lambda: train, mock.Mock(), api.host, 0, None)
+        return attend(run, lambda: train, mock.Mock(), hosts, 0, None)

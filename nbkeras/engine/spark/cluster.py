@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
+import py_compile
 import sys
 import tempfile
 import threading
@@ -224,6 +225,10 @@ def require_backend(spark: SparkSession, backend: str) -> None:
         raise ClusterError(f"{backend} is not installed: pip install {backend}")
 
 
+#: Parts of this package that no worker imports.
+_NOT_ON_WORKERS = ("builder", "notebook", "zeppelin")
+
+
 def ship(spark: SparkSession) -> None:
     """Give the executors this very nbkeras, once per Spark application."""
     ours = link(spark)
@@ -236,14 +241,26 @@ def ship(spark: SparkSession) -> None:
         ours.use_this_python()
     if ours.application in _shipped:
         return
-    root = Path(nbkeras.__file__).parent
     with tempfile.TemporaryDirectory(prefix="nbkeras-") as folder:
         archive = Path(folder) / "nbkeras.zip"
-        with zipfile.ZipFile(archive, "w") as bundle:
-            for source in root.rglob("*.py"):
-                bundle.write(source, Path("nbkeras") / source.relative_to(root))
+        _write_package(archive)
         ours.add_package(str(archive))
     _shipped.add(ours.application)
+
+
+def _write_package(archive: Path) -> None:
+    """Write this package into a zip file, compiled too: from the source, each process would do that anew."""
+    root, how = Path(nbkeras.__file__).parent, py_compile.PycInvalidationMode.UNCHECKED_HASH
+    compiled = archive.with_suffix(".pyc")
+    with zipfile.ZipFile(archive, "w") as bundle:
+        for source in root.rglob("*.py"):
+            name = source.relative_to(root.parent)
+            bundle.write(source, name)
+            if name.parts[1] not in _NOT_ON_WORKERS:
+                # Another Python takes the source. Frames name the archive, as those of the source do.
+                shown = f"{archive.name}/{name.as_posix()}"
+                py_compile.compile(str(source), str(compiled), shown, doraise=True, invalidation_mode=how)
+                bundle.write(compiled, name.with_suffix(".pyc"))
 
 
 def share(spark: SparkSession, data: bytes) -> Shared:
