@@ -48,9 +48,14 @@ def tests(session: nox.Session) -> None:
         return
     with _costs(session), ThreadPoolExecutor() as beside:
         fetched = beside.submit(session.run, "python", "tests/fetched.py", silent=True)
-        archived = beside.submit(session.run, "python", "tests/jvm.py", silent=True)
+        # What starts before these have ended does without, and does it again.
+        prepared = [
+            beside.submit(session.run, "python", *program, silent=True)
+            for program in (["tests/jvm.py"], ["-c", "import keras, pandas, torch"])
+        ]
         _lint(session)
-        archived.result()  # each Java that starts before has to do without
+        for one in prepared:
+            one.result()
         # Beside each other on two cores: most tests wait for other processes most of the time.
         clusters = beside.submit(_clusters, session)
         try:

@@ -19,7 +19,7 @@ import nbkeras
 
 pytestmark = [pytest.mark.cluster, pytest.mark.on("standalone")]
 
-EPOCHS = 60
+EPOCHS = 40
 X = np.random.default_rng(0).normal(size=(2000, 8)).astype("float32")
 Y = X.sum(axis=1)
 
@@ -65,7 +65,7 @@ def kill(cluster, random):
 def disturb(run, cluster, random, most, wait_for):
     """Kill up to so many processes while a training runs; those that were killed."""
     killed = []
-    while len(killed) < most and not run.done.wait(random.exponential(3)):
+    while len(killed) < most and not run.done.wait(random.exponential(1.5)):
         notes, epochs = len(run.notes), len(run.epoch_numbers)
         if (victim := kill(cluster, random)) is None:
             continue
@@ -103,8 +103,9 @@ def test_rows_that_are_lost_between_stages_are_computed_again(spark, tmp_path, t
     assert [note.endswith("; going on from the start") for note in lost] == [True]
 
 
+# The seed is one that takes two of each kind, as far as they are there.
 @pytest.mark.timeout(2400)
-@pytest.mark.parametrize(("kills", "seed"), [(6, 1), pytest.param(20, None, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("kills", "seed"), [(6, 31), pytest.param(20, None, marks=pytest.mark.soak)])
 def test_kills_at_random_moments_change_no_result(spark, cluster, tmp_path, wait_for, capsys, kills, seed):
     seed = seed or int(os.environ.get("NBKERAS_CHAOS") or np.random.SeedSequence().entropy % 2**32)
     random = np.random.default_rng(seed)

@@ -206,8 +206,14 @@ def test_runs_of_any_name_and_without_numbers_are_compared(open_notebook, compla
     assert complaints() == []
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-@pytest.mark.parametrize("width", [1000, 400])
+@pytest.mark.parametrize(
+    ("width", "theme"),
+    [
+        (1000, "Light"),
+        (400, "Dark"),
+        *(pytest.param(*more, marks=pytest.mark.soak) for more in [(1000, "Dark"), (400, "Light")]),
+    ],
+)
 def test_it_can_be_read_in_any_light_and_width(open_notebook, screenshots, complaints, theme, width):
     notebook = open_notebook(f"runs-{theme}-{width}", [FEW, "%keras_spark runs"], size=(1500, 1400))
     notebook.set_theme(theme)

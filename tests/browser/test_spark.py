@@ -131,8 +131,6 @@ def test_points_grow_while_the_cell_is_busy_and_equal_the_history(
             assert [epoch for epoch, _ in dots] == list(range(1, len(dots) + 1))
             assert [value for _, value in dots] == pytest.approx(values[name][: len(dots)], rel=1e-6)
     assert "widgets" not in notebook.saved().metadata
-    notebook.open()
-    expect(notebook.picture).to_be_visible()
 
 
 def test_the_phases_are_said_from_the_first_second(open_notebook):

@@ -31,7 +31,6 @@ def on(*versions):
     return pytest.mark.parametrize("spark", versions, indirect=True, scope="session")
 
 
-on_each = on(OLDEST, NEWEST)
 #: Once a session is attached, both are the same to us.
 on_newest = on(pytest.param(OLDEST, marks=pytest.mark.soak), NEWEST)
 
@@ -72,7 +71,7 @@ def trained(zeppelin, spark, tmp_path_factory):
     return note, run_held(note, 1, held)
 
 
-@on_each
+@on_newest
 def test_the_attached_spark_is_zeppelins_own(zeppelin, spark):
     note = zeppelin.note(
         paragraph(
@@ -123,6 +122,7 @@ def test_training_leaves_the_paragraph_in_its_own_job_group(trained):
     assert after == before
 
 
+@pytest.mark.soak
 @on_newest
 def test_the_history_is_that_of_plain_keras(zeppelin, frame):
     fit = "epochs=3, shuffle=False, verbose=0).history"
@@ -184,6 +184,7 @@ def test_an_error_is_one_line(zeppelin, frame):
     assert texts(note.run(1)).strip() == "OptionError: unknown option --wrokers; did you mean --workers?"
 
 
+@pytest.mark.soak
 @on_newest
 def test_spark_pyspark_is_the_same_ipython(zeppelin, frame):
     note = zeppelin.note(
@@ -197,6 +198,7 @@ def test_spark_pyspark_is_the_same_ipython(zeppelin, frame):
     assert len(updates(heard)) > 3
 
 
+@pytest.mark.soak
 @on_newest
 def test_plain_pyspark_shows_the_chart_and_says_how_to_get_the_magics(zeppelin, plain_spark):
     code = (DIGITS + FRAME).replace("\n\n", "\n")
@@ -219,6 +221,7 @@ def test_plain_pyspark_shows_the_chart_and_says_how_to_get_the_magics(zeppelin, 
     assert len(updates(heard)) > 3
 
 
+@pytest.mark.soak
 @on_newest
 def test_runs_in_a_row_leave_nothing_behind_in_the_kernel(zeppelin, frame):
     left = LEFT.removeprefix("%python.ipython\n")
