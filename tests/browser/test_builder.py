@@ -146,7 +146,7 @@ def test_a_network_is_built_trained_steered_compared_and_exported_by_clicks_alon
     assert cell.startswith("%%keras_spark --workers 2\nimport keras")
     notebook.run(4)
     notebook.expect_done(4)
-    assert "finished 2 epochs" in notebook.output(4)
+    expect(notebook.cells.nth(4).locator(".nbkeras")).to_contain_text("Finished 2 epochs")
     assert complaints() == []
 
 
