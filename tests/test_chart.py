@@ -173,7 +173,7 @@ def test_whether_higher_is_better_is_told_by_the_metric_and_not_by_the_output(me
     ],
 )
 def test_each_chart_has_a_ring_at_the_best_epoch_of_what_is_judged(values, rings):
-    found = {curve.name: ring(curve, [1, 2, 3], values) for curve in arrange(values)}
+    found = {curve.name: ring(curve.chart, curve.name, [1, 2, 3], values) for curve in arrange(values)}
 
     assert {name: point for name, point in found.items() if point is not None} == rings
 

@@ -173,19 +173,19 @@ def judged(
 
 
 def ring(
-    curve: Curve, epochs: Sequence[int], curves: Mapping[str, Sequence[float]]
+    metric: str, name: str, epochs: Sequence[int], curves: Mapping[str, Sequence[float]]
 ) -> tuple[int, float] | None:
-    """Find the best point of a chart, epoch and value, if it is one of this curve's.
+    """Find the best point of a metric, epoch and value as they are drawn, if it is one of this curve's.
 
     The parts of a loss and the entries of an array have none: a chart would be full of rings.
 
     Example:
         >>> values = {"loss": [0.5, 0.25], "val_loss": [0.4, 0.6]}
-        >>> [ring(curve, [1, 2], values) for curve in arrange(values)]
+        >>> [ring("loss", name, [1, 2], values) for name in values]
         [None, (1, 0.4)]
     """
-    found = judged(curve.chart, epochs, curves)
-    if found is None or found[0] != curve.name:
+    found = judged(metric, epochs, curves)
+    if found is None or found[0] != name:
         return None
     value, epoch = found[1]
     return epoch, min(max(value, -LIMIT), LIMIT)

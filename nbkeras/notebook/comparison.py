@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from nbkeras.notebook import fonts, picture, text
-from nbkeras.notebook.chart import COLOURS, MAX_CHARTS, judged, thin
+from nbkeras.notebook.chart import COLOURS, MAX_CHARTS, judged, ring, thin
 from nbkeras.notebook.picture import Chart, Drawn, Line
 from nbkeras.notebook.words import RUNS
 from nbkeras.run import Run, Snapshot
@@ -99,10 +99,10 @@ class Comparison:
             found.append((metric, curves))
         return found
 
-    def best_point(self, place: int, metric: str) -> tuple[str, Best] | None:
-        """The curve of a run on which a metric is judged, and its best value and epoch."""
+    def ring(self, metric: str, place: int, name: str) -> tuple[int, float] | None:
+        """The best point of a metric in a run, epoch and value, if it is one of this curve's."""
         one = self.snapshots[place]
-        return judged(metric, one.epoch_numbers, one.curves)
+        return ring(metric, name, one.epoch_numbers, one.curves)
 
     @fonts.legible()
     def draw(self) -> Drawn | None:
@@ -118,9 +118,7 @@ class Comparison:
         x, y = thin(snapshot.epoch_numbers, snapshot.curves[name], picture.MAX_POINTS)
         validation = name.startswith("val_")
         label = "" if validation else f"{MARKS[place]} {text.number(snapshot.last[name])}"
-        found = self.best_point(place, metric)
-        ring = (float(found[1][1]), found[1][0]) if found is not None and found[0] == name else None
-        return Line(x, y, COLOURS[place], validation, label, ring)
+        return Line(x, y, COLOURS[place], validation, label, self.ring(metric, place, name))
 
     def _heads(self) -> list[str]:
         return list(MARKS[: len(self.names)])

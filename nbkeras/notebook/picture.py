@@ -138,7 +138,7 @@ def _line(curve: Curve, snapshot: Snapshot) -> Line:
     kind = curve.entry or (PANEL["validation"] if curve.validation else PANEL["train"])
     words = f"{kind} {text.number(snapshot.last[curve.name])}"
     label = "" if curve.validation and curve.entry else words
-    marked = ring(curve, snapshot.epoch_numbers, snapshot.curves)
+    marked = ring(curve.chart, curve.name, snapshot.epoch_numbers, snapshot.curves)
     return Line(x, y, COLOURS[curve.colour], curve.validation, label, marked)
 
 

@@ -14,7 +14,7 @@ import traitlets
 
 from nbkeras.errors import NbkerasError, one_line
 from nbkeras.notebook import comparison, frontend, hosts, text
-from nbkeras.notebook.chart import COLOURS, LIMIT, packed, thin
+from nbkeras.notebook.chart import COLOURS, packed, thin
 from nbkeras.notebook.comparison import MARKS, Comparison, Summary, best_words, shown
 from nbkeras.notebook.hosts.pace import Pace
 from nbkeras.notebook.record import Runs
@@ -189,10 +189,7 @@ def _compared(found: Comparison) -> tuple[dict[str, Any], bytes]:
         for place, name in members:
             snapshot = found.snapshots[place]
             points = thin(snapshot.epoch_numbers, snapshot.curves[name])
-            point, last = found.best_point(place, title), snapshot.last[name]
-            best = None
-            if point is not None and point[0] == name:
-                best = [point[1][1], min(max(point[1][0], -LIMIT), LIMIT)]
+            last = snapshot.last[name]
             curves.append(
                 {
                     "name": f"{found.names[place]} {name}",
@@ -202,7 +199,7 @@ def _compared(found: Comparison) -> tuple[dict[str, Any], bytes]:
                     "colour": place,
                     "last": last if math.isfinite(last) else text.number(last),
                     "points": len(points[0]),
-                    "best": best,
+                    "best": found.ring(title, place, name),
                 }
             )
             parts.append(packed(points))

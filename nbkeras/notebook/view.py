@@ -140,7 +140,7 @@ def encode(snapshot: Snapshot) -> tuple[dict[str, Any], bytes]:
                 **vars(curve),
                 "last": last if math.isfinite(last) else text.number(last),  # JSON has no NaN
                 "points": len(points[0]),
-                "best": ring(curve, snapshot.epoch_numbers, snapshot.curves),
+                "best": ring(curve.chart, curve.name, snapshot.epoch_numbers, snapshot.curves),
             }
         )
         parts.append(packed(points))
