@@ -669,6 +669,15 @@ def test_the_panel_moves_when_a_run_begins_stands_still_and_ends(capsys):
     assert [one["status"] for one in panel.state["runs"]] == ["finished", "stopped"]
 
 
+def test_the_panel_takes_runs_that_are_forgotten_away():
+    runs = Runs([ended("a"), ended("b"), Run("c", model=None, epochs=1, workers=1)])
+    panel = Panel(runs)
+    panel._receive(None, {"page": "p", "number": 1, "action": "choose", "runs": ["1"]}, None)
+    runs.forget("a")
+    assert [one["name"] for one in panel.state["runs"]] == ["b", "c"]
+    assert panel.state["chosen"] == []
+
+
 def test_a_panel_that_breaks_harms_no_training(capsys):
     def broken():
         raise RuntimeError("no page")

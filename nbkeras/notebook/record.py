@@ -9,7 +9,7 @@ from typing import Any, overload
 
 from nbkeras import api
 from nbkeras.errors import OptionError
-from nbkeras.notebook import comparison, text
+from nbkeras.notebook import comparison, hosts, text
 from nbkeras.notebook.comparison import Comparison, Summary, html_table, plain_table, summary
 from nbkeras.notebook.options import suggest
 from nbkeras.notebook.words import RUNS
@@ -98,6 +98,7 @@ class Runs(Sequence[Run]):
         else:
             self._runs.append(run)
         self._read[uri] = run
+        hosts.changed()
         return run
 
     def forget(self, *runs: str | int | Run) -> None:
@@ -128,6 +129,7 @@ class Runs(Sequence[Run]):
         self._read = {uri: one for uri, one in self._read.items() if one not in chosen}
         for run in chosen:
             run.weights = None
+        hosts.changed()
 
     def compare(self, *runs: str | int | Run) -> Comparison:
         """Put runs side by side: curves over each other, best epochs, settings that differ.

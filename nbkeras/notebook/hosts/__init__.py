@@ -109,13 +109,13 @@ def has_widgets() -> bool:
     return zeppelin.context() is None and _kernel() is not None and not headless()
 
 
-def watch(changed: Callable[[], None]) -> None:
+def watch(told: Callable[[], None]) -> None:
     """Have something called, from now on, when a run begins, moves and ends, by the thread that shows it.
 
     Args:
-        changed: takes the place of what was called before.
+        told: takes the place of what was called before.
     """
-    _watch[:] = [changed]
+    _watch[:] = [told]
 
 
 @contextlib.contextmanager
@@ -214,7 +214,7 @@ class _Guard:
             self._shown = how(run)
         except Exception as error:  # noqa: BLE001  # a chart is worth less than hours of training
             self._tell(error)
-        _changed()
+        changed()
 
     def update(self) -> None:
         if not self._failed:
@@ -223,7 +223,7 @@ class _Guard:
             except Exception as error:  # noqa: BLE001  # as above
                 self._failed = True
                 self._tell(error)
-        _changed()
+        changed()
 
     def _tell(self, error: Exception) -> None:
         self._run.note(ANSWERS["chart_failed"].format(error=one_line(error)))
@@ -233,10 +233,11 @@ class _Guard:
             self._shown.finish()
         except Exception:  # noqa: BLE001  # as above
             print(text.sentence(self._run.snapshot()))  # noqa: T201  # text is what every place can show
-        _changed()
+        changed()
 
 
-def _changed() -> None:
+def changed() -> None:
+    """Tell who watches the runs that there is something new."""
     for one in list(_watch):
         try:
             one()
