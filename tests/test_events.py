@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 import time
+from functools import partial
 
 import keras
 import numpy as np
@@ -171,8 +172,9 @@ def told_to_leave(monkeypatch, wait_for):
             door.accept()[0].close()
             after(door)
             wait_for(lambda: told.is_set() or len(tried) > 20, "attempts")
+            left = told.is_set()
         one.close(timeout=0.1)
-        return told.is_set()
+        return left
 
     return told
 
@@ -191,6 +193,16 @@ def test_a_worker_leaves_when_another_program_has_taken_the_port(told_to_leave):
         threading.Thread(target=answer, daemon=True).start()
 
     assert told_to_leave(hang_up)
+
+
+@pytest.mark.parametrize("patience", [0.5, 3600.0])
+def test_a_worker_leaves_whoever_listens_and_never_says_a_word_but_only_late(
+    told_to_leave, monkeypatch, patience
+):
+    monkeypatch.setattr(channels, "MUTE", patience)
+    monkeypatch.setattr(channels, "connect", partial(channels.connect, timeout=0.05))
+    # The system takes connections for a program that does not.
+    assert told_to_leave(lambda _: None) == (patience < 1)
 
 
 def test_a_worker_stays_while_the_notebook_cannot_be_reached(told_to_leave, monkeypatch):

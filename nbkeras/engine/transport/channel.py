@@ -23,8 +23,15 @@ BEAT = 1.0
 #: Seconds in which nobody listens at the notebook's port, or somebody else, after which the run is over.
 #: Where it only cannot be reached, it may come back.
 OVER = 30.0
+#: Seconds in which who listens there says nothing, after which it is over too: a notebook that was stopped
+#: may go on, another program that has taken the port will say no more.
+MUTE = 3600.0
 #: Bytes that are sent at once.
 _PIECE = 1 << 20
+
+
+class _Mute(TimeoutError):
+    """Who listens there says nothing."""
 
 
 class Channel:
@@ -120,17 +127,19 @@ class Channel:
     # -- the thread ----------------------------------------------------------
 
     def _pump(self) -> None:
-        there = time.monotonic()
+        there = spoke = time.monotonic()
         while not self._closing:
+            over = False
             try:
                 connection = self._connect()
+            except _Mute:
+                there = time.monotonic()
+                over = there > spoke + MUTE
             except (ConnectionRefusedError, ConnectionResetError, EOFError, wire.ProtocolError):
                 # Nobody listens there, or another program does, which knows no secret of ours.
-                if time.monotonic() > there + OVER:
-                    self._on_control({"type": "leave"})
-                    there = math.inf  # said once
+                over = time.monotonic() > there + OVER
             except OSError:
-                there = time.monotonic()
+                there = spoke = time.monotonic()
             else:
                 with connection, contextlib.suppress(OSError, EOFError, wire.ProtocolError):
                     buffer = bytearray()
@@ -139,7 +148,10 @@ class Channel:
                     except OSError:
                         # Sending fails first, and what was said before the end has yet to be read.
                         self._read(connection, buffer)
-                there = time.monotonic()
+                there = spoke = time.monotonic()
+            if over:
+                self._on_control({"type": "leave"})
+                there = spoke = math.inf  # said once
             if not self._closing:
                 time.sleep(RETRY)
         self._wake.close()
@@ -234,6 +246,9 @@ def connect(
             connection = tls.wrap_socket(connection)
             _greet(connection, secret, wire.INSIDE)
         connection.sendall(wire.encode({"hello": name}))
+    except TimeoutError as error:
+        connection.close()
+        raise _Mute(*error.args) from error
     except BaseException:
         connection.close()
         raise
