@@ -21,6 +21,10 @@ Phase = Literal[
 ]
 
 
+#: Losses that are kept of the epoch in work: a chart has room for no more.
+_MOST_LOSSES = 100
+
+
 class Progress:
     """The place and the clock of one training, from now on; its owner keeps threads apart.
 
@@ -29,6 +33,7 @@ class Progress:
         step: batches done in this epoch.
         steps: batches of an epoch.
         learning_rate: that the workers train with now; None when unknown.
+        losses: of the epoch in work: the place, in epochs from 0, and the mean loss up to it.
 
     Example:
         >>> from nbkeras.progress import Progress
@@ -41,6 +46,7 @@ class Progress:
     def __init__(self) -> None:
         self.epoch = self.step = self.steps = 0
         self.learning_rate: float | None = None
+        self.losses: list[tuple[float, float]] = []
         self._first_epoch = 0
         self._rows_per_second = 0.0
         self._started = time.monotonic()
@@ -58,11 +64,19 @@ class Progress:
         self._paused_since = now if phase == "paused" else None
 
     def record(
-        self, epoch: int, step: int, steps: int, rows_per_second: float, learning_rate: float | None
+        self,
+        epoch: int,
+        step: int,
+        steps: int,
+        rows_per_second: float,
+        learning_rate: float | None,
+        loss: float | None = None,
     ) -> bool:
         """Note the batches done in an epoch (from 0); False where it lies behind."""
         if epoch + 1 < self.epoch:
             return False
+        if loss is not None:
+            self._record_loss(epoch + step / max(steps, 1), loss)
         if not self.epoch:
             self._first_epoch = epoch
         self.epoch, self.step, self.steps = epoch + 1, step, steps
@@ -70,13 +84,24 @@ class Progress:
         self.learning_rate = learning_rate
         return True
 
+    def _record_loss(self, place: float, loss: float) -> None:
+        begun = [one for one in self.losses if int(place - 1e-9) <= one[0] < place]
+        # Every other one, where they are too many.
+        self.losses = [*(begun[::2] if len(begun) >= _MOST_LOSSES else begun), (place, loss)]
+
+    def end_epoch(self) -> None:
+        """Forget the losses of the epoch that was in work: it has ended, and has one of its own."""
+        self.losses = []
+
     def restart(self) -> None:
         """Begin again, from the start or a checkpoint; the clock goes on."""
+        self.losses = []
         self.epoch = self.step = self.steps = 0
         self._trained_since = self._paused_since = self.learning_rate = None
 
     def end(self, seconds: float | None) -> None:
         """Stop the clock, now or after so many seconds since it began."""
+        self.losses = []
         self._ended = time.monotonic() if seconds is None else self._started + seconds
 
     def elapsed(self) -> float:

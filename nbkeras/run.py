@@ -39,6 +39,8 @@ class Snapshot:
         rows_per_second: of training, over the last seconds, after the end over
             all of it; 0 when unknown.
         learning_rate: that the workers train with now; None when unknown.
+        losses: of the epoch in work: the place, in epochs from 0, and the mean loss up to it, of the rows of
+            the first worker.
         elapsed, remaining: seconds, in remaining none of a pause; None when unknown.
         partial: the epoch that a stop cut short, from 1, or None.
         notes: sentences for the user, each one line.
@@ -58,6 +60,7 @@ class Snapshot:
     rows_read: int
     rows_per_second: float
     learning_rate: float | None
+    losses: tuple[tuple[float, float], ...]
     elapsed: float
     remaining: float | None
     curves: dict[str, list[float]]
@@ -359,11 +362,18 @@ class Run:
             self.version += 1
 
     def record_progress(
-        self, epoch: int, step: int, steps: int, rows_per_second: float, learning_rate: float | None = None
+        self,
+        epoch: int,
+        step: int,
+        steps: int,
+        rows_per_second: float,
+        learning_rate: float | None = None,
+        loss: float | None = None,
     ) -> None:
-        """Note the batches done in an epoch (counted from 0)."""
+        """Note the batches done in an epoch (counted from 0), and the mean loss of the first worker's."""
         with self._lock:
-            if self._progress.record(epoch, step, steps, rows_per_second, learning_rate):
+            loss = None if epoch in self._known else loss
+            if self._progress.record(epoch, step, steps, rows_per_second, learning_rate, loss):
                 self.version += 1
 
     def record_learning_rate(self, number: int, before: float, rate: float, epoch: int, step: int) -> None:
@@ -379,6 +389,7 @@ class Run:
             if epoch in self._known:
                 return
             self._known.add(epoch)
+            self._progress.end_epoch()
             self.epoch_numbers.append(epoch)
             for key, value in logs.items():
                 self.history.setdefault(key, []).append(value)
@@ -436,6 +447,7 @@ class Run:
                 rows_read=sum(self._rows_read.values()),
                 rows_per_second=progress.rows_per_second(int(self.settings.get("batch_size", 0))),
                 learning_rate=progress.learning_rate,
+                losses=tuple(progress.losses),
                 elapsed=progress.elapsed(),
                 remaining=progress.remaining(self.epochs),
                 curves={name: curve.copy() for name, curve in self._curves.items()},

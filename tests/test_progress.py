@@ -60,3 +60,35 @@ def test_what_lies_behind_moves_nothing_and_a_training_that_begins_again_has_no_
     snapshot = run.snapshot()
     assert (snapshot.epoch, snapshot.step, snapshot.remaining, snapshot.learning_rate) == (0, 0, None, None)
     assert (snapshot.phase, snapshot.elapsed) == ("slots", 6)
+
+
+def test_the_losses_of_the_epoch_in_work_go_up_to_its_place_and_end_with_it():
+    run = Run("digits", None, epochs=4, workers=2)
+    run.enter("training")
+    for step, loss in ((0, None), (2, 0.9), (4, 0.8), (4, 0.7)):
+        run.record_progress(0, step, 8, 0.0, None, loss)
+    assert run.snapshot().losses == ((0.25, 0.9), (0.5, 0.7))
+    run.record_progress(0, 8, 8, 0.0, None, 0.6)
+    assert run.snapshot().losses[-1] == (1.0, 0.6)
+    run.record_epoch(0, {"loss": 0.6})
+    assert run.snapshot().losses == ()
+    run.record_progress(0, 8, 8, 0.0, None, 0.6)  # comes late
+    assert run.snapshot().losses == ()
+    run.record_progress(1, 4, 8, 0.0, None, 0.5)
+    assert run.snapshot().losses == ((1.5, 0.5),)
+    run.restart("a worker is gone")
+    run.record_progress(1, 2, 8, 0.0, None, 0.55)
+    assert run.snapshot().losses == ((1.25, 0.55),)
+    run.end("failed")
+    assert run.snapshot().losses == ()
+
+
+def test_of_many_losses_those_are_kept_that_a_chart_has_room_for():
+    run = Run("digits", None, epochs=4, workers=2)
+    for step in range(1, 10_001):
+        run.record_progress(2, step, 10_000, 0.0, None, 1 / step)
+    losses = run.snapshot().losses
+    assert 50 <= len(losses) <= 100
+    assert losses[0] == (2.0001, 1.0)
+    assert losses[-1] == (3.0, 1e-4)
+    assert sorted(losses) == list(losses)

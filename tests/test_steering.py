@@ -169,9 +169,9 @@ def test_a_rate_set_while_it_trains_makes_what_keras_makes_of_it_at_that_step(
     assert run.notes == [f"learning rate 0.002 -> 0.0003 from epoch {epoch + 1}, step {step + 1} on"]
 
 
-def test_the_rate_that_callbacks_of_keras_set_is_told(fit, monkeypatch):
-    told = []
-    monkeypatch.setattr(Run, "record_progress", spied(Run.record_progress, told))
+def test_the_rate_that_callbacks_of_keras_set_is_told_and_the_loss_so_far(fit, monkeypatch):
+    told, losses = [], {}
+    monkeypatch.setattr(Run, "record_progress", spied(Run.record_progress, told, losses))
     deciders = [
         keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * (0.5 if epoch == 1 else 1.0)),
         keras.callbacks.ReduceLROnPlateau("loss", mode="max", factor=0.1, patience=2),
@@ -184,6 +184,10 @@ def test_the_rate_that_callbacks_of_keras_set_is_told(fit, monkeypatch):
     assert [rate for *_, rate in told] == pytest.approx([rates[epoch] for epoch, _, _ in told])
     assert run.history["learning_rate"] == pytest.approx(rates)
     assert run.snapshot().learning_rate == pytest.approx(0.0001)
+    steps = run.snapshot().steps
+    assert losses[0, 0] is None
+    assert [losses[epoch, steps] for epoch in range(4)] == pytest.approx(run.history["loss"], rel=1e-6)
+    assert run.snapshot().losses == ()
 
 
 def test_the_rate_that_a_callback_in_the_notebook_sets_is_told(fit, monkeypatch):
@@ -287,10 +291,12 @@ def test_after_a_pause_the_training_is_as_if_there_had_been_none(
         np.testing.assert_array_equal(mine, one)
 
 
-def spied(record, told):
-    def record_progress(run, epoch, step, steps, rows_per_second, learning_rate):
+def spied(record, told, losses=None):
+    def record_progress(run, epoch, step, steps, rows_per_second, learning_rate, loss):
         told.append((epoch, step, learning_rate))
-        record(run, epoch, step, steps, rows_per_second, learning_rate)
+        if losses is not None:
+            losses[epoch, step] = loss
+        record(run, epoch, step, steps, rows_per_second, learning_rate, loss)
 
     return record_progress
 

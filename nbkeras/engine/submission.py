@@ -367,9 +367,8 @@ class Submission:
         self._run.hear(event["rank"], event["line"])
 
     def _on_progress(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
-        self._run.record_progress(
-            event["epoch"], event["step"], event["steps"], event["rate"], event["learning_rate"]
-        )
+        told = ("epoch", "step", "steps", "rate", "learning_rate", "loss")
+        self._run.record_progress(*(event[one] for one in told))
 
     def _on_learning_rate(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
         self._run.record_learning_rate(

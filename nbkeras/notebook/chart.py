@@ -188,7 +188,17 @@ def ring(
     if found is None or found[0] != name:
         return None
     value, epoch = found[1]
-    return epoch, min(max(value, -LIMIT), LIMIT)
+    return epoch, drawn(value)
+
+
+def drawn(value: float) -> float:
+    """A value, finite, as every axis can take it.
+
+    Example:
+        >>> drawn(0.5), drawn(-1e300)
+        (0.5, -1e+37)
+    """
+    return min(max(value, -LIMIT), LIMIT)
 
 
 def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:

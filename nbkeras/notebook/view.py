@@ -11,7 +11,7 @@ import traitlets
 
 from nbkeras.errors import OptionError, one_line
 from nbkeras.notebook import frontend, text
-from nbkeras.notebook.chart import COLOURS, MAX_POINTS, arrange, packed, ring, thin
+from nbkeras.notebook.chart import COLOURS, MAX_POINTS, arrange, drawn, packed, ring, thin
 from nbkeras.notebook.quiet import QuietLine
 from nbkeras.notebook.words import PANEL, for_page, in_each
 from nbkeras.run import Run, Snapshot
@@ -165,6 +165,8 @@ def encode(snapshot: Snapshot) -> tuple[dict[str, Any], bytes]:
         "stopping": snapshot.stopping,
         "pausing": snapshot.pausing,
         "learning_rate": snapshot.learning_rate,
+        # Short, as they go with every message.
+        "losses": [[round(place, 5), float(f"{drawn(loss):.5g}")] for place, loss in snapshot.losses],
         "notes": list(snapshot.notes),
         "more": len(snapshot.curves) - len(curves),
         "curves": curves,

@@ -267,6 +267,11 @@ PANEL = Words(
         ),
         "elapsed": ("{time} elapsed", "已用 {time}"),
         "remaining": ("about {time} left", "约剩 {time}"),
+        "so_far": ("Loss of epoch {epoch} so far: {value}", "第 {epoch} 轮到目前的损失：{value}"),
+        "so_far_first": (
+            "Loss of epoch {epoch} so far, on the rows of worker 0: {value}",
+            "第 {epoch} 轮到目前的损失（工作进程 0 的行）：{value}",
+        ),
         "best_point": ("Best: {value}, epoch {epoch}", "最佳：{value}，第 {epoch} 轮"),
         "rate": ("{rows} rows/s", "{rows} 行/秒"),
         "kernel_gone": (

@@ -157,6 +157,58 @@ def test_a_run_that_has_ended_keeps_its_tools_in_the_page_and_a_picture_in_the_f
     assert "finished 3 epochs" in notebook.output(1)
 
 
+LONG = """
+from nbkeras.notebook import hosts
+from nbkeras.run import Run
+run = Run("long", model=None, epochs=3, workers=2)
+shown = hosts.display(run)
+run.enter("training")
+def tell(epoch, *losses):
+    for step, loss in enumerate(losses, start=1):
+        run.record_progress(epoch, step, 1000, 500.0, 0.001, loss)
+    shown.update()
+"""
+SO_FAR = """() => [...document.querySelectorAll(".nbkeras-so-far")].map((one) => [
+    one.querySelector("path").getAttribute("d").split(/[ML]/).length - 1,
+    one.querySelector("title").textContent,
+])"""
+
+
+def test_a_long_epoch_shows_its_loss_as_far_as_it_has_come(open_notebook, wait_for, screenshots):
+    cells = [
+        LONG,
+        "tell(0, 2.3, 2.1, 1.8)",
+        "run.record_epoch(0, {'loss': 1.5}); tell(1)",
+        "tell(1, 1.4, 1.2)",
+        "run.record_epoch(1, {'loss': 1.1}); run.end('stopped'); shown.finish()",
+    ]
+    notebook = open_notebook("long", cells)
+
+    def after(cell):
+        notebook.run(cell)
+        notebook.expect_done(cell)
+
+    def so_far():
+        return notebook.page.evaluate(SO_FAR)
+
+    after(0)
+    expect(notebook.chart).to_be_visible()
+    assert so_far() == []
+    after(1)
+    said = "Loss of epoch 1 so far, on the rows of worker 0: 1.8"
+    wait_for(lambda: so_far() == [[3, said]], "the losses of the first epoch")
+    expect(notebook.page.get_by_role("application", name=f"loss by epoch. {said}")).to_be_visible()
+    notebook.chart.screenshot(path=screenshots / "long-first-epoch.png")
+    after(2)
+    wait_for(lambda: notebook.drawn() == 1 and so_far() == [], "the first epoch")
+    after(3)
+    said = "Loss of epoch 2 so far, on the rows of worker 0: 1.2"
+    wait_for(lambda: so_far() == [[2, said]], "the losses of the second epoch")
+    notebook.chart.screenshot(path=screenshots / "long-second-epoch.png")
+    after(4)
+    wait_for(lambda: notebook.drawn() == 2 and so_far() == [], "the end")
+
+
 def test_a_screen_reader_finds_words_for_everything(open_notebook):
     notebook = open_notebook("words", ["from fed import show", "run = show(1000)"])
     notebook.run(0)

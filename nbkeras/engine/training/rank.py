@@ -75,6 +75,8 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         self._rank = steps.rank
         self._rows = np.concatenate([[0], np.cumsum(steps.totals)])
         self._told = self._told_rows = self._begun = 0.0
+        #: Of the last step of this epoch, over all of its steps so far.
+        self._logs: dict[str, Any] = {}
         #: The next step of the rows' round, that which began the epoch, and the epoch.
         self._next = self._first = self._epoch = 0
         #: The step at which the workers' weights were last the same.
@@ -101,6 +103,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         if not self._first:
             self._feed.permute(epoch)
         self._told = self._told_rows = 0.0
+        self._logs = {}
         self._begun = self._steering.clock()
 
     def on_train_batch_begin(self, step: int, logs: Any = None) -> None:
@@ -116,8 +119,9 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
             self._told, self._told_rows = now, rows
             self._tell(rate)
 
-    def on_train_batch_end(self, step: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, step: int, logs: dict[str, Any] | None = None) -> None:
         """Count the steps that one execution has made, and meet the others if they go apart in between."""
+        self._logs = logs or {}
         self._next = min(self._next + self.model.steps_per_execution, len(self._steps.table))
         if self._group.local and self._next - self._met >= self._plan.sync_every:
             state.synchronise(self.model)
@@ -146,7 +150,10 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
     def _tell(self, rate: float) -> None:
         done, steps = self._next - self._first, self._expected()
         event = {"type": "progress", "epoch": self._epoch, "step": done, "steps": steps, "rate": rate}
-        self._channel.progress({**event, "learning_rate": self._rate(self._next - self._rated)})
+        event["learning_rate"] = self._rate(self._next - self._rated)
+        # Read no more often than it is told: a device may have to be waited for.
+        loss = float(np.mean(state.plain(self._logs["loss"]))) if "loss" in self._logs else math.nan
+        self._channel.progress({**event, "loss": loss if math.isfinite(loss) else None})
 
     def _done_rows(self) -> float:
         return float(self._rows[self._next] - self._rows[self._first])

@@ -18,7 +18,8 @@ export function curveName(curve, words) {
 }
 
 // Draws curves ({name, entry, validation, colour, last, points, best}) and returns where everything is.
-export function drawChart(svg, curves, { width, epochs, words, log = false, smoothing = 0 }) {
+// There is room for the losses of the epoch in work too, [epochs from 0, loss].
+export function drawChart(svg, curves, { width, epochs, words, log = false, smoothing = 0, losses = [] }) {
   const right = width - RIGHT, bottom = HEIGHT - BOTTOM;
   const drawn = curves.map((curve) => ({
     ...prepare(curve, { log, smoothing }),
@@ -27,9 +28,11 @@ export function drawChart(svg, curves, { width, epochs, words, log = false, smoo
   }));
   const all = drawn.flatMap((curve) => [...curve.measured, ...curve.line]);
   const known = drawn.flatMap((curve) => curve.points.map((point) => point[0]));
-  const x0 = Math.min(1, ...known);
-  const x1 = Math.max(x0 + 1, lastEpochShown(epochs, Math.max(1, ...known)));
-  const [y0, y1] = valueRange(all.map((point) => point[1]), log);
+  // A first epoch that is long has the chart for itself.
+  const first = !known.length && losses.length > 0;
+  const x0 = first ? Math.ceil(losses[0][0]) - 1 : Math.min(1, ...known);
+  const x1 = first ? x0 + 1 : Math.max(x0 + 1, lastEpochShown(epochs, Math.max(1, ...known)));
+  const [y0, y1] = valueRange([...all, ...losses.filter(([, y]) => !log || y > 0)].map((point) => point[1]), log);
   const high = log ? Math.log(y1 / y0) : y1 - y0;
   const X = (epoch) => LEFT + ((epoch - x0) / (x1 - x0)) * (right - LEFT);
   const epochAt = (x) => x0 + ((x - LEFT) / (right - LEFT)) * (x1 - x0);
@@ -50,7 +53,26 @@ export function drawChart(svg, curves, { width, epochs, words, log = false, smoo
   for (const { best, ink } of drawn) if (best && (!log || best[1] > 0)) drawRing(svg, best, ink, words, X, Y);
   drawLabels(svg, drawn, words, X, Y, bottom);
   const reached = [...new Set(known)].sort((a, b) => a - b);
-  return { curves: drawn, epochs: reached, X, Y, epochAt, width, top: TOP, bottom };
+  return { curves: drawn, epochs: reached, X, Y, epochAt, width, top: TOP, bottom, right, log, low: y0, high: y1 };
+}
+
+// Whether a chart has no room for all of the losses of the epoch in work.
+export function lacksRoom(plot, losses) {
+  return losses.some(([, y]) => (y < plot.low || y > plot.high) && (!plot.log || y > 0));
+}
+
+// The losses of the epoch in work, up to where it has come, over a chart of the loss that is drawn.
+export function drawLosses({ svg, plot }, losses, words, said) {
+  svg.querySelector(".nbkeras-so-far")?.remove();
+  const places = losses.filter(([, y]) => !plot.log || y > 0)
+    .map(([x, y]) => [Math.min(Math.max(LEFT, plot.X(x)), plot.right), plot.Y(y)]);
+  if (!places.length) return;
+  const group = make(svg, "g", { class: "nbkeras-so-far" }), ink = words.colours[0];
+  const d = places.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
+  make(group, "path", { d, fill: "none", stroke: ink, "stroke-width": 1.2, "stroke-opacity": 0.55 });
+  const [cx, cy] = places.at(-1);
+  make(group, "circle", { cx, cy, r: 2.4, fill: "none", stroke: ink });
+  make(group, "title", {}, said);
 }
 
 function drawCurve(svg, curve, X, Y, faint) {

@@ -3,7 +3,7 @@
 
 import { fill, make, wordsOf } from "./dom.js";
 import { clock, number } from "./number.js";
-import { HEIGHT, drawChart } from "./chart.js";
+import { HEIGHT, drawChart, drawLosses, lacksRoom } from "./chart.js";
 import { byChart, decode, metricOf } from "./series.js";
 import { readOut } from "./readout.js";
 import { line, steering } from "./steering.js";
@@ -39,6 +39,10 @@ export function render({ model, el }) {
   function shownCurves(state) {
     const hidden = new Set(tool.settings.hidden);
     return decode(state, model.get("points")).filter((curve) => !hidden.has(metricOf(curve)));
+  }
+
+  function shownLosses(state) {
+    return tool.settings.hidden.includes("loss") ? [] : state.losses;
   }
 
   function sentence(state) {
@@ -85,6 +89,8 @@ export function render({ model, el }) {
 
   function drawCharts(state) {
     const curves = shownCurves(state), groups = byChart(curves), { log, smoothing } = tool.settings;
+    const losses = shownLosses(state);
+    if (!state.curves.length && losses.length) groups.set("loss", []); // a long first epoch
     for (const [title, { figure }] of drawn) {
       if (groups.has(title)) continue;
       figure.remove();
@@ -103,8 +109,9 @@ export function render({ model, el }) {
       chart.svg.replaceChildren();
       chart.svg.setAttribute("width", width);
       chart.svg.setAttribute("height", HEIGHT);
-      chart.plot = drawChart(chart.svg, members, { width, epochs: state.epochs, words, log, smoothing });
-      const values = members.map((curve) => `${curve.name} ${number(curve.last)}`).join(", ");
+      const others = title === "loss" ? { losses } : {};
+      chart.plot = drawChart(chart.svg, members, { width, epochs: state.epochs, words, log, smoothing, ...others });
+      const values = members.length ? members.map((curve) => `${curve.name} ${number(curve.last)}`).join(", ") : soFar(state);
       chart.target.setAttribute("aria-label", `${fill(words.chart, { title, values })} ${words.chart_keys}`);
       const count = chart.plot.curves.reduce((sum, curve) => sum + curve.leftOut, 0);
       chart.aside.textContent = count ? fill(count === 1 ? words.log_left_out_one : words.log_left_out, { count }) : "";
@@ -113,10 +120,19 @@ export function render({ model, el }) {
     empty.textContent = state.curves.length && !curves.length ? words.all_hidden : "";
   }
 
+  // The loss of the epoch in work, in words.
+  function soFar(state) {
+    const end = state.losses.at(-1);
+    if (!end) return "";
+    const sentence = state.workers > 1 ? words.so_far_first : words.so_far;
+    return fill(sentence, { epoch: Math.ceil(end[0]), value: number(end[1]) });
+  }
+
   function say(state, now) {
     const time = performance.now();
     if (state.phase !== "done" && !gone && time - spoken < SAY_EVERY) return;
     const values = state.curves.slice(0, 4).map((curve) => `${curve.name} ${number(curve.last)}`);
+    if (!values.length && state.losses.length) values.push(soFar(state));
     const short = state.phase === "training" && !gone ? fill(words.said_epoch, { ...state, epoch: state.epoch || 1 }) : now;
     const all = [short, ...values].join(", ");
     if (all === said.textContent) return;
@@ -139,8 +155,10 @@ export function render({ model, el }) {
     drawTimes();
     drawNotes(state);
     const all = [charts.clientWidth, state.epochs, state.logged, JSON.stringify(state.curves), JSON.stringify(tool.settings)];
-    if (all.join(" ") !== key) drawCharts(state);
+    const losses = shownLosses(state), loss = drawn.get("loss");
+    if (all.join(" ") !== key || (loss ? lacksRoom(loss.plot, losses) : losses.length)) drawCharts(state);
     key = all.join(" ");
+    if (drawn.has("loss")) drawLosses(drawn.get("loss"), losses, words, soFar(state));
     say(state, now);
   }
 

@@ -84,6 +84,8 @@ class Lines:
         if snapshot.phase != "training" or not snapshot.step or snapshot.stopping or snapshot.pausing:
             return
         left = "" if snapshot.remaining is None else _left(snapshot.remaining)
+        if snapshot.losses:
+            left = f"loss {text.number(snapshot.losses[-1][1])}  {left}".rstrip()
         if not self._terminal:
             if time.monotonic() - self._said > _LONG:
                 self._say("  ".join(filter(None, (text.phase(snapshot), left))))
