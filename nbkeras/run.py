@@ -31,6 +31,8 @@ class Snapshot:
         curves: name to one float per logged epoch, metrics that give arrays
             split into one curve per entry (``f1_score[2]``); NaN where an
             epoch has no value.
+        measured: likewise, of what the history has not: the learning rate of each epoch, and its seconds
+            without pauses.
         last: of each curve the last value that was logged.
         epoch_numbers: the epochs of the curves' points, from 1.
         epoch: the epoch in work, from 1; 0 before the first.
@@ -64,6 +66,7 @@ class Snapshot:
     elapsed: float
     remaining: float | None
     curves: dict[str, list[float]]
+    measured: dict[str, list[float]]
     last: dict[str, float]
     epoch_numbers: list[int]
     partial: int | None
@@ -162,6 +165,7 @@ class Run:
         #: By column, so that a snapshot of 10,000 epochs copies a few lists.
         self._last: dict[str, float] = {}
         self._curves: dict[str, list[float]] = {}
+        self._measured: dict[str, list[float]] = {}
         self._known: set[int] = set()
         self._diverged = False
 
@@ -383,8 +387,15 @@ class Run:
         self.settings.setdefault("steered", []).append(since)
         self.note(since)
 
-    def record_epoch(self, epoch: int, logs: dict[str, Any], *, partial: bool = False) -> None:
-        """Keep the logs of an epoch (counted from 0); one that is known is ignored."""
+    def record_epoch(
+        self,
+        epoch: int,
+        logs: dict[str, Any],
+        measured: dict[str, float | None] | None = None,
+        *,
+        partial: bool = False,
+    ) -> None:
+        """Keep the logs of an epoch (counted from 0), and what it took; one that is known is ignored."""
         with self._lock:
             if epoch in self._known:
                 return
@@ -395,10 +406,12 @@ class Run:
                 self.history.setdefault(key, []).append(value)
             point, before = _split(logs), len(self.epoch_numbers) - 1
             self._last |= point
-            for name in point:
-                self._curves.setdefault(name, [math.nan] * before)
-            for name, curve in self._curves.items():
-                curve.append(point.get(name, math.nan))
+            known = {name: value for name, value in (measured or {}).items() if value is not None}
+            for curves, values in ((self._curves, point), (self._measured, known)):
+                for name in values:
+                    curves.setdefault(name, [math.nan] * before)
+                for name, curve in curves.items():
+                    curve.append(values.get(name, math.nan))
             if partial:
                 self.partial = epoch + 1
             self.version += 1
@@ -451,6 +464,9 @@ class Run:
                 elapsed=progress.elapsed(),
                 remaining=progress.remaining(self.epochs),
                 curves={name: curve.copy() for name, curve in self._curves.items()},
+                measured={
+                    name: curve.copy() for name, curve in self._measured.items() if name not in self._curves
+                },
                 last=dict(self._last),
                 epoch_numbers=[number + 1 for number in self.epoch_numbers],
                 partial=self.partial,

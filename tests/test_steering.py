@@ -217,6 +217,11 @@ def test_the_rate_of_a_schedule_is_told_by_the_step(fit, monkeypatch, backend):
     assert len(told) > 2
     for epoch, step, rate in told:
         assert rate == pytest.approx(float(halves(epoch * steps + step)), rel=1e-5)
+    snapshot = run.snapshot()
+    last = [float(halves(epoch * steps + steps - 1)) for epoch in range(3)]
+    assert snapshot.measured["learning_rate"] == pytest.approx(last, rel=1e-5)
+    assert min(snapshot.measured["seconds_per_epoch"]) > 0
+    assert sum(snapshot.measured["seconds_per_epoch"]) < snapshot.elapsed
 
 
 @pytest.mark.parametrize("rate", [0, -0.1, float("nan"), float("inf"), 1e-60, True, "fast", None, [0.1]])

@@ -98,6 +98,24 @@ def test_a_snapshot_on_the_wire_holds_every_point():
     assert curves["val_loss"] == [(1, 2), (2, 1), (3, pytest.approx(2 / 3))]
 
 
+def test_what_is_measured_beside_the_history_comes_behind_it_and_is_no_second_time_there():
+    run = Run("digits", None, epochs=3, workers=1)
+    run.record_epoch(0, {"loss": 0.5})
+    run.record_epoch(1, {"loss": 0.4}, {"learning_rate": 0.1, "seconds_per_epoch": 2.0})
+    state, points = encode(run.snapshot())
+    assert [curve["name"] for curve in state["curves"]] == ["loss", "learning_rate", "seconds_per_epoch"]
+    assert state["aside"] == ["learning_rate", "seconds_per_epoch"]
+    assert [curve["points"] for curve in state["curves"]] == [2, 1, 1]
+    assert [curve["last"] for curve in state["curves"]] == [0.4, 0.1, 2.0]
+    assert [curve["best"] for curve in state["curves"]] == [(2, 0.4), None, None]
+    assert (state["more"], len(points)) == (0, 4 * 8)
+    run.record_epoch(2, {"loss": 0.3, "learning_rate": 0.2}, {"learning_rate": 0.2})
+    state, _ = encode(run.snapshot())
+    assert [curve["name"] for curve in state["curves"]] == ["loss", "learning_rate", "seconds_per_epoch"]
+    assert state["aside"] == ["seconds_per_epoch"]
+    assert list(run.history) == ["loss", "learning_rate"]
+
+
 def test_a_snapshot_is_json_and_small_after_10_000_epochs():
     run = started()
     for epoch in range(10_000):

@@ -378,7 +378,7 @@ class Submission:
     def _on_epoch(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
         epoch, logs = int(event["epoch"]), arrays(event["logs"])
         if not event.get("ask"):
-            self._run.record_epoch(epoch, logs)
+            self._run.record_epoch(epoch, logs, event["measured"])
             return
 
         def call() -> None:
@@ -400,7 +400,7 @@ class Submission:
         except BaseException as error:  # noqa: BLE001
             # The user's own callback, whatever it raises: its traceback is the answer.
             self._fail(failures.of_callback(error))
-        self._run.record_epoch(epoch, logs)
+        self._run.record_epoch(epoch, logs, event["measured"])
         if "note" in told:
             self._run.note(told["note"])
         return told

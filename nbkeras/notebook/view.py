@@ -132,9 +132,11 @@ def encode(snapshot: Snapshot) -> tuple[dict[str, Any], bytes]:
         ([('loss', 1)], 8)
     """
     curves, parts = [], []
-    for curve in arrange(snapshot.curves):
-        points = thin(snapshot.epoch_numbers, snapshot.curves[curve.name])
-        last = snapshot.last[curve.name]
+    last_values = {name: curve[-1] for name, curve in snapshot.measured.items()} | snapshot.last
+    everything = snapshot.curves | snapshot.measured
+    for curve in (*arrange(snapshot.curves), *arrange(snapshot.measured)):
+        points = thin(snapshot.epoch_numbers, everything[curve.name])
+        last = last_values[curve.name]
         curves.append(
             {
                 **vars(curve),
@@ -168,7 +170,8 @@ def encode(snapshot: Snapshot) -> tuple[dict[str, Any], bytes]:
         # Short, as they go with every message.
         "losses": [[round(place, 5), float(f"{drawn(loss):.5g}")] for place, loss in snapshot.losses],
         "notes": list(snapshot.notes),
-        "more": len(snapshot.curves) - len(curves),
+        "more": len(everything) - len(curves),
         "curves": curves,
+        "aside": [*snapshot.measured],
     }
     return state, b"".join(parts)

@@ -178,7 +178,7 @@ def test_a_long_epoch_shows_its_loss_as_far_as_it_has_come(open_notebook, wait_f
     cells = [
         LONG,
         "tell(0, 2.3, 2.1, 1.8)",
-        "run.record_epoch(0, {'loss': 1.5}); tell(1)",
+        "run.record_epoch(0, {'loss': 1.5}, {'learning_rate': 0.001, 'seconds_per_epoch': 2.5}); tell(1)",
         "tell(1, 1.4, 1.2)",
         "run.record_epoch(1, {'loss': 1.1}); run.end('stopped'); shown.finish()",
     ]
@@ -205,6 +205,11 @@ def test_a_long_epoch_shows_its_loss_as_far_as_it_has_come(open_notebook, wait_f
     said = "Loss of epoch 2 so far, on the rows of worker 0: 1.2"
     wait_for(lambda: so_far() == [[2, said]], "the losses of the second epoch")
     notebook.chart.screenshot(path=screenshots / "long-second-epoch.png")
+    # What an epoch took is there for who wants to see it.
+    assert set(notebook.points()) == {"loss"}
+    notebook.page.get_by_role("button", name="Curves").click()
+    notebook.page.get_by_role("checkbox", name="seconds_per_epoch").check()
+    assert notebook.points() == {"loss": [[1, 1.5]], "seconds_per_epoch": [[1, 2.5]]}
     after(4)
     wait_for(lambda: notebook.drawn() == 2 and so_far() == [], "the end")
 

@@ -77,6 +77,8 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         self._told = self._told_rows = self._begun = 0.0
         #: Of the last step of this epoch, over all of its steps so far.
         self._logs: dict[str, Any] = {}
+        #: What the last epoch took and trained with, by name.
+        self.measured: dict[str, float | None] = {}
         #: The next step of the rows' round, that which began the epoch, and the epoch.
         self._next = self._first = self._epoch = 0
         #: The step at which the workers' weights were last the same.
@@ -184,6 +186,8 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
             logs.update(self._combined(logs, self._steps.shares[self._next - 1]))
         if not self._stopped() and self._validates(epoch):
             logs.update(self._validated())
+        rate = self._rate(max(0, self._next - 1 - self._rated))
+        self.measured = {"learning_rate": rate, "seconds_per_epoch": self._steering.clock() - self._begun}
         ordered = dict(sorted(logs.items()))
         logs.clear()
         logs.update(ordered)
@@ -302,14 +306,22 @@ class Terminate(keras.callbacks.Callback):  # type: ignore[misc]
 class Follow(keras.callbacks.Callback):  # type: ignore[misc]
     """Last in the list: all workers take over what rank 0 and the notebook have decided.
 
+    Args:
+        group: the workers.
+        channel: to the notebook.
+        plan: of the training.
+        rank: of this worker.
+        combine: has measured the epoch.
+
     Attributes:
         epochs: (epoch, logs) of all epochs so far, for the notebook in case the
             connection was lost.
     """
 
-    def __init__(self, group: Collective, channel: Channel, plan: Plan, rank: int) -> None:
+    def __init__(self, group: Collective, channel: Channel, plan: Plan, rank: int, combine: Combine) -> None:
         super().__init__()
         self._group, self._channel, self._plan, self._rank = group, channel, plan, rank
+        self._combine = combine
         self.epochs: list[tuple[int, dict[str, Any]]] = []
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -321,7 +333,12 @@ class Follow(keras.callbacks.Callback):  # type: ignore[misc]
         if self._rank == 0:
             values = {key: _wire(value) for key, value in (logs or {}).items()}
             self.epochs.append((epoch, values))
-            event = {"type": "epoch", "epoch": epoch, "logs": values}
+            event = {
+                "type": "epoch",
+                "epoch": epoch,
+                "logs": values,
+                "measured": self._combine.measured,
+            }
             self._require_small(values)
             if self._plan.asks:
                 last = self.model.stop_training or epoch + 1 == self._plan.epochs

@@ -246,7 +246,7 @@ class Trainer:
         meets = self._parts.messages if self._parts is not None else True
         steering = Steering(group, channel, self._wishes)
         combine = Combine(group, channel, plan, rows, steps, validation, checked, steering, meets=meets)
-        follow = Follow(group, channel, plan, self._rank)
+        follow = Follow(group, channel, plan, self._rank, combine)
         callbacks: list[Any] = [combine, *self._own(deciders), follow]
         if spooled.train.rows:
             callbacks.append(ReadAhead(rows, self._files))

@@ -37,12 +37,11 @@ export function render({ model, el }) {
   const reading = readOut(() => [...drawn.values()], words, read);
 
   function shownCurves(state) {
-    const hidden = new Set(tool.settings.hidden);
-    return decode(state, model.get("points")).filter((curve) => !hidden.has(metricOf(curve)));
+    return decode(state, model.get("points")).filter((curve) => !tool.hides(metricOf(curve)));
   }
 
   function shownLosses(state) {
-    return tool.settings.hidden.includes("loss") ? [] : state.losses;
+    return tool.hides("loss") ? [] : state.losses;
   }
 
   function sentence(state) {
@@ -131,7 +130,7 @@ export function render({ model, el }) {
   function say(state, now) {
     const time = performance.now();
     if (state.phase !== "done" && !gone && time - spoken < SAY_EVERY) return;
-    const values = state.curves.slice(0, 4).map((curve) => `${curve.name} ${number(curve.last)}`);
+    const values = state.curves.filter((curve) => !tool.hides(metricOf(curve))).slice(0, 4).map((curve) => `${curve.name} ${number(curve.last)}`);
     if (!values.length && state.losses.length) values.push(soFar(state));
     const short = state.phase === "training" && !gone ? fill(words.said_epoch, { ...state, epoch: state.epoch || 1 }) : now;
     const all = [short, ...values].join(", ");

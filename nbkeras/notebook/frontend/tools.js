@@ -6,7 +6,7 @@ import { metricOf } from "./series.js";
 
 // A page keeps how the charts of a run are shown, by its name, for as long as its tab is open.
 function keep(key) {
-  const plain = { log: false, smoothing: 0, hidden: [] };
+  const plain = { log: false, smoothing: 0, hidden: [], shown: [] };
   try {
     return { ...plain, ...JSON.parse(sessionStorage.getItem(key)) };
   } catch {
@@ -35,6 +35,12 @@ export function tools({ model, parent, words, shown, changed }) {
   const slider = make(smoothing, "input", { type: "range", min: 0, max: 0.99, step: 0.01, value: settings.smoothing });
   const weight = make(smoothing, "span", { class: "nbkeras-weight" });
   slider.addEventListener("input", () => set({ smoothing: Number(slider.value) }));
+
+  // What is measured beside the history is shown where somebody has chosen it.
+  function hides(metric) {
+    const aside = model.get("state").aside.includes(metric);
+    return settings.hidden.includes(metric) || (aside && !settings.shown.includes(metric));
+  }
 
   const listName = unique();
   const opener = make(bar, "button", { type: "button", "aria-expanded": "false", "aria-controls": listName }, words.curves);
@@ -70,11 +76,12 @@ export function tools({ model, parent, words, shown, changed }) {
     list.replaceChildren();
     for (const metric of metrics) {
       const box = make(list, "label");
-      const tick = make(box, "input", { type: "checkbox", checked: !settings.hidden.includes(metric) });
+      const tick = make(box, "input", { type: "checkbox", checked: !hides(metric) });
       make(box, "span", {}, metric);
       tick.addEventListener("change", () => {
-        const others = settings.hidden.filter((one) => one !== metric);
-        set({ hidden: tick.checked ? others : [...others, metric] });
+        const without = (chosen) => chosen.filter((one) => one !== metric);
+        const { hidden, shown } = { hidden: without(settings.hidden), shown: without(settings.shown) };
+        set(tick.checked ? { hidden, shown: [...shown, metric] } : { hidden: [...hidden, metric], shown });
       });
     }
   }
@@ -89,5 +96,5 @@ export function tools({ model, parent, words, shown, changed }) {
     lacks.textContent = model.get("state").thinned ? words.thinned : "";
   }
 
-  return { draw, settings };
+  return { draw, hides, settings };
 }
