@@ -175,7 +175,7 @@ def test_the_rate_that_callbacks_of_keras_set_is_told_and_the_loss_so_far(fit, m
     deciders = [
         keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * (0.5 if epoch == 1 else 1.0)),
         keras.callbacks.ReduceLROnPlateau("loss", mode="max", factor=0.1, patience=2),
-        Waits(lambda _, epoch: epoch in {one for one, *_ in told}),
+        Waits(lambda run, epoch: (epoch, run.snapshot().steps) in losses),
     ]
     run = fit(net(), callbacks=deciders, epochs=4, workers=1, background=False)
 

@@ -465,7 +465,7 @@ def test_both_views_stay_in_the_page_and_are_a_picture_each_in_the_file(begin):
 
     first.stop.click()
 
-    expect(notebook.chart.get_by_text("Stopped after")).to_have_count(2)
+    expect(notebook.chart.locator(".nbkeras-phase", has_text="Stopped after")).to_have_count(2)
     asked(notebook, 3)
     saved = notebook.saved()
     assert "widgets" not in saved.metadata
