@@ -457,7 +457,7 @@ def test_a_run_shown_twice_is_live_and_can_be_steered_in_both(begin, ipykernel):
         expect(panel.phase).to_contain_text("Stopped after")
 
 
-def test_both_views_stay_in_the_page_and_are_a_picture_each_in_the_file(begin):
+def test_both_views_stay_in_the_page_and_are_a_picture_each_in_the_file(begin, wait_for):
     notebook, first = begin("pictures", [*BACKGROUND, "nbkeras.show(run)", DONE])
     notebook.run(2)
     notebook.expect_done(2)
@@ -467,8 +467,13 @@ def test_both_views_stay_in_the_page_and_are_a_picture_each_in_the_file(begin):
 
     expect(notebook.chart.locator(".nbkeras-phase", has_text="Stopped after")).to_have_count(2)
     asked(notebook, 3)
-    saved = notebook.saved()
-    assert "widgets" not in saved.metadata
+
+    def pictures():
+        outputs = [notebook.saved().cells[cell].outputs[0] for cell in (1, 2)]
+        return all("image/png" in output.data for output in outputs)
+
+    wait_for(pictures, "a picture of each in the file")
+    assert "widgets" not in notebook.saved().metadata
     assert notebook.chart.count() == 2
     notebook.open()
     expect(notebook.picture).to_have_count(2)

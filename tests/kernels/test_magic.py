@@ -31,9 +31,11 @@ def test_a_cell_trains_shows_its_chart_live_and_leaves_a_picture(session):
     assert re.match(r"digits finished 5 epochs in \d", replaced["data"]["text/plain"])
     last = cell.snapshots()[-1]
     assert last["status"] == "finished"
-    assert {curve["name"]: curve["last"] for curve in last["curves"]} == pytest.approx(
+    curves = {curve["name"]: curve["last"] for curve in last["curves"]}
+    assert {name: curves.pop(name) for name in history} == pytest.approx(
         {name: values[-1] for name, values in history.items()}
     )
+    assert list(curves) == last["aside"] == ["learning_rate", "seconds_per_epoch"]
 
 
 def test_the_first_interrupt_stops_and_the_cell_ends_normally(session):
