@@ -442,7 +442,7 @@ def test_the_last_line_of_a_terminal_is_the_place_in_the_epoch(monkeypatch, colu
     run.record_progress(1, 400, 1000, 0.0, 0.001)
     lines.update()
     first, place = screen.lines()
-    run.record_progress(1, 900, 1000, 0.0, 0.001)
+    run.record_progress(1, 900, 1000, 0.0, 0.001, 0.2)
     lines.update()
     *_, later = screen.lines()
     run.note("A worker was lost.")
@@ -457,6 +457,7 @@ def test_the_last_line_of_a_terminal_is_the_place_in_the_epoch(monkeypatch, colu
     if columns == 80:
         assert place.split("  ")[1] == "━" * 8 + "─" * 12
         assert re.fullmatch(r"about .+ left", place.split("  ")[2])
+        assert later.split("  ")[2] == "loss 0.2"
     wide = [1 + (unicodedata.east_asian_width(sign) in "WF") for sign in place]
     assert sum(wide) < columns
     assert screen.lines()[1] == "A worker was lost."

@@ -26,13 +26,10 @@ from zeppelin.test_training import (
 OLDEST, NEWEST = fetched.SPARKS
 
 
-def on(*versions):
-    """Run a test on these versions of Spark."""
-    return pytest.mark.parametrize("spark", versions, indirect=True, scope="session")
-
-
-#: Once a session is attached, both are the same to us.
-on_newest = on(pytest.param(OLDEST, marks=pytest.mark.soak), NEWEST)
+#: In every run on the newest Spark alone; the soak takes both.
+on_newest = pytest.mark.parametrize(
+    "spark", [pytest.param(OLDEST, marks=pytest.mark.soak), NEWEST], indirect=True, scope="session"
+)
 
 FRAME = """
 import pandas as pd

@@ -83,25 +83,21 @@ class Lines:
         """Say how far the epoch in work has come."""
         if snapshot.phase != "training" or not snapshot.step or snapshot.stopping or snapshot.pausing:
             return
-        left = "" if snapshot.remaining is None else _left(snapshot.remaining)
-        if snapshot.losses:
-            left = f"loss {text.number(snapshot.losses[-1][1])}  {left}".rstrip()
+        known = [f"loss {text.number(loss)}" for _, loss in snapshot.losses[-1:]]
+        if snapshot.remaining is not None:
+            known.append(PANEL["remaining"].format(time=text.duration(snapshot.remaining)))
         if not self._terminal:
             if time.monotonic() - self._said > _LONG:
-                self._say("  ".join(filter(None, (text.phase(snapshot), left))))
+                self._say("  ".join([text.phase(snapshot), *known]))
             return
         done = _BAR * snapshot.step // max(snapshot.steps, 1)
         bar = "━" * done + "─" * (_BAR - done)
-        self._bar = _cut("  ".join(filter(None, (text.phase(snapshot), bar, left))))
+        self._bar = _cut("  ".join([text.phase(snapshot), bar, *known]))
         print(_CLEAR + self._bar, end="", flush=True)  # noqa: T201  # this is the display
 
     def _say(self, line: str) -> None:
         print((_CLEAR if self._bar else "") + line, flush=True)  # noqa: T201  # as above
         self._bar, self._said = "", time.monotonic()
-
-
-def _left(seconds: float) -> str:
-    return PANEL["remaining"].format(time=text.duration(seconds))
 
 
 def _cut(line: str) -> str:
