@@ -171,7 +171,7 @@ class Slower(keras.callbacks.Callback):
 @pytest.mark.parametrize(
     ("more", "last"),
     [
-        pytest.param([], 1, id="stops early", marks=pytest.mark.smoke),
+        pytest.param([], 1, id="stops early"),
         pytest.param([Slower], 99, id="sets rates to the end"),
     ],
 )

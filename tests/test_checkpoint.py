@@ -293,9 +293,7 @@ def stopping():
     return keras.callbacks.EarlyStopping("loss", **how)
 
 
-@pytest.mark.parametrize(
-    "shuffle", [pytest.param(True, marks=pytest.mark.smoke), pytest.param(False, marks=pytest.mark.soak)]
-)
+@pytest.mark.parametrize("shuffle", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_two_halves_are_the_whole(fit, tmp_path, shuffle):
     at_once, first, second = net(), net(), net()
     # The best weights are those of the first epoch: they have to come through the checkpoint too.

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from lifeline import ENDS_WITH_US
 from processes import trainers
+from pyspark import SparkContext
 from waiting import LIMIT
 
 import nbkeras
@@ -136,7 +137,7 @@ def test_one_interrupt_keeps_what_was_learned_and_a_second_one_drops_it(told, se
 
 
 def test_the_second_interrupt_gives_the_cell_back_though_java_does_not_answer(spark, wait_for):
-    (java,) = [one for one in psutil.Process().children() if one.name() == "java"]
+    java = psutil.Process(SparkContext._gateway.proc.pid)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     before = model.get_weights()

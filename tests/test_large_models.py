@@ -17,7 +17,7 @@ SIZES = {"30 MB": 2700, "150 MB": 6100}
 @pytest.mark.parametrize(
     "width",
     [
-        pytest.param(SIZES["30 MB"], id="30 MB", marks=pytest.mark.smoke),
+        pytest.param(SIZES["30 MB"], id="30 MB"),
         pytest.param(SIZES["150 MB"], id="150 MB", marks=pytest.mark.soak),
     ],
 )

@@ -73,8 +73,13 @@ def relays():
     return [one for one in threading.enumerate() if one.name.startswith("nbkeras-relay")]
 
 
-@pytest.mark.smoke
-@pytest.mark.parametrize("workers", [FREE, ALL], ids=["one slot is free", "no slot is free"])
+@pytest.mark.parametrize(
+    "workers",
+    [
+        pytest.param(FREE, id="one slot is free", marks=pytest.mark.smoke),
+        pytest.param(ALL, id="no slot is free"),
+    ],
+)
 def test_the_same_model_is_trained_where_workers_cannot_reach_the_notebook(
     spark, far, arrays, workers, wait_for
 ):

@@ -107,7 +107,7 @@ def trained(spark):
 @pytest.mark.parametrize(
     "partitioned",
     [
-        pytest.param(lambda df: df.orderBy("b").coalesce(1), id="one and sorted", marks=pytest.mark.smoke),
+        pytest.param(lambda df: df.orderBy("b").coalesce(1), id="one and sorted"),
         pytest.param(lambda df: df.repartition(5), id="five", marks=pytest.mark.soak),
     ],
 )

@@ -329,7 +329,6 @@ def test_a_pause_before_training_has_begun_holds_at_the_first_step_and_so_does_a
     assert_same_model(ours, theirs, 1e-4)
 
 
-@pytest.mark.smoke
 def test_a_rate_set_in_a_pause_holds_from_the_step_at_which_it_goes_on(fit, paused, asked, wait_for):
     ours, theirs = twins(net)
     run = fit(ours, callbacks=[Holds(asked)])
@@ -594,7 +593,7 @@ def test_workers_that_can_hear_nothing_are_not_said_to_pause(fit, far, wait_for)
             steer()
 
 
-@pytest.mark.smoke
+@pytest.mark.soak
 @pytest.mark.on("standalone")
 def test_an_executor_that_is_killed_in_a_pause_is_noticed_and_the_training_stays_paused(
     fit, paused, asked, wait_for, tmp_path, cluster
