@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +15,7 @@ from nbkeras.engine.training.collectives import reserve_port
 from nbkeras.engine.training.ring import Ring
 from nbkeras.engine.transport import wire
 from nbkeras.engine.transport.channel import exactly
-from nbkeras.errors import ClusterError
+from nbkeras.errors import ClusterError, NbkerasError, PeerLost
 
 SECRET = b"s" * 32
 
@@ -132,7 +133,7 @@ def test_a_worker_of_another_run_is_not_believed(monkeypatch, listening):
         rings = [pool.submit(Ring, ports[rank], addresses, rank, secrets[rank]) for rank in range(2)]
 
     for one in rings:
-        with pytest.raises(ClusterError, match=r"^worker \d "):
+        with pytest.raises(NbkerasError, match=r"^worker \d "):
             one.result()
 
 
@@ -141,10 +142,37 @@ def test_a_worker_that_cannot_be_reached_or_never_comes_is_told_in_one_line(monk
     (port, _), addresses = listening(2)
     with pytest.raises(ClusterError, match=r"cannot reach the next one at 127\.0\.0\.1:\d+ \("):
         Ring(port, addresses, 0, SECRET)  # the other one listens and says nothing
-    (port, other), addresses = listening(2)
-    other.close()
-    with pytest.raises(ClusterError, match="let the workers' machines through to each other"):
+    (port, _), addresses = listening(2)
+    monkeypatch.setattr(Ring, "_knock", lambda *_: socket.socket())  # the next one is there
+    with pytest.raises(ClusterError, match=r"waited 0 s for worker 1 .* let the workers' machines through"):
         Ring(port, addresses, 0, SECRET)
+
+
+@pytest.mark.parametrize("when", ["before it is called", "when it is called", "while it proves the secret"])
+def test_a_worker_that_is_killed_while_they_meet_is_lost_and_no_fault_of_the_network(
+    monkeypatch, listening, when
+):
+    monkeypatch.setattr(ring, "GONE", 0)
+    (port, other), addresses = listening(2)
+
+    def go():
+        connection, _ = other.accept()
+        if when == "while it proves the secret":
+            connection.sendall(b"n" * wire.NONCE)
+            connection.recv(1)
+        # As the end of a process does that has not read all.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        if when == "before it is called":
+            other.close()
+        else:
+            pool.submit(go)
+        with pytest.raises(
+            PeerLost, match=r"cannot reach the next one at .*: it has gone; if it has not, let"
+        ):
+            Ring(port, addresses, 0, SECRET)
 
 
 def test_a_worker_that_goes_is_noticed_at_once(on_all):

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from nbkeras.engine.transport import wire
 from nbkeras.engine.transport.channel import exactly
-from nbkeras.errors import ClusterError
+from nbkeras.errors import ClusterError, PeerLost
 
 #: Seconds in which the workers find each other, and in which one of them proves the secret.
 MEET, PROVE = 60.0, 5.0
@@ -55,6 +55,7 @@ class Ring:
 
     Raises:
         ClusterError: a neighbour cannot be reached.
+        PeerLost: the next one is there no more.
     """
 
     def __init__(self, port: socket.socket, addresses: list[str], rank: int, secret: bytes) -> None:
@@ -199,10 +200,13 @@ class Ring:
                 connection.close()
                 raise
         except (OSError, EOFError) as error:
-            raise ClusterError(
-                f"worker {self._rank} cannot reach the next one at {address} "
-                f"({str(error) or 'it has hung up'}): let the workers' machines through to each other"
-            ) from error
+            words = f"worker {self._rank} cannot reach the next one at {address}"
+            why, through = str(error) or "it has hung up", "let the workers' machines through to each other"
+            if isinstance(error, (ConnectionError, EOFError)):
+                # It listened before its address was told: most likely it was killed since.
+                time.sleep(GONE)
+                raise PeerLost(f"{words} ({why}): it has gone; if it has not, {through}") from error
+            raise ClusterError(f"{words} ({why}): {through}") from error
         return connection
 
     def _name(self, rank: int) -> bytes:
