@@ -17,7 +17,11 @@ KINDS = {
     "string": T.StringType(),
     "date": T.DateType(),
     "struct<x:int>": T.StructType().add("x", T.IntegerType()),
+    "timestamp": T.TimestampType(),
+    "binary": T.BinaryType(),
     "array<double>": T.ArrayType(T.DoubleType()),
+    "array<boolean>": T.ArrayType(T.BooleanType()),
+    "array<array<double>>": T.ArrayType(T.ArrayType(T.DoubleType())),
     "array<string>": T.ArrayType(T.StringType()),
     "vector": VectorUDT(),
 }

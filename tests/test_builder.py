@@ -6,12 +6,13 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from nbkeras.builder import presets
-from nbkeras.builder.arguments import Choice, Flag, Number, Sizes, Whole
+from nbkeras.builder.arguments import Choice, Flag, Number, Numbers, Sizes, Whole
 from nbkeras.builder.design import FITTING, OPTIMIZERS, Design
 from nbkeras.builder.layers import KINDS, Layer, evaluated, offered
 from nbkeras.builder.network import Network
@@ -24,11 +25,12 @@ def values(argument):
         case Whole():
             return st.integers(argument.least, 64)
         case Number():
-            return st.floats(argument.least, min(argument.end, 10.0), exclude_max=True)
-        case Flag():
-            return st.booleans()
-        case Choice():
-            return st.sampled_from(argument.options)
+            least, most = max(argument.least, -10.0), min(argument.end, 10.0)
+            return st.floats(least, most, exclude_min=argument.above, exclude_max=True)
+        case Numbers():
+            return st.floats(max(argument.least, -10.0), 10.0)
+        case Flag() | Choice():
+            return st.sampled_from(getattr(argument, "options", (False, True)))
         case Sizes(alone=True):
             return st.integers(1, 5)
         case Sizes():
@@ -44,6 +46,7 @@ def layers(draw, kinds=KINDS):
         for name, argument in offered(kind).items()
         if name in first.arguments or draw(st.booleans())
     }
+    assume(("mean" in chosen) == ("variance" in chosen))  # Keras takes both or none
     return Layer(kind, chosen)
 
 
@@ -107,16 +110,62 @@ def test_what_is_said_of_each_layer_is_what_the_model_of_the_code_has(chosen, sh
 def test_a_preset_fits_an_input_of_any_size(preset, task, width):
     outputs = {"classes": 3, "input": width}.get(task, 1)
 
-    network = presets.PRESETS[preset](width, presets.last(task, outputs))
+    network = presets.PRESETS[preset]((width,), presets.last(task, outputs))
 
     assert [one.error for one in network.looked_at() if one.error] == []
     assert network.looked_at()[-1].shape == (outputs,)
 
 
+@pytest.mark.parametrize(
+    ("preset", "shape", "kinds"),
+    [
+        ("MLP", (28, 28), ["Flatten", "Dense"]),
+        ("CNN", (28, 28), ["Reshape", "Conv2D"]),
+        ("CNN", (28, 20, 3), ["Conv2D", "MaxPooling2D"]),
+        ("CNN", (100, 3), ["Conv1D", "MaxPooling1D"]),
+        ("CNN", (2, 3, 4, 5), ["Reshape", "Conv1D"]),
+        ("LSTM", (100, 3), ["LSTM", "Dense"]),
+        ("LSTM", (28, 20, 3), ["Reshape", "LSTM"]),
+        ("autoencoder", (8, 8), ["Flatten", "Dense"]),
+    ],
+)
+def test_a_preset_takes_arrays_of_arrays_as_they_are(preset, shape, kinds):
+    network = presets.PRESETS[preset](shape, presets.last("classes", 3))
+    assert [one.kind for one in network.layers[:2]] == kinds
+    assert [one.error for one in network.looked_at() if one.error] == []
+    assert made(network).input_shape == (None, *shape)
+    assert made(network).output_shape == (None, 3)
+
+
+@pytest.mark.parametrize("task", FITTING)
+def test_every_loss_and_metric_of_a_task_trains(task):
+    losses, metrics = FITTING[task]
+    outputs = {"classes": 7, "input": 4}.get(task, 1)
+    network = presets.mlp((4,), presets.last(task, outputs))
+    x = np.random.default_rng(0).random((20, 4))
+    y = {"classes": np.arange(20) % 7, "binary": np.arange(20) % 2, "input": x}.get(task, x.sum(axis=1))
+    for loss in losses:
+        design = Design("df", "y", tuple("abcd"), network, loss, metrics)
+        names = {}
+        exec(design.building(), names)  # noqa: S102  # it is what people copy
+        done = names["model"].fit(x, y, verbose=0)
+        assert len(done.history) == 1 + len(metrics)
+        assert all(np.isfinite(one).all() for one in done.history.values())
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_design_makes_and_compiles_a_model_without_nbkeras(optimizer):
-    network = presets.mlp(4, presets.last("classes", 3))
-    design = Design("df", "kind", ("a", "b", "c", "d"), network, *FITTING["classes"], optimizer, 0.02)
+    network = presets.mlp((4,), presets.last("classes", 3))
+    design = Design(
+        "df",
+        "kind",
+        ("a", "b", "c", "d"),
+        network,
+        "sparse_categorical_crossentropy",
+        ("accuracy",),
+        optimizer,
+        0.02,
+    )
     names = {}
 
     exec(design.building(), names)  # noqa: S102  # it is what people copy
@@ -128,10 +177,20 @@ def test_a_design_makes_and_compiles_a_model_without_nbkeras(optimizer):
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(layers(), max_size=5), st.integers(1, 12))
-def test_code_is_as_a_formatter_leaves_it(chosen, columns):
+@given(st.lists(layers(), max_size=5), st.integers(1, 12), st.integers(0, 4), st.booleans())
+def test_code_is_as_a_formatter_leaves_it(chosen, columns, metrics, several):
     names = tuple(f"a column with a name {number}" for number in range(columns))
-    design = Design("train_df", "label", names, Network((8, 8, 1), tuple(chosen)), "mse", "mae")
+    normal = Layer("Normalization", {"mean": [0.5] * columns, "variance": [1 / 3] * columns})
+    design = Design(
+        "train_df",
+        "label",
+        names,
+        Network((8, 8, 1), (normal, *chosen)),
+        "mse",
+        ("RootMeanSquaredError",) * metrics,
+        patience=metrics,
+        inputs=tuple((name, 3) for name in names) if several else (),
+    )
 
     done = subprocess.run(
         [sys.executable, "-m", "ruff", "format", "--isolated", "--stdin-filename", "cell.py", "-"],
@@ -193,6 +252,10 @@ def test_a_chain_of_the_functional_kind_is_read_too():
         ("Dropout", {"rate": float("nan")}, "rate=nan: use a number from 0 and below 1"),
         ("Conv2D", {"filters": 3, "kernel_size": "3, x"}, "kernel_size='3, x': use whole numbers from 1"),
         ("Conv2D", {"filters": 3, "kernel_size": ""}, "kernel_size='': use whole numbers from 1, such as 3"),
+        ("Rescaling", {"scale": "1/0"}, "scale='1/0': use a number above 0"),
+        ("Rescaling", {"scale": 1, "offset": "inf"}, "offset='inf': use a number"),
+        ("Normalization", {"mean": "1, x"}, "mean='1, x': use numbers, such as 0.5 or 0.5, 2"),
+        ("Normalization", {"variance": "1, -1"}, "variance='1, -1': use numbers from 0, such as"),
         ("Reshape", {"target_shape": "8, -2"}, "target_shape='8, -2': use whole numbers from -1"),
         ("Dense", {"units": 3, "use_bias": "yes"}, "use_bias='yes': use True or False"),
         ("Transformer", {}, "'Transformer' is no layer here: use one of Dense"),

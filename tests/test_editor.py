@@ -14,14 +14,16 @@ from pyspark.sql import functions
 from pyspark.sql.types import ArrayType, DoubleType, StructType
 from tables import Frame
 
+import nbkeras
 from nbkeras.builder import table
 from nbkeras.builder.editor import TASKS, Editor
-from nbkeras.builder.layers import KINDS
+from nbkeras.builder.layers import KINDS, OFFERED
 from nbkeras.builder.presets import PRESETS
 from nbkeras.builder.table import Table
 from nbkeras.errors import ClusterError, DataError, OptionError
 from nbkeras.footprint import Footprint
 from nbkeras.notebook.builder import Builder, Panel
+from nbkeras.notebook.words import BUILDER
 
 
 def pandas():
@@ -77,6 +79,22 @@ def editor(frames, models):
 
 def features(editor):
     return [one["name"] for one in editor.columns() if one["chosen"]]
+
+
+def made(editor):
+    """The model of the code."""
+    names = {}
+    exec(editor.design.building(), names)  # noqa: S102  # it is what people copy
+    return names["model"]
+
+
+def trained(editor, df):
+    """The history of the cell."""
+    assert editor.state()["ready"], editor.state()
+    names = {"df": df}
+    with nbkeras.on_spark(workers=editor.design.workers, spark=df.sparkSession):
+        exec(editor.design.code(), names)  # noqa: S102  # it is what people copy
+    return names["history"].history
 
 
 def kinds(editor):
@@ -296,13 +314,128 @@ def test_a_label_of_words_is_named():
 
 
 def test_features_that_do_not_go_together_stay_ticked_until_they_do():
-    rows = Frame([(1.0, [0.1, 0.2], 0)], "a double, features array<double>, label int")
+    rows = Frame([(1.0, [[0.1, 0.2]], 0)], "a double, features array<array<double>>, label int")
     editor = Editor({"df": rows})
     editor.act("features", value=["a", "features"])
     assert features(editor) == ["a", "features"]
-    assert "take one column of arrays" in editor.state()["errors"]["features"]
+    assert editor.state()["errors"]["features"] == "Features: features holds arrays of arrays: take it alone"
     editor.act("features", value=["a"])
     assert (features(editor), editor.state()["errors"]) == (["a"], {})
+
+
+def test_arrays_and_numbers_together_are_an_input_each():
+    rows = Frame([(1.0, [True, False], 0)], "a double, flags array<boolean>, label int")
+    editor = Editor({"df": rows})
+    editor.act("features", value=["a", "flags"])
+    assert editor.state()["errors"] == {}
+    model = made(editor)
+    assert [(one.name, one.shape) for one in model.inputs] == [("a", (None, 1)), ("flags", (None, 2))]
+    assert editor.state()["input"] == [3]
+    editor.act("task", value="input")
+    wrong = editor.state()["errors"]["features"]
+    assert wrong == "Features: to be learnt, take one column of arrays, or several of single numbers"
+
+    slashed = Editor({"df": Frame([(1.0, [0.5], 0)], "a/b double, x array<double>, label int")})
+    slashed.act("features", value=["a/b", "x"])
+    assert "a/b is to be the name of an input of Keras" in slashed.state()["errors"]["features"]
+
+
+def test_arrays_of_arrays_go_into_the_network_as_they_are_and_are_learnt_as_a_line():
+    rows = Frame([([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]], 0)], "image array<array<double>>, label int")
+    editor = Editor({"df": rows})
+    assert editor.design.features == ("image",)
+    assert (made(editor).input_shape, kinds(editor)[0]) == ((None, 3, 2), "Flatten")
+    editor.act("preset", value="autoencoder")
+    assert made(editor).output_shape == (None, 6)
+    assert "flatten(`image`) as input" in editor.design.code()
+
+
+def test_each_column_that_is_left_out_has_its_reason():
+    columns = "a double, label int, s string, d date, t timestamp, w array<string>, b binary, p struct<x:int>"
+    rows = Frame([(1.0, 0)], columns)
+    left = {one["name"]: one["why"] for one in Editor({"df": rows}).columns() if one["why"]}
+    assert left == {"s": "words", "d": "times", "t": "times", "w": "words", "b": "bytes", "p": "parts"}
+    for why in {*left.values(), "empty", "other"}:
+        assert BUILDER[f"why_{why}"]
+    empty = Frame([(1.0, 0, [])], "a double, label int, x array<double>")
+    assert Editor({"df": empty}).columns()[2]["why"] == "empty"
+
+
+def test_a_normalization_comes_first_with_what_spark_measures_and_follows_the_features(spark):
+    rows = pd.DataFrame(
+        {"a": [1.0, 2, 3, 6], "b": [10, 10, 10, 30], "x": [[1.0, 5.0]] * 4, "y": [0, 1, 0, 1]}
+    )
+    editor = Editor({"df": spark.createDataFrame(rows)})
+    editor.act("label", value="y")
+    editor.act("features", value=["a", "b"])
+    editor.act("add", kind="Normalization", at=2)
+
+    def normalized(*names):
+        layer = made(editor).layers[0] if len(names) < 3 else made(editor).layers[-1].layers[0]
+        x = np.hstack([np.stack(rows[name]).reshape(4, -1) for name in names])
+        return keras.ops.convert_to_numpy(layer(x))
+
+    assert kinds(editor) == ["Normalization", "Dense", "Dense", "Dense"]
+    adapted = keras.layers.Normalization()
+    adapted.adapt(rows[["a", "b"]].to_numpy("float32"))
+    expected = keras.ops.convert_to_numpy(adapted(rows[["a", "b"]].to_numpy("float32")))
+    np.testing.assert_allclose(normalized("a", "b"), expected, rtol=1e-5)
+
+    editor.act("features", value=["x"])
+    assert "axis=None, mean=3.0, variance=4.0" in editor.design.code()
+    editor.act("features", value=["a", "b", "x"])
+    np.testing.assert_allclose(normalized("a", "b", "x")[:, 2:], [[-1, 1]] * 4, rtol=1e-5)
+    assert editor.state()["errors"] == {}
+
+
+def test_loss_metrics_and_an_early_stop_are_chosen(editor):
+    editor.act("data", value="wine")
+    editor.act("loss", value="huber")
+    editor.act("metrics", value=["mse", "mae"])
+    editor.act("patience", value="3")
+    code = editor.state()["code"]
+    assert '"huber", metrics=["mae", "mse"]' in code
+    assert "keras.callbacks.EarlyStopping(patience=3, restore_best_weights=True)" in code
+    editor.act("validation_split", value="0")
+    assert 'keras.callbacks.EarlyStopping("loss", patience=3' in editor.state()["code"]
+    editor.act("metrics", value=[])
+    assert "metrics" not in editor.state()["code"]
+    editor.act("data", value="digits")  # whose label is of classes
+    assert editor.state()["loss"] == "sparse_categorical_crossentropy"
+    assert editor.state()["metrics"] == ["accuracy"]
+    editor.act("loss", value="huber")
+    assert editor.state()["errors"]["loss"].startswith("loss='huber': use one of sparse_categorical_cross")
+
+
+def test_what_the_builder_offers_trains_on_spark(spark):
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame(
+        {
+            "image": [one.tolist() for one in random.random((24, 8, 8))],
+            "flags": [one.tolist() for one in random.random((24, 3)) > 0.5],
+            "a": random.random(24),
+            "label": np.arange(24) % 2,
+        }
+    )
+    df = spark.createDataFrame(rows)
+    editor = Editor({"df": df})
+    for name, value in (("epochs", 2), ("workers", 2), ("patience", 1), ("label", "label")):
+        editor.act(name, value=value)
+    editor.act("features", value=["image"])
+    editor.act("preset", value="CNN")
+    for kind in ("Rescaling", "Normalization"):
+        editor.act("add", kind=kind, at=0)
+    for kind in OFFERED["augmentation"]:
+        editor.act("add", kind=kind, at=3)
+    editor.act("metrics", value=["accuracy", "AUC", "Precision", "Recall"])
+    assert list(trained(editor, df)) == [
+        *("AUC", "Precision", "Recall", "accuracy", "loss"),
+        *("val_AUC", "val_Precision", "val_Recall", "val_accuracy", "val_loss"),
+    ]
+    editor.act("preset", value="MLP")
+    editor.act("features", value=["flags", "a"])
+    editor.act("add", kind="Normalization", at=0)
+    assert trained(editor, df)["val_loss"]
 
 
 def test_what_was_wrong_with_the_label_is_forgotten_with_it(editor):
@@ -387,7 +520,7 @@ def test_a_vector_of_one_number_is_learnt_from_and_is_no_label(made):
     assert editor.design.features == ("features",)
     assert [one["name"] for one in editor.columns() if one["label"]] == ["x", "sales"]
     editor.act("features", value=["x", "features"])
-    assert editor.state()["errors"]["features"].startswith("Features: take one column of arrays, or several")
+    assert editor.design.inputs == (("x", 1), ("features", 1))
 
 
 def test_a_network_of_ones_own_is_no_preset_which_can_be_chosen_again(editor):
@@ -582,6 +715,9 @@ def test_any_sequence_of_actions_leaves_a_design_that_can_be_shown(frames, model
             ("learning_rate", {"value": pick(values)}),
             ("features", {"value": [pick(["alcohol", "ash", "pixels", "price"])]}),
             ("label", {"value": pick(["alcohol", "label", "price"])}),
+            ("loss", {"value": pick(["mse", "huber", "magic"])}),
+            ("metrics", {"value": [pick(["mae", "accuracy", "magic"])]}),
+            ("patience", {"value": pick(values)}),
         ]
         if layers:
             actions += [
@@ -596,7 +732,7 @@ def test_any_sequence_of_actions_leaves_a_design_that_can_be_shown(frames, model
         editor.act(action, **about)
         state = editor.state()
         json.dumps([state, editor.columns()], allow_nan=False)
-        ast.parse(state["code"])
+        ast.parse(editor.design.code())
         assert state["ready"] == (
             not {*state["errors"]} - {"model"}
             and bool(state["layers"])

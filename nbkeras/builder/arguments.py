@@ -9,7 +9,7 @@ from typing import Protocol
 
 from nbkeras.errors import OptionError
 
-Value = bool | int | float | str | tuple[int, ...] | None
+Value = bool | int | float | str | tuple[int, ...] | tuple[float, ...] | None
 
 
 class Argument(Protocol):
@@ -45,7 +45,12 @@ class Whole:
 
 @dataclass(frozen=True)
 class Number:
-    """A number from ``least`` on, or above it, and below ``end``."""
+    """A number from ``least`` on, or above it, and below ``end``.
+
+    Example:
+        >>> Number().read("scale", "1 / 4")
+        0.25
+    """
 
     least: float = 0.0
     end: float = math.inf
@@ -53,15 +58,51 @@ class Number:
 
     def read(self, name: str, typed: object) -> float:
         """The number."""
-        try:
-            number = float(str(typed))
-        except ValueError:
-            number = math.nan
-        if not self.least <= number < self.end or (self.above and number == self.least):
+        number = _number(str(typed))
+        fits = math.isfinite(number) and self.least <= number < self.end
+        if not fits or (self.above and number == self.least):
             below = "" if self.end == math.inf else f" and below {self.end:g}"
             begins = "above" if self.above else "from"
-            raise OptionError(f"{name}={typed!r}: use a number {begins} {self.least:g}{below}")
+            least = "" if self.least == -math.inf else f" {begins} {self.least:g}"
+            raise OptionError(f"{name}={typed!r}: use a number{least}{below}")
         return number
+
+
+class EachWay(Number):
+    """A number for both ways, which Keras keeps as a pair.
+
+    Example:
+        >>> EachWay().read("factor", (-0.1, 0.1))
+        0.1
+    """
+
+    def read(self, name: str, typed: object) -> float:
+        """The number."""
+        if isinstance(typed, (tuple, list)) and len(typed) == 2 and typed[0] == -typed[1]:
+            typed = typed[1]
+        return super().read(name, typed)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """One number for all features, or one for each; or none.
+
+    Example:
+        >>> Numbers().read("mean", "0.5, -2"), Numbers().read("mean", "3"), Numbers().read("mean", "")
+        ((0.5, -2.0), 3.0, None)
+    """
+
+    least: float = -math.inf
+
+    def read(self, name: str, typed: object) -> float | tuple[float, ...] | None:
+        """The number, or the tuple of them."""
+        numbers = tuple(map(_number, _words(typed)))
+        if not all(math.isfinite(one) and self.least <= one for one in numbers):
+            from_ = "" if self.least == -math.inf else f" from {self.least:g}"
+            raise OptionError(f"{name}={typed!r}: use numbers{from_}, such as 0.5 or 0.5, 2")
+        if not numbers:
+            return None
+        return numbers[0] if len(numbers) == 1 and not isinstance(typed, (tuple, list)) else numbers
 
 
 @dataclass(frozen=True)
@@ -104,12 +145,7 @@ class Sizes:
 
     def read(self, name: str, typed: object) -> int | tuple[int, ...] | None:
         """The number, or the tuple of them."""
-        if isinstance(typed, (tuple, list)):
-            words = [str(one) for one in typed]
-        else:
-            # As people write them: 3, 5 or 3 x 5 or (3, 5) or (3,).
-            plain = str("" if typed is None else typed).strip().strip("()").removesuffix(",").strip()
-            words = re.split(r"\s*[,x]\s*|\s+", plain) if plain else []
+        words = _words(typed)
         if not words and self.empty:
             return None
         if not words or not all(re.fullmatch(r"-?\d{1,9}", one) and int(one) >= self.least for one in words):
@@ -117,3 +153,20 @@ class Sizes:
             raise OptionError(f"{name}={typed!r}: use whole numbers from {self.least}, such as {example}")
         sizes = tuple(map(int, words))
         return sizes[0] if self.alone and len(set(sizes)) == 1 else sizes
+
+
+def _number(words: str) -> float:
+    """A number as people write it; NaN where it is none."""
+    above, slash, below = words.partition("/")
+    try:
+        return float(above) / float(below) if slash else float(above)
+    except (ValueError, ZeroDivisionError):
+        return math.nan
+
+
+def _words(typed: object) -> list[str]:
+    """Numbers, and what people write for them: 3, 5 or 3 x 5 or (3, 5) or (3,)."""
+    if isinstance(typed, (tuple, list)):
+        return list(map(str, typed))
+    plain = str("" if typed is None else typed).strip().strip("()").removesuffix(",").strip()
+    return re.split(r"\s*[,x]\s*|\s+", plain) if plain else []

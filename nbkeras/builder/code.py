@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 #: Columns of a line; formatters' own default.
 WIDTH = 88
+#: Characters of a number that is better written as a part of 1, such as 1 / 255.
+_LONG = 12
+#: Below it such a part says no more than the number.
+_LEAST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -56,15 +60,15 @@ class Piece:
         return self.open or any(not isinstance(one, str) and one._is_open() for one in self.items)  # noqa: SLF001
 
 
-def call(name: str, positional: Sequence[str | Piece] = (), **named: Any) -> Piece:
-    """A call with arguments in code and arguments by name as values.
+def call(name: str, positional: Sequence[str | Piece] = (), /, **named: Any) -> Piece:
+    """A call with arguments in code and arguments by name as values, or as code that has its own pieces.
 
     Example:
         >>> from nbkeras.builder.code import call
         >>> call("keras.layers.Dense", ["64"], activation="relu").written()
         'keras.layers.Dense(64, activation="relu")'
     """
-    return Piece(f"{name}(", [*positional, *(f"{key}={value(one)}" for key, one in named.items())], ")")
+    return Piece(f"{name}(", [*positional, *(_named(key, one) for key, one in named.items())], ")")
 
 
 def value(thing: Any) -> str:
@@ -72,8 +76,8 @@ def value(thing: Any) -> str:
 
     Example:
         >>> from nbkeras.builder.code import value
-        >>> value(("a", 1)), value((3,)), value(1e-05)
-        ('("a", 1)', '(3,)', '1e-05')
+        >>> value(("a", 1)), value((3,)), value(1e-05), value(1 / 255)
+        ('("a", 1)', '(3,)', '1e-05', '1 / 255')
     """
     if isinstance(thing, str):
         # What JSON writes, Python reads; in the quotes that formatted code has.
@@ -83,4 +87,17 @@ def value(thing: Any) -> str:
         if isinstance(thing, list):
             return f"[{written}]"
         return f"({written},)" if len(thing) == 1 else f"({written})"
+    if isinstance(thing, float) and len(repr(thing)) > _LONG and _LEAST < thing < 1:
+        whole = round(1 / thing)
+        return f"1 / {whole}" if thing == 1 / whole else repr(thing)
     return repr(thing)
+
+
+def _named(name: str, thing: Any) -> str | Piece:
+    """An argument by its name: code, or a value, whose items may stand a line each where there are many."""
+    if isinstance(thing, Piece):
+        return replace(thing, head=f"{name}={thing.head}")
+    if isinstance(thing, (tuple, list)) and len(thing) > 1:
+        begin, end = "[]" if isinstance(thing, list) else "()"
+        return Piece(f"{name}={begin}", list(map(value, thing)), end)
+    return f"{name}={value(thing)}"

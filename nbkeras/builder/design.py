@@ -13,12 +13,19 @@ from nbkeras.builder.network import Looked, Network
 from nbkeras.builder.table import Task, column
 from nbkeras.footprint import Footprint
 
-#: Loss and metric for each task.
-FITTING: dict[Task, tuple[str, str]] = {
-    "binary": ("binary_crossentropy", "accuracy"),
-    "classes": ("sparse_categorical_crossentropy", "accuracy"),
-    "regression": ("mse", "mae"),
-    "input": ("mse", "mae"),
+_QUANTITY = ("mse", "mae", "huber", "log_cosh", "msle"), ("mae", "mse", "RootMeanSquaredError")
+#: Losses and metrics for each task, the first of them at first.
+FITTING: dict[Task, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "binary": (
+        ("binary_crossentropy", "binary_focal_crossentropy"),
+        ("accuracy", "AUC", "Precision", "Recall"),
+    ),
+    "classes": (
+        ("sparse_categorical_crossentropy",),
+        ("accuracy", "sparse_top_k_categorical_accuracy"),
+    ),
+    "regression": _QUANTITY,
+    "input": _QUANTITY,
 }
 #: Bytes of a number.
 _FLOAT = 4
@@ -36,20 +43,25 @@ class Design:
         label: its label column; None where the features themselves are learnt.
         features: its feature columns, in the order of the inputs.
         network: the layers.
-        loss, metric: names that Keras knows.
+        loss: a name that Keras knows.
+        metrics: names that Keras knows.
         optimizer: one of :data:`OPTIMIZERS`.
         learning_rate: of the optimizer.
         batch_size: rows of a step.
         epochs: how often to go over the rows.
         validation_split: part of the rows to validate on.
+        patience: epochs without a lower loss, of validation if there is one, after which training stops
+            and has the best weights again; 0 where it goes on to the end.
         workers: that train, or "auto".
         backend: of the workers, or "auto".
         unused: the DataFrame's other columns; None where they are not known.
+        inputs: features that are an input each, with their numbers; empty where all are one input.
+        depth: of a feature that holds arrays, 2 where these hold arrays themselves.
 
     Example:
         >>> from nbkeras.builder import presets
-        >>> network = presets.mlp(2, presets.last("regression", 1), (8,))
-        >>> print(Design("df", "y", ("a", "b"), network, "mse", "mae", learning_rate=0.01, epochs=5).code())
+        >>> network = presets.mlp((2,), presets.last("regression", 1), (8,))
+        >>> print(Design("df", "y", ("a", "b"), network, "mse", ("mae",), epochs=5).code())
         import keras
         <BLANKLINE>
         model = keras.Sequential(
@@ -59,7 +71,7 @@ class Design:
                 keras.layers.Dense(1),
             ]
         )
-        model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
+        model.compile(keras.optimizers.Adam(0.001), "mse", metrics=["mae"])
         history = model.fit(df.select("a", "b", "y"), y="y", batch_size=32, epochs=5)
     """
 
@@ -68,15 +80,18 @@ class Design:
     features: tuple[str, ...]
     network: Network
     loss: str
-    metric: str
+    metrics: tuple[str, ...]
     optimizer: str = "Adam"
     learning_rate: float = 0.001
     batch_size: int = 32
     epochs: int = 10
     validation_split: float = 0.0
+    patience: int = 0
     workers: int | str = "auto"
     backend: str = "auto"
     unused: tuple[str, ...] | None = None
+    inputs: tuple[tuple[str, int], ...] = ()
+    depth: int = 1
 
     def code(self) -> str:
         """The cell that builds and trains it."""
@@ -85,15 +100,19 @@ class Design:
     def building(self) -> str:
         """The part that makes and compiles ``model``, which needs no Spark."""
         optimizer = code.call(f"keras.optimizers.{self.optimizer}", [f"{self.learning_rate:g}"])
-        compiled: dict[str, Any] = {"metrics": [self.metric]}
+        compiled: dict[str, Any] = {"metrics": list(self.metrics)} if self.metrics else {}
         compiling = code.call("model.compile", [optimizer, code.value(self.loss)], **compiled)
-        return f"import keras\n\n{self.network.code()}\n{compiling.written()}"
+        return f"import keras\n\n{self.network.code(self.inputs)}\n{compiling.written()}"
 
     def training(self) -> str:
         """The part that trains it on the DataFrame."""
         sizes: dict[str, Any] = {"batch_size": self.batch_size, "epochs": self.epochs}
         if self.validation_split:
             sizes["validation_split"] = self.validation_split
+        if self.patience:
+            watched = [] if self.validation_split else [code.value("loss")]
+            how: dict[str, Any] = {"patience": self.patience, "restore_best_weights": True}
+            sizes["callbacks"] = Piece("[", [code.call("keras.callbacks.EarlyStopping", watched, **how)], "]")
         if self.label is None:
             return code.call("history = model.fit", [self._twice()], y=_TARGET, **sizes).written()
         return code.call("history = model.fit", [self._rows(self.label)], y=self.label, **sizes).written()
@@ -111,7 +130,10 @@ class Design:
         """The features, as input and as what is to be learnt."""
         names = [f"`{name.replace('`', '``')}`" for name in self.features]
         # Spark has no type that a Boolean and a number have in common.
-        one = names[0] if len(names) == 1 else f"array({', '.join(f'double({name})' for name in names)})"
+        one = f"array({', '.join(f'double({name})' for name in names)})"
+        if len(names) == 1:
+            # What the last layer gives is a line of numbers.
+            one = "flatten(" * (self.depth - 1) + names[0] + ")" * (self.depth - 1)
         aliases = [code.value(f"{one} as {alias}") for alias in ("input", _TARGET)]
         return code.call(f"{self.data}.selectExpr", aliases)
 
@@ -133,8 +155,8 @@ class Design:
 
         Example:
             >>> from nbkeras.builder import presets
-            >>> network = presets.mlp(2, presets.last("regression", 1), (8,))
-            >>> Design("df", "y", ("a", "b"), network, "mse", "mae", workers=2, backend="jax").options()
+            >>> network = presets.mlp((2,), presets.last("regression", 1), (8,))
+            >>> Design("df", "y", ("a", "b"), network, "mse", ("mae",), workers=2, backend="jax").options()
             '--workers 2 --backend jax'
         """
         chosen = {"workers": self.workers, "backend": self.backend}

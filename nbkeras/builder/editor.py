@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from nbkeras.builder import presets, table
 from nbkeras.builder.arguments import Argument, Choice, Flag, Number, Whole
 from nbkeras.builder.design import FITTING, OPTIMIZERS, Design
-from nbkeras.builder.layers import OFFERED, Layer, offered
+from nbkeras.builder.layers import FOREMOST, NORMALIZATION, OFFERED, Layer, offered
 from nbkeras.builder.network import Looked, Network
-from nbkeras.builder.table import Table, Task
+from nbkeras.builder.table import Features, Table, Task
 from nbkeras.errors import NbkerasError, OptionError, one_line
 from nbkeras.plan import BACKENDS
 
@@ -29,13 +29,14 @@ _NUMBERS: dict[str, Argument] = {
     "batch_size": Whole(),
     "epochs": Whole(),
     "validation_split": Number(end=1.0),
+    "patience": Whole(0),
 }
 #: At first.
 _VALIDATION = 0.2
 #: What a question is made of: whether its parts go together is found for all of them at once.
 _ASKED = ("label", "features", "task")
 _NETWORKS = ("preset", "model")
-_CHOICES = ("data", *_ASKED, *_NETWORKS, "optimizer", "workers", "backend")
+_CHOICES = ("data", *_ASKED, *_NETWORKS, "loss", "metrics", "optimizer", "workers", "backend")
 _ACTIONS = (*_CHOICES, *_NUMBERS, "add", "remove", "move", "set")
 
 _Rows = list[tuple[int, Layer]]
@@ -80,6 +81,7 @@ class Editor:
         self._errors: dict[str, str] = {}
         self._tables: dict[str, Table] = {}
         self._known: dict[tuple[str, str], list[float]] = {}
+        self._moments: dict[tuple[str, str], tuple[float, float]] = {}
         self._learnt: Task = "regression"
         self._preset = "MLP"
         self._task_before = TASKS[0]
@@ -88,6 +90,7 @@ class Editor:
         self._next = itertools.count()
         self._question: _Question
         self._answer: Layer
+        self._taken: Features
         self.design: Design
         if not frames:
             raise OptionError("the builder has no DataFrame to begin with: give it one, nbkeras.Builder(df)")
@@ -99,11 +102,11 @@ class Editor:
         """One change; what is wrong with it is in :meth:`state`.
 
         Args:
-            action: ``data``, ``label``, ``features``, ``task``, ``preset``, ``model``, ``optimizer``,
-                ``learning_rate``, ``batch_size``, ``epochs``, ``validation_split``, ``workers``,
-                ``backend``, each with ``value``; ``add`` with
-                ``kind`` and ``at``; ``remove`` with ``at``; ``move`` with ``at`` and ``to``;
-                ``set`` with ``at``, ``name`` and ``value``.
+            action: ``data``, ``label``, ``features``, ``task``, ``preset``, ``model``, ``loss``,
+                ``metrics``, ``optimizer``, ``learning_rate``, ``batch_size``, ``epochs``,
+                ``validation_split``, ``patience``, ``workers``, ``backend``, each with ``value``;
+                ``add`` with ``kind`` and ``at``; ``remove`` with ``at``; ``move`` with ``at`` and
+                ``to``; ``set`` with ``at``, ``name`` and ``value``.
             about: what it is about.
 
         Raises:
@@ -178,10 +181,10 @@ class Editor:
         self._forget(*_ASKED)
         # What is wrong is told at the field that it is about, whichever was changed last.
         self._field = "features"
-        width = found.width(features)
+        taken = found.taken(features, question.task == "input")
         learnt: Task
         if question.task == "input":
-            learnt, outputs = "input", width
+            learnt, outputs = "input", math.prod(taken.shape)
         else:
             self._field = "label"
             values = self._values(question.data, label)
@@ -189,10 +192,11 @@ class Editor:
             wanted: Any = None if question.task == "auto" else question.task
             learnt, outputs = table.task(values, label, wanted)
         answer = presets.last(learnt, outputs)
-        network = presets.PRESETS[self._preset](width, answer)
+        network = presets.PRESETS[self._preset](taken.shape, answer)
+        losses, metrics = FITTING[learnt]
         if not hasattr(self, "design"):
             self.design = Design(
-                question.data, label, (), network, *FITTING[learnt], validation_split=_VALIDATION
+                question.data, label, (), network, losses[0], metrics[:1], validation_split=_VALIDATION
             )
         elif self._is_own():
             # Only what has to fit is changed.
@@ -200,28 +204,35 @@ class Editor:
             layers = before.layers
             if layers and layers[-1] == self._answer:
                 layers = (*layers[:-1], answer)
-            network = Network(
-                before.input_shape if math.prod(before.input_shape) == width else (width,), layers
-            )
-        loss, metric = FITTING[learnt]
+            # A model that was opened takes the numbers in its own shape.
+            same = not taken.inputs and math.prod(before.input_shape) == math.prod(taken.shape)
+            if (self.design.data, self.design.features) != (question.data, tuple(features)):
+                self._field = "features"
+                layers = tuple(
+                    self._measured(question.data, features, taken) if one.kind == NORMALIZATION else one
+                    for one in layers
+                )
+            network = Network(before.input_shape if same else taken.shape, layers)
         used = {*features, label}
         self.design = replace(
             self.design,
             data=question.data,
             label=None if learnt == "input" else label,
             features=tuple(features),
-            loss=loss,
-            metric=metric,
+            loss=self.design.loss if self.design.loss in losses else losses[0],
+            metrics=tuple(one for one in self.design.metrics if one in metrics) or metrics[:1],
             unused=tuple(one.name for one in found.columns if one.name not in used),
+            inputs=taken.inputs,
+            depth=taken.depth,
         )
-        self._learnt, self._answer = learnt, answer
+        self._learnt, self._answer, self._taken = learnt, answer, taken
         self._take(network)
         self._forget("data", *_NETWORKS)
 
     def _is_own(self) -> bool:
         """Whether the network is no longer what the preset makes."""
         network = self.design.network
-        return network != presets.PRESETS[self._preset](math.prod(network.input_shape), self._answer)
+        return network != presets.PRESETS[self._preset](network.input_shape, self._answer)
 
     def _values(self, data: str, label: str) -> list[float]:
         """Values of a label; Spark goes over the rows for them once, and not at every tick of a feature."""
@@ -238,9 +249,8 @@ class Editor:
             self._on_task("input")
         elif value != presets.OWN and self._preset == presets.OWN and asked == "input":
             self._on_task(self._task_before)
-        width = math.prod(self.design.network.input_shape)
         self._preset = value
-        self._take(presets.PRESETS[value](width, self._answer))
+        self._take(presets.PRESETS[value](self._taken.shape, self._answer))
 
     def _on_model(self, value: str) -> None:
         """Go on with the layers of a model made by hand."""
@@ -248,13 +258,26 @@ class Editor:
             known = f"use one of {', '.join(self._models)}" if self._models else "there is none"
             raise OptionError(f"there is no model {value!r}: {known}")
         network = Network.of(self._models[value])
-        numbers = self._tables[self.design.data].width(list(self.design.features))
+        numbers = math.prod(self._taken.shape)
         if (wanted := math.prod(network.input_shape)) != numbers:
             raise OptionError(
                 f"{value} takes {network.input_shape} for each row, {wanted} numbers; "
                 f"the features have {numbers}"
             )
+        if self._taken.inputs and network.input_shape != self._taken.shape:
+            raise OptionError(
+                f"{value} takes {network.input_shape} for each row; several features are {self._taken.shape}"
+            )
         self._take(network)
+
+    def _on_loss(self, value: str) -> None:
+        losses, _ = FITTING[self._learnt]
+        self.design = replace(self.design, loss=Choice(losses).read("loss", value) or losses[0])
+
+    def _on_metrics(self, value: list[str]) -> None:
+        _, known = FITTING[self._learnt]
+        chosen = {Choice(known).read("metrics", one) for one in value}
+        self.design = replace(self.design, metrics=tuple(one for one in known if one in chosen))
 
     def _on_optimizer(self, value: str) -> None:
         self.design = replace(
@@ -274,8 +297,31 @@ class Editor:
     # -- layers ----------------------------------------------------------------
 
     def _on_add(self, kind: str, at: int) -> None:
-        added = next(self._next), Layer.first(kind)
+        if kind in FOREMOST:
+            at = 0
+        design = self.design
+        layer = (
+            self._measured(design.data, design.features, self._taken)
+            if kind == NORMALIZATION
+            else Layer.first(kind)
+        )
+        added = next(self._next), layer
         self._change(lambda rows: [*rows[:at], added, *rows[at:]])
+
+    def _measured(self, data: str, features: Sequence[str], taken: Features) -> Layer:
+        """A normalization by mean and variance of each feature, or of all numbers in one of arrays.
+
+        Spark goes over the rows for them, once for each column.
+        """
+        missing = [name for name in features if (data, name) not in self._moments]
+        for name, found in table.moments(self._frames[data], missing).items():
+            self._moments[data, name] = found
+        inputs = dict(taken.inputs)
+        pairs = [self._moments[data, name] for name in features for _ in range(inputs.get(name, 1))]
+        means, variances = zip(*pairs, strict=True)
+        if len(features) == 1:
+            return Layer(NORMALIZATION, {"axis": None, "mean": means[0], "variance": variances[0]})
+        return Layer(NORMALIZATION, {"mean": means, "variance": variances})
 
     def _on_remove(self, at: int) -> None:
         self._change(lambda rows: [*rows[:at], *rows[at + 1 :]])
@@ -315,13 +361,18 @@ class Editor:
     # -- what is seen ----------------------------------------------------------
 
     def columns(self) -> list[dict[str, Any]]:
-        """The columns that may be learnt or learnt from, as plain data; apart, as there may be thousands."""
+        """The columns, and why one is left out, as plain data; apart, as there may be thousands."""
         question = self._question
         chosen = {*question.ticked} - {question.label}
         return [
-            {"name": one.name, "kind": one.kind, "label": one.single, "chosen": one.name in chosen}
+            {
+                "name": one.name,
+                "kind": one.kind,
+                "label": one.single,
+                "chosen": one.name in chosen,
+                "why": one.why,
+            }
             for one in self._tables[question.data].columns
-            if one.size != 0
         ]
 
     def state(self) -> dict[str, Any]:
@@ -363,10 +414,12 @@ class Editor:
             "workers": self._typed.get("workers", design.workers),
             "backends": list(_BACKENDS),
             "backend": design.backend,
+            "losses": list(FITTING[self._learnt][0]),
             "loss": design.loss,
-            "metric": design.metric,
+            "known_metrics": list(FITTING[self._learnt][1]),
+            "metrics": list(design.metrics),
             "errors": {name: words for name, words in self._errors.items() if "." not in name},
-            "code": design.code(),
+            "code": design.cell(),
             # A model that could not be opened has changed nothing.
             "ready": not {*self._errors} - {"model"}
             and not any(one.error for one in looked)

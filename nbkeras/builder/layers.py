@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from nbkeras.builder import code
-from nbkeras.builder.arguments import Argument, Choice, Flag, Number, Sizes, Value, Whole
+from nbkeras.builder.arguments import Argument, Choice, EachWay, Flag, Number, Numbers, Sizes, Value, Whole
 from nbkeras.builder.code import Piece
 from nbkeras.errors import ModelError, OptionError, one_line
 
@@ -47,7 +49,22 @@ OFFERED: dict[str, dict[str, str]] = {
         "LayerNormalization": "epsilon",
         "GroupNormalization": "groups epsilon",
     },
+    "preprocessing": {
+        "Normalization": "axis mean variance",
+        "Rescaling": "scale offset",
+    },
+    "augmentation": {
+        "RandomFlip": "mode",
+        "RandomRotation": "factor",
+        "RandomTranslation": "height_factor width_factor",
+        "RandomZoom": "height_factor",
+        "GaussianNoise": "stddev",
+    },
 }
+#: The layer that knows the mean and the variance of what it is given.
+NORMALIZATION = "Normalization"
+#: Layers that are for the features themselves.
+FOREMOST = frozenset({*OFFERED["preprocessing"]})
 KINDS = tuple(kind for group in OFFERED.values() for kind in group)
 
 ACTIVATIONS = (
@@ -75,6 +92,14 @@ _BY_NAME: dict[str, Argument] = {
     "pool_size": Sizes(),
     "strides": Sizes(empty=True),
     "target_shape": Sizes(least=-1, alone=False),
+    "scale": Number(above=True),
+    "offset": Number(-math.inf),
+    "axis": Sizes(least=-1, empty=True),
+    "mean": Numbers(),
+    "variance": Numbers(least=0.0),
+    "mode": Choice(("horizontal_and_vertical", "horizontal", "vertical")),
+    **dict.fromkeys(("factor", "height_factor", "width_factor"), EachWay(end=1.0)),
+    "stddev": Number(end=1.0),
 }
 #: What stands in a required argument at first.
 _FIRST: dict[str, Value] = {
@@ -86,8 +111,12 @@ _FIRST: dict[str, Value] = {
     "input_dim": 1000,
     "output_dim": 32,
     "target_shape": (-1,),
+    "scale": 1 / 255,
+    **dict.fromkeys(("factor", "height_factor", "width_factor", "stddev"), 0.1),
 }
 _WRAPPER = "Bidirectional"
+#: Characters of an argument that is said in short.
+_LONGEST = 24
 
 
 @dataclass(frozen=True)
@@ -169,8 +198,9 @@ class Layer:
         for name in self.arguments.keys() & self.defaults().keys():
             rest = {key: value for key, value in self.arguments.items() if key != name}
             shorter = type(self)(self.kind, rest)
-            if _described(evaluated(shorter.code())) == described:
-                return shorter._shortest(described)  # noqa: SLF001  # its own kind
+            with contextlib.suppress(ValueError):  # as where Keras takes two of its arguments or none
+                if _described(evaluated(shorter.code())) == described:
+                    return shorter._shortest(described)  # noqa: SLF001  # its own kind
         return self
 
     def defaults(self) -> dict[str, Value]:
@@ -187,7 +217,7 @@ class Layer:
         words = []
         for name, value in self.arguments.items():
             plain = isinstance(value, str) or name not in self.defaults()
-            shown = value if isinstance(value, str) else code.value(value)
+            shown = value if isinstance(value, str) else _short(code.value(value))
             words.append(shown if plain else f"{name}={shown}")
         return ", ".join(words)
 
@@ -250,6 +280,10 @@ def _argument(name: str, default: Any) -> Argument:
     if isinstance(default, bool):
         return Flag()
     return Number() if isinstance(default, float) else Whole()
+
+
+def _short(words: str) -> str:
+    return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"
 
 
 def _described(layer: Any) -> dict[str, Any]:

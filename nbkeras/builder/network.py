@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self
@@ -14,6 +14,8 @@ from nbkeras.builder.arguments import Value
 from nbkeras.builder.code import Piece
 from nbkeras.builder.layers import OFFERED, Layer, evaluated
 from nbkeras.errors import ModelError, one_line
+
+Shape = tuple[int, ...]
 
 #: How Keras says that an input has too few or too many dimensions; the batch's is among them.
 _DIMENSIONS = re.compile(r"expected (min_|max_|)ndim=(\d+), found ndim=\d+")
@@ -57,7 +59,7 @@ class Network:
         )
     """
 
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     layers: tuple[Layer, ...]
 
     @classmethod
@@ -73,11 +75,25 @@ class Network:
             raise ModelError(f"{model.name!r} takes inputs of any size, {shape}: the builder needs one size")
         return cls(shape, tuple(Layer.of(one) for one in chain))
 
-    def code(self) -> str:
-        """The network in Python: ``model``."""
-        first = code.call("keras.Input", [code.value(self.input_shape)])
-        stack = Piece("[", [first, *(layer.piece() for layer in self.layers)], "]", open=True)
-        return code.call("model = keras.Sequential", [stack]).written()
+    def code(self, inputs: Sequence[tuple[str, int]] = ()) -> str:
+        """The network in Python: ``model``.
+
+        Args:
+            inputs: where there are several, the name of each and its numbers: one behind the other.
+        """
+        layers = [layer.piece() for layer in self.layers]
+        if not inputs:
+            first = code.call("keras.Input", [code.value(self.input_shape)])
+            stack = Piece("[", [first, *layers], "]", open=True)
+            return code.call("model = keras.Sequential", [stack]).written()
+        named = [code.call("keras.Input", [f"({size},)"], name=name) for name, size in inputs]
+        stack = Piece("[", layers, "]", open=bool(layers))
+        lines = [
+            Piece("inputs = [", named, "]", open=True),
+            code.call("layers = keras.Sequential", [stack]),
+            code.call("model = keras.Model", ["inputs", "layers(keras.layers.Concatenate()(inputs))"]),
+        ]
+        return "\n".join(one.written() for one in lines)
 
     def activation(self) -> Value:
         """The activation that its outputs come of; None where the layer that computes them has none.

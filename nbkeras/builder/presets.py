@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from nbkeras.builder.layers import Layer
-from nbkeras.builder.network import Network
+from nbkeras.builder.network import Network, Shape
 from nbkeras.builder.table import Task
 
 #: The last layer's activation for each task.
@@ -28,17 +28,18 @@ def last(task: Task, outputs: int) -> Layer:
     return Layer("Dense", {"units": outputs, "activation": _LAST[task]})
 
 
-def mlp(width: int, answer: Layer, units: tuple[int, ...] = (64, 32)) -> Network:
+def mlp(shape: Shape, answer: Layer, units: tuple[int, ...] = (64, 32)) -> Network:
     """Dense layers."""
+    flat = () if len(shape) == 1 else (Layer("Flatten"),)
     hidden = (Layer("Dense", {"units": one, "activation": "relu"}) for one in units)
-    return Network((width,), (*hidden, answer))
+    return Network(shape, (*flat, *hidden, answer))
 
 
-def cnn(width: int, answer: Layer) -> Network:
-    """Convolutions over the image that the numbers are by their count, else over a line of them."""
-    shape = image(width)
-    dimensions = 1 if shape is None else 2
-    small = width < 16 or (shape is not None and shape[0] < 6)
+def cnn(shape: Shape, answer: Layer) -> Network:
+    """Convolutions over the image that the numbers are, by their count or shape, else over a line of them."""
+    wanted = image(shape) or _lines(shape)
+    dimensions = len(wanted) - 1
+    small = min(wanted[:-1]) < (16 if dimensions == 1 else 6)
     block = [
         Layer(
             f"Conv{dimensions}D",
@@ -50,29 +51,25 @@ def cnn(width: int, answer: Layer) -> Network:
         f"Conv{dimensions}D", {"filters": 64, "kernel_size": 3, "padding": "same", "activation": "relu"}
     )
     ending = [Layer("Flatten"), Layer("Dropout", {"rate": 0.5}), answer]
-    reshaped = Layer("Reshape", {"target_shape": shape or (width, 1)})
-    return Network((width,), (reshaped, *block, deeper, *ending))
+    return Network(shape, (*_reshaped(shape, wanted), *block, deeper, *ending))
 
 
-def lstm(width: int, answer: Layer) -> Network:
+def lstm(shape: Shape, answer: Layer) -> Network:
     """The numbers one after the other, the lines of an image if they are one."""
-    shape = image(width)
-    steps = (width, 1) if shape is None else (shape[0], shape[1] * shape[2])
-    return Network(
-        (width,), (Layer("Reshape", {"target_shape": steps}), Layer("LSTM", {"units": 64}), answer)
-    )
+    return Network(shape, (*_reshaped(shape, _lines(shape)), Layer("LSTM", {"units": 64}), answer))
 
 
-def autoencoder(width: int, answer: Layer) -> Network:
+def autoencoder(shape: Shape, answer: Layer) -> Network:
     """Through a bottle neck, and back where it answers with its input."""
+    width = math.prod(shape)
     narrow = max(1, min(16, width // 4))
     wide = max(narrow, min(64, width))
-    return mlp(width, answer, (wide, narrow, wide))
+    return mlp(shape, answer, (wide, narrow, wide))
 
 
 #: The preset that learns its input.
 OWN = "autoencoder"
-PRESETS: dict[str, Callable[[int, Layer], Network]] = {
+PRESETS: dict[str, Callable[[Shape, Layer], Network]] = {
     "MLP": mlp,
     "CNN": cnn,
     "LSTM": lstm,
@@ -80,15 +77,34 @@ PRESETS: dict[str, Callable[[int, Layer], Network]] = {
 }
 
 
-def image(width: int) -> tuple[int, int, int] | None:
-    """Lines, columns and channels of the square image that so many numbers are; None where they are none.
+def image(shape: Shape) -> Shape | None:
+    """Lines, columns and channels of the image that numbers are, a square one without channels; None if none.
 
     Example:
-        >>> image(64), image(3072), image(13)
-        ((8, 8, 1), (32, 32, 3), None)
+        >>> image((64,)), image((3072,)), image((28, 28)), image((28, 20, 3))
+        ((8, 8, 1), (32, 32, 3), (28, 28, 1), (28, 20, 3))
+        >>> image((13,)), image((100, 3))
+        (None, None)
     """
+    if len(shape) == 3:
+        return shape
+    if len(shape) == 2:
+        return (*shape, 1) if shape[0] == shape[1] else None
+    width = math.prod(shape)
     for channels in (1, 3):
         side = math.isqrt(width // channels)
         if side > 1 and side * side * channels == width:
             return side, side, channels
     return None
+
+
+def _lines(shape: Shape) -> Shape:
+    """Steps, with the numbers of each: the lines of an image, else one number a step."""
+    if len(shape) == 2:
+        return shape
+    found = image(shape)
+    return (math.prod(shape), 1) if found is None else (found[0], found[1] * found[2])
+
+
+def _reshaped(shape: Shape, wanted: Shape) -> tuple[Layer, ...]:
+    return () if shape == wanted else (Layer("Reshape", {"target_shape": wanted}),)

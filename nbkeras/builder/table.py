@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -31,6 +32,17 @@ _ARRAYS = ("features", "x", "inputs", "image", "images", "pixels")
 _NUMBERS_OF_ROWS = re.compile(r"^(id|index|.*_id|weight|weights|sample_weight)$", re.IGNORECASE)
 #: A label with higher numbers is a quantity.
 _MOST_CLASSES = 100
+#: Why a column is left out, by a part of the name of what it holds.
+_REASONS = {
+    "string": "words",
+    "char": "words",
+    "date": "times",
+    "timestamp": "times",
+    "interval": "times",
+    "struct": "parts",
+    "map": "parts",
+    "binary": "bytes",
+}
 #: Rows in which arrays are looked for together; a column that is null in all of them is looked at alone.
 _ROWS = 20
 
@@ -42,14 +54,49 @@ class Column:
     Attributes:
         name: of the column.
         kind: Spark's name of its type.
-        size: numbers in one row of it; 0 where it holds no numbers, None where all rows are null.
+        shape: of the numbers in one row of it; None where all rows are null.
         single: whether it is a number itself, and not an array, which may be of one number too.
+        why: it is left out, ``words``, ``times``, ``parts``, ``bytes``, ``empty`` or ``other``; empty
+            where a network may learn from it.
     """
 
     name: str
     kind: str
-    size: int | None
-    single: bool
+    shape: tuple[int, ...] | None
+    single: bool = False
+    why: str = ""
+
+    @classmethod
+    def of(cls, field: Any, shape: tuple[int, ...] | None) -> Self:
+        """The column of a field of Spark's.
+
+        Args:
+            field: of a schema.
+            shape: of the numbers in one row, where it holds some.
+        """
+        from nbkeras.frames import columns
+
+        held = columns.kind(field.dataType)
+        why = "empty" if shape is not None and not math.prod(shape) else ""
+        if held is None:
+            name = columns.element(field.dataType).typeName()
+            why = next((reason for part, reason in _REASONS.items() if part in name), "other")
+        return cls(field.name, field.dataType.simpleString(), shape, held == "number", why)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a network takes of some columns.
+
+    Attributes:
+        shape: of the numbers in one row, which stand one behind the other where there are several columns.
+        inputs: columns that are an input each, with their numbers; empty where all are one input.
+        depth: of a column that holds arrays, 2 where these hold arrays themselves.
+    """
+
+    shape: tuple[int, ...]
+    inputs: tuple[tuple[str, int], ...] = ()
+    depth: int = 1
 
 
 @dataclass(frozen=True)
@@ -74,17 +121,9 @@ class Table:
         """
         require_frame(df)
         with _asked(df):
-            sizes = _sizes(df)
-        table = cls(
-            name,
-            tuple(
-                Column(
-                    one.name, one.dataType.simpleString(), sizes.get(one.name, 0), _is_single(one.dataType)
-                )
-                for one in df.schema.fields
-            ),
-        )
-        if not table.labels or len([one for one in table.columns if one.size != 0]) < 2:
+            shapes = _shapes(df)
+        table = cls(name, tuple(Column.of(one, shapes.get(one.name)) for one in df.schema.fields))
+        if not table.labels or len([one for one in table.columns if not one.why]) < 2:
             raise DataError(
                 f"{name} needs a label, one number a row, and a feature, numbers or an array of them; "
                 f"its columns are: {', '.join(f'{one.name} {one.kind}' for one in table.columns)}"
@@ -102,7 +141,7 @@ class Table:
 
     def features(self, label: str) -> list[str]:
         """Columns that a network may learn from."""
-        return [one.name for one in self.columns if one.size != 0 and one.name != label]
+        return [one.name for one in self.columns if not one.why and one.name != label]
 
     def hint(self) -> str:
         """Why a column that is a label by its name cannot be one; empty where there is none."""
@@ -123,8 +162,12 @@ class Table:
         single = [one for one in features if one in numbers and not _NUMBERS_OF_ROWS.match(one)]
         return single or arrays[:1] or features[:1]
 
-    def width(self, features: list[str]) -> int:
-        """Numbers in some features of a row.
+    def taken(self, features: Sequence[str], learnt: bool) -> Features:
+        """What a network takes of some features.
+
+        Args:
+            features: names of columns.
+            learnt: whether they are what is learnt, too.
 
         Raises:
             OptionError: there are none, or they do not go together.
@@ -132,12 +175,30 @@ class Table:
         """
         if not features:
             raise OptionError("Features: none is ticked, tick one at least")
-        chosen = [one for one in self.columns if one.name in features]
-        if len(features) > 1 and not all(one.single for one in chosen):
-            raise OptionError("Features: take one column of arrays, or several of single numbers")
-        if empty := [one.name for one in chosen if one.size is None]:
-            raise DataError(f"Features: {empty[0]} is null in every row")
-        return sum(one.size or 0 for one in chosen)
+        chosen = {one.name: one for one in self.columns if one.name in features}
+        shapes = {}
+        for name, one in chosen.items():
+            if one.shape is None:
+                raise DataError(f"Features: {name} is null in every row")
+            shapes[name] = one.shape
+        if len(shapes) == 1:
+            (shape,) = shapes.values()
+            return Features((math.prod(shape),) if learnt else shape, depth=len(shape))
+        if nested := [name for name, shape in shapes.items() if len(shape) > 1]:
+            raise OptionError(f"Features: {nested[0]} holds arrays of arrays: take it alone")
+        sizes = {name: shape[0] for name, shape in shapes.items()}
+        if all(one.single for one in chosen.values()):
+            return Features((len(sizes),))
+        if learnt:
+            raise OptionError(
+                "Features: to be learnt, take one column of arrays, or several of single numbers"
+            )
+        if wrong := [name for name in sizes if "/" in name]:
+            raise OptionError(
+                f"Features: {wrong[0]} is to be the name of an input of Keras, which has no / in it: "
+                "rename the column"
+            )
+        return Features((sum(sizes.values()),), tuple(sizes.items()))
 
 
 def values_of(df: Any, label: str) -> list[float]:
@@ -153,6 +214,42 @@ def values_of(df: Any, label: str) -> list[float]:
     if not values:
         raise DataError(f"Label: {label} is null in every row, or there is none")
     return values
+
+
+def moments(df: Any, names: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Mean and variance of numbers in columns, to six digits. A job of Spark, and one for each array.
+
+    Raises:
+        ClusterError: its session was stopped, or what computes it fails.
+        DataError: a column is null in every row, or holds what is no number.
+
+    Example:
+        >>> import nbkeras
+        >>> df = nbkeras.local_spark().createDataFrame([(1.0, [[0, 4]]), (3.0, [[2, 2]])], ["a", "b"])
+        >>> moments(df, ["a", "b"])
+        {'a': (2.0, 1.0), 'b': (2.0, 2.0)}
+    """
+    from pyspark.sql import functions as F
+
+    from nbkeras.frames import columns
+
+    with _asked(df):
+        single = [name for name in names if columns.kind(df.schema[name].dataType) == "number"]
+        together = [single] if single else []
+        found: dict[str, tuple[Any, Any]] = {}
+        for some in [*together, *([name] for name in names if name not in single)]:
+            rows = df.select([columns.numbers(df, name).alias(f"c{at}") for at, name in enumerate(some)])
+            wanted = [of(f"c{at}") for at in range(len(some)) for of in (F.avg, F.var_pop)]
+            row = rows.agg(*wanted).first()
+            found |= {name: (row[2 * at], row[2 * at + 1]) for at, name in enumerate(some)}
+    for name, values in found.items():
+        if None in values:
+            raise DataError(f"Features: {name} is null in every row")
+        if not all(map(math.isfinite, values)):
+            raise DataError(
+                f"Features: {name} holds what is no number, NaN or infinity: df.dropna() leaves it out"
+            )
+    return {name: (float(f"{found[name][0]:.6g}"), float(f"{found[name][1]:.6g}")) for name in names}
 
 
 def task(values: list[float], label: str, chosen: Task | None) -> tuple[Task, int]:
@@ -231,29 +328,23 @@ def _asked(df: Any) -> Iterator[None]:
         raise failures.of_spark(error) from error
 
 
-def _is_single(kind: Any) -> bool:
-    from pyspark.sql import types as T
+def _shapes(df: Any) -> dict[str, tuple[int, ...] | None]:
+    """Of the numbers in a row, for each column that holds some."""
+    from nbkeras.frames import columns
 
-    return isinstance(kind, (T.NumericType, T.BooleanType))
-
-
-def _sizes(df: Any) -> dict[str, int | None]:
-    """Numbers in a row of each column that holds some."""
-    from pyspark.sql import types as T
-
-    found: dict[str, int | None] = {}
-    arrays = []
-    for one in df.schema.fields:
-        kind = one.dataType
-        if _is_single(kind):
-            found[one.name] = 1
-        elif kind.typeName() == "vectorudt" or (
-            isinstance(kind, T.ArrayType) and isinstance(kind.elementType, T.NumericType)
-        ):
-            arrays.append(one.name)
+    kinds = {one.name: columns.kind(one.dataType) for one in df.schema.fields}
+    found: dict[str, tuple[int, ...] | None] = {name: (1,) for name, one in kinds.items() if one == "number"}
+    arrays = [name for name, one in kinds.items() if one in ("array", "vector")]
     rows = df.select([column(name) for name in arrays]).take(_ROWS) if arrays else []
     for index, name in enumerate(arrays):
         values = [row[index] for row in rows if row[index] is not None]
         first = values[0] if values else next(iter(df.select(column(name)).dropna().first() or ()), None)
-        found[name] = None if first is None else len(first)
+        found[name] = None if first is None else _shape(first)
     return found
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    """Of an array of Spark's, or of arrays in it, as far as the first ones tell."""
+    if not hasattr(value, "__len__"):
+        return ()
+    return (len(value), *(_shape(value[0]) if len(value) else ()))

@@ -100,7 +100,7 @@ def label_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Fiel
                 "for example with pyspark.ml.feature.StringIndexer"
             )
         whole = isinstance(
-            _element(dtype), (T.ByteType, T.ShortType, T.IntegerType, T.LongType, T.BooleanType)
+            element(dtype), (T.ByteType, T.ShortType, T.IntegerType, T.LongType, T.BooleanType)
         )
         title = f"label '{name}'"
         fields.append(
@@ -127,6 +127,17 @@ def expression(df: DataFrame, field: Field) -> Column:
     assert field.dtype is not None
     parts = [_cast(column(name), df.schema[name].dataType, field.dtype) for name in field.sources]
     return (parts[0] if len(parts) == 1 else F.array(*parts)).alias(field.name)
+
+
+def numbers(df: DataFrame, name: str) -> Column:
+    """All numbers of a column as doubles: an array has a row for each of its own."""
+    dtype = df.schema[name].dataType
+    cast = _cast(column(name), dtype, "float64")
+    if kind(dtype) == "number":
+        return cast
+    while isinstance(dtype, T.ArrayType) and isinstance(dtype.elementType, T.ArrayType):
+        cast, dtype = F.flatten(cast), dtype.elementType
+    return F.explode(cast)
 
 
 def column(name: str) -> Column:
@@ -178,7 +189,7 @@ def kind(dtype: T.DataType) -> str | None:
     if isinstance(dtype, (T.NumericType, T.BooleanType)):
         return "number"
     if isinstance(dtype, T.ArrayType):
-        return "array" if kind(_element(dtype)) == "number" else None
+        return "array" if kind(element(dtype)) == "number" else None
     if isinstance(dtype, T.UserDefinedType) and type(dtype).__name__ == "VectorUDT":
         return "vector"
     return None
@@ -205,7 +216,8 @@ def numeric(dtype: str) -> str:
     return dtype
 
 
-def _element(dtype: T.DataType) -> T.DataType:
+def element(dtype: T.DataType) -> T.DataType:
+    """What an array holds, or one of arrays; of anything else the type itself."""
     while isinstance(dtype, T.ArrayType):
         dtype = dtype.elementType
     return dtype

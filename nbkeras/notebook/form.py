@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from nbkeras.builder import presets
@@ -80,7 +82,8 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
     if label not in table.labels:
         raise OptionError(f"Label: {name} has no column {label!r} with one number a row")
     features = [column for column in others if column in ticked]
-    width = table.width(features)
+    learns_itself = preset == presets.OWN
+    taken = table.taken(features, learns_itself)
     if learn not in TASKS:
         raise OptionError(f"Learn: takes one of {', '.join(TASKS)}; got {learn!r}")
     if preset not in presets.PRESETS:
@@ -88,24 +91,26 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
     if optimizer not in OPTIMIZERS:
         raise OptionError(f"Optimizer: takes one of {', '.join(OPTIMIZERS)}; got {optimizer!r}")
     learnt: Task = "input"
-    outputs = width
-    if preset != presets.OWN:
+    outputs = math.prod(taken.shape)
+    if not learns_itself:
         learnt, outputs = task(values_of(df, label), label, TASKS[learn])
     answer = presets.last(learnt, outputs)
     sizes = _sizes(layers)  # of the other networks nobody asks, but what is wrong there is told
-    network = presets.mlp(width, answer, sizes) if preset == _MLP else presets.PRESETS[preset](width, answer)
-    loss, metric = FITTING[learnt]
+    make = partial(presets.mlp, units=sizes) if preset == _MLP else presets.PRESETS[preset]
+    losses, metrics = FITTING[learnt]
     design = Design(
         name,
         None if learnt == "input" else label,
         tuple(features),
-        network,
-        loss,
-        metric,
+        make(taken.shape, answer),
+        losses[0],
+        metrics[:1],
         optimizer,
         learning_rate=_rate(rate),
         batch_size=count("Batch size", batch_size),
         epochs=count("Epochs", epochs),
+        inputs=taken.inputs,
+        depth=taken.depth,
     )
     return Answers(design, workers, train)
 

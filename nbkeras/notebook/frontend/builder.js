@@ -59,7 +59,7 @@ function render({ model, el }) {
   const deaf = make(frame, "p", { class: "nbkeras-deaf", role: "status" });
   let frameAsked = 0, isLate = false;
   // Of layers it keeps the number, which stays when they move.
-  let filter = "", featuresOpen = false, opened = null, dragged = null, focus = null, added = "Dense";
+  let filter = "", featuresOpen = false, leftOpen = false, opened = null, dragged = null, focus = null, added = "Dense";
   let newest = null, isDrawing = false;
 
   const { tell, unheard, close } = teller(model, (late) => { deaf.textContent = late ? words.waiting : ""; });
@@ -92,7 +92,7 @@ function render({ model, el }) {
     return select;
   }
 
-  function entry(parent, key, label, value, act, error = "") {
+  function entry(parent, key, label, value, act, error = "", hint = "") {
     const { box, common, tail } = field(parent, key, label, error);
     const input = make(box, "input", { ...common, type: "text", value: value ?? "", autocomplete: "off" });
     let last = input.value;
@@ -106,6 +106,7 @@ function render({ model, el }) {
     input.addEventListener("keydown", (event) => event.key === "Enter" && commit());
     input.isTyped = () => input.value !== last;
     tail();
+    if (hint) make(box, "p", { class: "nbkeras-quiet" }, hint);
     return input;
   }
 
@@ -138,7 +139,18 @@ function render({ model, el }) {
     for (const [key, label, offered, value] of fields) {
       choice(box, key, label, offered, value, (chosen) => tell(key, { value: chosen }), state.errors[key], state.hints[key]);
     }
-    drawFeatures(box, state, columns.filter((one) => one.name !== state.label));
+    drawFeatures(box, state, columns.filter((one) => one.name !== state.label && !one.why));
+    drawLeftOut(box, columns.filter((one) => one.why));
+  }
+
+  function drawLeftOut(parent, columns) {
+    if (!columns.length) return;
+    const details = make(parent, "details", { class: "nbkeras-field nbkeras-left", open: leftOpen });
+    make(details, "summary", { "data-key": "left" }, fill(words.left_out, { count: whole.format(columns.length) }));
+    details.addEventListener("toggle", () => { leftOpen = details.open; });
+    const list = make(details, "div", { class: "nbkeras-list" });
+    for (const one of columns.slice(0, FEW)) make(list, "p", {}, `${one.name} (${one.kind}): ${words[`why_${one.why}`]}`);
+    if (columns.length > FEW) make(list, "p", {}, fill(words.more_left, { count: whole.format(columns.length - FEW) }));
   }
 
   function drawFeatures(parent, state, usable) {
@@ -289,19 +301,35 @@ function render({ model, el }) {
   function drawTraining(parent, state) {
     const box = group(parent, words.training, "training"), row = make(box, "div", { class: "nbkeras-row" });
     const act = (name) => (value) => tell(name, { value });
+    choice(row, "loss", words.loss, state.losses, state.loss, act("loss"), state.errors.loss);
     choice(row, "optimizer", words.optimizer, state.optimizers, state.optimizer, act("optimizer"), state.errors.optimizer);
-    for (const name of ["learning_rate", "batch_size", "epochs", "validation_split", "workers"]) {
+    for (const name of ["learning_rate", "batch_size", "epochs", "validation_split"]) {
       entry(row, name, words[name], state[name], act(name), state.errors[name]);
     }
+    entry(row, "patience", words.patience, state.patience, act("patience"), state.errors.patience, words.patience_hint);
+    entry(row, "workers", words.workers, state.workers, act("workers"), state.errors.workers);
     choice(row, "backend", words.backend, state.backends, state.backend, act("backend"), state.errors.backend);
+    drawMetrics(box, state);
     const training = model.get("training");
     const go = make(box, "div", { class: "nbkeras-go" });
     // Not disabled, which would take the focus from it.
     const isOff = !state.ready || training.phase !== "";
     button(go, "train", words.train_now, () => isOff || tell("train"), { class: "nbkeras-main", "aria-disabled": String(isOff) });
-    const why = training.phase ? words[`train_${training.phase}`] : state.ready ? fill(words.what, { loss: state.loss, metric: state.metric }) : words.not_ready;
+    const why = training.phase ? words[`train_${training.phase}`] : state.ready ? words.what : words.not_ready;
     make(go, "span", { class: "nbkeras-quiet" }, why);
     if (training.error) make(box, "p", { class: "nbkeras-wrong", role: "alert" }, training.error);
+  }
+
+  function drawMetrics(parent, state) {
+    const row = make(parent, "div", { class: "nbkeras-metrics", role: "group", "aria-label": words.metrics });
+    make(row, "span", { class: "nbkeras-quiet", "aria-hidden": "true" }, words.metrics);
+    const chosen = new Set(unheard("metrics")?.value ?? state.metrics);
+    for (const one of state.known_metrics) {
+      tick(row, `metric ${one}`, one, chosen.has(one), (on) => {
+        on ? chosen.add(one) : chosen.delete(one);
+        tell("metrics", { value: [...chosen] });
+      });
+    }
   }
 
   function drawCode(parent, state) {
