@@ -60,10 +60,11 @@ def __getattr__(name: str) -> Any:
 
 def _show_what_trains() -> None:
     """Bring both together, here alone: what trains does not know what shows."""
-    from nbkeras import api
+    from nbkeras import api, wait
     from nbkeras.notebook import hosts
 
     api.host = hosts
+    wait.shown = hosts.waiting
 
 
 def __dir__() -> list[str]:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from nbkeras import gateway, java
+from nbkeras import gateway, java, wait
 from nbkeras.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def local_spark() -> SparkSession:
             gateway.forget()
         conf = SparkConf().setMaster("local[*]").setAppName("nbkeras").setAll(list(_LOCAL.items()))
         if SparkContext._active_spark_context is None:  # noqa: SLF001  # no public sign
-            gateway.start(conf)
+            with wait.shown("java"):
+                gateway.start(conf)
         session: SparkSession = SparkSession.builder.config(conf=conf).getOrCreate()
     return session

@@ -66,24 +66,27 @@ def test_a_training_for_which_another_one_leaves_too_few_slots_says_which_it_wai
 #: Java starts twice, but no Keras: 20 CPU seconds.
 _JAVA_ENDS = """
 import nbkeras
-from nbkeras import gateway
+from contextlib import nullcontext
+from nbkeras import gateway, wait
 from nbkeras.errors import ClusterError
 from pyspark import SparkContext
 
-spark = nbkeras.local_spark()
-print(nbkeras.status(spark).splitlines()[0])
+local_spark, status = nbkeras.local_spark, nbkeras.status
+wait.shown = lambda what: nullcontext(print("WAITS for", what))
+spark = local_spark()
+print(status(spark).splitlines()[0])
 java = SparkContext._gateway.proc
 java.kill()
 java.wait()
 for session in (None, spark):
     try:
-        nbkeras.status(session)
+        status(session)
     except ClusterError as error:
         print("ERROR", error)
-another = nbkeras.local_spark()
-print(another.range(3).count(), another is nbkeras.local_spark())
+another = local_spark()
+print(another.range(3).count(), another is local_spark())
 try:
-    nbkeras.status(spark)
+    status(spark)
 except ClusterError as error:
     print("ERROR", error)
 """
@@ -95,7 +98,8 @@ def test_a_local_spark_says_nothing_and_where_its_java_is_killed_another_one_sta
         [*ENDS_WITH_US, sys.executable, "-c", _JAVA_ENDS], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    before, *ended, counted, stopped = done.stdout.splitlines()
+    waited, before, *ended, again, counted, stopped = done.stdout.splitlines()
+    assert waited == again == "WAITS for java"
     assert before.startswith("Spark")
     assert ended == ["ERROR " + gateway.HAS_ENDED] * 2
     assert counted == "3 True"

@@ -466,6 +466,17 @@ def test_the_last_line_of_a_terminal_is_the_place_in_the_epoch(monkeypatch, colu
     assert not any("━" in line for line in screen.lines())
 
 
+def test_a_terminal_says_what_a_start_waits_for_and_a_file_does_not(monkeypatch, capsys):
+    with hosts.waiting("java"):
+        pass
+    assert capsys.readouterr().out == ""
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    with hosts.waiting("java"):
+        assert screen.lines() == ["Starting Java and Spark…"]
+    assert screen.lines() == [""]
+
+
 def test_an_epoch_that_takes_long_says_in_a_file_how_far_it_has_come(monkeypatch, capsys):
     now = 0.0
     monkeypatch.setattr(terminal.time, "monotonic", lambda: now)

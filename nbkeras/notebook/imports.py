@@ -18,6 +18,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
+from nbkeras import wait
+
 #: The level from which on TensorFlow's messages are shown: 0 for all of them.
 _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 #: What a machine is and has not, as TensorFlow and XLA tell it, such as
@@ -77,7 +79,7 @@ class _Finder(MetaPathFinder):
         def quietly(module: ModuleType) -> None:
             with contextlib.suppress(ValueError):  # another thread has
                 sys.meta_path.remove(self)
-            with _heard():
+            with wait.shown("tensorflow"), _heard():
                 load(module)
             _ask_for_devices(module)
 

@@ -206,6 +206,8 @@ PLACES = Words(
             "The %%keras_spark magics need Zeppelin's IPython mode: nbkeras zeppelin says how to get it.",
             "%%keras_spark 需要 Zeppelin 的 IPython 模式：运行 nbkeras zeppelin 查看如何启用。",
         ),
+        "wait_java": ("Starting Java and Spark…", "正在启动 Java 与 Spark…"),
+        "wait_tensorflow": ("Importing TensorFlow…", "正在导入 TensorFlow…"),
         "dashboard": ("nbkeras", "nbkeras"),
         "dashboard_empty": (
             "The next training of this note is shown here.",

@@ -112,6 +112,7 @@ class Session:
 
     def __init__(self, *overlays: Path) -> None:
         path = os.pathsep.join(map(str, [*overlays, Path(nbkeras.__file__).parent.parent]))
+        self.setup: Cell | None = None
         environment = os.environ | {"PYTHONPATH": path, "PYSPARK_PYTHON": sys.executable}
         self.manager, self.client = start_new_kernel(
             startup_timeout=waiting.LIMIT, kernel_name="python3", env=environment
@@ -157,6 +158,7 @@ def session(kernel) -> Session:
     """A kernel with Spark and the digits."""
     setup = kernel.run(SETUP)
     assert not setup.of("error"), setup.text()
+    kernel.setup = setup
     return kernel
 
 

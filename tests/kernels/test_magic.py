@@ -38,6 +38,14 @@ def test_a_cell_trains_shows_its_chart_live_and_leaves_a_picture(session):
     assert list(curves) == last["aside"] == ["learning_rate", "seconds_per_epoch"]
 
 
+def test_what_takes_seconds_before_the_first_chart_is_said_with_a_bar_that_goes(session):
+    [shown] = session.setup.of("display_data")
+    [gone] = session.setup.of("update_display_data")
+    assert shown["data"]["text/html"].endswith("</progress> Importing TensorFlow…")
+    assert gone["transient"] == shown["transient"]
+    assert set(gone["data"].values()) == {""}
+
+
 def test_the_first_interrupt_stops_and_the_cell_ends_normally(session):
     cell = session.start(FIT.format(options="--name digits", epochs=5000))
     cell.until(lambda: cell.epochs >= 2)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
 from nbkeras.errors import OptionError, one_line
 from nbkeras.notebook import picture, text
 from nbkeras.notebook.form import Fields
-from nbkeras.notebook.hosts import zeppelin
+from nbkeras.notebook.hosts import terminal, zeppelin
 from nbkeras.notebook.hosts.terminal import Lines
 from nbkeras.notebook.words import ANSWERS, PLACES
 from nbkeras.run import Run
+from nbkeras.wait import What
 
 #: The code of the cell magic that runs.
 _code: ContextVar[str | None] = ContextVar("code", default=None)
@@ -82,6 +84,24 @@ def show_run(run: Run) -> None:
         from nbkeras.notebook.hosts import jupyter
 
         jupyter.show(run)
+
+
+def waiting(what: What) -> AbstractContextManager[Any]:
+    """Say for what is waited as long as a ``with`` block lasts: a bar in a page, a terminal's last line.
+
+    Zeppelin shows by itself that a paragraph runs.
+
+    Args:
+        what: is waited for.
+    """
+    words = PLACES[f"wait_{what}"]
+    if zeppelin.context() is not None or headless():
+        return contextlib.nullcontext()
+    if _kernel() is None:
+        return terminal.waiting(words)
+    from nbkeras.notebook.hosts import jupyter
+
+    return jupyter.waiting(words)
 
 
 def require_widgets() -> None:

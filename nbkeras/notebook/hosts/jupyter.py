@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import html
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from nbkeras.notebook import panel, picture
@@ -87,6 +89,17 @@ class Live:
         for view, slot in self._views:
             if slot is not None and len(view.shown) < 2:
                 view.close()
+
+
+@contextlib.contextmanager
+def waiting(words: str) -> Iterator[None]:
+    """Words and a bar that moves to and fro, in the output of the cell, as long as the block lasts."""
+    page = f'<progress style="vertical-align:middle"></progress> {html.escape(words)}'
+    slot = _display({"text/plain": words, "text/html": page}, raw=True, display_id=True)
+    try:
+        yield
+    finally:
+        slot.update({"text/plain": "", "text/html": ""}, raw=True)
 
 
 #: The displays of runs at work in this kernel, for who wants to see one once more.

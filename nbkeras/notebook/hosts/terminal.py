@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import time
 import unicodedata
+from collections.abc import Iterator
 
 from nbkeras.notebook import text
 from nbkeras.notebook.words import PANEL
@@ -18,6 +20,23 @@ _LONG = 60.0
 _BAR = 20
 #: Goes to the begin of the line and clears it (ECMA-48: carriage return, erase in line).
 _CLEAR = "\r\x1b[K"
+
+
+@contextlib.contextmanager
+def waiting(words: str) -> Iterator[None]:
+    """Words in the last line of a terminal as long as the block lasts; nothing in a file or a pipe."""
+    terminal = _is_terminal()
+    if terminal:
+        print(words, end="", flush=True)  # noqa: T201  # this is the display
+    try:
+        yield
+    finally:
+        if terminal:
+            print(_CLEAR, end="", flush=True)  # noqa: T201  # as above
+
+
+def _is_terminal() -> bool:
+    return bool(getattr(sys.stdout, "isatty", bool)())  # what stands for it may have none
 
 
 class Lines:
@@ -44,7 +63,7 @@ class Lines:
         self._phase = ""
         self._notes = 0
         self._epochs = 0
-        self._terminal = getattr(sys.stdout, "isatty", bool)()  # what stands for it may have none
+        self._terminal = _is_terminal()
         self._bar = ""
         self._said = time.monotonic()
 
