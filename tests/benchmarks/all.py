@@ -19,6 +19,7 @@ BENCHMARKS = (
     "first_point",
     "chart_cost",
     "builder",
+    "leaks",
     "results",
 )
 
