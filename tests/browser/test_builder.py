@@ -328,6 +328,28 @@ def test_ticks_that_come_before_the_answer_are_all_taken(build):
     expect(built.panel.get_by_text("6 of 9 chosen")).to_be_visible()
 
 
+def test_loss_metrics_and_an_early_stop_are_chosen_and_columns_that_are_left_out_have_their_reason(
+    build, screenshots
+):
+    columns = "'id / 2 label', 'id a', 'string(id) word', 'current_date() day'"
+    rows = f"train_df = spark.range(9).selectExpr({columns})"
+    built = build("chosen", rows)
+    built.panel.get_by_text("2 left out: see why").click()
+    expect(built.panel.get_by_text("word (string): words: StringIndexer")).to_be_visible()
+    expect(built.panel.get_by_text("day (date): times: take numbers of them")).to_be_visible()
+    built.choose("Loss", "huber")
+    built.panel.get_by_label("RootMeanSquaredError").check()
+    built.type("Patience", "3")
+    built.choose("Another layer", "Normalization")
+    built.press("Add")
+    expect(built.layers.locator("strong").first).to_have_text("Normalization")
+    expect(built.code).to_contain_text("Normalization(axis=None, mean=4.0, variance=6.66667)")
+    expect(built.code).to_contain_text('"huber", metrics=["mae", "RootMeanSquaredError"]')
+    expect(built.code).to_contain_text("keras.callbacks.EarlyStopping(patience=3, restore_best_weights=True)")
+    expect(built.code).to_have_text(re.compile(r"^%%keras_spark\s+import keras"))
+    built.panel.screenshot(path=screenshots / "builder-chosen.png")
+
+
 def test_a_model_made_by_hand_is_opened_or_refused_in_words(build):
     built = build("opened", MODEL)
     built.choose("Start from", "model mine")
