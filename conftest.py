@@ -212,6 +212,8 @@ def spark(
 
 @pytest.fixture(autouse=True)
 def _spark_of_examples(request: pytest.FixtureRequest) -> None:
-    """Examples that train do so on the tests' Spark, not on one of their own."""
-    if request.node.name.startswith("nbkeras.api."):
+    """Examples that train or ask for a Spark have that of the tests: the first of a process stays."""
+    examples = getattr(getattr(request.node, "dtest", None), "examples", ())
+    asks = any("local_spark()" in one.source for one in examples)
+    if asks or request.node.name.startswith("nbkeras.api."):
         request.getfixturevalue("spark")
