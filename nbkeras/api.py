@@ -344,11 +344,11 @@ def predict(
     rows = source.rows(data, () if by_name else None, None)
     build(model, rows)
     if inference.predicts_by_batch(model, lambda: first_batch(rows, 4)):
-        told = f"{exactness.COUPLED[0].upper()}{exactness.COUPLED[1:]}"
+        reason = exactness.COUPLED
         if not by_name:
-            print(f"{told}: Keras predicts in the notebook, in its own batches.")  # noqa: T201  # no Spark job
+            print(f"Predicting in the notebook, in Keras' own batches: {reason}.")  # noqa: T201  # no Spark job
             return super(keras.Model, model).predict(data, batch_size=batch_size, verbose=0)
-        print(f"{told}: which those are, Spark decides.")  # noqa: T201  # no other result tells it
+        print(f"Predicting in batches as Spark makes them: {reason}.")  # noqa: T201  # no other result tells it
     structure = outputs(model, rows)
     shapes = [tuple(one.shape[1:]) for one in keras.tree.flatten(structure)]
     cluster.ship(spark)

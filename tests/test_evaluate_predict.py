@@ -164,10 +164,10 @@ def test_predictions_that_hang_on_other_rows_are_keras_own_for_arrays_and_named_
     ours = nbkeras.predict(model, x, spark=spark)
 
     np.testing.assert_array_equal(ours, model.predict(x, verbose=0))
-    said = "The model's output for a row hangs on the other rows of its batch: "
-    assert capsys.readouterr().out == f"{said}Keras predicts in the notebook, in its own batches.\n"
+    reason = "the model's output for a row hangs on the other rows of its batch"
+    assert capsys.readouterr().out == f"Predicting in the notebook, in Keras' own batches: {reason}.\n"
     predicted = nbkeras.predict(model, df, features=["features"], spark=spark)
-    assert capsys.readouterr().out == f"{said}which those are, Spark decides.\n"
+    assert capsys.readouterr().out == f"Predicting in batches as Spark makes them: {reason}.\n"
     assert predicted.columns == [*df.columns, "prediction"]
     # Without a row there is none to hang on.
     assert nbkeras.predict(model, df.limit(0), features=["features"], spark=spark).count() == 0
