@@ -193,6 +193,29 @@ def test_the_ring_is_in_the_picture_and_in_the_page(monkeypatch):
     assert [curve["best"] for curve in state["curves"]] == [(2, 0.25), (1, 0.0)]
 
 
+@pytest.mark.parametrize(("ended", "first"), [(0, 0), (2, 1)])
+def test_the_epoch_in_work_is_in_the_picture_as_far_as_it_has_come(monkeypatch, ended, first):
+    drawn = []
+    monkeypatch.setattr(picture, "draw_charts", lambda *how: drawn.append(how))
+    run = Run("digits", model=None, epochs=5, workers=2)
+    for epoch in range(ended):
+        run.record_epoch(epoch, {"loss": 1.0, "mae": 1.0})
+    run.enter("training")
+    for step, loss in ((2, 0.9), (4, math.nan), (6, 0.7)):
+        run.record_progress(ended, step, 8, 0.0, None, loss)
+
+    picture.draw(run.snapshot())
+
+    [(charts, *epochs)] = drawn
+    assert [title for title, _ in charts] == (["loss", "mae"] if ended else ["loss"])
+    (line,) = [line for line in charts[0][1] if line.faint]
+    assert [*zip(line.x, line.y, strict=True)] == [(ended + 0.25, 0.9), (ended + 0.75, 0.7)]
+    assert epochs == [first, ended + 1]
+    assert text.so_far(run.snapshot()) == (f"Loss of epoch {ended + 1} so far, on the rows of worker 0: 0.7")
+    monkeypatch.undo()
+    assert picture.draw(run.snapshot()) is not None
+
+
 def test_spread_labels_stay_inside_and_apart():
     places = sorted(spread([5.0, 5.0, 5.0, 99.0, 99.0], gap=12, low=0, high=100))
 

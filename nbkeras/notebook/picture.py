@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,6 +101,7 @@ class Line:
         validation: whether it is drawn dashed.
         label: what stands at its end, nothing if empty.
         best: a point of it that is marked.
+        faint: whether it is of the epoch in work, whose own value is still to come.
     """
 
     x: Sequence[float] | NDArray[np.float64]
@@ -108,6 +110,7 @@ class Line:
     validation: bool
     label: str
     best: tuple[float, float] | None = None
+    faint: bool = False
 
 
 #: A chart's title and its lines.
@@ -122,15 +125,22 @@ def style() -> dict[str, Any]:
 
 @fonts.legible()
 def draw(snapshot: Snapshot) -> Drawn | None:
-    """Draw all charts of a run into one PNG; None without points."""
+    """Draw all charts of a run into one PNG, with the epoch in work; None without points."""
     curves = [curve for curve in arrange(snapshot.curves) if snapshot.curves[curve.name]]
-    if not curves:
-        return None
-    charts = [
-        (title, [_line(curve, snapshot) for curve in members])
+    charts = {
+        title: [_line(curve, snapshot) for curve in members]
         for title, members in groupby(curves, key=lambda curve: curve.chart)
-    ]
-    return draw_charts(charts, min(snapshot.epoch_numbers), max(snapshot.epoch_numbers))
+    }
+    begun = [(place, loss) for place, loss in snapshot.losses if math.isfinite(loss)]
+    if begun:
+        places, losses = zip(*begun, strict=True)
+        line = Line(places, losses, COLOURS[0], validation=False, label="", faint=True)
+        charts["loss"] = [*charts.get("loss", ()), line]
+    if not charts:
+        return None
+    reached = [*snapshot.epoch_numbers, *(math.ceil(place) for place, _ in begun)]
+    first = min(snapshot.epoch_numbers, default=min(reached) - 1)
+    return draw_charts([*charts.items()], first, max(reached))
 
 
 def _line(curve: Curve, snapshot: Snapshot) -> Line:
@@ -177,7 +187,7 @@ def draw_charts(charts: Sequence[Chart], first: int, last: int) -> Drawn:
 
 def _draw_chart(axes: Axes, title: str, lines: list[Line], first: int, last: int) -> None:
     labels = []
-    few = max(len(line.x) for line in lines) <= _FEW_POINTS
+    few = max((len(line.x) for line in lines if not line.faint), default=0) <= _FEW_POINTS
     for line in lines:
         if not len(line.x):
             continue
@@ -185,9 +195,10 @@ def _draw_chart(axes: Axes, title: str, lines: list[Line], first: int, last: int
             line.x,
             line.y,
             color=line.colour,
-            linewidth=1.5,
+            linewidth=1 if line.faint else 1.5,
+            alpha=0.55 if line.faint else 1,
             linestyle=(0, (4, 2)) if line.validation else "-",
-            marker="o" if few else "",
+            marker="o" if few and not line.faint else "",
             markersize=2.5,
             solid_capstyle="round",
             clip_on=False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import islice
 
-from nbkeras.notebook.words import ENDS, PHASES
+from nbkeras.notebook.words import ENDS, PANEL, PHASES
 from nbkeras.run import Snapshot
 
 _MAX_VALUES = 12  # in one sentence
@@ -63,6 +63,15 @@ def sentence(snapshot: Snapshot) -> str:
     )
     words = f"{snapshot.name} {end(snapshot)}"
     return f"{words}; {values}" if values else words
+
+
+def so_far(snapshot: Snapshot) -> str:
+    """The loss of the epoch in work, and of whose rows; empty before there is one."""
+    if not snapshot.losses:
+        return ""
+    place, loss = snapshot.losses[-1]
+    sentence = PANEL["so_far_first" if snapshot.workers > 1 else "so_far"]
+    return sentence.format(epoch=f"{math.ceil(place):,}", value=number(loss))
 
 
 def capitalised(words: str) -> str:

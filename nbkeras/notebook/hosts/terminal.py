@@ -102,7 +102,8 @@ class Lines:
         """Say how far the epoch in work has come."""
         if snapshot.phase != "training" or not snapshot.step or snapshot.stopping or snapshot.pausing:
             return
-        known = [f"loss {text.number(loss)}" for _, loss in snapshot.losses[-1:]]
+        whose = " (worker 0)" if snapshot.workers > 1 else ""
+        known = [f"loss {text.number(loss)}{whose}" for _, loss in snapshot.losses[-1:]]
         if snapshot.remaining is not None:
             known.append(PANEL["remaining"].format(time=text.duration(snapshot.remaining)))
         if not self._terminal:

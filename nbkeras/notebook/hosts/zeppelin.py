@@ -77,7 +77,7 @@ class Paragraph:
         self._pace = Pace(_SHOW_EVERY, _SHOW_EVERY, 1.0)
         self._drawing = Pace(_SHOW_EVERY, _DRAW_SLOWEST, _DRAW_SHARE)
         self._drawn: picture.Drawn | None = None
-        self._epochs = 0
+        self._seen: tuple[int, Any] = 0, ()
         if plain:
             run.note(PLACES["zeppelin_plain"])
         self._show(run.snapshot())
@@ -100,9 +100,10 @@ class Paragraph:
             self._context.getIntpEventClient().checkpointOutput(*here)
 
     def _show(self, snapshot: Snapshot) -> None:
-        epochs = len(snapshot.epoch_numbers)
-        if epochs > self._epochs and (not self._epochs or self._drawing.due()):
-            self._epochs = epochs
+        seen = len(snapshot.epoch_numbers), snapshot.losses[-1:]
+        first_epoch = seen[0] > 0 and self._seen[0] == 0
+        if seen not in (self._seen, (0, ())) and (first_epoch or self._drawing.due()):
+            self._seen = seen
             self._drawn = self._drawing.spend(lambda: picture.draw(snapshot))
         self._output.replace(_live(snapshot, self._drawn))
         self._context.setProgress(round(100 * done(snapshot)))
@@ -265,7 +266,8 @@ def _live(snapshot: Snapshot, drawn: picture.Drawn | None) -> str:
     over = snapshot.background or snapshot.stopping or snapshot.phase == "done"
     hint = "" if over else _small(PLACES["zeppelin_stop"])
     words = f"<b>{escape(title)}</b><div>{escape(_sentence(snapshot))}</div>{bar}"
-    return f"<div>{words}{picture.figure(drawn, text.sentence(snapshot), '')}{_notes(snapshot)}{hint}</div>"
+    figure = picture.figure(drawn, text.sentence(snapshot), escape(text.so_far(snapshot)))
+    return f"<div>{words}{figure}{_notes(snapshot)}{hint}</div>"
 
 
 def _sentence(snapshot: Snapshot) -> str:
