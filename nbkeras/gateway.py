@@ -19,6 +19,11 @@ HAS_ENDED = (
     "Spark's Java has ended: it was killed, or had no memory left: make a new session, as you have made "
     "this one or by spark = nbkeras.local_spark()"
 )
+#: What Py4J logs where a call of Java is interrupted, which the interrupt tells by itself.
+_OF_INTERRUPTS = {
+    "KeyboardInterrupt while sending command.",
+    "Exception occurred while shutting down connection",
+}
 #: Seconds in which what Java has said before its end is read.
 _LAST_WORDS = 2.0
 
@@ -40,7 +45,9 @@ def has_ended(seconds: float = 0) -> bool:
 
 
 def _is_to_be_logged(record: logging.LogRecord) -> bool:
-    """Leave out what Py4J logs at the root, with a traceback, of a Java that has ended."""
+    """Leave out what Py4J logs, with a traceback, of an interrupt or a Java that has ended."""
+    if record.msg in _OF_INTERRUPTS:
+        return False
     if record.msg != "Exception while sending command.":
         return True
     return not has_ended(_LAST_WORDS)
@@ -54,7 +61,8 @@ def require() -> None:
     """
     if has_ended():
         raise ClusterError(HAS_ENDED)
-    logging.getLogger().addFilter(_is_to_be_logged)
+    for name in (None, "py4j.clientserver"):
+        logging.getLogger(name).addFilter(_is_to_be_logged)
 
 
 def forget() -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from nbkeras import gateway, java, wait
@@ -13,6 +14,9 @@ from nbkeras.errors import ClusterError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+
+STOPPED = "the Spark session was stopped: make a new one, or leave it to nbkeras.local_spark()"
 
 
 def attached(spark: Any = None) -> SparkSession:
@@ -42,9 +46,7 @@ def attached(spark: Any = None) -> SparkSession:
     if not is_connect(session):
         gateway.require()
     if is_stopped(session):
-        raise ClusterError(
-            "the Spark session was stopped: make a new one, or leave it to nbkeras.local_spark()"
-        )
+        raise ClusterError(STOPPED)
     if is_connect(session):
         from nbkeras.engine.spark import connect
 
@@ -108,15 +110,16 @@ def local_spark() -> SparkSession:
     from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
-    java.ensure()
-    # The workers must run this very Python, with its packages; PATH may know another first.
-    os.environ["PYSPARK_PYTHON"] = sys.executable
     with SparkContext._lock:  # noqa: SLF001  # as PySpark does: two threads start one Spark
         if gateway.has_ended():
             gateway.forget()
-        conf = SparkConf().setMaster("local[*]").setAppName("nbkeras").setAll(list(_LOCAL.items()))
-        if SparkContext._active_spark_context is None:  # noqa: SLF001  # no public sign
-            with wait.shown("java"):
+        is_there = SparkContext._active_spark_context is not None  # noqa: SLF001  # no public sign
+        with nullcontext() if is_there else wait.shown("java"):
+            java.ensure()
+            # The workers must run this very Python, with its packages; PATH may know another first.
+            os.environ["PYSPARK_PYTHON"] = sys.executable
+            conf = SparkConf().setMaster("local[*]").setAppName("nbkeras").setAll(list(_LOCAL.items()))
+            if not is_there:
                 gateway.start(conf)
-        session: SparkSession = SparkSession.builder.config(conf=conf).getOrCreate()
+            session: SparkSession = SparkSession.builder.config(conf=conf).getOrCreate()
     return session

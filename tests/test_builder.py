@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nbkeras.builder import presets
 from nbkeras.builder.arguments import Choice, Flag, Number, Numbers, Sizes, Whole
 from nbkeras.builder.design import FITTING, OPTIMIZERS, Design
-from nbkeras.builder.layers import KINDS, Layer, evaluated, offered
+from nbkeras.builder.layers import IMAGES, KINDS, Layer, evaluated, offered
 from nbkeras.builder.network import Network
 from nbkeras.errors import ModelError, OptionError
 
@@ -92,9 +92,10 @@ def test_what_is_said_of_each_layer_is_what_the_model_of_the_code_has(chosen, sh
 
     errors = [one for one in looked if one.error]
     if errors:
-        with pytest.raises(Exception):  # noqa: B017, PT011  # Keras raises what it likes
-            made(network)
         (index,) = [index for index, one in enumerate(looked) if one.error]
+        if chosen[index].kind not in IMAGES:  # which Keras lets take rows for an image until they are drawn
+            with pytest.raises(Exception):  # noqa: B017, PT011  # Keras raises what it likes
+                made(network)
         assert all(one.shape is None for one in looked[index:])
         assert "\n" not in errors[0].error
     else:

@@ -306,6 +306,12 @@ def test_a_stop_and_its_unfinished_epoch_are_said():
     assert said.endswith("; epoch 3 is unfinished")
 
 
+def test_a_training_that_a_callback_has_ended_early_is_not_called_finished():
+    said = text.end(trained(3, noisy, status="finished", asked=50))
+
+    assert said.startswith("ended by a callback after 3 of 50 epochs, in ")
+
+
 def test_an_epoch_that_a_callback_has_ended_is_not_called_finished():
     said = text.end(trained(3, noisy, status="finished", asked=50, partial=True))
 

@@ -350,6 +350,21 @@ def test_arrays_of_arrays_go_into_the_network_as_they_are_and_are_learnt_as_a_li
     assert "flatten(`image`) as input" in editor.design.code()
 
 
+def test_layers_that_augment_images_come_where_images_are_and_are_wrong_elsewhere(editor):
+    editor.act("preset", value="CNN")
+    for kind in ("RandomFlip", "RandomRotation", "Rescaling", "GaussianNoise"):
+        editor.act("add", kind=kind, at=7)
+    assert kinds(editor)[:5] == ["Rescaling", "Reshape", "RandomFlip", "RandomRotation", "Conv2D"]
+    assert editor.state()["ready"]
+    editor.act("move", at=2, to=0)
+    wrong = "takes images, (lines, columns, channels) for each row, gets (64,): move it behind a Reshape"
+    assert editor.state()["layers"][0]["error"].startswith(wrong)
+    assert not editor.state()["ready"]
+    editor.act("preset", value="MLP")
+    editor.act("add", kind="RandomZoom", at=1)
+    assert editor.state()["layers"][0]["error"].startswith(wrong)
+
+
 def test_each_column_that_is_left_out_has_its_reason():
     columns = "a double, label int, s string, d date, t timestamp, w array<string>, b binary, p struct<x:int>"
     rows = Frame([(1.0, 0)], columns)
@@ -426,7 +441,7 @@ def test_what_the_builder_offers_trains_on_spark(spark):
     for kind in ("Rescaling", "Normalization"):
         editor.act("add", kind=kind, at=0)
     for kind in OFFERED["augmentation"]:
-        editor.act("add", kind=kind, at=3)
+        editor.act("add", kind=kind, at=5)
     editor.act("metrics", value=["accuracy", "AUC", "Precision", "Recall"])
     assert list(trained(editor, df)) == [
         *("AUC", "Precision", "Recall", "accuracy", "loss"),
@@ -559,7 +574,7 @@ def test_what_is_wrong_with_a_layer_goes_with_it_and_moves_with_it(editor):
 
 
 def test_a_page_that_has_not_seen_the_last_change_means_the_layers_that_it_shows(editor):
-    panel = Panel(editor, lambda: None)
+    panel = Panel(editor, on_train=lambda: None, on_use=lambda: None)
     for kind in ("Dropout", "BatchNormalization", "Flatten"):
         editor.act("add", kind=kind, at=0)
     flatten, normalization, dropout, first, *_ = [one["number"] for one in editor.state()["layers"]]
@@ -580,6 +595,14 @@ def test_a_page_that_has_not_seen_the_last_change_means_the_layers_that_it_shows
     assert editor.design.network.layers[1].arguments["rate"] == 0.25
     assert panel.heard == {"a": len(messages)}
     panel.close()
+
+
+def test_the_builder_that_was_used_last_is_the_one_that_is_exported(frames):
+    first, second = (Builder(frames[name], name) for name in ("digits", "wine"))
+    assert Builder.newest is second
+    first._panel._receive(None, {"action": "epochs", "value": "3", "page": "one", "number": 1}, [])
+    assert Builder.newest is first
+    assert first.editor.design.epochs == 3
 
 
 def test_spark_goes_over_the_rows_of_a_label_once(frames, monkeypatch):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from nbkeras import session
 from nbkeras.engine import failures
 from nbkeras.errors import ClusterError, TrainingError, WorkerLost
 
@@ -77,6 +80,10 @@ PYTHONS = "\nat org.apache.spark.api.python.PythonRunner$ReaderIterator.read(Pyt
         ("Task serialization failed: java.lang.OutOfMemoryError: Java heap space", "spark.driver.memory"),
         ("py4j.protocol.Py4JNetworkError: Answer from Java side is empty", "Spark's Java has ended"),
         ("[Errno 111] Connection refused", "Spark's Java has ended"),
+        (
+            "Job 1 cancelled because SparkContext was shut down",
+            "the Spark session was stop",
+        ),
         ("Traceback:\nConnectionError: [Errno 111] Connection refused", "Spark failed on the rows: Conn"),
     ],
 )
@@ -84,3 +91,9 @@ def test_what_is_not_the_rows_fault_is_named_with_what_to_do(said, told):
     error = failures.of_spark(Exception(said))
     assert type(error) is ClusterError
     assert told in str(error)
+
+
+def test_of_a_session_that_was_stopped_meanwhile_nothing_else_is_told():
+    stopped = SimpleNamespace(_jsparkSession=None, sparkContext=SimpleNamespace(_jsc=None))
+    error = failures.of_spark(AttributeError("'NoneType' object has no attribute 'setCallSite'"), stopped)
+    assert (type(error), str(error)) == (ClusterError, session.STOPPED)

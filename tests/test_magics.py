@@ -69,6 +69,8 @@ class Api:
 
 @pytest.fixture
 def api(monkeypatch):
+    for name in nbkeras.__all__:
+        getattr(nbkeras, name)  # first asked for now, it would stay that of the fake
     fake = Api()
     monkeypatch.setattr(nbkeras, "api", fake, raising=False)
     monkeypatch.setitem(sys.modules, "nbkeras.api", fake)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import re
 import subprocess
@@ -129,6 +130,17 @@ except nbkeras.errors.ClusterError as error:
 def test_the_java_of_a_gateway_that_another_program_has_made_is_not_looked_after(monkeypatch):
     monkeypatch.setattr(SparkContext, "_gateway", MagicMock())
     assert not gateway.has_ended()
+
+
+def test_of_an_interrupted_call_of_java_nothing_is_logged_and_of_others_all(spark, caplog):
+    gateway.require()
+    root, py4j = logging.getLogger(), logging.getLogger("py4j.clientserver")
+    root.error("KeyboardInterrupt while sending command.")
+    py4j.error("Exception occurred while shutting down connection")
+    assert caplog.messages == []
+    py4j.error("something else")
+    root.error("Exception while sending command.")
+    assert caplog.messages == ["something else", "Exception while sending command."]
 
 
 def test_keras_methods_are_replaced_by_one_thread_at_a_time_and_come_back():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -213,6 +214,23 @@ def test_a_worker_that_ends_by_itself_is_lost_too_and_the_training_goes_on(fit, 
     run = fit(model, checkpoint=tmp_path)
     assert (tmp_path / "once").exists()
     assert any("; going on from the checkpoint of epoch" in note for note in run.notes)
+    assert_same_history(run.history, undisturbed[1].history)
+    assert_same_model(model, undisturbed[0])
+
+
+def test_a_checkpoint_that_can_be_written_no_more_ends_no_training_that_has_lost_a_worker(
+    fit, undisturbed, tmp_path
+):
+    model, folder = net(), tmp_path / "kept"
+
+    def strike():
+        shutil.rmtree(folder)
+        folder.write_text("a file in its place")
+        trainers()[-1].kill()
+
+    run = fit(model, checkpoint=folder, callbacks=[Strikes(3, strike)])
+    assert run.status == "finished"
+    assert any("cannot be kept" in note for note in run.notes)
     assert_same_history(run.history, undisturbed[1].history)
     assert_same_model(model, undisturbed[0])
 

@@ -15,7 +15,7 @@ from typing import Any
 from nbkeras.builder import presets, table
 from nbkeras.builder.arguments import Argument, Choice, Flag, Number, Whole
 from nbkeras.builder.design import FITTING, OPTIMIZERS, Design
-from nbkeras.builder.layers import FOREMOST, NORMALIZATION, OFFERED, Layer, offered
+from nbkeras.builder.layers import FOREMOST, IMAGES, NORMALIZATION, OFFERED, Layer, offered
 from nbkeras.builder.network import Looked, Network
 from nbkeras.builder.table import Features, Table, Task
 from nbkeras.errors import NbkerasError, OptionError, one_line
@@ -297,9 +297,11 @@ class Editor:
     # -- layers ----------------------------------------------------------------
 
     def _on_add(self, kind: str, at: int) -> None:
+        design = self.design
         if kind in FOREMOST:
             at = 0
-        design = self.design
+        elif kind in IMAGES:
+            at = self._first_image()
         layer = (
             self._measured(design.data, design.features, self._taken)
             if kind == NORMALIZATION
@@ -307,6 +309,16 @@ class Editor:
         )
         added = next(self._next), layer
         self._change(lambda rows: [*rows[:at], added, *rows[at:]])
+
+    def _first_image(self) -> int:
+        """Where the network has images first, behind what is there for the features."""
+        network = self.design.network
+        shapes = [network.input_shape, *(one.shape for one in network.looked_at())]
+        kinds = [one.kind for one in network.layers]
+        first = next((at for at, shape in enumerate(shapes) if shape is not None and len(shape) == 3), 0)
+        while first < len(kinds) and kinds[first] in FOREMOST | IMAGES:
+            first += 1
+        return first
 
     def _measured(self, data: str, features: Sequence[str], taken: Features) -> Layer:
         """A normalization by mean and variance of each feature, or of all numbers in one of arrays.

@@ -63,6 +63,8 @@ OFFERED: dict[str, dict[str, str]] = {
 }
 #: The layer that knows the mean and the variance of what it is given.
 NORMALIZATION = "Normalization"
+#: Layers that change images at random; of what has another shape they would make one image of many rows.
+IMAGES = frozenset(kind for kind in OFFERED["augmentation"] if kind.startswith("Random"))
 #: Layers that are for the features themselves.
 FOREMOST = frozenset({*OFFERED["preprocessing"]})
 KINDS = tuple(kind for group in OFFERED.values() for kind in group)

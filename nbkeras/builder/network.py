@@ -12,13 +12,15 @@ from typing import Any, Self
 from nbkeras.builder import code
 from nbkeras.builder.arguments import Value
 from nbkeras.builder.code import Piece
-from nbkeras.builder.layers import OFFERED, Layer, evaluated
+from nbkeras.builder.layers import IMAGES, OFFERED, Layer, evaluated
 from nbkeras.errors import ModelError, one_line
 
 Shape = tuple[int, ...]
 
 #: How Keras says that an input has too few or too many dimensions; the batch's is among them.
 _DIMENSIONS = re.compile(r"expected (min_|max_|)ndim=(\d+), found ndim=\d+")
+#: Dimensions of images, with that of the rows.
+_IMAGE = 4
 #: Layers behind which probabilities are still some: they only order them anew, or pool them.
 _KEEPING = {"Flatten", "Reshape", *OFFERED["pooling"]}
 
@@ -127,6 +129,12 @@ class Network:
             for one in self.layers:
                 if tensor is None:
                     found.append(Looked(None))
+                    continue
+                if one.kind in IMAGES and len(tensor.shape) != _IMAGE:
+                    shape = tuple(tensor.shape[1:])
+                    error = f"takes images, (lines, columns, channels) for each row, gets {shape}"
+                    found.append(Looked(None, error=f"{error}: move it behind a Reshape that makes them"))
+                    tensor = None
                     continue
                 try:
                     layer = evaluated(one.code())

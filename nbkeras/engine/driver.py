@@ -141,7 +141,7 @@ class Driver:
             payload.forget()
 
     def _attempts(self, payload: Shared, size: int) -> tuple[list[Any], bytes | None]:
-        restarts = 0
+        restarts, again = 0, False
         while True:
             done = len(self._run.epoch_numbers)
             submission = self._submission = Submission(
@@ -153,11 +153,13 @@ class Driver:
                 self._resume,
                 self._epoch_end,
                 size,
+                again=again,
             )
             try:
                 return submission.collect(), submission.weights
             except (WorkerLost, PortTaken) as error:
                 restarts = 1 if len(self._run.epoch_numbers) > done else restarts + 1
+                again = again or len(self._run.epoch_numbers) > 0
                 self._begin_again(error, submission.saved, restarts)
 
     def _begin_again(self, error: NbkerasError, saved: int | None, restarts: int) -> None:

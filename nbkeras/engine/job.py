@@ -24,6 +24,7 @@ class Job:
         weights: bytes of the model's weights and the optimizer's: no event brings more.
         rows: bytes of them that may come back as rows; more come by an event.
         mute: nobody can fetch what lies in the mailbox before the end.
+        again: whether workers have trained before, of which one was lost.
         cores: processor cores that one executor has for all its trainers; None
             for as many as the machine gives the process.
         gpus: whether each worker has GPUs that no other one has.
@@ -48,6 +49,7 @@ class Job:
     weights: int = 0
     rows: int = INSIDE
     mute: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True)

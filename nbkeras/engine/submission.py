@@ -63,6 +63,7 @@ class Submission:
         resume: the checkpoint to go on from.
         epoch_end: called in the thread that waits for the run, when ``plan.asks``.
         size: bytes of the model's weights and the optimizers' at most: no event brings more.
+        again: whether another attempt has trained before it.
 
     Attributes:
         weights: those of the trained model, where they came as an event and not as rows.
@@ -79,7 +80,10 @@ class Submission:
         resume: Checkpoint | None,
         epoch_end: EpochEnd,
         size: int,
+        *,
+        again: bool,
     ) -> None:
+        self._again = again
         self._spark, self._plan, self._df, self._run = spark, plan, df, run
         self._payload, self._resume = payload, resume
         self._epoch_end, self._size = epoch_end, size
@@ -123,7 +127,7 @@ class Submission:
 
     def _cause(self, error: Exception) -> Exception:
         """Why the stage has ended, of all that was said."""
-        told = failures.of_spark(error)
+        told = failures.of_spark(error, self._spark)
         if self._failure is None or (isinstance(told, WorkerLost) and isinstance(self._failure, PeerLost)):
             stopped = self._aborted or self._run.stopping.is_set()
             return Cancelled() if stopped and not isinstance(told, WorkerLost) else told
@@ -161,6 +165,7 @@ class Submission:
             origin=None if self._resume is None else self._resume.origin,
             driver=cluster.driver(self._spark),
             weights=self._size,
+            again=self._again,
         )
 
     def _by_relay(self, stack: ExitStack, job: Job, hosts: list[str]) -> Job:

@@ -271,10 +271,13 @@ class _Trainer:
         # Below the reason of a fatal error lies a stack of bare addresses.
         lines = [line for line in printed if line and not line.startswith(("@ ", "***"))]
         last = lines[-1][:300] if lines else ""
-        if status is None or not os.WIFSIGNALED(status):
+        if status is not None and os.WIFEXITED(status):
+            said = f"; it last printed: {last}" if last else ""
             return WorkerLost(
-                f"the trainer process ended without a result: {last or 'no output; out of memory?'}"
+                f"the trainer process ended by itself, with exit status {os.WEXITSTATUS(status)}{said}"
             )
+        if status is None:
+            return WorkerLost(f"the trainer process ended without a result: {last or 'out of memory?'}")
         number = os.WTERMSIG(status)
         name = next((one.name for one in signal.Signals if one == number), "of real time")
         why = _SIGNALS.get(number, "a fault in compiled code?")

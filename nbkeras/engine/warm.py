@@ -31,6 +31,8 @@ IDLE_SECONDS = 600
 #: What Keras and TensorFlow import for wrappers and pictures that no trainer makes. Where all are there,
 #: they are two fifths of the time that the import takes, and a fifth of its memory.
 _FOR_NOTEBOOKS = ("jax", "matplotlib", "sklearn")
+#: Ends the name of a trainer's folder.
+_FILES = "-files"
 #: Descriptors of one message of a request: Linux passes no more. It says how many there are in all.
 _DESCRIPTORS, _NUMBER = 250, struct.Struct("<i")
 #: Bytes of a path that a socket's address takes on every system.
@@ -186,6 +188,7 @@ def serve(listener: socket.socket, path: Path, keeper: int) -> None:
 
         backends.load()
     trainers: dict[int, int] = {}
+    _sweep(path.parent)
     last = time.monotonic()
     while trainers or _alive(keeper):
         # Tasks wait for the word of how their trainers have ended.
@@ -199,7 +202,7 @@ def serve(listener: socket.socket, path: Path, keeper: int) -> None:
                         os.close(other)
                     _live_by(line)
                     folder = _folder(path, os.getpid())
-                    folder.mkdir(mode=0o700)
+                    _make(folder)
                     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
                     trainer.main(pipe, log, files)
                 trainers[child] = os.dup(line)
@@ -211,6 +214,26 @@ def serve(listener: socket.socket, path: Path, keeper: int) -> None:
         elif time.monotonic() - last > IDLE_SECONDS and _retire(listener, path):
             return
     path.unlink(missing_ok=True)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder that this process holds until it ends, however it does."""
+    begun = folder.with_suffix(".new")
+    begun.mkdir(mode=0o700)
+    fcntl.flock(os.open(begun, os.O_RDONLY), fcntl.LOCK_EX)
+    begun.rename(folder)
+
+
+def _sweep(directory: Path) -> None:
+    """Take away the folders of trainers whose server was killed: nobody holds them any more."""
+    for folder in directory.glob(f"*{_FILES}"):
+        with contextlib.suppress(OSError):  # it is held, or somebody else takes it away
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def _bury(trainers: dict[int, int], path: Path) -> None:
@@ -242,7 +265,7 @@ def _missing(packages: Iterable[str]) -> Iterator[None]:
 
 def _folder(path: Path, trainer: int) -> Path:
     """Where a trainer keeps temporary files, beside the server's socket."""
-    return path.with_name(f"{trainer}-files")
+    return path.with_name(f"{trainer}{_FILES}")
 
 
 def _send(server: socket.socket, descriptors: list[int]) -> None:

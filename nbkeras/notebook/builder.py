@@ -33,6 +33,7 @@ class Panel(anywidget.AnyWidget):
     Args:
         editor: what is changed and shown.
         on_train: called when the reader presses Train.
+        on_use: called at whatever is done.
     """
 
     _esm = frontend.script("builder.js")
@@ -43,8 +44,8 @@ class Panel(anywidget.AnyWidget):
     training = traitlets.Dict(help="what of a training it waits for, and what went wrong").tag(sync=True)
     heard = traitlets.Dict(help="of each page, the number of the last message that was heard").tag(sync=True)
 
-    def __init__(self, editor: Editor, on_train: Callable[[], None]) -> None:
-        self._editor, self._on_train = editor, on_train
+    def __init__(self, editor: Editor, on_train: Callable[[], None], on_use: Callable[[], None]) -> None:
+        self._editor, self._on_train, self._on_use = editor, on_train, on_use
         colours = {kind: looks.colour(kind) for kind in KINDS}
         super().__init__(
             words=for_page(BUILDER, colours=colours),
@@ -60,6 +61,7 @@ class Panel(anywidget.AnyWidget):
         page, number = str(message.get("page")), message.get("number")
         if not isinstance(number, int) or number <= self.heard.get(page, 0):
             return  # said again before the answer had come
+        self._on_use()
         if (action := str(message.get("action"))) == "train":
             self._on_train()
         elif (about := self._placed(action, message)) is not None:
@@ -103,7 +105,7 @@ class Builder:
     Attributes:
         editor: what has been built so far; ``editor.design.cell()`` is the notebook's cell.
         run: the last training, None before.
-        newest: of this kernel, however it was opened; None before the first.
+        newest: that was opened or used last in this kernel; None before the first.
 
     Raises:
         ClusterError: the DataFrame's session was stopped, or what computes it fails.
@@ -135,8 +137,11 @@ class Builder:
         self.editor = Editor(frames, name, models)
         self.run: Run | None = None
         self._trained = self.editor.design
-        self._panel = Panel(self.editor, self._train)
+        self._panel = Panel(self.editor, self._train, self._use)
         self._box = ipywidgets.VBox([self._panel])
+        self._use()
+
+    def _use(self) -> None:
         Builder.newest = self
 
     # -- training ------------------------------------------------------------

@@ -57,15 +57,15 @@ def without_words() -> None:
 
 
 class _Finder(MetaPathFinder):
-    """Finds TensorFlow where the others find it, until it is imported."""
+    """Finds Keras and TensorFlow where the others find them, and says that they are imported."""
 
     def __init__(self) -> None:
-        self._asks = False
+        self._asks = self._says = False
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != "tensorflow" or self._asks or os.environ.get(_LEVEL) == "0":
+        if fullname not in ("keras", "tensorflow") or self._asks or os.environ.get(_LEVEL) == "0":
             return None
         self._asks = True
         try:
@@ -76,15 +76,34 @@ class _Finder(MetaPathFinder):
             return spec
         load = spec.loader.exec_module
 
+        what: wait.What = "keras" if fullname == "keras" else "tensorflow"
+
         def quietly(module: ModuleType) -> None:
-            with contextlib.suppress(ValueError):  # another thread has
-                sys.meta_path.remove(self)
-            with wait.shown("tensorflow"), _heard():
-                load(module)
-            _ask_for_devices(module)
+            with self._said(what):
+                if what == "keras":
+                    load(module)
+                    return
+                with contextlib.suppress(ValueError):  # another thread has
+                    sys.meta_path.remove(self)
+                with _heard():
+                    load(module)
+                _ask_for_devices(module)
 
         spec.loader.exec_module = quietly  # type: ignore[method-assign]  # of this module's loader alone
         return spec
+
+    @contextlib.contextmanager
+    def _said(self, what: wait.What) -> Iterator[None]:
+        """Say what is imported, but for what is imported by it."""
+        if self._says:
+            yield
+            return
+        self._says = True
+        try:
+            with wait.shown(what):
+                yield
+        finally:
+            self._says = False
 
 
 def _ask_for_devices(tensorflow: ModuleType) -> None:

@@ -47,6 +47,11 @@ def end(snapshot: Snapshot) -> str:
     epochs, elapsed = len(snapshot.epoch_numbers), duration(snapshot.elapsed)
     if snapshot.status == "finished" and snapshot.partial is not None:
         return ENDS["ended"].format(partial=snapshot.partial, epochs=f"{snapshot.epochs:,}", elapsed=elapsed)
+    if (
+        snapshot.status == "finished"
+        and 0 < (reached := max(snapshot.epoch_numbers, default=0)) < snapshot.epochs
+    ):
+        return ENDS["early"].format(done=f"{reached:,}", epochs=f"{snapshot.epochs:,}", elapsed=elapsed)
     done = ENDS["epoch" if epochs == 1 else "epochs"].format(epochs=f"{epochs:,}")
     if snapshot.status != "finished" and epochs != snapshot.epochs:
         done = ENDS["epochs_of"].format(done=f"{epochs:,}", epochs=f"{snapshot.epochs:,}")

@@ -148,6 +148,10 @@ ENDS = Words(
             "ended by a callback in epoch {partial} of {epochs}, after {elapsed}",
             "在第 {partial}/{epochs} 轮由回调结束，用时 {elapsed}",
         ),
+        "early": (
+            "ended by a callback after {done} of {epochs} epochs, in {elapsed}",
+            "在 {done}/{epochs} 轮后由回调结束，用时 {elapsed}",
+        ),
         "partial": ("epoch {partial} is unfinished", "第 {partial} 轮未完成"),
         "epoch": ("1 epoch", "1 轮"),
         "epochs": ("{epochs} epochs", "{epochs} 轮"),
@@ -207,6 +211,7 @@ PLACES = Words(
             "%%keras_spark 需要 Zeppelin 的 IPython 模式：运行 nbkeras zeppelin 查看如何启用。",
         ),
         "wait_java": ("Starting Java and Spark…", "正在启动 Java 与 Spark…"),
+        "wait_keras": ("Importing Keras…", "正在导入 Keras…"),
         "wait_tensorflow": ("Importing TensorFlow…", "正在导入 TensorFlow…"),
         "dashboard": ("nbkeras", "nbkeras"),
         "dashboard_empty": (

@@ -41,7 +41,7 @@ def test_a_cell_trains_shows_its_chart_live_and_leaves_a_picture(session):
 def test_what_takes_seconds_before_the_first_chart_is_said_with_a_bar_that_goes(session):
     [shown] = session.setup.of("display_data")
     [gone] = session.setup.of("update_display_data")
-    assert shown["data"]["text/html"].endswith("</progress> Importing TensorFlow…")
+    assert shown["data"]["text/html"].endswith("</progress> Importing Keras…")
     assert gone["transient"] == shown["transient"]
     assert set(gone["data"].values()) == {""}
 

@@ -77,7 +77,7 @@ def ask(spark: SparkSession, packages: Iterable[str]) -> list[Interpreter]:
                 f"{link.python}{failures.where(str(error))} is no Python that works: set "
                 "PYSPARK_PYTHON (or spark.pyspark.python) to one, and start Spark anew"
             ) from error
-        raise failures.of_spark(error) from error
+        raise failures.of_spark(error, spark) from error
 
 
 def distributions(package: str) -> tuple[str, ...]:

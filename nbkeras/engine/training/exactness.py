@@ -151,6 +151,8 @@ def coupled(model: Any) -> list[str]:
         >>> from nbkeras.engine.training.exactness import coupled
         >>> coupled(keras.Sequential([keras.Input((2,)), keras.layers.BatchNormalization()]))
         ['BatchNormalization']
+        >>> coupled(keras.Sequential([keras.Input((8, 8, 1)), keras.layers.RandomFlip()]))
+        ['RandomFlip']
     """
     names = []
     for layer in _layers(model):
@@ -164,7 +166,10 @@ def _random(layer: Any) -> bool:
     """Whether a layer draws random numbers: some hold a generator for a rate that is 0."""
     names = ("rate", "dropout", "_dropout", "recurrent_dropout")
     rates = [getattr(layer, name) for name in names if isinstance(getattr(layer, name, None), (int, float))]
-    return getattr(layer, "seed_generator", None) is not None and (not rates or any(rates))
+    # Layers that augment images have theirs by another name.
+    generators = (getattr(layer, name, None) for name in ("seed_generator", "generator"))
+    drawn = any(isinstance(one, keras.random.SeedGenerator) for one in generators)
+    return drawn and (not rates or any(rates))
 
 
 def _layers(model: Any) -> Iterator[Any]:

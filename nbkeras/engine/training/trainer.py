@@ -252,7 +252,8 @@ class Trainer:
             callbacks.append(ReadAhead(rows, self._files))
         if self._rank == 0:
             store = None if plan.checkpoint is None else Store(plan.checkpoint)
-            if store is not None and begins < plan.epochs:
+            # Once it has trained, an epoch that cannot be kept is a note and ends nothing.
+            if store is not None and begins < plan.epochs and not self._job.again:
                 store.require_writable(f"worker {self._rank} on {socket.gethostname()}", plan.training)
             origin = Origin.of(plan, shards["number"], shards["checksum"])
             callbacks.append(Save(combine, follow, channel, store, origin, deciders, resume, plan))
