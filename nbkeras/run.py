@@ -174,6 +174,12 @@ class Run:
         """How it has ended; before that whether it is at work or stands still."""
         return self._ended or ("paused" if self.phase == "paused" else "running")
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """The epoch in work, from 1, and its batches that are done; 0 before the first."""
+        with self._lock:
+            return self._progress.epoch, self._progress.step
+
     # -- what the owner does ------------------------------------------------
 
     def stop(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 
 from nbkeras.engine import driver
 from nbkeras.engine.checkpoint import Checkpoint, Origin, Store
-from nbkeras.engine.submission import Cancelled
+from nbkeras.engine.submission import Cancelled, Submission
 from nbkeras.engine.training import state
+from nbkeras.engine.transport.meeting import Meeting
 from nbkeras.errors import Aborted, DataError, ModelError, NbkerasError, OptionError, PortTaken, WorkerLost
 from nbkeras.plan import Plan, Structure
 from nbkeras.run import Run
@@ -21,10 +23,11 @@ class Submitted:
     """Stands for what is submitted to Spark: one stage after the other does what the test says."""
 
     def __init__(self):
-        self.stages, self.made, self.asked, self.slots = [], [], [], []
+        self.stages, self.made, self.asked, self.slots, self.again = [], [], [], [], []
         self.weights, self.saved = None, None
 
-    def __call__(self, spark, plan, df, run, payload, resume, epoch_end, size):
+    def __call__(self, spark, plan, df, run, payload, resume, epoch_end, size, *, again):
+        self.again.append(again)
         self.run, self.payload, self.resume, self.epoch_end = run, payload, resume, epoch_end
         self.made.append(resume)
         return self
@@ -230,6 +233,7 @@ def test_it_goes_on_from_the_newest_checkpoint_and_has_its_epochs(train, submitt
     Store(str(tmp_path)).write(checkpoint(trained))
     submitted.saved = 1
     run = train(lost(0), gives(trained, epochs=[(0, 1.0), (1, 1.0), (2, 1.0)]), checkpoint=str(tmp_path))
+    assert submitted.again == [False, True]
     assert run.notes == ["it is gone; going on from the checkpoint of epoch 2"]
     assert (submitted.made[0], submitted.made[1].epoch) == (None, 1)
     assert run.history["loss"] == [1.0, 2.0, 1.0]  # as it was told, from the checkpoint, and in the end
@@ -363,3 +367,17 @@ def test_a_checkpoint_of_another_training_is_refused_before_anything_is_submitte
     assert (run.status, type(run.error), submitted.made) == ("failed", kind, [])
     with pytest.raises(kind, match=message):
         run.wait()
+
+
+def test_trainers_that_have_all_their_rows_and_are_not_ready_yet_are_said_to_start():
+    submission = object.__new__(Submission)
+    submission._run = run = Run("digits", model=None, epochs=1, workers=2)
+    submission._plan, submission._read = SimpleNamespace(workers=2), set()
+    submission._meeting = Meeting(submission._plan)
+    phases = []
+    for rank, rows, ended in ((0, 5, True), (1, 2, False), (1, 4, True)):
+        event = {"rank": rank, "rows": rows, **({"all": True} if ended else {})}
+        submission._on_rows(f"task-{rank}", event, b"", None)
+        phases.append(run.phase)
+    assert phases == ["reading", "reading", "starting"]
+    assert run.snapshot().rows_read == 9

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import keras
@@ -216,6 +217,18 @@ def test_a_worker_that_ends_by_itself_is_lost_too_and_the_training_goes_on(fit, 
     assert any("; going on from the checkpoint of epoch" in note for note in run.notes)
     assert_same_history(run.history, undisturbed[1].history)
     assert_same_model(model, undisturbed[0])
+
+
+def test_workers_that_live_and_do_no_step_are_told_of(fit, monkeypatch, wait_for):
+    monkeypatch.setattr(submission, "_STEP_SECONDS", 2)
+    go_on = threading.Event()
+    run = fit(net(), background=True, workers=1, callbacks=[Strikes(3, lambda: go_on.wait(waiting.LIMIT))])
+    wait_for(
+        lambda: any(note.startswith("no step has ended for 2 s: a layer, a") for note in run.notes), "it"
+    )
+    assert run.status == "running"
+    go_on.set()
+    assert run.wait(waiting.LIMIT).status == "finished"
 
 
 def test_a_checkpoint_that_can_be_written_no_more_ends_no_training_that_has_lost_a_worker(

@@ -36,6 +36,12 @@ _SLOTS_EVERY = 5
 _BEFORE_WORKERS: tuple[Phase, ...] = ("slots", "computing")
 #: Seconds that a worker may take to begin once another has: to start Python, and to import Keras.
 _BEGIN_SECONDS = 180.0
+#: Seconds without a step after which that is said: workers that live may wait for a layer that never ends.
+_STEP_SECONDS = 60
+_STANDS = (
+    "no step has ended for {seconds} s: a layer, a callback or the model's size keeps the workers; a stop "
+    "waits for the step, a second interrupt or run.abort() does not"
+)
 #: Seconds in which the cause may still come of what the other workers notice.
 _GRACE = 2.0
 
@@ -93,6 +99,7 @@ class Submission:
         self._aborted = self._submitted = False
         self._came: set[str] = set()
         self._left: set[str] = set()
+        self._read: set[str] = set()
         self.weights: bytes | None = None
         self.saved: int | None = None if resume is None else resume.epoch
         self._ended = threading.Event()
@@ -267,7 +274,8 @@ class Submission:
         """
         heard: dict[str, int] = {}
         silent: dict[str, int] = {}
-        waited = alone = 0
+        waited = alone = stood = 0
+        place = self._run.place
         while not self._ended.wait(1.0):
             if self._run.stopping.is_set() and not self._meeting.complete:
                 self._stage.cancel()  # A stop is lost on Spark that comes before it has the job.
@@ -280,6 +288,10 @@ class Submission:
             alone = alone + 1 if absent and self._came else 0
             if absent and alone > max(_BEGIN_SECONDS, self._plan.heartbeat):
                 self._fail(WorkerLost(f"the {absent} has not begun {alone:.0f} s after the first"))
+            stood = stood + 1 if self._run.phase == "training" and self._run.place == place else 0
+            place = self._run.place
+            if stood == _STEP_SECONDS:
+                self._run.note(_STANDS.format(seconds=stood))
             if self._submitted and not heard:
                 self._say_what_is_waited_for()
             waited = waited + 1 if self._submitted and not heard else 0
@@ -338,9 +350,12 @@ class Submission:
         self._left.add(peer)
 
     def _on_rows(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
-        if not self._meeting.begun:
-            self._run.enter("reading")
         self._run.record_rows(int(event["rank"]), int(event["rows"]))
+        if event.get("all"):
+            self._read.add(peer)
+        if not self._meeting.begun:
+            # A trainer that has all its rows may still import Keras.
+            self._run.enter("starting" if len(self._read) == self._plan.workers else "reading")
 
     def _on_hello(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
         if self._run.stopping.is_set() and not self._meeting.begun:
