@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import os
 import sys
@@ -77,7 +78,10 @@ def look(spark, folder: str) -> dict[str, float]:
     process = psutil.Process(int(java.ProcessHandle.current().pid()))
     (server,) = processes.servers()
     ours, runs = psutil.Process(), len(nbkeras.runs)
-    inside = [one for one in Path(folder).rglob("*") if one.is_file()]
+    sizes = []
+    for one in Path(folder).rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # Spark takes some away just now
+            sizes += [one.stat().st_size] if one.is_file() else []
     return {
         "notebook (MB)": round(ours.memory_full_info().uss / 2**20, 1),
         "warm server (MB)": round(server.memory_full_info().uss / 2**20, 1),
@@ -87,8 +91,8 @@ def look(spark, folder: str) -> dict[str, float]:
         "notebook's threads": threading.active_count(),
         "Java's threads": process.num_threads(),
         "processes": len(processes.family(ours.pid)) + len(processes.family(server.pid)),
-        "files": len(inside),
-        "files (MB)": round(sum(one.stat().st_size for one in inside) / 2**20, 2),
+        "files": len(sizes),
+        "files (MB)": round(sum(sizes) / 2**20, 2),
         "runs in the record": runs,
     }
 
