@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-STOPPED = "the Spark session was stopped: make a new one, or leave it to nbkeras.local_spark()"
-
-
 def attached(spark: Any = None) -> SparkSession:
     """A session that works.
 
@@ -46,7 +43,7 @@ def attached(spark: Any = None) -> SparkSession:
     if not is_connect(session):
         gateway.require()
     if is_stopped(session):
-        raise ClusterError(STOPPED)
+        raise ClusterError(gateway.STOPPED)
     if is_connect(session):
         from nbkeras.engine.spark import connect
 

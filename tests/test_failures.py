@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nbkeras import session
+from nbkeras import gateway, session
 from nbkeras.engine import failures
 from nbkeras.errors import ClusterError, TrainingError, WorkerLost
 
@@ -94,6 +94,7 @@ def test_what_is_not_the_rows_fault_is_named_with_what_to_do(said, told):
 
 
 def test_of_a_session_that_was_stopped_meanwhile_nothing_else_is_told():
-    stopped = SimpleNamespace(_jsparkSession=None, sparkContext=SimpleNamespace(_jsc=None))
-    error = failures.of_spark(AttributeError("'NoneType' object has no attribute 'setCallSite'"), stopped)
-    assert (type(error), str(error)) == (ClusterError, session.STOPPED)
+    spark = SimpleNamespace(_jsparkSession=None, sparkContext=SimpleNamespace(_jsc=None))
+    said = AttributeError("'NoneType' object has no attribute 'setCallSite'")
+    error = failures.of_spark(said, stopped=session.is_stopped(spark))
+    assert (type(error), str(error)) == (ClusterError, gateway.STOPPED)

@@ -278,7 +278,7 @@ def test_what_ends_an_action_is_one_line(stage, error, kind, message):
         raise error
 
     with pytest.raises(kind, match=message):
-        inference._attended(None, "evaluate", action)
+        inference._attended(SimpleNamespace(is_stopped=False), "evaluate", action)
     assert not stage.cancelled.is_set()
 
 

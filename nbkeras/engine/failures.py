@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from nbkeras import errors, gateway, session
+from nbkeras import errors, gateway
 from nbkeras.engine.job import Failure
 from nbkeras.errors import ClusterError, NbkerasError, TrainingError, WorkerLost, words
 
@@ -42,7 +42,7 @@ _KNOWN = {
         "the weights are more than Spark's driver takes in as results: start Spark with "
         "spark.driver.maxResultSize=0, which sets no limit, and enough spark.driver.memory"
     ),
-    "SparkContext was shut down": session.STOPPED,
+    "SparkContext was shut down": gateway.STOPPED,
     "StatusCode.UNAVAILABLE": _UNANSWERED,
     "RPC on closed channel": _UNANSWERED,
     "UNABLE_TO_ACQUIRE_MEMORY": (
@@ -129,20 +129,20 @@ def _traceback(title: str, frames: tuple[tuple[str, int, str], ...]) -> str:
     return "\n".join(lines)
 
 
-def of_spark(error: BaseException, spark: Any = None) -> NbkerasError:
+def of_spark(error: BaseException, *, stopped: bool = False) -> NbkerasError:
     r"""A Spark exception in one line: its Python cause if there is one.
 
     Args:
         error: as it came.
-        spark: the session, where it is at hand: it may have been stopped meanwhile.
+        stopped: whether the session is known to have been stopped meanwhile.
 
     Example:
         >>> from nbkeras.engine.failures import of_spark
         >>> of_spark(Exception("PythonException: Traceback:\nnbkeras.errors.WorkerLost: it ended"))
         WorkerLost('it ended')
     """
-    if spark is not None and session.is_stopped(spark):
-        return ClusterError(session.STOPPED)
+    if stopped:
+        return ClusterError(gateway.STOPPED)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = "\n".join(lines)
     if (problem := _of_interpreter(text)) is not None:

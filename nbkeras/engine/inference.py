@@ -165,7 +165,7 @@ def _attended(spark: SparkSession, method: str, action: Callable[[], Any]) -> An
     except ClusterError:
         raise
     except Exception as error:
-        raise failures.of_spark(error, spark) from error
+        raise failures.of_spark(error, stopped=session.is_stopped(spark)) from error
 
 
 def _job(kind: Literal["evaluate", "predict"], spark: SparkSession, plan: Plan, model: Any) -> Job:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
+from nbkeras import session
 from nbkeras.engine import checkpoint, failures, task
 from nbkeras.engine.checkpoint import Checkpoint
 from nbkeras.engine.job import Job
@@ -134,7 +135,7 @@ class Submission:
 
     def _cause(self, error: Exception) -> Exception:
         """Why the stage has ended, of all that was said."""
-        told = failures.of_spark(error, self._spark)
+        told = failures.of_spark(error, stopped=session.is_stopped(self._spark))
         if self._failure is None or (isinstance(told, WorkerLost) and isinstance(self._failure, PeerLost)):
             stopped = self._aborted or self._run.stopping.is_set()
             return Cancelled() if stopped and not isinstance(told, WorkerLost) else told

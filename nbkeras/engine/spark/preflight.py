@@ -18,7 +18,7 @@ from typing import Any
 from packaging.specifiers import SpecifierSet
 from pyspark.sql import SparkSession
 
-from nbkeras import doctor
+from nbkeras import doctor, session
 from nbkeras.engine import failures
 from nbkeras.engine.spark import cluster
 from nbkeras.errors import ClusterError
@@ -77,7 +77,7 @@ def ask(spark: SparkSession, packages: Iterable[str]) -> list[Interpreter]:
                 f"{link.python}{failures.where(str(error))} is no Python that works: set "
                 "PYSPARK_PYTHON (or spark.pyspark.python) to one, and start Spark anew"
             ) from error
-        raise failures.of_spark(error, spark) from error
+        raise failures.of_spark(error, stopped=session.is_stopped(spark)) from error
 
 
 def distributions(package: str) -> tuple[str, ...]:
