@@ -32,6 +32,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=MASTERS,
         help="the Spark of the tests; given again, they run on one after the other",
     )
+    parser.addoption(
+        "--any-backend",
+        default="torch",
+        choices=("torch", "auto"),
+        help="Keras backend of the workers where a test holds on any; auto: the notebook's",
+    )
 
 
 class _Failures:
@@ -208,6 +214,21 @@ def spark(
     session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="module")
+def any_backend(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Workers train with torch where the test does not say: it traces nothing before the first step.
+
+    For tests of what there is around a training. A tiny one takes a third of the time that it takes with
+    TensorFlow.
+    """
+    from nbkeras import api
+
+    backend, chosen = api._backend, request.config.getoption("any_backend")  # noqa: SLF001  # asked by all
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api, "_backend", lambda asked: backend(chosen if asked == "auto" else asked))
+        yield
 
 
 @pytest.fixture(autouse=True)

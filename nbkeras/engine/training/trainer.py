@@ -242,12 +242,16 @@ class Trainer:
                     "so the result is not that of one process, which --workers 1 gives"
                 )
                 channel.send({"type": "note", "sentence": sentence})
-        self._separate_seeds()
+        seeds = self._separate_seeds()
         meets = self._parts.messages if self._parts is not None else True
         steering = Steering(group, channel, self._wishes)
         combine = Combine(group, channel, plan, rows, steps, validation, checked, steering, meets=meets)
         follow = Follow(group, channel, plan, self._rank, combine)
-        callbacks: list[Any] = [combine, *self._own(deciders), follow]
+        # Each epoch has its own numbers, also one before which a training was broken off.
+        draw = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, _: self._backend.draw([*seeds, self._rank, epoch])
+        )
+        callbacks: list[Any] = [draw, combine, *self._own(deciders), follow]
         if spooled.train.rows:
             callbacks.append(ReadAhead(rows, self._files))
         if self._rank == 0:
@@ -363,17 +367,19 @@ class Trainer:
         order[:] = np.argsort(self._mapped(self._validation_files, shard, ORDER), kind="stable")
         return order
 
-    def _separate_seeds(self) -> None:
-        """Give each worker random numbers of its own (Dropout, augmentation).
+    def _separate_seeds(self) -> list[int]:
+        """Give each worker random numbers of its own (Dropout, augmentation); the seeds before that.
 
         The seed is changed and not the count of numbers drawn, so that a worker
         that goes on from a checkpoint of rank 0 draws what it would have drawn.
         """
-        if self._rank:
-            for variable in self._model.variables:
-                if variable.path.endswith("seed_generator_state"):
-                    seed = state.value(variable)
-                    variable.assign(seed ^ np.array([self._rank, 0], dtype=seed.dtype))
+        seeds = []
+        for variable in self._model.variables:
+            if variable.path.endswith("seed_generator_state"):
+                seed = state.value(variable)
+                variable.assign(seed ^ np.array([self._rank, 0], dtype=seed.dtype))
+                seeds.append(int(seed[0]))
+        return seeds
 
     # -- evaluating and predicting -------------------------------------------
 

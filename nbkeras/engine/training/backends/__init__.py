@@ -52,6 +52,9 @@ class Backend(Protocol):
     def widen(self) -> None:
         """Compute in 64 bits where the model asks for it, also on a backend that does not by itself."""
 
+    def draw(self, seeds: list[int]) -> None:
+        """Begin anew, from these numbers, what is drawn at random past the generators of the layers."""
+
     def held(self, thing: Any) -> dict[str, Any]:
         """The attributes of a Keras object that any backend understands."""
 

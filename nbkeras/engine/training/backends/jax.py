@@ -38,6 +38,10 @@ def widen() -> None:
     jax.config.update("jax_enable_x64", True)
 
 
+def draw(seeds: list[int]) -> None:
+    """Layers draw from generators of their own."""
+
+
 def held(thing: Any) -> dict[str, Any]:
     """The attributes of a Keras object that any backend understands."""
     return {key: value for key, value in vars(thing).items() if key not in _OWN}

@@ -77,6 +77,10 @@ def widen() -> None:
     """TensorFlow always computes in the type that it is given."""
 
 
+def draw(seeds: list[int]) -> None:
+    """Layers draw from generators of their own."""
+
+
 def held(thing: Any) -> dict[str, Any]:
     """The attributes of a Keras object that any backend understands."""
     return {key: value for key, value in vars(thing).items() if not (key in _OWN or key.startswith("_self_"))}

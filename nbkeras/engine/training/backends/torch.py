@@ -6,6 +6,7 @@ import socket
 from typing import Any
 
 import keras
+import numpy as np
 import torch
 
 from nbkeras.engine.training import backends
@@ -23,6 +24,14 @@ def use_threads(number: int) -> None:
 
 def widen() -> None:
     """Torch always computes in the type that it is given."""
+
+
+def draw(seeds: list[int]) -> None:
+    """Seed torch's own generator, from which Dropout draws that was given no seed.
+
+    Trainers are forks of one process, in which that generator stands where it stands in all of them.
+    """
+    torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
 
 
 def held(thing: Any) -> dict[str, Any]:
