@@ -92,14 +92,17 @@ def soak(session: nox.Session) -> None:
     _prepare(session)
     session.run("python", "tests/fetched.py")
     session.run("python", "tests/jvm.py")
-    every = ("-m", "", "--hypothesis-profile", "random")
+    as_keras = ("--any-backend", "auto")
+    every = ("-m", "", "--hypothesis-profile", "random", *as_keras)
     parts = {
         "local": lambda: session.run("pytest", *TWICE, *every, "-m", "not cluster"),
-        "clusters": lambda: session.run("pytest", "--master", "standalone", "-m", "cluster", "tests"),
+        "clusters": lambda: session.run(
+            "pytest", "--master", "standalone", *as_keras, "-m", "cluster", "tests"
+        ),
         "training": lambda: session.run(
             "pytest", "--master", "standalone", "--master", "connect", *every, *TRAINING
         ),
-        "oldest": lambda: _oldest(session, "", *TRAINING),
+        "oldest": lambda: _oldest(session, "", *as_keras, *TRAINING),
     }
     for name in session.posargs or parts:
         parts[name]()

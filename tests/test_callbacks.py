@@ -15,6 +15,8 @@ from nbkeras.engine.training import callbacks as dividing
 from nbkeras.engine.transport import relay
 from nbkeras.errors import OptionError, TrainingError
 
+pytestmark = pytest.mark.usefixtures("any_backend")
+
 ROWS, SHAPE = 70, 4
 
 
@@ -210,7 +212,9 @@ def test_what_is_said_on_a_worker_is_noted_once_with_its_name(spark, rows):
         keras.callbacks.EarlyStopping("loss", min_delta=99, patience=1, verbose=1),
         keras.callbacks.ReduceLROnPlateau("loss", min_delta=99, patience=1, verbose=1),
     ]
-    run = nbkeras.fit(model, x, y, callbacks=callbacks, epochs=4, workers=2, spark=spark)
+    run = nbkeras.fit(
+        model, x, y, callbacks=callbacks, epochs=4, workers=2, backend="tensorflow", spark=spark
+    )
     said = [note for note in run.notes if note.startswith("worker ")]
     assert len({note.split(": ", 1)[1] for note in said}) == len(said) == 4
     for words in (

@@ -15,6 +15,8 @@ import nbkeras
 from nbkeras.engine.spark import cluster
 from nbkeras.errors import DataError
 
+pytestmark = pytest.mark.usefixtures("any_backend")
+
 ROWS, SHAPE, CLASSES = 70, 4, 3
 
 
@@ -65,9 +67,8 @@ def assert_same_results(ours, theirs):
     "weight", [pytest.param(None, marks=pytest.mark.soak), pytest.param("weight", marks=pytest.mark.smoke)]
 )
 def test_evaluate_of_a_dataframe_is_keras_own_over_all_rows(spark, df, classifier, weight):
-    ours = nbkeras.evaluate(
-        classifier, df, "one_hot", features="features", sample_weight=weight, batch_size=16, spark=spark
-    )
+    how = {"sample_weight": weight, "batch_size": 16, "backend": keras.config.backend()}
+    ours = nbkeras.evaluate(classifier, df, "one_hot", features="features", spark=spark, **how)
 
     x, y = columns(df, "features", "one_hot")
     weights = columns(df, weight)[0] if weight else None
@@ -212,7 +213,8 @@ def test_predict_keeps_all_columns_of_a_dataframe(spark, arrays, regressor):
     df = spark.createDataFrame(rows, T.StructType(fields)).repartition(5)
 
     for feature in ("features", "vector"):
-        predicted = nbkeras.predict(regressor, df, features=[feature], spark=spark)
+        how = {"backend": keras.config.backend(), "spark": spark}
+        predicted = nbkeras.predict(regressor, df, features=[feature], **how)
 
         assert predicted.schema.fields[:-1] == df.schema.fields
         assert predicted.schema["prediction"].dataType == T.FloatType()

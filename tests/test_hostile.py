@@ -28,6 +28,8 @@ from nbkeras.engine.transport.channel import Channel
 from nbkeras.engine.transport.events import Server
 from nbkeras.errors import ClusterError
 
+pytestmark = pytest.mark.usefixtures("any_backend")
+
 #: Comes as fast as it can, in every way that a stranger may, until it is killed.
 CROWD = """
 import os, random, socket, sys

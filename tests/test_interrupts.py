@@ -181,6 +181,7 @@ print("LOSSES", len(history.history["val_loss"]))
 """
 
 
+@pytest.mark.soak
 def test_ipython_in_a_terminal_prints_one_line_per_epoch():
     done = subprocess.run(
         [*ENDS_WITH_US, sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor", "-c", _TERMINAL],

@@ -10,6 +10,8 @@ import nbkeras
 from nbkeras.engine.spark import cluster
 from nbkeras.engine.spark.shared import Broadcasted
 
+pytestmark = pytest.mark.usefixtures("any_backend")
+
 #: Connect sends no message of 128 MiB, and Spark shares what is in the task with each of them.
 SIZES = {"30 MB": 2700, "150 MB": 6100}
 

@@ -32,7 +32,7 @@ X = np.random.default_rng(0).normal(size=(ROWS, 4)).astype("float32")
 Y = X.sum(axis=1)
 
 
-pytestmark = pytest.mark.usefixtures("as_in_a_notebook")
+pytestmark = pytest.mark.usefixtures("any_backend", "as_in_a_notebook")
 
 
 def net(*layers):
@@ -77,7 +77,7 @@ def named_files(spark):
 
 
 @pytest.fixture(scope="module")
-def settled(spark):
+def settled(spark, any_backend):
     """Spark after a first training: what Spark itself starts then is not ours."""
     # Spark keeps a parent of its Python workers for each environment that a test gave them, and each
     # has a server of its own: from here on one will do.
@@ -136,6 +136,8 @@ class FailsLater(keras.layers.Layer):
 
         if os.getpid() == NOTEBOOK:
             return x
+        if keras.config.backend() != "tensorflow":
+            return check(x)
         import tensorflow as tf
 
         y = tf.numpy_function(check, [x], tf.float32)
@@ -333,7 +335,8 @@ def far(tmp_path):
 
 @pytest.mark.process
 def test_nothing_outlives_spark_nor_a_notebook_that_is_killed(wait_for, far):
-    with started(_NOTEBOOK, TMPDIR=str(far)) as notebook:
+    # JAX is imported in half the time.
+    with started(_NOTEBOOK, TMPDIR=str(far), KERAS_BACKEND="jax") as notebook:
         try:
             said(notebook, "TRAINING")
             ours = servers(notebook.pid)
@@ -378,6 +381,7 @@ sys.stdin.readline()
 """
 
 
+@pytest.mark.soak
 @pytest.mark.process
 def test_no_server_outlives_a_worker_whose_daemon_was_killed(wait_for, tmp_path):
     def here():

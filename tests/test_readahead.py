@@ -14,6 +14,8 @@ from nbkeras.engine.training import readahead
 from nbkeras.engine.training.feed import feed
 from nbkeras.plan import Field, Structure
 
+pytestmark = pytest.mark.usefixtures("any_backend")
+
 STRUCTURE = Structure((Field("x0", ("x",), "x"),), ("x",))
 ROWS, WIDTH, BATCH = 512, os.sysconf("SC_PAGESIZE"), 8
 

@@ -26,7 +26,7 @@ NOWHERE = "127.0.0.9"
 FEW, FREE, ALL = 1, 2, 3  # workers that leave two or one of three slots, or none
 
 
-pytestmark = pytest.mark.usefixtures("as_in_a_notebook")
+pytestmark = pytest.mark.usefixtures("any_backend", "as_in_a_notebook")
 
 
 @pytest.fixture
@@ -151,6 +151,7 @@ def test_where_nothing_can_be_fetched_any_more_stop_still_ends_it(spark, far, ar
 
     run = nbkeras.fit(network(), *arrays, epochs=100_000, workers=FEW, background=True, spark=spark)
     wait_for(lambda: run.history.get("loss") or run.done.is_set(), "an epoch")
+    monkeypatch.setattr("nbkeras.engine.transport.relay._TRIES", 2)
     monkeypatch.setattr("nbkeras.engine.transport.relay.fetch", unable)
     wait_for(lambda: "Stop drops" in run.notes[-1] or run.done.is_set(), "a word")
     assert run.notes[-1].startswith("no epochs can be fetched any more: ")

@@ -8,6 +8,8 @@ from nbkeras.errors import DataError
 from nbkeras.frames import arrays, rows
 from nbkeras.frames.signature import Input, Signature
 
+pytestmark = pytest.mark.usefixtures("any_backend")
+
 SIGNATURE = Signature((Input("x", (1,), "float32"),))
 
 

@@ -35,6 +35,8 @@ from nbkeras.notebook.words import RUNS
 from nbkeras.plan import Plan, Structure
 from nbkeras.run import Run
 
+pytestmark = pytest.mark.usefixtures("any_backend")
+
 ROOT = Path(__file__).parents[1]
 X = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
 Y = X.sum(axis=1)
@@ -248,9 +250,8 @@ def test_a_run_knows_what_was_chosen_for_it(spark):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.01, clipnorm=1.0), keras.losses.Huber(delta=2.0), metrics=["mae"])
     stop = keras.callbacks.EarlyStopping("loss", patience=5)
-    run = nbkeras.fit(
-        model, df, y="target", epochs=2, batch_size=8, workers=2, verbose=0, callbacks=[stop], spark=spark
-    )
+    how = {"epochs": 2, "batch_size": 8, "workers": 2, "backend": "torch", "verbose": 0, "spark": spark}
+    run = nbkeras.fit(model, df, y="target", callbacks=[stop], **how)
     expected = {
         "workers": 2,
         "epochs": 2,
@@ -261,7 +262,7 @@ def test_a_run_knows_what_was_chosen_for_it(spark):
         "loss": "Huber(delta=2.0)",
         "metrics": ["mae"],
         "precision": "float32",
-        "backend": keras.backend.backend(),
+        "backend": "torch",
         "sync_every": 1,
         "label": ["target"],
         "features": ["left", "right"],
@@ -455,7 +456,8 @@ found = {"history": run.history, "settings": run.settings}
 def elsewhere(tmp_path_factory):
     """A checkpoint that another process has written, its history, settings and weights."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    made, _ = kernel.run(_OTHER_NOTEBOOK, folder / "digits", folder / "weights.npz", timeout=LIMIT)
+    how = {"timeout": LIMIT, "environment": {"KERAS_BACKEND": "jax"}}
+    made, _ = kernel.run(_OTHER_NOTEBOOK, folder / "digits", folder / "weights.npz", **how)
     weights = np.load(folder / "weights.npz")
     return folder / "digits", made, [weights[name] for name in weights.files]
 

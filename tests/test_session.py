@@ -20,6 +20,8 @@ from nbkeras import gateway
 from nbkeras.errors import ClusterError, OptionError
 from nbkeras.session import attached
 
+pytestmark = pytest.mark.usefixtures("any_backend")
+
 
 def test_another_thread_finds_the_spark_that_runs(spark, capsys):
     found = []

@@ -8,6 +8,8 @@ from twins import define, value
 
 import nbkeras
 
+pytestmark = pytest.mark.usefixtures("any_backend")
+
 # The count of each row in an epoch, and, as digits, the order in which its worker met the rows.
 WITNESS = """
 import keras

@@ -11,6 +11,8 @@ import pytest
 
 from nbkeras.engine.training import spoken
 
+pytestmark = pytest.mark.usefixtures("any_backend")
+
 
 def say(text):
     sys.stdout.write(text)

@@ -24,6 +24,8 @@ from nbkeras.notebook import text
 from nbkeras.plan import BACKENDS
 from nbkeras.run import Run
 
+pytestmark = pytest.mark.usefixtures("any_backend")
+
 ROWS, BATCH = 601, 5
 RANDOM = np.random.default_rng(3)
 X = RANDOM.normal(size=(ROWS, 4)).astype("float32")
@@ -259,7 +261,7 @@ def test_a_run_that_has_ended_takes_no_rate_and_no_pause():
 # -- standing still --------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("workers", "backend"), by_default((1, "jax"), (2, "tensorflow")))
+@pytest.mark.parametrize(("workers", "backend"), by_default((2, "tensorflow")))
 def test_after_a_pause_the_training_is_as_if_there_had_been_none(
     fit, paused, asked, wait_for, monkeypatch, workers, backend
 ):

@@ -9,7 +9,7 @@ import pytest
 
 from nbkeras.engine.spark import cluster, stream
 
-pytestmark = pytest.mark.usefixtures("as_in_a_notebook")
+pytestmark = pytest.mark.usefixtures("any_backend", "as_in_a_notebook")
 
 #: What Spark writes behind a stream that has ended well.
 END_OF_STREAM = b"\xff\xff\xff\xfc"

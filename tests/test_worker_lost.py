@@ -31,7 +31,7 @@ NOTEBOOK = os.getpid()
 VICTIMS = {"trainer": trainers, "Python worker": tasks}
 
 
-pytestmark = pytest.mark.usefixtures("as_in_a_notebook")
+pytestmark = pytest.mark.usefixtures("any_backend", "as_in_a_notebook")
 
 
 def net(*layers):
@@ -212,7 +212,7 @@ class Deadly(keras.layers.Layer):
 @pytest.mark.smoke
 def test_a_worker_that_ends_by_itself_is_lost_too_and_the_training_goes_on(fit, undisturbed, tmp_path):
     model = net(Deadly(str(tmp_path)))
-    run = fit(model, checkpoint=tmp_path)
+    run = fit(model, checkpoint=tmp_path, backend="tensorflow")
     assert (tmp_path / "once").exists()
     assert any("; going on from the checkpoint of epoch" in note for note in run.notes)
     assert_same_history(run.history, undisturbed[1].history)
@@ -252,7 +252,7 @@ def test_what_kills_every_worker_is_given_up_after_some_attempts(fit, wait_for):
     model = net(Deadly())
     before = model.get_weights()
     with pytest.raises(WorkerLost, match="given up after 3 new attempts in the same epoch") as caught:
-        fit(model, workers=1)
+        fit(model, workers=1, backend="tensorflow")
     assert "\n" not in str(caught.value)
     assert f"was killed by signal {signal.SIGBUS:d} (SIGBUS): no room left" in str(caught.value)
     assert all(map(np.array_equal, model.get_weights(), before))

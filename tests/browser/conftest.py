@@ -307,7 +307,9 @@ class Desk:
         """Put cells into the page.
 
         It is a new one where there is none of this kind; with a new kernel too where the test asks.
+        Nothing in it moves by itself, which would keep a processor busy, unless the test asks for that.
         """
+        kind = {"reduced_motion": "reduce", **kind}
         self._lab.add_kernel(*kernel)
         if self.notebook is not None and not fresh and kind == self._kind:
             self.notebook.resize(*size)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 
 import psutil
+import pytest
 from waiting import wait_for
 from zeppelin.test_server import outputs
 
 from nbkeras.cli import main
 
 
+@pytest.mark.soak
 def test_a_restart_ends_the_kernel(zeppelin):
     note = zeppelin.note("%python.ipython\nkept = 1\nimport os; print(os.getpid())", "%python.ipython\nkept")
     pid = int(outputs(note.run(0))[0][1])

@@ -25,7 +25,7 @@ def open_page(zeppelin, browser):
     with contextlib.ExitStack() as stack:
 
         def open_page(note):
-            page = browser.new_page(viewport={"width": 900, "height": 900})
+            page = browser.new_page(viewport={"width": 900, "height": 900}, reduced_motion="reduce")
             page.set_default_timeout(1000 * LIMIT)
             stack.callback(page.close)
             page.goto(f"http://127.0.0.1:{zeppelin.port}/#{note.id}")

@@ -431,8 +431,8 @@ print(before[1:] == after[1:], after[2], after[0] - before[0])
 """
 
 
-@pytest.mark.parametrize("runs", [3, pytest.param(20, marks=pytest.mark.soak)])
-def test_runs_in_a_row_leave_nothing_behind(zeppelin, runs):
+@pytest.mark.soak
+def test_runs_in_a_row_leave_nothing_behind(zeppelin):
     note = zeppelin.note(
         LEFT,
         cell("history = model.fit(x, y, epochs=2)"),
@@ -440,7 +440,7 @@ def test_runs_in_a_row_leave_nothing_behind(zeppelin, runs):
     )
     note.run(1)
     note.run(0)
-    for _ in range(runs):
+    for _ in range(20):
         result = note.run(1)
         assert result["code"] == "SUCCESS", result
         assert len(pages(result)) == 1
