@@ -53,6 +53,8 @@ class Progress:
         self._ended: float | None = None
         self._trained_since: float | None = None
         self._paused_since: float | None = None
+        #: When the first step had been done, and the epochs by then: a backend compiles in it.
+        self._paced_from: tuple[float, float] | None = None
 
     def enter(self, phase: Phase) -> None:
         """Go on to a phase; the time of a pause counts in no estimate."""
@@ -61,6 +63,8 @@ class Progress:
             self._trained_since = now
         if self._paused_since is not None and self._trained_since is not None:
             self._trained_since += now - self._paused_since
+            if self._paced_from is not None:
+                self._paced_from = (self._paced_from[0] + now - self._paused_since, self._paced_from[1])
         self._paused_since = now if phase == "paused" else None
 
     def record(
@@ -82,6 +86,8 @@ class Progress:
         self.epoch, self.step, self.steps = epoch + 1, step, steps
         self._rows_per_second = rows_per_second or self._rows_per_second
         self.learning_rate = learning_rate
+        if self._paced_from is None and (done := self._epochs_done()) > 0:
+            self._paced_from = (self._paused_since or time.monotonic(), done)
         return True
 
     def _record_loss(self, place: float, loss: float) -> None:
@@ -97,7 +103,7 @@ class Progress:
         """Begin again, from the start or a checkpoint; the clock goes on."""
         self.losses = []
         self.epoch = self.step = self.steps = 0
-        self._trained_since = self._paused_since = self.learning_rate = None
+        self._trained_since = self._paused_since = self._paced_from = self.learning_rate = None
 
     def end(self, seconds: float | None) -> None:
         """Stop the clock, now or after so many seconds since it began."""
@@ -109,12 +115,16 @@ class Progress:
         return (self._ended or time.monotonic()) - self._started
 
     def remaining(self, epochs: int) -> float | None:
-        """Seconds that are left of so many epochs, none of a pause; None when unknown."""
+        """Seconds that are left of so many epochs, none of a pause; None when unknown.
+
+        They follow from the pace since the first step, which takes longer than any other.
+        """
         done = self._epochs_done()
-        if self._trained_since is None or self._ended is not None or done <= 0:
+        if self._paced_from is None or self._ended is not None or done <= self._paced_from[1]:
             return None
-        spent = (self._paused_since or time.monotonic()) - self._trained_since
-        return max(0.0, spent / done * (epochs - self._first_epoch - done))
+        begun, before = self._paced_from
+        spent = (self._paused_since or time.monotonic()) - begun
+        return max(0.0, spent / (done - before) * (epochs - self._first_epoch - done))
 
     def rows_per_second(self, batch_size: int) -> float:
         """Over the last seconds, when it has ended over all of the training; 0 when unknown."""

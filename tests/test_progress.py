@@ -19,8 +19,8 @@ def now(monkeypatch):
 def test_a_pause_counts_in_no_estimate(now):
     run = Run("digits", model=None, epochs=4, workers=1)
     run.enter("training")
-    run.record_progress(0, 0, 10, 0.0)
-    now[0] += 10
+    run.record_progress(0, 1, 10, 0.0)
+    now[0] += 9
     run.record_progress(1, 0, 10, 0.0)
     assert run.snapshot().remaining == 30
     run.enter("paused")
@@ -28,7 +28,19 @@ def test_a_pause_counts_in_no_estimate(now):
     assert run.snapshot().remaining == 30
     run.enter("training")
     assert run.snapshot().remaining == 30
-    assert run.snapshot().elapsed == 1010
+    assert run.snapshot().elapsed == 1009
+
+
+def test_the_first_step_in_which_a_backend_compiles_counts_in_no_estimate(now):
+    run = Run("digits", model=None, epochs=2, workers=1)
+    run.enter("training")
+    run.record_progress(0, 0, 100, 0.0)
+    now[0] += 20
+    run.record_progress(0, 1, 100, 0.0)
+    assert run.snapshot().remaining is None
+    now[0] += 1
+    run.record_progress(0, 11, 100, 0.0)
+    assert run.snapshot().remaining == pytest.approx(18.9)
 
 
 def test_the_rate_of_a_run_that_has_ended_is_that_of_all_its_steps(now):
@@ -45,8 +57,9 @@ def test_the_rate_of_a_run_that_has_ended_is_that_of_all_its_steps(now):
 def test_what_lies_behind_moves_nothing_and_a_training_that_begins_again_has_no_estimate(now):
     run = Run("digits", None, epochs=4, workers=1)
     run.enter("training")
-    run.record_progress(1, 3, 10, 50.0, 0.1)
+    run.record_progress(1, 1, 10, 50.0, 0.1)
     now[0] += 6
+    run.record_progress(1, 3, 10, 50.0, 0.1)
     run.record_progress(0, 9, 10, 70.0, 0.2)
     snapshot = run.snapshot()
     assert (snapshot.epoch, snapshot.step, snapshot.rows_per_second, snapshot.learning_rate) == (
@@ -55,7 +68,7 @@ def test_what_lies_behind_moves_nothing_and_a_training_that_begins_again_has_no_
         50.0,
         0.1,
     )
-    assert snapshot.remaining == pytest.approx(6 / 0.3 * 2.7)
+    assert snapshot.remaining == pytest.approx(6 / 0.2 * 2.7)
     run.restart("a worker is gone")
     snapshot = run.snapshot()
     assert (snapshot.epoch, snapshot.step, snapshot.remaining, snapshot.learning_rate) == (0, 0, None, None)

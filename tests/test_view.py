@@ -438,6 +438,7 @@ def test_the_last_line_of_a_terminal_is_the_place_in_the_epoch(monkeypatch, colu
     run = started(asked=3, workers=1)
     lines = terminal.Lines(run)
     run.enter("training")
+    run.record_progress(0, 1, 1000, 0.0, 0.001)
     run.record_epoch(0, {"loss": 0.25})
     run.record_progress(1, 400, 1000, 0.0, 0.001)
     lines.update()
