@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import threading
@@ -265,9 +266,28 @@ def test_an_action_has_a_thread_of_its_own(stage):
     assert inference._attended(None, "evaluate", threading.current_thread) is not threading.current_thread()
 
 
+def test_an_action_that_takes_longer_than_a_moment_is_said_to_be_at_work(stage, monkeypatch):
+    shown, said = [], threading.Event()
+
+    @contextlib.contextmanager
+    def show(what):
+        shown.append(what)
+        said.set()
+        yield
+        shown.append("over")
+
+    monkeypatch.setattr(inference.wait, "shown", show)
+    assert inference._attended(None, "evaluate", lambda: 5) == 5
+    assert shown == []
+    monkeypatch.setattr(inference, "_SILENT", 0.0)
+    assert inference._attended(None, "predict", said.wait)
+    assert shown == ["predict", "over"]
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "message"),
     [
+        (TimeoutError("the network"), ClusterError, "^Spark failed: the network$"),
         (ClusterError("no slots"), ClusterError, "^no slots$"),
         (RuntimeError("nbkeras.errors.DataError: no rows"), DataError, "^no rows$"),
         (RuntimeError("it broke"), ClusterError, "^Spark failed: it broke$"),

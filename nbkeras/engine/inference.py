@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import numpy as np
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import types as T
 
-from nbkeras import session
+from nbkeras import session, wait
 from nbkeras.engine import failures, shipping, task
 from nbkeras.engine.job import Job
 from nbkeras.engine.spark import cluster, preflight, protection
@@ -25,6 +26,8 @@ from nbkeras.errors import Aborted, ClusterError, DataError
 from nbkeras.plan import ORDER, PREFIX, Plan
 
 Shape = tuple[int, ...]
+#: Seconds that an action may take without a word.
+_SILENT = 1.0
 #: Inference needs no event channel.
 _NOWHERE = ("", 0)
 
@@ -143,8 +146,8 @@ def _is_of_keras(thing: Any) -> bool:
     return all(one.__module__.startswith("keras.") for one in (type(thing), function) if one is not None)
 
 
-def _attended(spark: SparkSession, method: str, action: Callable[[], Any]) -> Any:
-    """What an action of Spark gives; an interrupt ends it.
+def _attended(spark: SparkSession, method: Literal["evaluate", "predict"], action: Callable[[], Any]) -> Any:
+    """What an action of Spark gives; that it takes longer than a moment is said, and an interrupt ends it.
 
     It has a thread of its own, as Py4J logs its traceback where it is interrupted itself.
     """
@@ -158,7 +161,10 @@ def _attended(spark: SparkSession, method: str, action: Callable[[], Any]) -> An
 
     try:
         session.thread(spark, work, f"nbkeras {method}").start()
-        return given.result()
+        with contextlib.suppress(TimeoutError):
+            return given.result(_SILENT)
+        with wait.shown(method):
+            return given.result()
     except KeyboardInterrupt:
         stage.cancel()
         raise Aborted(f"{method} was interrupted; the model is as it was before") from None

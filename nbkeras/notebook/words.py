@@ -213,6 +213,8 @@ PLACES = Words(
         "wait_java": ("Starting Java and Spark…", "正在启动 Java 与 Spark…"),
         "wait_keras": ("Importing Keras…", "正在导入 Keras…"),
         "wait_tensorflow": ("Importing TensorFlow…", "正在导入 TensorFlow…"),
+        "wait_evaluate": ("Evaluating on Spark…", "正在 Spark 上评估…"),
+        "wait_predict": ("Predicting on Spark…", "正在 Spark 上预测…"),
         "dashboard": ("nbkeras", "nbkeras"),
         "dashboard_empty": (
             "The next training of this note is shown here.",
