@@ -411,7 +411,7 @@ def test_a_terminal_gets_a_line_for_each_phase_and_epoch(capsys):
 
     *said, last = capsys.readouterr().out.splitlines()
     assert said == [
-        "Waiting for a free Spark slot",
+        "Waiting for room for the worker on Spark",
         "BatchNormalization sees each worker's rows only.",
         "epoch 1 of 2  loss 0.25",
         "epoch 2 of 2 (unfinished)  loss 0.25",
@@ -498,7 +498,10 @@ def test_an_epoch_that_takes_long_says_in_a_file_how_far_it_has_come(monkeypatch
 
 @pytest.mark.parametrize(
     ("workers", "words"),
-    [(1, "the worker waits and keeps its Spark slot"), (2, "the workers wait and keep their Spark slots")],
+    [
+        (1, "the worker waits and keeps its place on Spark"),
+        (2, "the workers wait and keep their places on Spark"),
+    ],
 )
 def test_a_pause_is_said_when_it_is_asked_for_and_when_it_is_there(capsys, workers, words):
     run = started(asked=3, workers=workers)

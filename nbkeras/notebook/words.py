@@ -96,8 +96,11 @@ def for_page(*tables: Words, **more: Any) -> dict[str, Any]:
 
 _PHASES = {
     "preparing": ("Preparing the training", "正在准备训练"),
-    "slots": ("Waiting for {workers} free Spark slots", "正在等待 {workers} 个空闲的 Spark 槽位"),
-    "slots_one": ("Waiting for a free Spark slot", "正在等待空闲的 Spark 槽位"),
+    "slots": (
+        "Waiting for room for {workers} workers on Spark",
+        "正在等待 Spark 空出 {workers} 个工作进程的位置",
+    ),
+    "slots_one": ("Waiting for room for the worker on Spark", "正在等待 Spark 为工作进程空出位置"),
     "computing": ("Spark computes the rows", "Spark 正在计算数据"),
     "reading": ("Reading rows", "正在读取数据"),
     "reading_rows": ("Reading rows: {rows} so far", "正在读取数据：已读 {rows} 行"),
@@ -110,12 +113,12 @@ _PHASES = {
     ),
     "pausing": ("Pausing after this batch", "这一批结束后暂停"),
     "paused": (
-        "Paused in epoch {epoch} of {epochs}: the workers wait and keep their Spark slots",
-        "已在第 {epoch}/{epochs} 轮暂停：各工作进程等待，并保留 Spark 槽位",
+        "Paused in epoch {epoch} of {epochs}: the workers wait and keep their places on Spark",
+        "已在第 {epoch}/{epochs} 轮暂停：各工作进程等待，并保留在 Spark 中的位置",
     ),
     "paused_one": (
-        "Paused in epoch {epoch} of {epochs}: the worker waits and keeps its Spark slot",
-        "已在第 {epoch}/{epochs} 轮暂停：工作进程等待，并保留 Spark 槽位",
+        "Paused in epoch {epoch} of {epochs}: the worker waits and keeps its place on Spark",
+        "已在第 {epoch}/{epochs} 轮暂停：工作进程等待，并保留在 Spark 中的位置",
     ),
     "validating": ("Epoch {epoch} of {epochs}: validating", "第 {epoch}/{epochs} 轮：正在验证"),
     "returning": ("Fetching the trained weights", "正在取回训练好的权重"),
