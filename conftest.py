@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from standalone import Cluster
 
 
+# jsonschema takes it where it is there; it builds a grammar of addresses for seconds, which no test looks at.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # that is how an import is refused
+
 #: In this process' JVM; a cluster on this machine; such a cluster behind a Spark Connect server.
 MASTERS = ("local", "standalone", "connect")
 #: That each executor of the tests' Spark on a cluster gets: for trainings that ask for some.

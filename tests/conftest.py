@@ -45,7 +45,8 @@ def chromium() -> Path:
 @pytest.fixture(scope="session")
 def browser(chromium):
     """A browser that shows nothing and calls nobody by itself."""
-    playwright = pytest.importorskip("playwright.sync_api")
+    import playwright.sync_api as playwright
+
     playwright.expect.set_options(timeout=1000 * waiting.LIMIT)
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=chromium, headless=True, args=QUIET)

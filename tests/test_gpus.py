@@ -119,6 +119,7 @@ def test_each_trainer_sees_the_gpus_that_it_asked_for_and_no_other(
     )
 
 
+@pytest.mark.soak
 @pytest.mark.cluster
 def test_what_spark_gives_every_task_is_what_its_trainer_sees(cluster, notebook, tmp_path):
     python = environment(tmp_path / "executors")

@@ -193,11 +193,14 @@ class Deadly(keras.layers.Layer):
         self.checkpoints = checkpoints
 
     def call(self, x):
+        if os.getpid() == NOTEBOOK:
+            return x
+        if keras.config.backend() != "tensorflow":
+            # A model is built with arrays that hold nothing.
+            return x if x.device.type == "meta" else self.end(x)
         import tensorflow as tf
 
-        return (
-            x if os.getpid() == NOTEBOOK else tf.ensure_shape(tf.py_function(self.end, [x], x.dtype), x.shape)
-        )
+        return tf.ensure_shape(tf.py_function(self.end, [x], x.dtype), x.shape)
 
     def end(self, x):
         if self.checkpoints is None:
@@ -210,9 +213,10 @@ class Deadly(keras.layers.Layer):
 
 
 @pytest.mark.smoke
+@pytest.mark.on("local", "connect")  # on a cluster test_chaos.py kills more than this
 def test_a_worker_that_ends_by_itself_is_lost_too_and_the_training_goes_on(fit, undisturbed, tmp_path):
     model = net(Deadly(str(tmp_path)))
-    run = fit(model, checkpoint=tmp_path, backend="tensorflow")
+    run = fit(model, checkpoint=tmp_path)
     assert (tmp_path / "once").exists()
     assert any("; going on from the checkpoint of epoch" in note for note in run.notes)
     assert_same_history(run.history, undisturbed[1].history)
@@ -252,7 +256,7 @@ def test_what_kills_every_worker_is_given_up_after_some_attempts(fit, wait_for):
     model = net(Deadly())
     before = model.get_weights()
     with pytest.raises(WorkerLost, match="given up after 3 new attempts in the same epoch") as caught:
-        fit(model, workers=1, backend="tensorflow")
+        fit(model, workers=1)
     assert "\n" not in str(caught.value)
     assert f"was killed by signal {signal.SIGBUS:d} (SIGBUS): no room left" in str(caught.value)
     assert all(map(np.array_equal, model.get_weights(), before))

@@ -13,15 +13,13 @@ from pathlib import Path
 
 import httpx
 import nbformat
+import playwright.sync_api as playwright
 import pytest
 import waiting
 from lifeline import ENDS_WITH_US
 from waking import woken
 
 import nbkeras
-
-playwright = pytest.importorskip("playwright.sync_api")
-pytest.importorskip("jupyterlab")
 
 INSTALLED = importlib.metadata.version("ipykernel")
 FAILED = pytest.StashKey[bool]()

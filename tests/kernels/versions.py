@@ -10,8 +10,12 @@ import pytest
 #: For what does not differ: the newest alone by default.
 ONE_VERSION = (*(pytest.param(version, marks=pytest.mark.soak) for version in OLDER), NEWEST)
 
-#: For what differs.
-each_version = pytest.mark.parametrize("ipykernel", fetched.IPYKERNELS, indirect=True)
+#: For what differs: by default in the oldest and the newest.
+each_version = pytest.mark.parametrize(
+    "ipykernel",
+    [OLDER[0], *(pytest.param(version, marks=pytest.mark.soak) for version in OLDER[1:]), NEWEST],
+    indirect=True,
+)
 
 #: For what only a kernel without threads beside the busy cell does.
 oldest_version = pytest.mark.parametrize("ipykernel", OLDER[:1], indirect=True)

@@ -448,6 +448,7 @@ def test_runs_in_a_row_leave_nothing_behind(zeppelin):
     assert len(note.exported()) < 100_000
 
 
+@pytest.mark.soak
 def test_plain_python_shows_the_chart_and_says_how_to_get_the_magics(zeppelin, plain):
     code = DIGITS.replace("\n\n", "\n")
     note = zeppelin.note(
