@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import signal
 
 import keras
 import numpy as np
@@ -13,9 +15,10 @@ from twins import columns, define
 
 import nbkeras
 from nbkeras.engine.spark import cluster
-from nbkeras.errors import DataError
+from nbkeras.errors import DataError, WorkerLost
 
-pytestmark = pytest.mark.usefixtures("any_backend")
+pytestmark = pytest.mark.usefixtures("any_backend", "as_in_a_notebook")
+NOTEBOOK = os.getpid()
 
 ROWS, SHAPE, CLASSES = 70, 4, 3
 
@@ -310,6 +313,37 @@ def test_a_loss_of_whole_batches_is_evaluated_in_keras_own_batches(spark, capsys
     ours = nbkeras.evaluate(model, x, y, batch_size=50, spark=spark)
     assert_same_results(ours, model.evaluate(x, y, batch_size=50, verbose=0, return_dict=True))
     assert "Evaluating on one worker: the loss" in capsys.readouterr().out
+
+
+class Deadly(keras.layers.Layer):
+    """Takes its process along, on a worker, until there are so many marks in a folder."""
+
+    def __init__(self, folder, times):
+        super().__init__()
+        self.folder, self.times = folder, times
+
+    def call(self, x):
+        marks = [*self.folder.iterdir()]
+        if os.getpid() != NOTEBOOK and len(marks) < self.times:
+            (self.folder / f"{len(marks)}-{os.getpid()}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return x
+
+
+@pytest.mark.parametrize("times", [1, 9])
+def test_a_worker_that_is_lost_while_it_evaluates_costs_a_second_try(spark, arrays, tmp_path, capsys, times):
+    x, kind, _ = arrays
+    model = keras.Sequential([keras.Input((SHAPE,)), Deadly(tmp_path, times), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    how = {"batch_size": ROWS, "spark": spark}
+    if times == 1:
+        ours = nbkeras.evaluate(model, x, kind, **how)
+        assert_same_results(ours, model.evaluate(x, kind, verbose=0, return_dict=True))
+    else:
+        with pytest.raises(WorkerLost, match="was killed by signal 9"):
+            nbkeras.evaluate(model, x, kind, **how)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("Evaluating once more: worker ")
 
 
 @pytest.mark.parametrize(("rows", "batch_size", "most"), [(200, 8, 8), (20_000, None, 1024)])

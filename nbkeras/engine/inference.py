@@ -22,7 +22,7 @@ from nbkeras.engine.spark import cluster, preflight, protection
 from nbkeras.engine.spark.shared import Shared
 from nbkeras.engine.spool import nulls_message
 from nbkeras.engine.training import exactness, parts, state
-from nbkeras.errors import Aborted, ClusterError, DataError
+from nbkeras.errors import Aborted, ClusterError, DataError, WorkerLost
 from nbkeras.plan import ORDER, PREFIX, Plan
 
 Shape = tuple[int, ...]
@@ -35,7 +35,8 @@ _NOWHERE = ("", 0)
 def evaluate(spark: SparkSession, plan: Plan, model: Any, df: DataFrame) -> dict[str, Any]:
     """Loss and metrics over all rows, by name.
 
-    Metric states of the partitions are summed; results are never averaged.
+    Metric states of the partitions are summed; results are never averaged. Where a worker is lost, it is done
+    once more.
 
     Args:
         spark: the session.
@@ -47,6 +48,7 @@ def evaluate(spark: SparkSession, plan: Plan, model: Any, df: DataFrame) -> dict
         Aborted: an interrupt.
         DataError: nulls, or no rows.
         TrainingError: an exception on a worker.
+        WorkerLost: a worker was lost, and another one when it was done once more.
     """
     job = _job("evaluate", spark, plan, model)
 
@@ -58,11 +60,18 @@ def evaluate(spark: SparkSession, plan: Plan, model: Any, df: DataFrame) -> dict
         with cluster.bounded_batches(spark, plan.structure.row_bytes):
             return df.coalesce(plan.workers).mapInArrow(work, task.RESULT).collect()
 
+    def states() -> list[bytes]:
+        return _states(_attended(spark, "evaluate", collect))
+
     try:
-        rows = _attended(spark, "evaluate", collect)
+        try:
+            found = states()
+        except WorkerLost as lost:
+            print(f"Evaluating once more: {lost}")  # noqa: T201  # why it takes longer
+            found = states()
     finally:
         job.payload.forget()
-    return _result(model, _states(rows))
+    return _result(model, found)
 
 
 def coupled(model: Any, batch: Callable[[], tuple[Any, ...]]) -> str:
