@@ -19,7 +19,7 @@ import nbkeras
 
 pytestmark = [pytest.mark.cluster, pytest.mark.on("standalone")]
 
-EPOCHS = 40
+EPOCHS = 20
 X = np.random.default_rng(0).normal(size=(2000, 8)).astype("float32")
 Y = X.sum(axis=1)
 
