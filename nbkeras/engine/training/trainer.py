@@ -378,7 +378,7 @@ class Trainer:
             if variable.path.endswith("seed_generator_state"):
                 seed = state.value(variable)
                 variable.assign(seed ^ np.array([self._rank, 0], dtype=seed.dtype))
-                seeds.append(int(seed[0]))
+                seeds.append(int(seed[0]) % 2**32)
         return seeds
 
     # -- evaluating and predicting -------------------------------------------
