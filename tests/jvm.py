@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,9 @@ def archive() -> None:
     dump = " ".join((*SHORT_LIVED, f"-XX:ArchiveClassesAtExit={made}", "-Xlog:disable"))
     environment = os.environ | {"SPARK_SUBMIT_OPTS": dump, "PYSPARK_PYTHON": sys.executable}
     subprocess.run([sys.executable, "-c", _USE_SPARK], env=environment, check=True, capture_output=True)
+    if not made.exists():
+        free = shutil.disk_usage(made.parent).free
+        raise OSError(f"Java has written no {made}: {free // 2**20} MiB are free there, it takes about 150")
     made.rename(ARCHIVE)
 
 
