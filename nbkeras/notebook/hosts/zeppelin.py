@@ -53,6 +53,14 @@ def _namespaces() -> list[dict[str, Any]]:
     return [getattr(shell, "user_ns", {}), main, main.get("_zcUserQueryNameSpace", {})]
 
 
+def _publisher() -> Any:
+    """What IPython displays with."""
+    from IPython.core.getipython import get_ipython
+
+    shell: Any = get_ipython()  # IPython, or who calls this has none
+    return shell.display_pub
+
+
 class Paragraph:
     """A run in the output of the paragraph that runs now.
 
@@ -78,6 +86,10 @@ class Paragraph:
         self._drawing = Pace(_SHOW_EVERY, _DRAW_SLOWEST, _DRAW_SHARE)
         self._drawn: picture.Drawn | None = None
         self._seen: tuple[int, Any] = 0, ()
+        # Hooks are of a thread; a run in the background has another one, and its paragraph has ended.
+        self._hooked = None if plain or run.background else _publisher()
+        if self._hooked is not None:
+            self._hooked.register_hook(self._output.notice)
         if plain:
             run.note(PLACES["zeppelin_plain"])
         self._show(run.snapshot())
@@ -91,6 +103,9 @@ class Paragraph:
         """Leave the picture, which Zeppelin stores with the note."""
         snapshot = self._run.snapshot()
         drawn = picture.draw(snapshot)
+        if self._hooked is not None:
+            self._hooked.unregister_hook(self._output.notice)
+        self._output.settle()
         self._output.replace(picture.page(snapshot, drawn) + _notes(snapshot))
         for board in self._boards:
             board.show(snapshot, drawn)
@@ -125,13 +140,16 @@ class Output:
     def __init__(self, z: Any, context: Any, *, plain: bool) -> None:
         self._out = context.out()
         self._types = z.gateway.jvm.org.apache.zeppelin.interpreter.InterpreterResult.Type
+        self._clears = False  # the user, not yet Zeppelin
         # What is printed travels through the kernel, slower than py4j. Only what goes the same way
         # comes behind it.
-        mark = "" if plain else f'<i id="nbkeras-{uuid.uuid4().hex}"></i>'
-        if plain or not self._arrives(mark):
+        mark = "" if plain else self._mark()
+        if mark:
+            self._take()
+        else:
             self._open()
         self._out.setType(self._types.TEXT)
-        _, _, printed = self._html().partition(mark) if mark else ("", "", "")
+        _, _, printed = self._html(self._place).partition(mark) if mark else ("", "", "")
         if printed.strip():
             self._out.write(printed)  # it came in between
 
@@ -144,6 +162,17 @@ class Output:
         self._output.write(html)
         self._output.flush()
 
+    def notice(self, message: Any) -> Any:
+        """Keep in mind that the user clears all outputs: a hook of IPython, which sends what it returns."""
+        self._clears |= message["header"]["msg_type"] == "clear_output"
+        return message
+
+    def settle(self) -> None:
+        """Wait until what the user has cleared is gone: else it would take along what is put here next."""
+        if self._clears:
+            self._clears = False
+            self._mark()
+
     def _open(self) -> None:
         self._out.setType(self._types.HTML)
         self._take()
@@ -152,23 +181,23 @@ class Output:
         self._place = self._out.size() - 1
         self._output = self._out.getOutputAt(self._place)
 
-    def _html(self) -> str:
-        return str(self._output.toInterpreterResultMessage().getData())
+    def _html(self, place: int) -> str:
+        return str(self._out.getOutputAt(place).toInterpreterResultMessage().getData())
 
-    def _arrives(self, mark: str) -> bool:
-        """Display a mark and wait for it; whether Zeppelin takes what is displayed."""
+    def _mark(self) -> str:
+        """Display a mark, and wait until it is in the last output; empty where Zeppelin takes it not."""
         import IPython.display
 
+        mark = f'<i id="nbkeras-{uuid.uuid4().hex}"></i>'
         shown: Any = IPython.display  # untyped
         shown.display(shown.HTML(mark))
         end = time.monotonic() + _ARRIVES_WITHIN
         while time.monotonic() < end:
-            if self._out.size():
-                self._take()
-                if mark in self._html():
-                    return True
+            last = self._out.size() - 1
+            if last >= 0 and mark in self._html(last):
+                return mark
             time.sleep(0.02)
-        return False  # it has taken enough, say: 100 kB of prints
+        return ""  # it has taken enough, say: 100 kB of prints
 
 
 class Dashboard:
