@@ -157,7 +157,9 @@ def test_a_run_that_has_ended_keeps_its_tools_in_the_page_and_a_picture_in_the_f
     assert "finished 3 epochs" in notebook.output(1)
 
 
+# As in a training, somebody looks again and again for something new, which is shown at its own pace.
 LONG = """
+import threading, time
 from nbkeras.notebook import hosts
 from nbkeras.run import Run
 run = Run("long", model=None, epochs=3, workers=2)
@@ -166,7 +168,12 @@ run.enter("training")
 def tell(epoch, *losses):
     for step, loss in enumerate(losses, start=1):
         run.record_progress(epoch, step, 1000, 500.0, 0.001, loss)
-    shown.update()
+def look():
+    while not run.done.is_set():
+        shown.update()
+        time.sleep(0.02)
+looks = threading.Thread(target=look, daemon=True)
+looks.start()
 """
 SO_FAR = """() => [...document.querySelectorAll(".nbkeras-so-far")].map((one) => [
     one.querySelector("path").getAttribute("d").split(/[ML]/).length - 1,
@@ -180,7 +187,7 @@ def test_a_long_epoch_shows_its_loss_as_far_as_it_has_come(open_notebook, wait_f
         "tell(0, 2.3, 2.1, 1.8)",
         "run.record_epoch(0, {'loss': 1.5}, {'learning_rate': 0.001, 'seconds_per_epoch': 2.5}); tell(1)",
         "tell(1, 1.4, 1.2)",
-        "run.record_epoch(1, {'loss': 1.1}); run.end('stopped'); shown.finish()",
+        "run.record_epoch(1, {'loss': 1.1}); run.end('stopped'); looks.join(); shown.finish()",
     ]
     notebook = open_notebook("long", cells)
 
