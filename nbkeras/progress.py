@@ -53,8 +53,8 @@ class Progress:
         self._ended: float | None = None
         self._trained_since: float | None = None
         self._paused_since: float | None = None
-        #: When the first step had been done, and the epochs by then: a backend compiles in it.
-        self._paced_from: tuple[float, float] | None = None
+        #: What had been trained by the first step, in which a backend compiles: seconds, and epochs.
+        self._first_step: tuple[float, float] | None = None
 
     def enter(self, phase: Phase) -> None:
         """Go on to a phase; the time of a pause counts in no estimate."""
@@ -63,8 +63,6 @@ class Progress:
             self._trained_since = now
         if self._paused_since is not None and self._trained_since is not None:
             self._trained_since += now - self._paused_since
-            if self._paced_from is not None:
-                self._paced_from = (self._paced_from[0] + now - self._paused_since, self._paced_from[1])
         self._paused_since = now if phase == "paused" else None
 
     def record(
@@ -86,8 +84,8 @@ class Progress:
         self.epoch, self.step, self.steps = epoch + 1, step, steps
         self._rows_per_second = rows_per_second or self._rows_per_second
         self.learning_rate = learning_rate
-        if self._paced_from is None and (done := self._epochs_done()) > 0:
-            self._paced_from = (self._paused_since or time.monotonic(), done)
+        if self._first_step is None and (done := self._epochs_done()) > 0:
+            self._first_step = self._trained(), done
         return True
 
     def _record_loss(self, place: float, loss: float) -> None:
@@ -103,7 +101,7 @@ class Progress:
         """Begin again, from the start or a checkpoint; the clock goes on."""
         self.losses = []
         self.epoch = self.step = self.steps = 0
-        self._trained_since = self._paused_since = self._paced_from = self.learning_rate = None
+        self._trained_since = self._paused_since = self._first_step = self.learning_rate = None
 
     def end(self, seconds: float | None) -> None:
         """Stop the clock, now or after so many seconds since it began."""
@@ -120,11 +118,11 @@ class Progress:
         They follow from the pace since the first step, which takes longer than any other.
         """
         done = self._epochs_done()
-        if self._paced_from is None or self._ended is not None or done <= self._paced_from[1]:
+        seconds, first = self._first_step or (0.0, done)
+        if self._trained_since is None or self._ended is not None or done <= first:
             return None
-        begun, before = self._paced_from
-        spent = (self._paused_since or time.monotonic()) - begun
-        return max(0.0, spent / (done - before) * (epochs - self._first_epoch - done))
+        pace = (self._trained() - seconds) / (done - first)
+        return max(0.0, pace * (epochs - self._first_epoch - done))
 
     def rows_per_second(self, batch_size: int) -> float:
         """Over the last seconds, when it has ended over all of the training; 0 when unknown."""
@@ -132,6 +130,12 @@ class Progress:
             return self._rows_per_second
         rows = self._epochs_done() * self.steps * batch_size
         return rows / max(self._ended - self._trained_since, 1e-3) or self._rows_per_second
+
+    def _trained(self) -> float:
+        """Seconds since training began, or began again, none of a pause."""
+        if self._trained_since is None:
+            return 0.0
+        return (self._paused_since or time.monotonic()) - self._trained_since
 
     def _epochs_done(self) -> float:
         """Epochs since training began, or began again."""

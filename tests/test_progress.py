@@ -16,9 +16,14 @@ def now(monkeypatch):
     return seconds
 
 
-def test_a_pause_counts_in_no_estimate(now):
-    run = Run("digits", model=None, epochs=4, workers=1)
+def in_training(epochs):
+    run = Run("digits", model=None, epochs=epochs, workers=1)
     run.enter("training")
+    return run
+
+
+def test_a_pause_counts_in_no_estimate(now):
+    run = in_training(epochs=4)
     run.record_progress(0, 1, 10, 0.0)
     now[0] += 9
     run.record_progress(1, 0, 10, 0.0)
@@ -32,8 +37,7 @@ def test_a_pause_counts_in_no_estimate(now):
 
 
 def test_the_first_step_in_which_a_backend_compiles_counts_in_no_estimate(now):
-    run = Run("digits", model=None, epochs=2, workers=1)
-    run.enter("training")
+    run = in_training(epochs=2)
     run.record_progress(0, 0, 100, 0.0)
     now[0] += 20
     run.record_progress(0, 1, 100, 0.0)
@@ -55,8 +59,7 @@ def test_the_rate_of_a_run_that_has_ended_is_that_of_all_its_steps(now):
 
 
 def test_what_lies_behind_moves_nothing_and_a_training_that_begins_again_has_no_estimate(now):
-    run = Run("digits", None, epochs=4, workers=1)
-    run.enter("training")
+    run = in_training(epochs=4)
     run.record_progress(1, 1, 10, 50.0, 0.1)
     now[0] += 6
     run.record_progress(1, 3, 10, 50.0, 0.1)
@@ -76,8 +79,7 @@ def test_what_lies_behind_moves_nothing_and_a_training_that_begins_again_has_no_
 
 
 def test_the_losses_of_the_epoch_in_work_go_up_to_its_place_and_end_with_it():
-    run = Run("digits", None, epochs=4, workers=2)
-    run.enter("training")
+    run = in_training(epochs=4)
     for step, loss in ((0, None), (2, 0.9), (4, 0.8), (4, 0.7)):
         run.record_progress(0, step, 8, 0.0, None, loss)
     assert run.snapshot().losses == ((0.25, 0.9), (0.5, 0.7))
