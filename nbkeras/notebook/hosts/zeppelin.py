@@ -47,18 +47,14 @@ def context() -> Any:
 
 def _namespaces() -> list[dict[str, Any]]:
     """Where Zeppelin may have put its names: IPython's, and those of its own plain interpreters."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
     main = vars(sys.modules["__main__"])
-    return [getattr(shell, "user_ns", {}), main, main.get("_zcUserQueryNameSpace", {})]
+    return [getattr(_shell(), "user_ns", {}), main, main.get("_zcUserQueryNameSpace", {})]
 
 
-def _publisher() -> Any:
-    """What IPython displays with."""
-    from IPython.core.getipython import get_ipython
-
-    shell: Any = get_ipython()  # IPython, or who calls this has none
-    return shell.display_pub
+def _shell() -> Any:
+    """IPython's shell, None where there is none."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None
 
 
 class Paragraph:
@@ -86,12 +82,10 @@ class Paragraph:
         self._drawing = Pace(_SHOW_EVERY, _DRAW_SLOWEST, _DRAW_SHARE)
         self._drawn: picture.Drawn | None = None
         self._seen: tuple[int, Any] = 0, ()
-        # Hooks are of a thread; a run in the background has another one, and its paragraph has ended.
-        self._hooked = None if plain or run.background else _publisher()
-        if self._hooked is not None:
-            self._hooked.register_hook(self._output.notice)
         if plain:
             run.note(PLACES["zeppelin_plain"])
+        elif not run.background:  # else its paragraph has ended
+            self._output.heed()
         self._show(run.snapshot())
 
     def update(self) -> None:
@@ -103,8 +97,6 @@ class Paragraph:
         """Leave the picture, which Zeppelin stores with the note."""
         snapshot = self._run.snapshot()
         drawn = picture.draw(snapshot)
-        if self._hooked is not None:
-            self._hooked.unregister_hook(self._output.notice)
         self._output.settle()
         self._output.replace(picture.page(snapshot, drawn) + _notes(snapshot))
         for board in self._boards:
@@ -140,16 +132,18 @@ class Output:
     def __init__(self, z: Any, context: Any, *, plain: bool) -> None:
         self._out = context.out()
         self._types = z.gateway.jvm.org.apache.zeppelin.interpreter.InterpreterResult.Type
-        self._clears = False  # the user, not yet Zeppelin
+        self._publisher: Any = None
+        self._cleared = False
         # What is printed travels through the kernel, slower than py4j. Only what goes the same way
         # comes behind it.
-        mark = "" if plain else self._mark()
-        if mark:
-            self._take()
-        else:
+        mark = _mark()
+        place = None if plain else self._arrives(mark)
+        if place is None:
             self._open()
+        else:
+            self._take(place)
         self._out.setType(self._types.TEXT)
-        _, _, printed = self._html(self._place).partition(mark) if mark else ("", "", "")
+        _, _, printed = self._html(self._place).partition(mark)
         if printed.strip():
             self._out.write(printed)  # it came in between
 
@@ -162,42 +156,51 @@ class Output:
         self._output.write(html)
         self._output.flush()
 
-    def notice(self, message: Any) -> Any:
-        """Keep in mind that the user clears all outputs: a hook of IPython, which sends what it returns."""
-        self._clears |= message["header"]["msg_type"] == "clear_output"
-        return message
+    def heed(self) -> None:
+        """Notice from now on that the user clears all outputs, in this thread."""
+        self._publisher = _shell().display_pub
+        self._publisher.register_hook(self._notice)
+
+    def _notice(self, message: Any) -> Any:
+        self._cleared |= message["header"]["msg_type"] == "clear_output"
+        return message  # IPython sends it
 
     def settle(self) -> None:
-        """Wait until what the user has cleared is gone: else it would take along what is put here next."""
-        if self._clears:
-            self._clears = False
-            self._mark()
+        """Wait until what the user has cleared is gone: else it would take along what is put here last."""
+        if self._publisher is not None:
+            self._publisher.unregister_hook(self._notice)
+        if self._cleared:
+            self._arrives(_mark())
 
     def _open(self) -> None:
         self._out.setType(self._types.HTML)
-        self._take()
+        self._take(self._out.size() - 1)
 
-    def _take(self) -> None:
-        self._place = self._out.size() - 1
-        self._output = self._out.getOutputAt(self._place)
+    def _take(self, place: int) -> None:
+        self._place = place
+        self._output = self._out.getOutputAt(place)
 
     def _html(self, place: int) -> str:
         return str(self._out.getOutputAt(place).toInterpreterResultMessage().getData())
 
-    def _mark(self) -> str:
-        """Display a mark, and wait until it is in the last output; empty where Zeppelin takes it not."""
+    def _arrives(self, mark: str) -> int | None:
+        """Display a mark, and wait until it is in the last output: its place, None where it never comes."""
         import IPython.display
 
-        mark = f'<i id="nbkeras-{uuid.uuid4().hex}"></i>'
         shown: Any = IPython.display  # untyped
         shown.display(shown.HTML(mark))
         end = time.monotonic() + _ARRIVES_WITHIN
         while time.monotonic() < end:
-            last = self._out.size() - 1
+            last = int(self._out.size()) - 1
             if last >= 0 and mark in self._html(last):
-                return mark
+                return last
             time.sleep(0.02)
-        return ""  # it has taken enough, say: 100 kB of prints
+        return None  # it has taken enough, say: 100 kB of prints
+
+
+def _mark() -> str:
+    """What nobody sees, and nothing else is like."""
+    return f'<i id="nbkeras-{uuid.uuid4().hex}"></i>'
 
 
 class Dashboard:
