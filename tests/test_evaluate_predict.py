@@ -316,17 +316,17 @@ def test_a_loss_of_whole_batches_is_evaluated_in_keras_own_batches(spark, capsys
 
 
 class Deadly(keras.layers.Layer):
-    """Takes its process along, on a worker, until there are so many marks in a folder."""
+    """Takes its process along, or stops it, on a worker, until there are so many marks in a folder."""
 
-    def __init__(self, folder, times):
+    def __init__(self, folder, times, how=signal.SIGKILL):
         super().__init__()
-        self.folder, self.times = folder, times
+        self.folder, self.times, self.how = folder, times, how
 
     def call(self, x):
         marks = [*self.folder.iterdir()]
         if os.getpid() != NOTEBOOK and len(marks) < self.times:
             (self.folder / f"{len(marks)}-{os.getpid()}").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.how)
         return x
 
 
@@ -344,6 +344,17 @@ def test_a_worker_that_is_lost_while_it_evaluates_costs_a_second_try(spark, arra
             nbkeras.evaluate(model, x, kind, **how)
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("Evaluating once more: worker ")
+
+
+@pytest.mark.soak
+def test_a_worker_that_is_stopped_while_it_evaluates_is_missed(spark, arrays, tmp_path, capsys):
+    x, kind, _ = arrays
+    deadly = Deadly(tmp_path, 1, signal.SIGSTOP)
+    model = keras.Sequential([keras.Input((SHAPE,)), deadly, keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    ours = nbkeras.evaluate(model, x, kind, batch_size=ROWS, spark=spark)
+    assert_same_results(ours, model.evaluate(x, kind, verbose=0, return_dict=True))
+    assert "has given no sign of life for 60 s" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("rows", "batch_size", "most"), [(200, 8, 8), (20_000, None, 1024)])

@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import threading
+from dataclasses import replace
 from multiprocessing import Pipe
 from types import SimpleNamespace
 
@@ -441,17 +442,60 @@ def test_an_evaluation_that_fails_says_so_in_a_row(hire):
     assert (kind, rank, json.loads(data)["message"]) == ("failure", 0, "no scale")
 
 
+PREDICTS = Plan(Structure(FIELDS[:1], ("x",)))
+
+
+def lies_still(trainer):
+    """A trainer whose process is stopped: it takes nothing more, and only the kernel ends it."""
+    trainer.left()
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Have a trainer missed after a moment."""
+    monkeypatch.setattr("nbkeras.plan.LEAST_HEARTBEAT", 0.0)
+    return replace(PREDICTS, heartbeat=0.2)
+
+
+@pytest.mark.parametrize("values", [1, 1 << 20], ids=["that answers nothing", "that takes nothing"])
+def test_a_trainer_without_a_sign_of_life_is_missed_where_no_notebook_listens(hire, impatient, values):
+    hire(lies_still)
+    with pytest.raises(WorkerLost, match=r"^the trainer process has given no sign of life for 0\.2 s$"):
+        predicted(beside(*[1.0] * values), plan=impatient)
+
+
+def test_each_sign_of_life_is_waited_for_anew(hire, monkeypatch):
+    watches = []
+
+    class Watch:
+        def __init__(self, seconds, _):
+            self.seconds, self.over = seconds, False
+            watches.append(self)
+
+        def start(self):
+            assert all(one.over for one in watches[:-1])
+
+        def cancel(self):
+            self.over = True
+
+    monkeypatch.setattr(task.threading, "Timer", Watch)
+    alive = [("alive", None)] * 3
+    hired = hire(says(*alive, ("outputs", [np.ones(1)])))
+    with task._Trainer(Job("predict", PREDICTS, Inside(b"the model"), ("", 0), b""), 0) as trainer:
+        assert trainer.ask([np.ones(1)])[0].tolist() == [1.0]
+    hired.received()
+    # The model and the inputs were taken; three signs and the outputs were heard.
+    assert [(one.seconds, one.over) for one in watches] == [(60.0, True)] * 6
+
+
 def doubles(trainer):
     """A trainer that predicts the double of its only input, until no more comes."""
     while (inputs := trainer.receive()) is not None:
         trainer.send(("outputs", [2 * inputs[0]]))
 
 
-PREDICTS = Plan(Structure(FIELDS[:1], ("x",)))
-
-
-def predicted(*batches):
-    one = Job("predict", PREDICTS, Inside(b"the model"), ("", 0), b"")
+def predicted(*batches, plan=PREDICTS):
+    one = Job("predict", plan, Inside(b"the model"), ("", 0), b"")
     return [*task.predict(one, ["a.b", "name", "prediction"], iter(batches))]
 
 

@@ -166,6 +166,7 @@ class _Trainer:
         self._log: IO[bytes] = unnamed(directory, encrypted=job.encrypted)
         self._pipe: Connection
         self._life: socket.socket | None = None
+        self._silent = False
 
     def __enter__(self) -> Self:
         from pyspark import TaskContext
@@ -246,16 +247,38 @@ class _Trainer:
         """No more inputs will come."""
         self._put(None)
 
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """End a trainer that gives no sign of life within this block; in a training the notebook does."""
+        if self._job.kind == "train":
+            yield
+            return
+        watch = threading.Timer(self._job.plan.heartbeat, self._miss)
+        watch.start()
+        try:
+            yield
+        finally:
+            watch.cancel()
+
+    def _miss(self) -> None:
+        self._silent = True
+        self.end()
+
     def _put(self, thing: Any) -> None:
         try:
-            self._pipe.send(thing)
+            with self._watched():
+                self._pipe.send(thing)
         except (BrokenPipeError, ConnectionResetError):
             while True:  # It may have said why before it ended.
                 self._get()
 
     def _get(self) -> tuple[str, Any]:
+        content: Any
+        kind, content = "alive", None
         try:
-            kind, content = self._pipe.recv()
+            while kind == "alive":
+                with self._watched():
+                    kind, content = self._pipe.recv()
         except (EOFError, ConnectionResetError) as error:
             raise self._died() from error
         if kind == "failure":
@@ -264,6 +287,10 @@ class _Trainer:
 
     def _died(self) -> WorkerLost:
         """Why a trainer may have ended without a word: by its signal and the last line that it printed."""
+        if self._silent:
+            return WorkerLost(
+                f"the trainer process has given no sign of life for {self._job.plan.heartbeat:g} s"
+            )
         status = None if self._life is None else warm.end(self._life)
         self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, self._log.tell() - 4096))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import queue
 import socket
 import sys
 import threading
+import time
 import traceback
 from multiprocessing.connection import Connection
 from typing import Any
@@ -44,7 +46,7 @@ def main(pipe: int, log: int, files: list[int]) -> None:
     """
     os.dup2(log, 1)
     os.dup2(log, 2)
-    task = Connection(pipe)
+    task = _Pipe(pipe)
     status = 1
     try:
         Trainer(task, files).work()
@@ -59,6 +61,20 @@ def main(pipe: int, log: int, files: list[int]) -> None:
 
 #: Rows that go through the model together where nobody says how many.
 _PREDICTED = 1024
+#: Seconds between two signs of life to a task that has nobody else who would miss its trainer.
+_SIGN_SECONDS = 2.0
+
+
+class _Pipe(Connection):
+    """A pipe that several threads may send by."""
+
+    def __init__(self, handle: int) -> None:
+        super().__init__(handle)
+        self._sending = threading.Lock()
+
+    def send(self, obj: Any) -> None:
+        with self._sending:
+            super().send(obj)
 
 
 class Trainer:
@@ -78,6 +94,8 @@ class Trainer:
         devices.see(self._assignment.gpus)
         devices.share_memory()
         self._job, self._rank = self._assignment.job, self._assignment.rank
+        if self._job.kind != "train":
+            threading.Thread(target=self._live, daemon=True).start()
         self._plan: Plan = self._job.plan
         names = [ORDER, *(one.name for one in self._plan.structure.fields)]
         self._files = dict(zip(names, files, strict=False))
@@ -119,6 +137,13 @@ class Trainer:
                 self._inbox.put(self._task.recv())
         except (EOFError, OSError):
             os._exit(1)
+
+    def _live(self) -> None:
+        """Give signs of life; those of a training go to the notebook, by its channel."""
+        with contextlib.suppress(OSError):  # the task has gone
+            while True:
+                self._task.send(("alive", None))
+                time.sleep(_SIGN_SECONDS)
 
     def _control(self, event: dict[str, Any]) -> None:
         if event.get("type") == "leave":
