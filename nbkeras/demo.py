@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
 NAME = "01_quickstart.ipynb"
 
-#: Run in the kernel before the notebook's first cell: here somebody watches each epoch.
-_EACH_EPOCH = """
+#: Run in the kernel before the notebook's first cell: here somebody watches each epoch, and each wait.
+_WATCHED = """
+import contextlib
+from nbkeras import wait
 from nbkeras.notebook.hosts.jupyter import Headless
+from nbkeras.notebook.words import PLACES
 Headless.every = 0
+wait.shown = lambda what: contextlib.nullcontext(print(PLACES[f"wait_{what}"], flush=True))
 """
 #: And behind its last.
 _ACCURACY = 'print(f"final test accuracy {accuracy:.4f}")'
@@ -78,7 +82,7 @@ def execute() -> int:
 
     java.ensure()
     quickstart = nbformat.read(notebook(), as_version=4)
-    before, behind = map(nbformat.v4.new_code_cell, (_EACH_EPOCH, _ACCURACY))
+    before, behind = map(nbformat.v4.new_code_cell, (_WATCHED, _ACCURACY))
     quickstart.cells = [before, *quickstart.cells, behind]
     print(f"Running {NAME} on a local Spark.", flush=True)
     with tempfile.TemporaryDirectory(prefix="nbkeras-demo-") as folder:

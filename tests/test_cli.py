@@ -163,12 +163,13 @@ def test_jupyterlab_comes_up_with_the_notebook(tmp_path, wait_for):
 
 
 def test_the_demo_can_be_executed_and_prints_each_epoch_once_and_the_accuracy(quickstart, capsys):
-    quickstart("print('hello from a cell')", TRAINED)
+    quickstart("from nbkeras import wait\nwith wait.shown('java'):\n    print('hello from a cell')", TRAINED)
 
     assert cli.main(["demo", "--execute"]) == 0
 
     said = capsys.readouterr().out.splitlines()
     assert said[1:] == [
+        "Starting Java and Spark…",
         "hello from a cell",
         "epoch 1 of 3  loss 0.5",
         "epoch 2 of 3  loss 0.25",
