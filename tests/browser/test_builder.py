@@ -226,13 +226,19 @@ def test_a_kernel_that_is_busy_is_named_and_does_all_that_was_asked_in_its_order
     built.press("Train")
     for _ in range(3):
         built.press("Add")
+    built.press("Remove layer 1, Dense")
+    # Who goes on meanwhile stays where he is, with what he has typed.
+    epochs = built.panel.get_by_label("Epochs")
+    epochs.fill("4")
     # Which of the two hangs on whether the kernel reads beside its cells.
     reason = re.compile("Waiting for the cell that runs|The kernel has not answered yet")
     expect(notebook.page.get_by_text(reason).first).to_be_visible()
     (notebook.lab.files / "go").touch()
 
     expect(notebook.chart.first).to_contain_text("Finished 10 epochs")
-    expect(built.layers.locator("strong")).to_have_text(["Dense"] * 6)
+    expect(built.layers.locator("strong")).to_have_text(["Dense"] * 5)
+    expect(epochs).to_have_value("4")
+    expect(epochs).to_be_focused()
 
 
 def test_a_click_that_follows_typing_is_done_though_what_was_typed_is_taken_first(build):
@@ -303,7 +309,7 @@ def test_keys_and_clicks_that_come_before_the_answer_are_for_the_layer_that_is_s
     dropout.evaluate(up)
     expect(built.layers.locator("strong")).to_have_text(["Dropout", "Dense", "Dense", "Dense"])
     remove = built.panel.get_by_role("button", name="Remove layer 1, Dropout", exact=True)
-    remove.evaluate("one => { one.click(); one.click(); }")
+    remove.evaluate("one => { one.focus(); one.click(); one.click(); }")
     expect(built.layers.locator("strong")).to_have_text(["Dense"] * 3)
     expect(built.button("Dense 64, relu")).to_be_focused()
     built.type("Epochs", "4")

@@ -59,8 +59,8 @@ function render({ model, el }) {
   const deaf = make(frame, "p", { class: "nbkeras-deaf", role: "status" });
   let frameAsked = 0, isLate = false;
   // Of layers it keeps the number, which stays when they move.
-  let filter = "", featuresOpen = false, leftOpen = false, opened = null, dragged = null, focus = null, added = "Dense";
-  let newest = null, isDrawing = false;
+  let filter = "", featuresOpen = false, leftOpen = false, opened = null, dragged = null, added = "Dense";
+  let newest = null, drawn = [], isDrawing = false;
 
   const { tell, unheard, close } = teller(model, (late) => { deaf.textContent = late ? words.waiting : ""; });
 
@@ -209,8 +209,6 @@ function render({ model, el }) {
     button(buttons, `${key} up`, "↑", () => move(-1), { disabled: at === 0, "aria-label": fill(words.up, named) });
     button(buttons, `${key} down`, "↓", () => move(1), { disabled: at === count - 1, "aria-label": fill(words.down, named) });
     const remove = () => {
-      const next = state.layers[at + 1] ?? state.layers[at - 1];
-      focus = next ? `layer ${next.number}` : "add";
       if (isOpen) opened = null;
       tell("remove", { layer: number });
     };
@@ -363,14 +361,20 @@ function render({ model, el }) {
     [...root.querySelectorAll(".nbkeras-list, pre")].forEach((one, i) => { one.scrollTop = scrolled[i] ?? 0; });
     // The field in which somebody types, or the button that has moved with its layer, stays in focus.
     // What Tab has selected in it stays so too: what is typed next is to replace it.
-    const key = focus ?? within?.dataset.key;
-    focus = null;
+    const key = within?.dataset.key;
     const find = (one) => root.querySelector(`[data-key="${CSS.escape(one)}"]`);
     let next = key && find(key);
+    if (next && typed !== null) next.value = typed;
     // A layer that is the first by now has no way up.
     if (next?.disabled) next = find(key.replace(/ (up|down)$/, ""));
+    // Where a layer has gone, the one below takes the focus, or else the one above.
+    const gone = next ? -1 : drawn.indexOf(Number(/^layer (\d+)/.exec(key)?.[1]));
+    if (gone >= 0) {
+      const near = [...drawn.slice(gone), ...drawn.slice(0, gone).reverse()].find((one) => numbers.includes(one));
+      next = find(near === undefined ? "add" : `layer ${near}`);
+    }
+    drawn = numbers;
     if (!next) return;
-    if (typed !== null) next.value = typed;
     next.focus({ preventScroll: true });
     if (typeof from === "number" && ["text", "search"].includes(next.type)) next.setSelectionRange(from, to);
   }
