@@ -24,6 +24,8 @@ Y = X.sum(axis=1)
 #: Of each Worker; see the fixture ``cluster``.
 DISCOVERED = {"5", "7", "11", "13"}
 
+pytestmark = pytest.mark.usefixtures("any_backend")
+
 #: One executor, which gives each task one of its two GPUs.
 EACH = SETTINGS | {
     "spark.cores.max": "2",

@@ -136,6 +136,7 @@ def test_one_interrupt_keeps_what_was_learned_and_a_second_one_drops_it(told, se
     assert again[-1].split()[1] == "finished"
 
 
+@pytest.mark.usefixtures("any_backend")
 def test_the_second_interrupt_gives_the_cell_back_though_java_does_not_answer(spark, wait_for):
     java = psutil.Process(SparkContext._gateway.proc.pid)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
