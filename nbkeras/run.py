@@ -6,6 +6,7 @@ import math
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -108,7 +109,6 @@ class Run:
 
     Attributes:
         name: shown in the chart.
-        model: the user's own model; holds the trained weights when done.
         epochs: the epochs asked for.
         workers: the number of workers.
         history: metric name to one value per epoch, as in
@@ -134,7 +134,7 @@ class Run:
 
     def __init__(self, name: str, model: Any, epochs: int, workers: int, *, background: bool = False) -> None:
         self.name = name
-        self.model = model
+        self._model: Callable[[], Any] = lambda: model
         self.epochs = epochs
         self.workers = workers
         self.background = background
@@ -168,6 +168,29 @@ class Run:
         self._measured: dict[str, list[float]] = {}
         self._known: set[int] = set()
         self._diverged = False
+
+    @property
+    def model(self) -> Any:
+        """The user's own model; holds the trained weights when done.
+
+        None for a run that was read from a checkpoint, and for one that has let go of a model that nobody
+        else holds.
+        """
+        return self._model()
+
+    def let_go(self) -> None:
+        """Keep weights and model no longer; a model that somebody else holds is there as before.
+
+        Example:
+            >>> from nbkeras.run import Run
+            >>> run = Run("digits", model=set(), epochs=2, workers=1)
+            >>> run.let_go()
+            >>> run.model is None
+            True
+        """
+        self.weights = None
+        if self.model is not None:
+            self._model = weakref.ref(self.model)
 
     @property
     def status(self) -> Status:

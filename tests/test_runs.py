@@ -65,9 +65,9 @@ def trained(fit):
     return fit(model, epochs=1, name="no cell"), model
 
 
-def ended(name="run", epochs=3, status="finished", curves=None, **chosen):
+def ended(name="run", epochs=3, status="finished", curves=None, model=None, **chosen):
     """A run that has ended, without any training."""
-    run = Run(name, None, epochs, workers=1)
+    run = Run(name, model, epochs, workers=1)
     run.settings = dict(chosen)
     columns = {"loss": [1.0 / (epoch + 1) for epoch in range(epochs)]} if curves is None else curves
     for epoch in range(epochs):
@@ -194,6 +194,19 @@ def test_the_newest_runs_keep_their_weights_and_an_older_one_says_why_it_has_non
     with pytest.raises(ModelError, match=r"run 'run 0' has no weights: run\.notes says why"):
         runs[0].load_weights()
     runs[2].load_weights()
+
+
+def test_an_older_run_lets_go_of_a_model_that_nobody_else_holds(monkeypatch):
+    monkeypatch.setattr(kept, "MOST", 1)
+    monkeypatch.setattr(kept, "_newest", deque())
+    mine = net()
+    runs = [Run(name, model, 1, workers=1) for name, model in (("a", mine), ("b", net()), ("c", net()))]
+    for run in runs:
+        kept.keep(run, run.model)
+    gc.collect()  # models hold themselves
+    assert runs[0].model is mine
+    assert runs[1].model is None
+    assert runs[2].model is not None
 
 
 def test_runs_are_forgotten_with_their_weights():
@@ -601,8 +614,7 @@ def test_a_message_that_comes_twice_or_late_changes_nothing():
 
 def test_weights_are_not_loaded_into_a_model_that_is_at_work():
     model = net()
-    run = ended("done")
-    run.model = model
+    run = ended("done", model=model)
     kept.keep(run, model)
     panel = Panel(Runs([run, Run("busy", model, 3, workers=1)]))
     ask(panel, "load", 0)

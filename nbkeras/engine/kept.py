@@ -151,7 +151,7 @@ def _keep(
         while len(_newest) > MOST:
             oldest = _newest.popleft()()
             if oldest is not None and oldest.weights is not None:
-                oldest.weights = None
+                oldest.let_go()
                 oldest.note(f"the weights of this run are kept no longer: {MOST} newer runs keep theirs")
 
 

@@ -128,7 +128,7 @@ class Runs(Sequence[Run]):
         self._runs[:] = [one for one in self._runs if one not in chosen]
         self._read = {uri: one for uri, one in self._read.items() if one not in chosen}
         for run in chosen:
-            run.weights = None
+            run.let_go()
         hosts.changed()
 
     def compare(self, *runs: str | int | Run) -> Comparison:
