@@ -99,6 +99,21 @@ def test_the_backend_is_the_one_that_keras_would_use(versions, monkeypatch, tmp_
     assert check("PyTorch").version == "missing"
 
 
+def test_without_a_choice_the_backend_is_tensorflow(versions, monkeypatch, tmp_path):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+
+    assert check("TensorFlow").version
+
+
+def test_a_python_that_is_too_old_is_told_with_how_to_get_another(monkeypatch):
+    monkeypatch.setattr(doctor.platform, "python_version", lambda: "3.9.1")
+
+    found = check("Python")
+    assert found.problem.startswith("nbkeras needs Python ")
+    assert found.remedy.endswith("-m venv .venv")
+
+
 def test_a_backend_that_nobody_knows_is_said(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "theano")
 

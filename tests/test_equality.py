@@ -345,7 +345,8 @@ def test_class_weights_and_a_learning_rate_schedule_act_as_in_keras(spark, train
         return model
 
     ours, theirs = twins(make)
-    options = {"class_weight": {0: 0.3, 1: 1.0, 2: 2.5}, "epochs": 3, "shuffle": False, "validation_freq": 2}
+    options = {"class_weight": {0: 0.3, 1: 1.0, 2: 2.5}, "epochs": 3, "shuffle": False}
+    options["validation_freq"] = [2]
 
     run = nbkeras.fit(
         ours,

@@ -42,6 +42,22 @@ def test_of_calls_without_end_the_first_and_the_last_are_shown():
     assert len([line for line in frames if line.endswith(" more calls …")]) == 1
 
 
+def test_a_failure_of_a_trainer_that_spark_tells_keeps_its_own_words():
+    said = "py4j.Py4JException: stage failed\nnbkeras.engine.task.TrainerFailed: ValueError: no scale\n\tat x"
+    error = failures.of_spark(RuntimeError(said), stopped=False)
+    assert type(error) is TrainingError
+    assert str(error) == "on a worker: ValueError: no scale"
+
+
+def test_a_package_that_executors_lack_is_named_with_what_to_do():
+    said = "py4j.Py4JException: stage failed\nModuleNotFoundError: No module named 'mine'\n\tat x"
+    error = failures.of_spark(RuntimeError(said), stopped=False)
+    assert type(error) is ClusterError
+    assert str(error).startswith(
+        "the Python of the executors lacks a package: ModuleNotFoundError: No module named 'mine': install it"
+    )
+
+
 BEGINNING = "org.apache.spark.SparkException: EOFException occurred while reading the port number from"
 BROKEN = """Job aborted due to stage failure: Task 0 in stage 1.0: java.net.SocketException: Broken pipe
 \tat java.base/sun.nio.ch.SocketDispatcher.write0(Native Method)

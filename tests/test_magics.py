@@ -311,6 +311,7 @@ def test_the_fit_of_something_else_is_no_training(run, shell, api):
         ("--workers two", "OptionError: --workers: takes a whole number from 1, or auto; got 'two'"),
         ("--workers", "OptionError: --workers: expected one argument"),
         ("--epochs 1.5 --data train", "OptionError: --epochs: takes a whole number from 1; got '1.5'"),
+        ("--heartbeat soon", "OptionError: --heartbeat: takes a number of seconds; got 'soon'"),
         ("--backend tensorfow", "OptionError: --backend: got 'tensorfow'; did you mean tensorflow?"),
         ("--name 'digits", "OptionError: a quote is not closed in: --name 'digits"),
         ("2", "OptionError: '2' is no option; options begin with --, such as --workers 2"),
@@ -544,6 +545,32 @@ def test_the_newest_builder_is_exported_however_it_was_opened(run, shell, monkey
         assert run(opening)[0].success
         assert run("%keras_spark export")[0].success
         assert f'model.fit({name}, y="y"' in shell.rl_next_input
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ({"rows": pd.DataFrame()}, "it is a pandas DataFrame; spark_rows = spark.createDataFrame(rows)"),
+        ({"row": Frame([], "a double")}, "there is no Spark DataFrame of that name; the DataFrames are: row"),
+        ({}, "there is no Spark DataFrame of that name; there is no DataFrame by now"),
+    ],
+    ids=["pandas", "another name", "none"],
+)
+def test_what_cannot_be_built_for_is_told_with_what_there_is(run, shell, monkeypatch, names, words):
+    monkeypatch.setattr(magics.hosts, "require_widgets", lambda: None)
+    shell.user_ns |= names
+    assert one_line(run, "%keras_spark build rows").startswith(f"OptionError: build rows: {words}")
+
+
+def test_data_of_an_unknown_name_is_told_where_there_is_no_dataframe_at_all(run):
+    said = one_line(run, "%%keras_spark --data rows --label y\nm = Model()")
+    assert said == "OptionError: --data rows: there is no such variable, and no DataFrame at all"
+
+
+def test_of_several_models_none_can_be_explained(run):
+    cell = "a = Model()\nb = Model()\na.compile()\nb.compile()"
+    said = one_line(run, f"%%keras_spark --data rows --label y --explain\n{cell}")
+    assert said == "ModelError: the cell compiles several models: a, b; call fit in it"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import kernel
@@ -60,6 +61,11 @@ def test_workers_that_prove_a_secret_need_it_only_where_spark_encrypts(backend):
 
 def test_several_workers_need_nothing_where_spark_protects_nothing():
     protection.require_trust(session(spark_authenticate="false"), plan(2), trusted=False)
+
+
+def test_a_checkpoint_is_named_where_spark_encrypts_its_files():
+    told = protection.notes(session(spark_io_encryption_enabled="true"), replace(plan(2), checkpoint="/mine"))
+    assert told[1:] == ["the checkpoints in /mine are not encrypted by nbkeras"]
 
 
 @pytest.mark.parametrize("key", ENCRYPTING)

@@ -24,7 +24,7 @@ from traitlets.config import Config
 from waiting import LIMIT
 
 import nbkeras
-from nbkeras import settings
+from nbkeras import api, settings
 from nbkeras.engine import kept
 from nbkeras.engine.checkpoint import Checkpoint, Origin, Store
 from nbkeras.errors import ModelError, OptionError
@@ -194,6 +194,29 @@ def test_the_newest_runs_keep_their_weights_and_an_older_one_says_why_it_has_non
     with pytest.raises(ModelError, match=r"run 'run 0' has no weights: run\.notes says why"):
         runs[0].load_weights()
     runs[2].load_weights()
+
+
+def test_weights_whose_file_is_gone_say_so():
+    model = net()
+    run = ended("a", model=model)
+    kept.keep(run, model)
+    os.ftruncate(run.weights.file.fileno(), 0)
+    with pytest.raises(ModelError, match="the kept weights of this run are gone: train it again"):
+        run.load_weights()
+
+
+def test_a_wait_that_has_a_limit_ends_at_it():
+    run = Run("a", None, 1, workers=1)
+    with pytest.raises(TimeoutError, match=r"^run 'a' is still preparing after 0\.01 s$"):
+        run.wait(0.01)
+
+
+def test_a_model_in_training_is_waited_for_with_a_word(monkeypatch, capsys):
+    run = Run("a", net(), 1, workers=1)
+    monkeypatch.setattr(api, "runs", [run])
+    monkeypatch.setattr(run, "wait", lambda tick: (tick(), run.end("finished")))
+    api._await(run.model)
+    assert capsys.readouterr().out == "Waiting for a, which trains this model.\n"
 
 
 def test_an_older_run_lets_go_of_a_model_that_nobody_else_holds(monkeypatch):

@@ -163,10 +163,12 @@ def test_a_copy_shares_no_variable_with_its_model():
         np.testing.assert_array_equal(one, other)
 
 
-def test_weights_without_decay_stay_so():
+@pytest.mark.parametrize("by", ["name", "variable"])
+def test_weights_without_decay_stay_so(by):
     model = sequential()
     optimizer = keras.optimizers.AdamW(0.1, weight_decay=0.5)
-    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    chosen = {"var_names": ["bias"]} if by == "name" else {"var_list": [model.layers[0].kernel]}
+    optimizer.exclude_from_weight_decay(**chosen)
     model.compile(optimizer, "mse", run_eagerly=True)
     model.fit(*ROWS, verbose=0)
 

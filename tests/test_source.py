@@ -53,6 +53,14 @@ def refused(kind, words, model, data, y, *, features=None, weight=None, validati
     assert [word for word in words if word not in message] == [], message
 
 
+def test_a_model_of_strings_is_told_what_to_do_with_its_layer():
+    words = keras.Input((1,), dtype="string", name="point")
+    model = SimpleNamespace(inputs=[words], outputs=[words], output_names=["out"])
+    refused(
+        DataError, ["the model takes strings", "StringLookup"], model, Table(NUMBERS), "label", features=["a"]
+    )
+
+
 # -- columns -------------------------------------------------------------------------------------------
 
 TABLE = "a double, b double, both array<double>, label int"
