@@ -22,6 +22,8 @@ from waiting import LIMIT, wait_for
 HERE = Path(__file__).parent
 #: How a paragraph can end.
 ENDED = {"FINISHED", "ERROR", "ABORT"}
+#: How it has ended, by what it gave.
+_BY_CODE = {"SUCCESS": "FINISHED", "ERROR": "ERROR"}
 #: The first port that Linux gives to whoever asks for any; other systems begin higher.
 FIRST_GIVEN = 32_768
 # What would make the kernels other than people's: warnings that are errors, coverage, a foreign Zeppelin.
@@ -238,7 +240,9 @@ class Note:
 
     def run(self, number: int, params: dict[str, object] | None = None) -> dict[str, Any]:
         """Run a paragraph to its end, with the fields of its form filled in; its code and its outputs."""
-        return self.zeppelin.call("POST", f"/notebook/run/{self._path(number)}", {"params": params or {}})
+        self.start(number, params)
+        self.wait(number)
+        return self.result(number)
 
     def start(self, number: int, params: dict[str, object] | None = None) -> None:
         """Run a paragraph and come back at once."""
@@ -255,8 +259,17 @@ class Note:
 
     def wait(self, number: int) -> str:
         """How a paragraph ended, once it has."""
-        wait_for(lambda: self.status(number) in ENDED, f"paragraph {number} to end")
-        return self.status(number)
+        wait_for(lambda: self._has_ended(number), f"paragraph {number} to end")
+        status = self.status(number)
+        return status if status in ENDED else _BY_CODE[self.result(number)["code"]]
+
+    def _has_ended(self, number: int) -> bool:
+        """Whether Zeppelin says so; what looks now and then whether a paragraph runs may say it too late."""
+        job = self._job(number)
+        if job["status"] == "RUNNING" and job.get("finished"):  # if not this time, then the time before
+            one = self._stored(number)
+            return one["dateStarted"] < one["dateFinished"]
+        return job["status"] in ENDED
 
     def _job(self, number: int) -> dict[str, str]:
         return self.zeppelin.call("GET", f"/notebook/job/{self._path(number)}")
