@@ -20,6 +20,7 @@ BENCHMARKS = (
     "chart_cost",
     "builder",
     "leaks",
+    "leaks_of_keras",
     "results",
 )
 

@@ -27,6 +27,13 @@ import processes
 WARM = 120
 
 
+def net() -> keras.Model:
+    """What is trained."""
+    model = keras.Sequential([keras.Input((16,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(1)])
+    model.compile("adam", "mse", metrics=["mae"])
+    return model
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--trainings", type=int, default=200)
@@ -37,10 +44,7 @@ def main() -> None:
         x = np.random.default_rng(0).random((256, 16), dtype=np.float32)
 
         def train() -> None:
-            model = keras.Sequential(
-                [keras.Input((16,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(1)]
-            )
-            model.compile("adam", "mse", metrics=["mae"])
+            model = net()
             fit = {"epochs": 2, "batch_size": 64, "workers": 2, "verbose": 0}
             nbkeras.fit(model, x, x.sum(axis=1), validation_split=0.25, spark=spark, **fit)
 
