@@ -21,11 +21,11 @@ NAME = "01_quickstart.ipynb"
 #: Run in the kernel before the notebook's first cell: here somebody watches each epoch, and each wait.
 _WATCHED = """
 import contextlib
-from nbkeras import wait
+from nbkeras.notebook import hosts
 from nbkeras.notebook.hosts.jupyter import Headless
 from nbkeras.notebook.words import PLACES
 Headless.every = 0
-wait.shown = lambda what: contextlib.nullcontext(print(PLACES[f"wait_{what}"], flush=True))
+hosts.waiting = lambda what: contextlib.nullcontext(print(PLACES[f"wait_{what}"], flush=True))
 """
 #: And behind its last.
 _ACCURACY = 'print(f"final test accuracy {accuracy:.4f}")'

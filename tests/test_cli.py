@@ -162,8 +162,11 @@ def test_jupyterlab_comes_up_with_the_notebook(tmp_path, wait_for):
         lab.communicate()
 
 
+GREETS = "with wait.shown('java'):\n    print('hello from a cell')"
+
+
 def test_the_demo_can_be_executed_and_prints_each_epoch_once_and_the_accuracy(quickstart, capsys):
-    quickstart("from nbkeras import wait\nwith wait.shown('java'):\n    print('hello from a cell')", TRAINED)
+    quickstart("%load_ext nbkeras\nfrom nbkeras import wait", GREETS, TRAINED)
 
     assert cli.main(["demo", "--execute"]) == 0
 
