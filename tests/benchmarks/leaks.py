@@ -72,10 +72,16 @@ def main() -> None:
     )
 
 
-def look(spark, folder: str) -> dict[str, float]:
-    """What there is now; memory is what a process shares with nobody."""
+def memory() -> float:
+    """Megabytes of this process, once what can be collected is."""
     keras.backend.clear_session()
     gc.collect()
+    return float(psutil.Process().memory_full_info().uss / 2**20)
+
+
+def look(spark, folder: str) -> dict[str, float]:
+    """What there is now; memory is what a process shares with nobody."""
+    notebook = memory()
     java = spark._jvm.java.lang  # there is no public way
     java.System.gc()
     heap = java.Runtime.getRuntime()
@@ -87,7 +93,7 @@ def look(spark, folder: str) -> dict[str, float]:
         with contextlib.suppress(FileNotFoundError):  # Spark takes some away just now
             sizes += [one.stat().st_size] if one.is_file() else []
     return {
-        "notebook (MB)": round(ours.memory_full_info().uss / 2**20, 1),
+        "notebook (MB)": round(notebook, 1),
         "warm server (MB)": round(server.memory_full_info().uss / 2**20, 1),
         "Java's heap (MB)": round((heap.totalMemory() - heap.freeMemory()) / 2**20, 1),
         "notebook's descriptors": ours.num_fds(),

@@ -5,15 +5,14 @@ from __future__ import annotations
 import gc
 
 import keras
-import psutil
 import results
-from leaks import net
+from leaks import memory, net
 
 WARM, MODELS = 50, 200
 
 
 def main() -> None:
-    first = last = 0.0
+    first = 0.0
     for number in range(WARM + MODELS):
         if number == WARM:
             first = memory()
@@ -25,13 +24,6 @@ def main() -> None:
     row = {"models": MODELS, "alive": alive, "notebook (MB), a model": round((last - first) / MODELS, 3)}
     print(row)
     results.keep("leaks_of_keras", [row])
-
-
-def memory() -> float:
-    """Megabytes that this process shares with nobody."""
-    keras.backend.clear_session()
-    gc.collect()
-    return float(psutil.Process().memory_full_info().uss / 2**20)
 
 
 if __name__ == "__main__":
