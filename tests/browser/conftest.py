@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import nbformat
@@ -253,13 +254,18 @@ class Notebook:
     def output(self, cell: int) -> str:
         return self.cells.nth(cell).locator(".jp-Cell-outputArea").inner_text()
 
+    def read(self, script: str, arg: object = None) -> Any:
+        """Run a script in the page behind its next frame, in which the page draws what was asked for."""
+        self.page.evaluate("() => new Promise(requestAnimationFrame)")
+        return self.page.evaluate(script, arg)
+
     def points(self) -> dict[str, list[list[float]]]:
         """The points that are on the screen, by curve."""
-        return self.page.evaluate(READ_POINTS)
+        return self.read(READ_POINTS)
 
     def drawn(self, panel: playwright.Locator | None = None) -> int:
         """The points of the loss: of its line, for more than 60 epochs have no dot each."""
-        return (panel or self.page.locator("body")).evaluate(POINTS)
+        return self.read(POINTS, (panel or self.page.locator("body")).element_handle())
 
     def wait_for_points(self, enough: int, panel: playwright.Locator | None = None) -> None:
         """Wait until so many are drawn; the page looks for itself, now and then."""

@@ -68,7 +68,8 @@ def test_points_grow_while_the_cell_is_busy_and_the_picture_stays(open_notebook,
     assert set(asked) - {None} == {"127.0.0.1"}  # None: an image within the page
     notebook.open()
     expect(notebook.picture).to_be_visible()
-    assert notebook.picture.evaluate("image => image.complete && image.naturalWidth > 0")
+    expect(notebook.picture).to_have_js_property("complete", True)
+    assert notebook.picture.evaluate("image => image.naturalWidth > 0")
 
 
 @each_version
@@ -196,7 +197,7 @@ def test_a_long_epoch_shows_its_loss_as_far_as_it_has_come(open_notebook, wait_f
         notebook.expect_done(cell)
 
     def so_far():
-        return notebook.page.evaluate(SO_FAR)
+        return notebook.read(SO_FAR)
 
     after(0)
     expect(notebook.chart).to_be_visible()

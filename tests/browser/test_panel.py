@@ -246,14 +246,14 @@ def test_a_log_scale_makes_powers_of_ten_equal_steps_and_names_what_it_leaves_ou
     panel.log.check()
 
     expect(panel.root).to_contain_text("2 values of 0 or less have no place on a log scale.")
-    heights = notebook.page.evaluate(HEIGHTS, "loss")
+    heights = notebook.read(HEIGHTS, "loss")
     steps = np.diff(heights)
     assert len(heights) == 5
     assert steps[:3] == pytest.approx([steps[0]] * 3, abs=0.2)
     assert [epoch for epoch, _ in notebook.points()["loss"]] == [1, 2, 3, 4, 6]
     panel.log.uncheck()
     expect(panel.root).not_to_contain_text("log scale.")
-    assert len(notebook.page.evaluate(HEIGHTS, "loss")) == 6
+    assert len(notebook.read(HEIGHTS, "loss")) == 6
 
 
 def test_smoothing_is_the_average_without_its_bias_and_keeps_what_was_measured(ended):
@@ -307,7 +307,7 @@ def test_the_pointer_marks_an_epoch_in_all_charts_and_reads_it(ended, screenshot
     dot.hover(force=True)
 
     expect(panel.loss.locator(".nbkeras-values")).to_contain_text("epoch 5")
-    marks = notebook.page.evaluate(MARKS)
+    marks = notebook.read(MARKS)
     assert len(marks) == 2
     assert marks[0][0] == marks[1][0] != []
     for (_, words), metric in zip(marks, ("loss", "accuracy"), strict=True):
@@ -317,7 +317,7 @@ def test_the_pointer_marks_an_epoch_in_all_charts_and_reads_it(ended, screenshot
             assert shown == pytest.approx(values[name][4], rel=1e-3)
     panel.root.screenshot(path=screenshots / "panel-pointer.png")
     panel.phase.hover()
-    assert [mark for mark, _ in notebook.page.evaluate(MARKS)] == [[], []]
+    assert [mark for mark, _ in notebook.read(MARKS)] == [[], []]
 
 
 def test_keys_walk_through_the_epochs_and_a_screen_reader_hears_them(ended):
@@ -334,9 +334,9 @@ def test_keys_walk_through_the_epochs_and_a_screen_reader_hears_them(ended):
         loss = float(re.search(r", loss ([\d.]+)", heard[epoch])[1])
         assert loss == pytest.approx(values["loss"][epoch - 1], rel=1e-3)
         assert "val_loss" in heard[epoch]
-    assert len(notebook.page.evaluate(MARKS)[1][0]) == 1
+    assert len(notebook.read(MARKS)[1][0]) == 1
     notebook.page.keyboard.press("Escape")
-    assert [mark for mark, _ in notebook.page.evaluate(MARKS)] == [[], []]
+    assert [mark for mark, _ in notebook.read(MARKS)] == [[], []]
 
 
 def test_a_long_run_is_read_at_the_points_there_are(ended):
