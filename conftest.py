@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nbkeras import java
+from nbkeras.spark import java
 
 if TYPE_CHECKING:
     from kernel import Notebook

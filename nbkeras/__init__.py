@@ -1,7 +1,7 @@
 """nbkeras: a Keras cell trains on Spark, and its chart is live in the notebook.
 
 Importing it is cheap: what it offers is loaded when it is asked for. Workers import the package
-too, and take its engine alone.
+too, and import what is below the driver alone.
 
 Example:
     >>> import nbkeras
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from nbkeras.notebook.builder import Builder
     from nbkeras.notebook.looks import show
     from nbkeras.notebook.record import runs
-    from nbkeras.run import Run
-    from nbkeras.session import local_spark
+    from nbkeras.run.run import Run
+    from nbkeras.spark.session import local_spark
 
 __all__ = [
     "Builder",
@@ -41,8 +41,8 @@ __version__ = "0.1.0"
 _DEFINED = {
     **dict.fromkeys(("evaluate", "fit", "on_spark", "predict", "status"), "api"),
     "Builder": "notebook.builder",
-    "Run": "run",
-    "local_spark": "session",
+    "Run": "run.run",
+    "local_spark": "spark.session",
     "runs": "notebook.record",
     "show": "notebook.looks",
 }

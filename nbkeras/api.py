@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nbkeras import settings
-from nbkeras.attend import Host, Silent, attend
-from nbkeras.cells import Calls, history
+from nbkeras.driver.attend import Host, Silent, attend
 from nbkeras.errors import DataError, ModelError, OptionError
+from nbkeras.model import settings
+from nbkeras.patch import Calls, history
 from nbkeras.plan import BACKENDS, Plan, Structure, whole
-from nbkeras.run import Run, calling
-from nbkeras.session import attached
+from nbkeras.run.run import Run, calling
+from nbkeras.spark.session import attached
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -130,19 +130,19 @@ def fit(
         >>> nbkeras.fit(model, np.ones((8, 2)), np.ones(8), epochs=2, name="ones", verbose=0)
         <Run 'ones': finished, 2 of 2 epochs>
     """
-    from nbkeras.engine import driver, resumption
-    from nbkeras.engine.checkpoint import absolute
-    from nbkeras.engine.spark import cluster, elastic, memory, protection
-    from nbkeras.engine.training import callbacks as user
-    from nbkeras.engine.training import exactness
-    from nbkeras.frames.rows import exchanged
-    from nbkeras.frames.sample import build
-    from nbkeras.frames.source import Source
+    from nbkeras.data.rows import exchanged
+    from nbkeras.data.sample import build
+    from nbkeras.data.source import Source
+    from nbkeras.driver import callbacks as user
+    from nbkeras.driver import memory, resumption, training
+    from nbkeras.job.checkpoint import absolute
+    from nbkeras.model import exactness
+    from nbkeras.spark import cluster, dynamic_allocation, protection
 
     _require_trainable(model)
     deciders, others = user.divided(callbacks)
     spark = attached(spark)
-    if not (dynamic := elastic.is_on(spark)):
+    if not (dynamic := dynamic_allocation.is_on(spark)):
         cluster.settle(spark, None if workers == "auto" else whole("workers", workers, 1))
     begun = resumption.newest(checkpoint, resume=resume)
     if begun is not None and seed is None:
@@ -193,7 +193,7 @@ def fit(
         *protection.notes(spark, plan),
         *resumption.notes(model, plan, chosen, begun, resume=resume),
         *([_WAITS] if waits else []),
-        *([elastic.note(plan.workers)] if dynamic and workers == "auto" else []),
+        *([dynamic_allocation.note(plan.workers)] if dynamic and workers == "auto" else []),
         *([] if dynamic else _waits_for(spark, plan.workers)),
     ):
         run.note(sentence)
@@ -226,7 +226,7 @@ def fit(
             needs_weights=notebook.needs_weights,
             about={"settings": run.settings, "code": run.code, "began": run.began},
         )
-        return driver.Driver(spark, whole_plan, df, run, deciders, notebook.epoch_end, begun).train
+        return training.Driver(spark, whole_plan, df, run, deciders, notebook.epoch_end, begun).train
 
     shows = Silent() if verbose in (0, False) else place
     try:
@@ -267,11 +267,11 @@ def evaluate(
         ModelError: the model is not compiled.
         TrainingError: an exception on a worker.
     """
-    from nbkeras.engine import inference
-    from nbkeras.engine.spark import cluster
-    from nbkeras.frames.rows import hashed, in_order
-    from nbkeras.frames.sample import build, build_metrics, first_batch
-    from nbkeras.frames.source import Source
+    from nbkeras.data.rows import hashed, in_order
+    from nbkeras.data.sample import build, build_metrics, first_batch
+    from nbkeras.data.source import Source
+    from nbkeras.driver import inference
+    from nbkeras.spark import cluster
 
     _require_compiled(model, "evaluate")
     _await(model)
@@ -328,13 +328,13 @@ def predict(
     """
     import keras
 
-    from nbkeras.engine import inference
-    from nbkeras.engine.spark import cluster
-    from nbkeras.engine.training import exactness
-    from nbkeras.frames.columns import distinct
-    from nbkeras.frames.rows import inputs
-    from nbkeras.frames.sample import build, first_batch, outputs
-    from nbkeras.frames.source import Source, data_frame, names_columns
+    from nbkeras.data.columns import distinct
+    from nbkeras.data.rows import inputs
+    from nbkeras.data.sample import build, first_batch, outputs
+    from nbkeras.data.source import Source, data_frame, names_columns
+    from nbkeras.driver import inference
+    from nbkeras.model import exactness
+    from nbkeras.spark import cluster
 
     _require_model(model, "predict")
     _await(model)
@@ -447,7 +447,7 @@ def _replaced(kind: type, name: str, value: Any) -> Iterator[None]:
 
 def status(spark: SparkSession | None = None) -> str:
     """Which Spark, how many slots, and the versions here and on the executors, as text."""
-    from nbkeras.engine.spark import survey
+    from nbkeras.spark import survey
 
     return survey.report(attached(spark))
 
@@ -467,20 +467,20 @@ def _require_compiled(model: Any, method: str) -> None:
 
 def _require(spark: SparkSession, plan: Plan, *, dynamic: bool, trusted: bool) -> None:
     """Refuse what this Spark cannot give a training."""
-    from nbkeras.engine.spark import cluster, elastic, gpus, protection
+    from nbkeras.spark import cluster, dynamic_allocation, gpus, protection
 
     cluster.require_backend(spark, plan.backend)
     protection.require_trust(spark, plan, trusted=trusted)
     gpus.require(spark, plan)
     if dynamic:
-        elastic.require(spark, plan.workers)
+        dynamic_allocation.require(spark, plan.workers)
     else:
         cluster.require_slots(spark, plan.workers)
 
 
 def _waits_for(spark: SparkSession, workers: int) -> list[str]:
     """What a training of so many workers waits for, where those of this notebook have the slots."""
-    from nbkeras.engine.spark import cluster
+    from nbkeras.spark import cluster
 
     others = [one for one in runs if not one.done.is_set()]
     taken = sum(one.workers for one in others)

@@ -10,8 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from nbkeras import bundled, java
+from nbkeras import bundled
 from nbkeras.errors import NbkerasError
+from nbkeras.spark import java
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

@@ -10,17 +10,10 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from nbkeras import java
-
-#: Backend of Keras to its name for people and the distributions that bring it.
-BACKENDS = {
-    "tensorflow": ("TensorFlow", ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tensorflow-intel")),
-    "torch": ("PyTorch", ("torch",)),
-    "jax": ("JAX", ("jax",)),
-}
+from nbkeras.requirements import BACKENDS, bounds, installed
+from nbkeras.spark import java
 
 #: They may not read a request that comes while a reply is sent.
 _FORGETFUL = SpecifierSet(">=7.0,<7.4")
@@ -64,19 +57,6 @@ def examine() -> list[Check]:
         # Other front ends do as well; `nbkeras demo` asks for it itself.
         replace(_package("JupyterLab", "jupyterlab"), needed=False),
     ]
-
-
-def installed(distribution: str) -> str | None:
-    """The version of a distribution in this environment, None where it is not installed.
-
-    Example:
-        >>> installed("no-such-distribution") is None
-        True
-    """
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def table(checks: list[Check]) -> str:
@@ -156,15 +136,3 @@ def _package(name: str, distribution: str, bounds_of: str = "") -> Check:
     if wanted.contains(version, prereleases=True):
         return Check(name, version)
     return Check(name, version, f"nbkeras needs {distribution}{wanted}", remedy)
-
-
-def bounds() -> dict[str, SpecifierSet]:
-    """The versions that nbkeras needs, by distribution."""
-    # From the metadata, so that the bounds stand in one place.
-    requirements = map(Requirement, importlib.metadata.requires("nbkeras") or [])
-    found: dict[str, SpecifierSet] = {}
-    for requirement in requirements:
-        extras = ("", "demo", "torch", "jax")
-        if requirement.marker is None or any(requirement.marker.evaluate({"extra": e}) for e in extras):
-            found[requirement.name] = requirement.specifier
-    return found

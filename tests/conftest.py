@@ -14,8 +14,8 @@ import pytest
 import waiting
 from kernels.versions import ONE_VERSION
 
-from nbkeras.engine.transport import tls
-from nbkeras.engine.transport.events import Server
+from nbkeras.transport import tls
+from nbkeras.transport.events import Server
 
 QUIET = [
     "--no-sandbox",

@@ -16,7 +16,7 @@ import pyspark
 from lifeline import ENDS_WITH_US
 from waiting import wait_for
 
-from nbkeras import java
+from nbkeras.spark import java
 
 
 class ConnectServer:

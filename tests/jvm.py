@@ -45,7 +45,7 @@ def options() -> str:
 
 def archive() -> None:
     """Make the archive, unless it is there: with it, Spark starts in half of the time."""
-    from nbkeras import java
+    from nbkeras.spark import java
 
     if ARCHIVE.exists():
         return

@@ -20,7 +20,7 @@ _OF_CONNECT = {"SPARK_CONNECT_MODE_ENABLED", "SPARK_LOCAL_REMOTE", "SPARK_REMOTE
 _SERVE = """
 import json, os, sys, traceback
 import keras
-from nbkeras import java
+from nbkeras.spark import java
 java.ensure()
 from pyspark import SparkContext
 from pyspark.sql import SparkSession

@@ -7,8 +7,8 @@ import socket
 
 import waiting
 
-from nbkeras.engine.transport import tls, wire
-from nbkeras.engine.transport.channel import Channel
+from nbkeras.transport import tls, wire
+from nbkeras.transport.channel import Channel
 
 SECRET = b"of this run"
 

@@ -23,7 +23,7 @@ def servers(process=None):
     for one in psutil.process_iter():
         try:
             line = one.cmdline()
-            ours = "nbkeras.engine.warm" in line and line[-1] in daemons
+            ours = "nbkeras.worker.fork_server" in line and line[-1] in daemons
             above = {p.pid for p in one.parents()} if ours else set()
         except psutil.Error:
             continue  # it has ended

@@ -21,7 +21,7 @@ import pyspark
 from lifeline import ENDS_WITH_US
 from waiting import wait_for
 
-from nbkeras import java
+from nbkeras.spark import java
 
 #: Of an application with two executors of two slots each, which leaves room for a second one.
 SETTINGS = {

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from nbkeras import attend
+from nbkeras.driver import attend
 from nbkeras.errors import Aborted, DataError, TrainingError
-from nbkeras.run import Run
+from nbkeras.run.run import Run
 
 
 class Shown:

@@ -16,8 +16,8 @@ import pytest
 from twins import assert_same_history, assert_same_model, define, eagerly, twins
 
 import nbkeras
-from nbkeras.engine import shipping
 from nbkeras.errors import ModelError
+from nbkeras.model import pickling
 from nbkeras.plan import BACKENDS
 
 ROOT = Path(__file__).parents[1]
@@ -211,7 +211,7 @@ ELSEWHERE = """
 import pickle, sys
 import keras
 from nbkeras import errors
-from nbkeras.engine import shipping
+from nbkeras.model import pickling
 
 source, x, y, weight = pickle.load(sys.stdin.buffer)
 exec(source)
@@ -221,13 +221,13 @@ if keras.config.backend() == "torch":
     import torch
     foreign = keras.layers.TorchModuleWrapper(torch.nn.Linear(4, 1))
     try:
-        shipping.dumps(keras.Sequential([keras.Input((4,)), foreign]))
+        pickling.dumps(keras.Sequential([keras.Input((4,)), foreign]))
     except errors.ModelError as error:
         assert "module belongs to torch, not to Keras" in str(error)
     else:
         raise AssertionError("it travels")
 found = model.evaluate(x, y, sample_weight=weight, return_dict=True, verbose=0)
-sys.stdout.buffer.write(pickle.dumps((shipping.contents(model, []), found)))
+sys.stdout.buffer.write(pickle.dumps((pickling.contents(model, []), found)))
 """
 
 
@@ -244,7 +244,7 @@ def test_a_model_of_a_notebook_on_another_backend_is_the_same_here(backend):
     assert done.returncode == 0, done.stderr.decode()[-2000:]
     sent, expected = pickle.loads(done.stdout)  # noqa: S301  # our own process wrote it
 
-    model = shipping.restored(sent)["model"]
+    model = pickling.restored(sent)["model"]
 
     x, y, weight = given
     found = model.evaluate(x, y, sample_weight=weight, return_dict=True, verbose=0)

@@ -22,10 +22,10 @@ import pytest
 from waiting import LIMIT
 
 import nbkeras
-from nbkeras.engine.spark import cluster
 from nbkeras.errors import ClusterError, DataError, ModelError, OptionError, TrainingError
 from nbkeras.notebook.options import Parser
 from nbkeras.plan import Plan, Structure
+from nbkeras.spark import cluster
 
 NOTEBOOK = os.getpid()
 ROWS = 12
@@ -559,7 +559,7 @@ def test_without_java_one_line_names_the_commands_that_install_it(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(_NO_JAVA)
     script = """
         import nbkeras
-        from nbkeras import java
+        from nbkeras.spark import java
         java._USUAL_PLACES = ()
         try:
             nbkeras.status()
@@ -592,7 +592,7 @@ def test_without_java_one_line_names_the_commands_that_install_it(tmp_path):
 _ELSEWHERE = """
 import json, os, sys
 import keras, numpy as np, nbkeras
-from nbkeras import java
+from nbkeras.spark import java
 from pyspark.sql import SparkSession
 
 java.ensure()

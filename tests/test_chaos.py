@@ -43,7 +43,7 @@ def trainers(cluster):
     parents = {}
     for one in cluster.pythons():
         with contextlib.suppress(psutil.NoSuchProcess):  # it was quicker
-            if "nbkeras.engine.warm" in one.cmdline():
+            if "nbkeras.worker.fork_server" in one.cmdline():
                 parents[one] = one.ppid()
     return [one for one, parent in parents.items() if parent in {server.pid for server in parents}]
 

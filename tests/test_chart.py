@@ -15,7 +15,7 @@ from nbkeras.notebook import fonts, picture, text
 from nbkeras.notebook.chart import LIMIT, MAX_CHARTS, MAX_ENTRIES, arrange, best, ring, spread, thin
 from nbkeras.notebook.view import encode
 from nbkeras.notebook.words import speaking
-from nbkeras.run import Run
+from nbkeras.run.run import Run
 
 
 def trained(epochs, logs, *, name="digits", status="finished", asked=None, partial=False):

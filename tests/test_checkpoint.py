@@ -22,8 +22,8 @@ from processes import trainers
 from twins import assert_same_history, assert_same_model
 
 import nbkeras
-from nbkeras.engine.checkpoint import Checkpoint, Origin, Store, absolute, dumps
 from nbkeras.errors import Aborted, ClusterError, DataError, ModelError, OptionError
+from nbkeras.job.checkpoint import Checkpoint, Origin, Store, absolute, dumps
 from nbkeras.notebook.record import Runs
 from nbkeras.plan import Plan, Structure
 

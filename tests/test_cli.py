@@ -15,12 +15,13 @@ import nbformat
 import pytest
 from lifeline import ENDS_WITH_US
 
-from nbkeras import cli, demo, java
+from nbkeras import cli, demo
 from nbkeras.errors import ClusterError, NbkerasError
+from nbkeras.spark import java
 
 TRAINED = """
 from nbkeras.notebook import hosts
-from nbkeras.run import Run
+from nbkeras.run.run import Run
 run = Run("digits", model=None, epochs=3, workers=1)
 shown = hosts.display(run)
 for epoch, loss in enumerate([0.5, 0.25, 0.125]):

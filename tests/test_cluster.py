@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nbkeras.engine.spark import cluster
+from nbkeras.spark import cluster
 
 
 class Clock:
@@ -62,18 +62,18 @@ import _frozen_importlib_external
 if sys.argv[2] == "another Python":
     _frozen_importlib_external.MAGIC_NUMBER = b"none"
 sys.path.insert(0, sys.argv[1])
-import nbkeras.engine.job, nbkeras.engine.warm
+import nbkeras.job.job, nbkeras.worker.fork_server
 modules = [one for name, one in sys.modules.items() if name.split(".")[0] == "nbkeras"]
 print({one.__file__.rsplit(".", 1)[1] for one in modules})
-print({nbkeras.engine.warm.hire.__code__.co_filename.removeprefix(sys.argv[1])})
+print({nbkeras.worker.fork_server.hire.__code__.co_filename.removeprefix(sys.argv[1])})
 """
 
 
 @pytest.mark.parametrize(
     ("python", "told"),
     [
-        ("this Python", ["{'pyc'}", "{'nbkeras.zip/nbkeras/engine/warm.py'}"]),
-        ("another Python", ["{'py'}", "{'/nbkeras/engine/warm.py'}"]),
+        ("this Python", ["{'pyc'}", "{'nbkeras.zip/nbkeras/worker/fork_server.py'}"]),
+        ("another Python", ["{'py'}", "{'/nbkeras/worker/fork_server.py'}"]),
     ],
 )
 def test_workers_import_the_package_compiled_where_their_python_is_this_one(

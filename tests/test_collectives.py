@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from nbkeras.engine.training.backends.tensorflow import Sockets
-from nbkeras.engine.training.collectives import reserve_port
-from nbkeras.engine.training.schedule import Steps
+from nbkeras.worker.backends.tensorflow import Sockets
+from nbkeras.worker.collectives import reserve_port
+from nbkeras.worker.schedule import Steps
 
 #: Rows of each worker in two steps.
 ROWS = np.array([[1, 3], [0, 2]])

@@ -7,9 +7,9 @@ import pytest
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import functions as F
 
+from nbkeras.data import columns
+from nbkeras.data.signature import Input, Signature
 from nbkeras.errors import DataError
-from nbkeras.frames import columns
-from nbkeras.frames.signature import Input, Signature
 
 
 def one_input(shape, dtype="float32", name="image"):
@@ -100,7 +100,7 @@ def test_a_text_label_is_refused_with_what_to_do(people):
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1)])
 def test_nested_arrays_keep_their_shape(spark, shape):
-    from nbkeras.engine.spool import decode
+    from nbkeras.worker.spool import decode
 
     values = np.arange(np.prod(shape), dtype=float).reshape(shape)
     df = spark.createDataFrame([(values.tolist(),)], ["image"])

@@ -12,7 +12,7 @@ from connectserver import ConnectServer
 from lifeline import ENDS_WITH_US
 from waiting import wait_for
 
-from nbkeras.engine.spark import connect
+from nbkeras.spark import connect
 
 _NOTEBOOK = """
 import collections, sys, threading, time

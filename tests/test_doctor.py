@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nbkeras import doctor, java
+from nbkeras import doctor
 from nbkeras.cli import main
+from nbkeras.spark import java
 
 
 def check(name: str) -> doctor.Check:

@@ -9,14 +9,14 @@ import keras
 import numpy as np
 import pytest
 
-from nbkeras.engine import driver
-from nbkeras.engine.checkpoint import Checkpoint, Origin, Store
-from nbkeras.engine.submission import Cancelled, Submission
-from nbkeras.engine.training import state
-from nbkeras.engine.transport.meeting import Meeting
+from nbkeras.driver import training
+from nbkeras.driver.submission import Cancelled, Submission
 from nbkeras.errors import Aborted, DataError, ModelError, NbkerasError, OptionError, PortTaken, WorkerLost
+from nbkeras.job.checkpoint import Checkpoint, Origin, Store
+from nbkeras.job.rendezvous import Meeting
+from nbkeras.model import state
 from nbkeras.plan import Plan, Structure
-from nbkeras.run import Run
+from nbkeras.run.run import Run
 
 
 class Submitted:
@@ -48,10 +48,10 @@ class Submitted:
 @pytest.fixture
 def submitted(monkeypatch):
     made = Submitted()
-    monkeypatch.setattr(driver, "Submission", made)
-    monkeypatch.setattr(driver.elastic, "is_on", lambda _: False)
-    monkeypatch.setattr(driver.protection, "encrypts_disks", lambda _: False)
-    monkeypatch.setattr(driver.cluster, "require_slots", lambda *given: made.slots.append(given[1:3]))
+    monkeypatch.setattr(training, "Submission", made)
+    monkeypatch.setattr(training.dynamic_allocation, "is_on", lambda _: False)
+    monkeypatch.setattr(training.protection, "encrypts_disks", lambda _: False)
+    monkeypatch.setattr(training.cluster, "require_slots", lambda *given: made.slots.append(given[1:3]))
     return made
 
 
@@ -84,7 +84,7 @@ def train(submitted, model):
         run = run or Run("digits", model, epochs=3, workers=1)
         submitted.stages = list(stages)
         plan = Plan(Structure((), ()), **{"epochs": 3, "seed": 1, **how})
-        driver.Driver(None, plan, None, run, list(deciders), epoch_end, resume).train()
+        training.Driver(None, plan, None, run, list(deciders), epoch_end, resume).train()
         return run
 
     return train
@@ -205,13 +205,13 @@ def test_a_training_that_loses_a_worker_is_submitted_again_when_there_are_slots(
     run = train(lost(error=error), gives(trained))
     assert (run.status, submitted.made) == ("finished", [None, None])
     assert run.notes == ["it is gone; going on from the start"]
-    assert submitted.slots == [(1, driver._SLOT_SECONDS)]
+    assert submitted.slots == [(1, training._SLOT_SECONDS)]
 
 
 def test_where_executors_come_and_go_the_stage_itself_asks_for_them(
     train, submitted, lost, trained, monkeypatch
 ):
-    monkeypatch.setattr(driver.elastic, "is_on", lambda _: True)
+    monkeypatch.setattr(training.dynamic_allocation, "is_on", lambda _: True)
     assert train(lost(), gives(trained)).status == "finished"
     assert submitted.slots == []
 
@@ -220,13 +220,13 @@ def test_a_training_that_comes_no_further_is_given_up(train, submitted, lost):
     run = train(*[lost(0)] * 9)
     assert (type(run.error), run.status) == (WorkerLost, "failed")
     assert str(run.error) == "it is gone; given up after 3 new attempts in the same epoch"
-    assert len(submitted.made) == 1 + driver.RESTARTS
+    assert len(submitted.made) == 1 + training.RESTARTS
 
 
 def test_a_training_that_comes_further_each_time_goes_on(train, submitted, lost, trained):
-    stages = [lost(epoch) for epoch in range(3) for _ in range(driver.RESTARTS)]
+    stages = [lost(epoch) for epoch in range(3) for _ in range(training.RESTARTS)]
     assert train(*stages, gives(trained)).status == "finished"
-    assert len(submitted.made) == 3 * driver.RESTARTS + 1
+    assert len(submitted.made) == 3 * training.RESTARTS + 1
 
 
 def test_it_goes_on_from_the_newest_checkpoint_and_has_its_epochs(train, submitted, lost, trained, tmp_path):

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.cluster
 _NOTEBOOK = """
 import json, os, sys, time
 import keras, numpy as np, nbkeras
-from nbkeras.engine.spark import cluster, elastic
+from nbkeras.spark import cluster, dynamic_allocation
 from pyspark.sql import SparkSession
 
 master, os.environ["PYSPARK_PYTHON"], settings = sys.argv[1:]

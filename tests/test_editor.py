@@ -21,7 +21,7 @@ from nbkeras.builder.layers import KINDS, OFFERED
 from nbkeras.builder.presets import PRESETS
 from nbkeras.builder.table import Table
 from nbkeras.errors import ClusterError, DataError, OptionError
-from nbkeras.footprint import Footprint
+from nbkeras.model.footprint import Footprint
 from nbkeras.notebook.builder import Builder, Panel
 from nbkeras.notebook.words import BUILDER
 
@@ -708,7 +708,7 @@ def test_what_computes_a_column_and_fails_is_told_in_one_sentence(spark, column,
 
 def test_a_dataframe_whose_session_was_stopped_is_told_in_one_sentence(frames, monkeypatch):
     editor = Editor(frames, "wine")
-    monkeypatch.setattr("nbkeras.frames.source.is_stopped", lambda _: True)
+    monkeypatch.setattr("nbkeras.data.source.is_stopped", lambda _: True)
     with pytest.raises(ClusterError, match="the DataFrame is of a Spark session that was stopped: make it"):
         Editor(frames, "wine")
     editor.act("label", value="ash")

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from nbkeras.engine.spark import elastic
 from nbkeras.errors import ClusterError
-from nbkeras.run import Run
+from nbkeras.run.run import Run
+from nbkeras.spark import dynamic_allocation
 
 ENABLED = "spark.dynamicAllocation.enabled"
 
@@ -26,12 +26,12 @@ def spark(monkeypatch):
     settings = Settings({ENABLED: "true", "spark.master": "spark://here"})
     context = SimpleNamespace(applicationId="application", _conf=settings)
     spark = SimpleNamespace(conf=settings, sparkContext=context, slots=itertools.repeat(1), asked=[])
-    monkeypatch.setattr(elastic.cluster, "is_local", lambda _: False)
-    monkeypatch.setattr(elastic.cluster, "slots", lambda _: next(spark.slots))
-    monkeypatch.setattr(elastic, "is_connect", lambda _: False)
-    monkeypatch.setattr(elastic, "_executors", lambda _: 1)
-    monkeypatch.setattr(elastic, "_slots_of_one", lambda _: 1)
-    monkeypatch.setattr(elastic, "_ask", lambda _, executors: spark.asked.append(executors))
+    monkeypatch.setattr(dynamic_allocation.cluster, "is_local", lambda _: False)
+    monkeypatch.setattr(dynamic_allocation.cluster, "slots", lambda _: next(spark.slots))
+    monkeypatch.setattr(dynamic_allocation, "is_connect", lambda _: False)
+    monkeypatch.setattr(dynamic_allocation, "_executors", lambda _: 1)
+    monkeypatch.setattr(dynamic_allocation, "_slots_of_one", lambda _: 1)
+    monkeypatch.setattr(dynamic_allocation, "_ask", lambda _, executors: spark.asked.append(executors))
     return spark
 
 
@@ -42,7 +42,7 @@ def run():
 
 def test_missing_executors_are_asked_for_and_waited_for_and_then_no_longer(spark, run):
     spark.slots = iter([1, 1, 2, 3])
-    with elastic.stage(spark, 3, run):
+    with dynamic_allocation.stage(spark, 3, run):
         assert spark.asked == [3, 0]
         assert spark.conf[ENABLED] == "false"
     assert spark.conf[ENABLED] == "true"
@@ -50,14 +50,14 @@ def test_missing_executors_are_asked_for_and_waited_for_and_then_no_longer(spark
 
 
 def test_nothing_is_asked_for_where_all_are_there(spark, run):
-    with elastic.stage(spark, 1, run):
+    with dynamic_allocation.stage(spark, 1, run):
         pass
     assert (spark.asked, run.notes) == ([], [])
 
 
 def test_of_two_stages_the_last_to_end_gives_the_setting_back(spark, run):
-    with elastic.stage(spark, 1, run):
-        with elastic.stage(spark, 1, run):
+    with dynamic_allocation.stage(spark, 1, run):
+        with dynamic_allocation.stage(spark, 1, run):
             pass
         assert spark.conf[ENABLED] == "false"
     assert spark.conf[ENABLED] == "true"
@@ -65,23 +65,23 @@ def test_of_two_stages_the_last_to_end_gives_the_setting_back(spark, run):
 
 def test_a_stop_ends_the_wait(spark, run):
     run.stop()
-    with pytest.raises(InterruptedError), elastic.stage(spark, 3, run):
+    with pytest.raises(InterruptedError), dynamic_allocation.stage(spark, 3, run):
         pytest.fail("there are no slots")
     assert spark.asked == [0]
 
 
 def test_a_cluster_that_gives_no_more_is_taken_to_be_full(spark, run, monkeypatch):
-    monkeypatch.setattr(elastic, "PATIENCE", -1.0)
+    monkeypatch.setattr(dynamic_allocation, "PATIENCE", -1.0)
     said = r"^3 workers need 3 task slots, Spark at spark://here has got 1 and no more .* use --workers 1 "
-    with pytest.raises(ClusterError, match=said), elastic.stage(spark, 3, run):
+    with pytest.raises(ClusterError, match=said), dynamic_allocation.stage(spark, 3, run):
         pytest.fail("there are no slots")
 
 
 def test_over_connect_it_is_refused_with_what_to_do(spark, run, monkeypatch):
-    monkeypatch.setattr(elastic, "is_connect", lambda _: True)
+    monkeypatch.setattr(dynamic_allocation, "is_connect", lambda _: True)
     with pytest.raises(
         ClusterError, match="over Connect it cannot be turned off: start the server without it"
     ):
-        elastic.is_on(spark)
+        dynamic_allocation.is_on(spark)
     spark.conf[ENABLED] = "false"
-    assert not elastic.is_on(spark)
+    assert not dynamic_allocation.is_on(spark)

@@ -14,8 +14,8 @@ from pyspark.sql import types as T
 from twins import columns, define
 
 import nbkeras
-from nbkeras.engine.spark import cluster
 from nbkeras.errors import DataError, WorkerLost
+from nbkeras.spark import cluster
 
 pytestmark = pytest.mark.usefixtures("any_backend", "as_in_a_notebook")
 NOTEBOOK = os.getpid()

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from nbkeras import gateway, session
-from nbkeras.engine import failures
 from nbkeras.errors import ClusterError, TrainingError, WorkerLost
+from nbkeras.job import failures
+from nbkeras.spark import exceptions, gateway, session
 
 
 class Wordless(Exception):
@@ -43,15 +43,15 @@ def test_of_calls_without_end_the_first_and_the_last_are_shown():
 
 
 def test_a_failure_of_a_trainer_that_spark_tells_keeps_its_own_words():
-    said = "py4j.Py4JException: stage failed\nnbkeras.engine.task.TrainerFailed: ValueError: no scale\n\tat x"
-    error = failures.of_spark(RuntimeError(said), stopped=False)
+    said = "py4j.Py4JException: stage failed\nnbkeras.worker.task.TrainerFailed: ValueError: no scale\n\tat x"
+    error = exceptions.translate(RuntimeError(said), stopped=False)
     assert type(error) is TrainingError
     assert str(error) == "on a worker: ValueError: no scale"
 
 
 def test_a_package_that_executors_lack_is_named_with_what_to_do():
     said = "py4j.Py4JException: stage failed\nModuleNotFoundError: No module named 'mine'\n\tat x"
-    error = failures.of_spark(RuntimeError(said), stopped=False)
+    error = exceptions.translate(RuntimeError(said), stopped=False)
     assert type(error) is ClusterError
     assert str(error).startswith(
         "the Python of the executors lacks a package: ModuleNotFoundError: No module named 'mine': install it"
@@ -77,7 +77,7 @@ BROKEN = """Job aborted due to stage failure: Task 0 in stage 1.0: java.net.Sock
     ids=["killed", "terminated", "not ended", "broken", "spoken with", "of others"],
 )
 def test_sparks_words_tell_a_python_that_is_gone_from_a_broken_one(said, kind):
-    assert type(failures.of_spark(Exception(said))) is kind
+    assert type(exceptions.translate(Exception(said))) is kind
 
 
 FULL = "Task 0 in stage 1.0: (TID 3) (10.0.0.7 executor 1):\njava.io.IOException: No space left on device"
@@ -104,7 +104,7 @@ PYTHONS = "\nat org.apache.spark.api.python.PythonRunner$ReaderIterator.read(Pyt
     ],
 )
 def test_what_is_not_the_rows_fault_is_named_with_what_to_do(said, told):
-    error = failures.of_spark(Exception(said))
+    error = exceptions.translate(Exception(said))
     assert type(error) is ClusterError
     assert told in str(error)
 
@@ -112,5 +112,5 @@ def test_what_is_not_the_rows_fault_is_named_with_what_to_do(said, told):
 def test_of_a_session_that_was_stopped_meanwhile_nothing_else_is_told():
     spark = SimpleNamespace(_jsparkSession=None, sparkContext=SimpleNamespace(_jsc=None))
     said = AttributeError("'NoneType' object has no attribute 'setCallSite'")
-    error = failures.of_spark(said, stopped=session.is_stopped(spark))
+    error = exceptions.translate(said, stopped=session.is_stopped(spark))
     assert (type(error), str(error)) == (ClusterError, gateway.STOPPED)

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbkeras.engine import spool
-from nbkeras.engine.training import schedule
-from nbkeras.engine.training.backends import arrays as numpy_arrays
-from nbkeras.engine.training.backends import tensorflow
-from nbkeras.engine.training.feed import feed
 from nbkeras.plan import Field, Structure
+from nbkeras.worker import schedule, spool
+from nbkeras.worker.backends import arrays as numpy_arrays
+from nbkeras.worker.backends import tensorflow
+from nbkeras.worker.feed import feed
 
 STRUCTURE = Structure((Field("x0", ("x",), "x"), Field("y0", ("y",), "y"), Field("w", ("w",), "w")), ("x",))
 

@@ -15,8 +15,8 @@ from standalone import SETTINGS, environment
 
 import nbkeras
 from nbkeras import devices
-from nbkeras.engine.spark import cluster as of_spark
 from nbkeras.errors import ClusterError, NbkerasError, OptionError
+from nbkeras.spark import cluster as of_spark
 
 HERE = os.getpid()
 X = np.random.default_rng(0).normal(size=(60, 3)).astype("float32")
@@ -35,7 +35,7 @@ EACH = SETTINGS | {
 _NOTEBOOK = """
 import json, os, sys, time
 import cloudpickle
-from nbkeras.engine.spark import cluster
+from nbkeras.spark import cluster
 from pyspark.sql import SparkSession
 
 master, os.environ["PYSPARK_PYTHON"], settings, here, folder, calls = sys.argv[1:]

@@ -23,10 +23,10 @@ from peers import SECRET, channel, is_closed, member, receive, stranger
 from waiting import LIMIT
 
 import nbkeras
-from nbkeras.engine.transport import events, tls, wire
-from nbkeras.engine.transport.channel import Channel
-from nbkeras.engine.transport.events import Server
 from nbkeras.errors import ClusterError
+from nbkeras.transport import events, tls, wire
+from nbkeras.transport.channel import Channel
+from nbkeras.transport.events import Server
 
 pytestmark = pytest.mark.usefixtures("any_backend")
 

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nbkeras.engine import inference
-from nbkeras.engine.training import state
+from nbkeras.driver import inference
 from nbkeras.errors import Aborted, ClusterError, DataError, TrainingError
+from nbkeras.model import state
 from nbkeras.plan import ORDER, Field, Plan, Structure
 
 RANDOM = np.random.default_rng(0)

@@ -30,7 +30,7 @@ _NOTEBOOK = """
 import os, signal, sys, time
 import keras, numpy as np
 import nbkeras
-from nbkeras import java
+from nbkeras.spark import java
 from nbkeras.errors import Aborted
 from pyspark.sql import SparkSession
 
@@ -170,7 +170,7 @@ def test_the_second_interrupt_gives_the_cell_back_though_java_does_not_answer(sp
 
 
 _TERMINAL = """
-from nbkeras import java; java.ensure()
+from nbkeras.spark import java; java.ensure()
 get_ipython().run_line_magic("load_ext", "nbkeras")
 import numpy as np, keras
 get_ipython().run_cell_magic("keras_spark", "--workers 1 --name points", '''

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from nbkeras import java
 from nbkeras.errors import ClusterError
+from nbkeras.spark import java
 
 COMPLETE, STRIPPED = 0, 1
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import nbkeras
-from nbkeras.engine.training import labels
 from nbkeras.errors import DataError
+from nbkeras.model import labels
 from nbkeras.plan import Field, Structure
 
 SPARSE = "sparse_categorical_crossentropy"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import nbkeras
-from nbkeras.engine.spark import cluster
-from nbkeras.engine.spark.shared import Broadcasted
+from nbkeras.spark import cluster
+from nbkeras.spark.shared import Broadcasted
 
 pytestmark = pytest.mark.usefixtures("any_backend")
 

@@ -16,7 +16,7 @@ import nbkeras
 from nbkeras.errors import DataError
 from nbkeras.notebook import magics
 from nbkeras.notebook.builder import Builder
-from nbkeras.run import Run
+from nbkeras.run.run import Run
 
 
 class SparkSession:

@@ -12,41 +12,41 @@ import pytest
 from twins import assert_same_history, assert_same_model, eagerly, twins
 
 import nbkeras
-from nbkeras.engine import shipping
+from nbkeras.model import pickling
 
 EQUAL_SHARES = """
-from nbkeras.engine.training.schedule import Steps
+from nbkeras.worker.schedule import Steps
 Steps.shares = property(lambda self: (self.counts > 0).astype("float32") / self.table.shape[1])
 """
 
 FILLERS_COUNT = """
-from nbkeras.engine.training.schedule import Steps
+from nbkeras.worker.schedule import Steps
 shares = Steps.shares.fget
 Steps.shares = property(lambda self: shares(self).clip(0.1))
 """
 
 FILLERS_ARE_MEASURED = """
-from nbkeras.engine.training import parts
+from nbkeras.worker import parts
 parts._untrained = lambda model: ()
 """
 
 DIVISORS_ARE_ROWS = """
-from nbkeras.engine.training.parts import _Loss
+from nbkeras.worker.parts import _Loss
 _Loss._quotient = lambda self, *given: self._group.share
 """
 
 LOOK_UPS_ARE_ADDED_UP = """
-from nbkeras.engine.training import collectives
+from nbkeras.worker import collectives
 collectives._linear = lambda optimizer: True
 """
 
 ONE_RANK_IS_LOGGED = """
-from nbkeras.engine.training.rank import Combine
+from nbkeras.worker.rank import Combine
 Combine._summed = lambda self: {key: float(value) for key, value in self.model.get_metrics_result().items()}
 """
 
 RESULTS_ARE_AVERAGED = """
-from nbkeras.engine.training.rank import Combine
+from nbkeras.worker.rank import Combine
 def averaged(self):
     results = {key: float(value) for key, value in self.model.get_metrics_result().items()}
     self.model.reset_metrics()
@@ -68,13 +68,13 @@ class Mutation:
 
 @pytest.fixture
 def mutate(monkeypatch):
-    dumps = shipping.dumps
+    dumps = pickling.dumps
 
     def mutate(code):
         def mutated(thing):
             return dumps({**thing, "mutation": Mutation(code)})
 
-        monkeypatch.setattr(shipping, "dumps", mutated)
+        monkeypatch.setattr(pickling, "dumps", mutated)
 
     return mutate
 

@@ -21,9 +21,9 @@ from processes import family, is_alive, ports, servers, trainers, unnamed_files
 from waiting import LIMIT
 
 import nbkeras
-from nbkeras.engine import warm
-from nbkeras.engine.transport import channel
 from nbkeras.errors import Aborted, TrainingError
+from nbkeras.transport import channel
+from nbkeras.worker import fork_server
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = os.getpid()
@@ -66,7 +66,7 @@ def named_files(spark):
     found = set()
     for place in places:
         for path in place.rglob("*nbkeras*") if "spark" in place.name else place.glob("nbkeras*"):
-            in_socket_folder = path == warm.private_directory()
+            in_socket_folder = path == fork_server.private_directory()
             # In a folder of Spark's, which goes with it.
             shipped = path.name == "nbkeras.zip" and path.parent.name.startswith(
                 ("userFiles", "spark", "pyspark")
@@ -191,7 +191,7 @@ class CountsTrainers(keras.Sequential):
         return history
 
 
-@pytest.mark.soak  # test_meeting.py tells when the workers are let go
+@pytest.mark.soak  # test_rendezvous.py tells when the workers are let go
 def test_no_worker_leaves_before_all_have_trained(settled, leaves_nothing, tmp_path):
     model = CountsTrainers([keras.Input((4,)), keras.layers.Dense(1)])
     model.first, model.counted = tmp_path / "first", tmp_path / "counted"
@@ -255,7 +255,7 @@ class Writes(keras.layers.Layer):
 @pytest.mark.parametrize("how", ["finished", "killed"])
 def test_temporary_files_of_a_trainer_go_with_it(settled, wait_for, how):
     def files():
-        places = [Path(tempfile.gettempdir()), warm.private_directory()]
+        places = [Path(tempfile.gettempdir()), fork_server.private_directory()]
         found = {one for place in places for one in place.iterdir()}
         return {one for one in found if one.name.startswith("of-a-layer") or one.name.endswith("-files")}
 
@@ -390,7 +390,9 @@ def test_no_server_outlives_a_worker_whose_daemon_was_killed(wait_for, tmp_path)
         for one in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 line = one.cmdline()  # once: it may end at any time
-                found += [one] if "nbkeras.engine.warm" in line and str(tmp_path) in " ".join(line) else []
+                found += (
+                    [one] if "nbkeras.worker.fork_server" in line and str(tmp_path) in " ".join(line) else []
+                )
         return found
 
     with started(_WITHOUT_DAEMON, TMPDIR=str(tmp_path)) as notebook:
@@ -422,9 +424,9 @@ def test_a_worker_without_its_daemon_does_not_outlive_the_notebook(wait_for):
 _SERVE = """
 import socket, sys
 from pathlib import Path
-from nbkeras.engine import warm
-warm.IDLE_SECONDS = 0.5
-warm.serve(socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3]))
+from nbkeras.worker import fork_server
+fork_server.IDLE_SECONDS = 0.5
+fork_server.serve(socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3]))
 """
 
 
@@ -452,7 +454,7 @@ def test_a_server_whose_executor_is_gone_ends(tmp_path):
         listener.listen()
         arguments = [str(listener.fileno()), str(path), str(gone.pid)]
         server = subprocess.Popen(
-            [sys.executable, "-m", warm.__name__, *arguments], pass_fds=[listener.fileno()], cwd=ROOT
+            [sys.executable, "-m", fork_server.__name__, *arguments], pass_fds=[listener.fileno()], cwd=ROOT
         )
     assert server.wait(LIMIT) == 0
     assert not path.exists()
@@ -468,9 +470,9 @@ def temporary(tmp_path, monkeypatch):
 
 
 def test_only_this_user_may_enter_the_folder_of_the_sockets(temporary):
-    assert warm.private_directory() == temporary
+    assert fork_server.private_directory() == temporary
     assert temporary.stat().st_mode & 0o777 == 0o700
-    assert warm.private_directory() == temporary
+    assert fork_server.private_directory() == temporary
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o750, 0o701])
@@ -478,30 +480,30 @@ def test_a_folder_that_others_may_enter_is_refused(temporary, mode):
     temporary.mkdir()
     temporary.chmod(mode)
     with pytest.raises(PermissionError, match="only this user may enter: remove it"):
-        warm.private_directory()
+        fork_server.private_directory()
 
 
 def test_a_link_to_a_folder_is_refused(temporary):
     (temporary.parent / "elsewhere").mkdir(mode=0o700)
     temporary.symlink_to("elsewhere")
     with pytest.raises(PermissionError, match="remove it"):
-        warm.private_directory()
+        fork_server.private_directory()
 
 
 def test_a_file_in_place_of_the_folder_is_refused(temporary):
     temporary.touch(mode=0o600)
     with pytest.raises(PermissionError, match="remove it"):
-        warm.private_directory()
+        fork_server.private_directory()
 
 
 def test_a_folder_of_somebody_else_is_refused(temporary, monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     with pytest.raises(PermissionError, match=r"nbkeras-12345.*remove it"):
-        warm.private_directory()
+        fork_server.private_directory()
 
 
 def test_a_running_server_listens_in_that_folder(settled):
     (server,) = servers()
     path = Path(server.cmdline()[-2])
-    assert path.parent == warm.private_directory()
+    assert path.parent == fork_server.private_directory()
     assert path.is_socket()

@@ -38,7 +38,7 @@ def test_loading_imports_neither_keras_nor_spark(code):
 
 def test_sparks_own_workers_import_no_backend_and_nothing_of_a_notebook():
     unneeded = {"keras", "tensorflow", "torch", "jax", "nbkeras.api", "nbkeras.builder", "nbkeras.notebook"}
-    task = "import sys, nbkeras.engine.task"
+    task = "import sys, nbkeras.worker.task"
     assert python(f"{task}\nprint({unneeded} & set(sys.modules))") == "set()"
 
 

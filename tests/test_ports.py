@@ -15,11 +15,11 @@ import pytest
 from processes import trainers
 
 import nbkeras
-from nbkeras.engine.spark import gpus
-from nbkeras.engine.submission import Submission
-from nbkeras.engine.training import collectives
-from nbkeras.engine.transport import meeting
+from nbkeras.driver.submission import Submission
 from nbkeras.errors import ClusterError
+from nbkeras.job import rendezvous
+from nbkeras.spark import gpus
+from nbkeras.worker import collectives
 
 pytestmark = pytest.mark.usefixtures("as_with_gpus")
 X = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
@@ -108,7 +108,7 @@ def test_ports_that_are_always_taken_end_in_one_line(spark, taking, wait_for):
     ) as caught:
         fit(spark)
     assert isinstance(caught.value, ClusterError)
-    assert len(taker.ports) == meeting.PORTS
+    assert len(taker.ports) == rendezvous.PORTS
     wait_for(lambda: not trainers(), "the trainers to end")
 
 

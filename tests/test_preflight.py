@@ -15,7 +15,7 @@ pytestmark = pytest.mark.cluster
 _NOTEBOOK = """
 import json, os, sys, time
 import keras, numpy as np, nbkeras
-from nbkeras.engine.spark import cluster
+from nbkeras.spark import cluster
 from pyspark.sql import SparkSession
 
 master, settings, pythons = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])

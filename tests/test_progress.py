@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nbkeras import progress
-from nbkeras.run import Run
+from nbkeras.run import progress
+from nbkeras.run.run import Run
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import kernel
 import pytest
 
-from nbkeras.engine.spark import protection
-from nbkeras.engine.transport import tls
 from nbkeras.errors import ClusterError
 from nbkeras.plan import Plan, Structure
+from nbkeras.spark import protection
+from nbkeras.transport import tls
 
 ENCRYPTING = [
     "spark.ssl.enabled",
@@ -86,9 +86,9 @@ _NOTEBOOK = """
 import base64, json, os, struct, sys, time
 import keras, numpy as np, psutil, nbkeras
 from pyspark.sql import SparkSession
-from nbkeras.engine.spark import cluster
-from nbkeras.engine.transport import events
-from nbkeras.engine.submission import Submission
+from nbkeras.spark import cluster
+from nbkeras.transport import events
+from nbkeras.driver.submission import Submission
 
 settings, calls, number = json.loads(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])
 # Four numbers that are in each row, and in those of no other training on this machine.

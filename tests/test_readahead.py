@@ -9,10 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nbkeras.engine import spool
-from nbkeras.engine.training import readahead
-from nbkeras.engine.training.feed import feed
 from nbkeras.plan import Field, Structure
+from nbkeras.worker import readahead, spool
+from nbkeras.worker.feed import feed
 
 pytestmark = pytest.mark.usefixtures("any_backend")
 

@@ -11,14 +11,14 @@ import waiting
 from processes import is_alive, trainers
 
 import nbkeras
-from nbkeras.engine.job import Job
-from nbkeras.engine.spark import cluster, shared
-from nbkeras.engine.spark.shared import Inside
-from nbkeras.engine.transport import channel, wire
-from nbkeras.engine.transport.mailbox import NOTEBOOK, Mailbox, ports
-from nbkeras.engine.transport.relay import Errand, _first, fetch
+from nbkeras.driver.relay import Errand, _first, fetch
 from nbkeras.errors import ClusterError, DataError, OptionError, TrainingError
+from nbkeras.job.job import Job
+from nbkeras.job.mailbox import NOTEBOOK, Mailbox, ports
 from nbkeras.plan import Plan, Structure
+from nbkeras.spark import cluster, shared
+from nbkeras.spark.shared import Inside
+from nbkeras.transport import channel, wire
 
 SECRET = b"secret"
 #: Nothing listens at this address of the loopback network.
@@ -151,8 +151,8 @@ def test_where_nothing_can_be_fetched_any_more_stop_still_ends_it(spark, far, ar
 
     run = nbkeras.fit(network(), *arrays, epochs=100_000, workers=FEW, background=True, spark=spark)
     wait_for(lambda: run.history.get("loss") or run.done.is_set(), "an epoch")
-    monkeypatch.setattr("nbkeras.engine.transport.relay._TRIES", 2)
-    monkeypatch.setattr("nbkeras.engine.transport.relay.fetch", unable)
+    monkeypatch.setattr("nbkeras.driver.relay._TRIES", 2)
+    monkeypatch.setattr("nbkeras.driver.relay.fetch", unable)
     wait_for(lambda: "Stop drops" in run.notes[-1] or run.done.is_set(), "a word")
     assert run.notes[-1].startswith("no epochs can be fetched any more: ")
 

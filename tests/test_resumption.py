@@ -5,10 +5,10 @@ from __future__ import annotations
 import keras
 import pytest
 
-from nbkeras import settings
-from nbkeras.engine import resumption
-from nbkeras.engine.checkpoint import Checkpoint, Origin, Store
+from nbkeras.driver import resumption
 from nbkeras.errors import OptionError
+from nbkeras.job.checkpoint import Checkpoint, Origin, Store
+from nbkeras.model import settings
 from nbkeras.plan import Plan, Structure
 
 NOWHERE = Structure((), ())

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from waiting import LIMIT
 
-from nbkeras.engine.training import ring
-from nbkeras.engine.training.collectives import reserve_port
-from nbkeras.engine.training.ring import Ring
-from nbkeras.engine.transport import wire
-from nbkeras.engine.transport.channel import exactly
 from nbkeras.errors import ClusterError, NbkerasError, PeerLost
+from nbkeras.transport import wire
+from nbkeras.transport.channel import exactly
+from nbkeras.worker import ring
+from nbkeras.worker.collectives import reserve_port
+from nbkeras.worker.ring import Ring
 
 SECRET = b"s" * 32
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from pyspark.sql import functions as F
 
+from nbkeras.data import arrays, rows
+from nbkeras.data.signature import Input, Signature
 from nbkeras.errors import DataError
-from nbkeras.frames import arrays, rows
-from nbkeras.frames.signature import Input, Signature
 
 pytestmark = pytest.mark.usefixtures("any_backend")
 
@@ -123,7 +123,7 @@ def test_the_last_rows_of_arrays_are_split_off_as_keras_does():
 
 
 def test_wide_rows_travel_in_small_batches_and_the_setting_comes_back(spark):
-    from nbkeras.engine.spark import cluster
+    from nbkeras.spark import cluster
 
     key = "spark.sql.execution.arrow.maxRecordsPerBatch"
     before = spark.conf.get(key)

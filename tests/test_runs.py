@@ -24,16 +24,17 @@ from traitlets.config import Config
 from waiting import LIMIT
 
 import nbkeras
-from nbkeras import api, settings
-from nbkeras.engine import kept
-from nbkeras.engine.checkpoint import Checkpoint, Origin, Store
+from nbkeras import api
+from nbkeras.driver import weight_files
 from nbkeras.errors import ModelError, OptionError
+from nbkeras.job.checkpoint import Checkpoint, Origin, Store
+from nbkeras.model import settings
 from nbkeras.notebook import comparison, hosts, magics
 from nbkeras.notebook.record import Runs
 from nbkeras.notebook.runs import Panel
 from nbkeras.notebook.words import RUNS
 from nbkeras.plan import Plan, Structure
-from nbkeras.run import Run
+from nbkeras.run.run import Run
 
 pytestmark = pytest.mark.usefixtures("any_backend")
 
@@ -137,7 +138,7 @@ def test_weights_of_any_type_come_back_as_they_were(policy):
         keras.config.set_dtype_policy("float32")
     before = [np.array(one, copy=True) for one in model.get_weights()]
     run = Run("typed", model, 1, workers=1)
-    kept.keep(run, model)
+    weight_files.keep(run, model)
     run.end("finished")
     for one in model.weights:
         one.assign(one + 1)
@@ -146,7 +147,7 @@ def test_weights_of_any_type_come_back_as_they_were(policy):
 
 
 def test_weights_that_leave_no_room_are_a_note_and_no_error(fit, monkeypatch):
-    monkeypatch.setattr(kept.shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
+    monkeypatch.setattr(weight_files.shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
     run = fit(net(), epochs=1)
     assert run.status == "finished"
     (note,) = [one for one in run.notes if "not kept" in one]
@@ -157,8 +158,8 @@ def test_weights_that_leave_no_room_are_a_note_and_no_error(fit, monkeypatch):
 
 def test_a_disk_that_fills_up_leaves_earlier_runs_whole(monkeypatch):
     model, first, second = net(), Run("a", None, 1, workers=1), Run("b", None, 1, workers=1)
-    kept.keep(first, model)
-    before, real, written = model.get_weights(), kept.os.pwrite, []
+    weight_files.keep(first, model)
+    before, real, written = model.get_weights(), weight_files.os.pwrite, []
 
     def pwrite(descriptor, data, offset):
         written.append(offset)
@@ -166,26 +167,26 @@ def test_a_disk_that_fills_up_leaves_earlier_runs_whole(monkeypatch):
             raise OSError(28, "No space left on device")
         return real(descriptor, data, offset)
 
-    monkeypatch.setattr(kept.os, "pwrite", pwrite)
-    kept.keep(second, model)
+    monkeypatch.setattr(weight_files.os, "pwrite", pwrite)
+    weight_files.keep(second, model)
     monkeypatch.undo()
     assert second.weights is None
     assert "No space left on device" in second.notes[0]
     third = Run("c", None, 1, workers=1)
-    kept.keep(third, model)
+    weight_files.keep(third, model)
     first.weights.load(model)
     assert same_weights(model, before)
     assert third.weights.layout == first.weights.layout
 
 
 def test_the_newest_runs_keep_their_weights_and_an_older_one_says_why_it_has_none(monkeypatch):
-    monkeypatch.setattr(kept, "MOST", 2)
-    monkeypatch.setattr(kept, "_newest", deque())
+    monkeypatch.setattr(weight_files, "MOST", 2)
+    monkeypatch.setattr(weight_files, "_newest", deque())
     model = net()
     runs = [Run(f"run {number}", model, 1, workers=1) for number in range(4)]
     files = []
     for run in runs:
-        kept.keep(run, model)
+        weight_files.keep(run, model)
         files.append(run.weights.file)
         run.end("finished")
     assert [run.weights is None for run in runs] == [True, True, False, False]
@@ -199,7 +200,7 @@ def test_the_newest_runs_keep_their_weights_and_an_older_one_says_why_it_has_non
 def test_weights_whose_file_is_gone_say_so():
     model = net()
     run = ended("a", model=model)
-    kept.keep(run, model)
+    weight_files.keep(run, model)
     os.ftruncate(run.weights.file.fileno(), 0)
     with pytest.raises(ModelError, match="the kept weights of this run are gone: train it again"):
         run.load_weights()
@@ -220,12 +221,12 @@ def test_a_model_in_training_is_waited_for_with_a_word(monkeypatch, capsys):
 
 
 def test_an_older_run_lets_go_of_a_model_that_nobody_else_holds(monkeypatch):
-    monkeypatch.setattr(kept, "MOST", 1)
-    monkeypatch.setattr(kept, "_newest", deque())
+    monkeypatch.setattr(weight_files, "MOST", 1)
+    monkeypatch.setattr(weight_files, "_newest", deque())
     mine = net()
     runs = [Run(name, model, 1, workers=1) for name, model in (("a", mine), ("b", net()), ("c", net()))]
     for run in runs:
-        kept.keep(run, run.model)
+        weight_files.keep(run, run.model)
     gc.collect()  # models hold themselves
     assert runs[0].model is mine
     assert runs[1].model is None
@@ -235,7 +236,7 @@ def test_an_older_run_lets_go_of_a_model_that_nobody_else_holds(monkeypatch):
 def test_runs_are_forgotten_with_their_weights():
     first, second, third = (ended(name) for name in "abc")
     busy = Run("busy", None, 3, workers=1)
-    kept.keep(first, net())
+    weight_files.keep(first, net())
     file, listed = first.weights.file, [first, second, third, busy]
     runs = Runs(listed)
     runs.forget("a", second)
@@ -252,7 +253,7 @@ def test_runs_are_forgotten_with_their_weights():
 
 def test_a_run_that_nobody_has_any_more_closes_its_file():
     run = Run("a", None, 1, workers=1)
-    kept.keep(run, net())
+    weight_files.keep(run, net())
     file = run.weights.file
     del run
     gc.collect()
@@ -265,14 +266,14 @@ def bytes_of(run):
 
 def test_encrypted_weights_never_touch_a_disk(monkeypatch, tmp_path):
     model, run = net(), Run("secret", None, 1, workers=1)
-    kept.keep(run, model, encrypted=True)
+    weight_files.keep(run, model, encrypted=True)
     target = Path(f"/proc/self/fd/{run.weights.file.fileno()}").readlink()
     assert str(target).startswith("/memfd:")
 
 
 def test_kept_weights_have_no_name_on_the_disk_that_could_stay():
     model, run = net(), Run("kept", None, 1, workers=1)
-    kept.keep(run, model)
+    weight_files.keep(run, model)
     found = os.fstat(run.weights.file.fileno())
     assert (found.st_nlink, found.st_size) == (0, bytes_of(run))
 
@@ -536,7 +537,7 @@ def test_a_checkpoint_that_is_read_again_takes_its_own_place(elsewhere):
 
 def test_a_checkpoint_of_an_older_version_has_its_history_and_weights(tmp_path):
     model = net()
-    from nbkeras.engine.training import state
+    from nbkeras.model import state
 
     origin = Origin(seed=1, ordered=False, batch_size=32, workers=2, rows=3, checksum=5)
     these = state.variables(model)
@@ -638,7 +639,7 @@ def test_a_message_that_comes_twice_or_late_changes_nothing():
 def test_weights_are_not_loaded_into_a_model_that_is_at_work():
     model = net()
     run = ended("done", model=model)
-    kept.keep(run, model)
+    weight_files.keep(run, model)
     panel = Panel(Runs([run, Run("busy", model, 3, workers=1)]))
     ask(panel, "load", 0)
     assert panel.state["said"]["en"].startswith("The model of done is at work in run busy")

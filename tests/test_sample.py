@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
+from nbkeras.data.rows import Rows
+from nbkeras.data.sample import build, build_metrics, first_batch
 from nbkeras.errors import DataError, ModelError
-from nbkeras.frames.rows import Rows
-from nbkeras.frames.sample import build, build_metrics, first_batch
 from nbkeras.plan import Field, Structure
 
 NUMBER = Field("x0", ("a",), "model input 'x'", "float32", (1,))

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbkeras.engine.training import schedule
+from nbkeras.worker import schedule
 
 SHARDS = st.lists(st.integers(0, 60), min_size=1, max_size=6).filter(any)
 SIZES = st.integers(1, 40)

@@ -16,9 +16,9 @@ from lifeline import ENDS_WITH_US
 from pyspark import SparkContext
 
 import nbkeras
-from nbkeras import gateway
 from nbkeras.errors import ClusterError, OptionError
-from nbkeras.session import attached
+from nbkeras.spark import gateway
+from nbkeras.spark.session import attached
 
 pytestmark = pytest.mark.usefixtures("any_backend")
 
@@ -70,7 +70,8 @@ def test_a_training_for_which_another_one_leaves_too_few_slots_says_which_it_wai
 _JAVA_ENDS = """
 import nbkeras
 from contextlib import nullcontext
-from nbkeras import gateway, wait
+from nbkeras.spark import gateway
+from nbkeras import wait
 from nbkeras.errors import ClusterError
 from pyspark import SparkContext
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from nbkeras import settings
+from nbkeras.model import settings
 
 
 @pytest.mark.parametrize(

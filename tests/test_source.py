@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from tables import Table
 
+from nbkeras.data import source
+from nbkeras.data.source import Source
 from nbkeras.errors import ClusterError, DataError, OptionError
-from nbkeras.frames import source
-from nbkeras.frames.source import Source
 from nbkeras.plan import ORDER
 
 
@@ -312,7 +312,7 @@ class Fits(Table):
 @pytest.fixture
 def unspoken(monkeypatch):
     """Columns without the Spark that would compute them."""
-    monkeypatch.setattr("nbkeras.frames.columns.expression", lambda _, field: field.sources)
+    monkeypatch.setattr("nbkeras.data.columns.expression", lambda _, field: field.sources)
 
 
 def test_the_columns_that_a_model_was_trained_on_are_taken_again(unspoken):

@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 
-from nbkeras.engine.training import spoken
+from nbkeras.worker import spoken
 
 pytestmark = pytest.mark.usefixtures("any_backend")
 

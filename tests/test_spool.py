@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 from processes import unnamed_files
 
-from nbkeras.engine.spool import Spool, decode, mapped, pages, scratch, unnamed
 from nbkeras.errors import ClusterError, DataError
 from nbkeras.plan import ORDER, Field
+from nbkeras.worker.spool import Spool, decode, mapped, pages, scratch, unnamed
 
 FIELDS = (
     Field("x0", ("a", "b"), "model input 'x'", "float32", (2,)),
@@ -228,7 +228,7 @@ def test_scratch_has_its_room_on_the_disk_from_the_start(monkeypatch):
         kept.append(os.dup(file.fileno()))
         return file
 
-    monkeypatch.setattr("nbkeras.engine.spool.unnamed", kept_open)
+    monkeypatch.setattr("nbkeras.worker.spool.unnamed", kept_open)
     held = scratch(100_000)
     try:
         assert os.fstat(kept[0]).st_blocks * 512 >= held.nbytes

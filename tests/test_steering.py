@@ -15,14 +15,14 @@ from processes import is_alive, trainers
 from twins import assert_same_history, assert_same_model, twins
 
 import nbkeras
-from nbkeras.engine.spark import cluster
-from nbkeras.engine.submission import Submission
-from nbkeras.engine.training.steering import Steering, Wishes
-from nbkeras.engine.training.trainer import Trainer
+from nbkeras.driver.submission import Submission
 from nbkeras.errors import OptionError
 from nbkeras.notebook import text
 from nbkeras.plan import BACKENDS
-from nbkeras.run import Run
+from nbkeras.run.run import Run
+from nbkeras.spark import cluster
+from nbkeras.worker.steering import Steering, Wishes
+from nbkeras.worker.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("any_backend")
 

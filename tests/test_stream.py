@@ -7,7 +7,8 @@ import io
 import pyarrow as pa
 import pytest
 
-from nbkeras.engine.spark import cluster, stream
+from nbkeras.spark import cluster
+from nbkeras.worker import stream
 
 pytestmark = pytest.mark.usefixtures("any_backend", "as_in_a_notebook")
 

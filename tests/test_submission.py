@@ -8,13 +8,14 @@ import threading
 import pytest
 from waiting import wait_for
 
-from nbkeras.engine import failures, submission
-from nbkeras.engine.job import Failure, Job
-from nbkeras.engine.spark.shared import INSIDE, Inside
-from nbkeras.engine.submission import Cancelled, Submission
+from nbkeras.driver import submission
+from nbkeras.driver.submission import Cancelled, Submission
 from nbkeras.errors import ClusterError, NbkerasError, OptionError, PeerLost, TrainingError, WorkerLost
+from nbkeras.job import failures
+from nbkeras.job.job import Failure, Job
 from nbkeras.plan import Plan, Structure
-from nbkeras.run import Run
+from nbkeras.run.run import Run
+from nbkeras.spark.shared import INSIDE, Inside
 
 JOB = Job("train", Plan(Structure((), ()), workers=2), Inside(b""), ("notebook", 9), b"")
 RAISED = {"rank": 1, "host": "there", **failures.event(Failure("ValueError", "no scale", ()))}

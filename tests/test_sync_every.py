@@ -11,9 +11,9 @@ import waiting
 from twins import assert_same_model, define, eagerly, twins, value
 
 import nbkeras
-from nbkeras.engine.training.collectives import Flag
 from nbkeras.errors import OptionError
 from nbkeras.plan import BACKENDS
+from nbkeras.worker.collectives import Flag
 
 BATCH, WORKERS = 16, 2
 OPTIMIZERS = {
@@ -134,7 +134,7 @@ class Counting(keras.layers.Layer):
         self.folder, self.home = str(folder), os.getpid()
 
     def call(self, x):
-        from nbkeras.engine.training.ring import Ring
+        from nbkeras.worker.ring import Ring
 
         if os.getpid() != self.home and Ring.sum.__name__ == "sum":
             file, original = Path(self.folder, str(os.getpid())), Ring.sum

@@ -20,12 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from nbkeras.engine import failures, task
-from nbkeras.engine.job import Failure, Job
-from nbkeras.engine.spark import stream
-from nbkeras.engine.spark.shared import Inside
 from nbkeras.errors import ClusterError, DataError, WorkerLost
+from nbkeras.job import failures
+from nbkeras.job.job import Failure, Job
 from nbkeras.plan import ORDER, PREFIX, Field, Plan, Structure
+from nbkeras.spark.shared import Inside
+from nbkeras.worker import stream, task
 
 FIELDS = (
     Field("x0", ("a",), "model input 'x'", "float32", (1,)),
@@ -96,7 +96,7 @@ def hire(monkeypatch):
 
     def hire(work):
         everyone.append(Hired(work))
-        monkeypatch.setattr(task.warm, "hire", everyone[-1])
+        monkeypatch.setattr(task.fork_server, "hire", everyone[-1])
         return everyone[-1]
 
     yield hire
@@ -326,7 +326,7 @@ def test_a_trainer_that_ends_without_a_word_is_told_by_its_last_line(hire, print
 def test_a_trainer_that_ends_is_told_by_its_signal_or_status(hire, status, printed, said):
     def work(trainer):
         os.write(trainer.log, printed.encode())
-        trainer.line.send(task.warm._STATUS.pack(status))
+        trainer.line.send(task.fork_server._STATUS.pack(status))
 
     hire(work)
     with fails(WorkerLost, f"^the trainer process {re.escape(said)}") as (trainer, _):

@@ -17,7 +17,7 @@ from nbkeras.notebook.hosts import jupyter, pace, terminal
 from nbkeras.notebook.quiet import QuietLine
 from nbkeras.notebook.view import View, encode
 from nbkeras.notebook.words import PANEL
-from nbkeras.run import Run
+from nbkeras.run.run import Run
 
 
 def started(epochs=0, *, asked=50, workers=2, **more):

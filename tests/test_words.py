@@ -12,7 +12,7 @@ import pytest
 from nbkeras.notebook import words
 from nbkeras.notebook.text import duration, sentence
 from nbkeras.notebook.words import LANGUAGES, PANEL, Words, for_page, speaking
-from nbkeras.run import Run
+from nbkeras.run.run import Run
 
 TABLES = {name: table for name, table in vars(words).items() if isinstance(table, Words)}
 #: Names and formulas that are the same for everyone.

@@ -20,10 +20,10 @@ from processes import daemons, is_alive, servers, tasks, trainers
 from twins import assert_same_history, assert_same_model
 
 import nbkeras
-from nbkeras.engine import submission
-from nbkeras.engine.spark import cluster
-from nbkeras.engine.submission import Submission
+from nbkeras.driver import submission
+from nbkeras.driver.submission import Submission
 from nbkeras.errors import TrainingError, WorkerLost
+from nbkeras.spark import cluster
 
 X = np.random.default_rng(0).normal(size=(512, 4)).astype("float32")
 Y = X.sum(axis=1)

@@ -10,9 +10,9 @@ from pathlib import Path
 import mistune
 import pytest
 
-from nbkeras import java
 from nbkeras.cli import main
 from nbkeras.errors import ZeppelinError
+from nbkeras.spark import java
 from nbkeras.zeppelin import comparison, files, settings
 from nbkeras.zeppelin.server import Interpreter, Server, ask
 from nbkeras.zeppelin.settings import Setting

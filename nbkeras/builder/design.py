@@ -11,7 +11,7 @@ from nbkeras.builder import code
 from nbkeras.builder.code import Piece
 from nbkeras.builder.network import Looked, Network
 from nbkeras.builder.table import Task, column
-from nbkeras.footprint import Footprint
+from nbkeras.model.footprint import Footprint
 
 _QUANTITY = ("mse", "mae", "huber", "log_cosh", "msle"), ("mae", "mse", "RootMeanSquaredError")
 #: Losses and metrics for each task, the first of them at first.

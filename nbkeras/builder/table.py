@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from nbkeras.errors import DataError, OptionError
+from nbkeras.spark import exceptions
 
 #: ``input``: the features themselves, as an autoencoder learns them.
 Task = Literal["binary", "classes", "regression", "input"]
@@ -74,7 +75,7 @@ class Column:
             field: of a schema.
             shape: of the numbers in one row, where it holds some.
         """
-        from nbkeras.frames import columns
+        from nbkeras.data import columns
 
         held = columns.kind(field.dataType)
         why = "empty" if shape is not None and not math.prod(shape) else ""
@@ -231,7 +232,7 @@ def moments(df: Any, names: Sequence[str]) -> dict[str, tuple[float, float]]:
     """
     from pyspark.sql import functions as F
 
-    from nbkeras.frames import columns
+    from nbkeras.data import columns
 
     with _asked(df):
         single = [name for name in names if columns.kind(df.schema[name].dataType) == "number"]
@@ -318,19 +319,18 @@ def _short(data: Any) -> str:
 @contextmanager
 def _asked(df: Any) -> Iterator[None]:
     """Spark at work on a DataFrame: what it fails of is told as :func:`nbkeras.fit` tells it."""
-    from nbkeras.engine import failures
-    from nbkeras.frames import source
+    from nbkeras.data import source
 
     source.data_frame(df.sparkSession, df)  # which says that its session was stopped
     try:
         yield
     except Exception as error:
-        raise failures.of_spark(error) from error
+        raise exceptions.translate(error) from error
 
 
 def _shapes(df: Any) -> dict[str, tuple[int, ...] | None]:
     """Of the numbers in a row, for each column that holds some."""
-    from nbkeras.frames import columns
+    from nbkeras.data import columns
 
     kinds = {one.name: columns.kind(one.dataType) for one in df.schema.fields}
     found: dict[str, tuple[int, ...] | None] = {name: (1,) for name, one in kinds.items() if one == "number"}

@@ -9,10 +9,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import nbkeras
 from nbkeras.errors import NbkerasError
 
-_OURS = str(Path(nbkeras.__file__).parent)
+_OURS = str(Path(__file__).parents[1])
 
 
 class Body:

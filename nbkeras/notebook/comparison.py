@@ -12,7 +12,7 @@ from nbkeras.notebook import fonts, picture, text
 from nbkeras.notebook.chart import COLOURS, MAX_CHARTS, judged, ring, thin
 from nbkeras.notebook.picture import Chart, Drawn, Line
 from nbkeras.notebook.words import RUNS
-from nbkeras.run import Run, Snapshot
+from nbkeras.run.run import Run, Snapshot
 
 #: As many as there are colours that everyone tells apart.
 MOST = len(COLOURS)

@@ -14,7 +14,7 @@ from nbkeras.notebook import hosts, picture
 from nbkeras.notebook.chart import COLOURS
 from nbkeras.notebook.picture import Drawn
 from nbkeras.notebook.words import LOOKS
-from nbkeras.run import Run
+from nbkeras.run.run import Run
 
 #: In CSS pixels.
 _WIDTH, _LINE, _LANE, _TEXT, _BAR = 560, 22, 18, 300, 90

@@ -8,7 +8,7 @@ import secrets
 
 from nbkeras.notebook import frontend, picture
 from nbkeras.notebook.view import encode, words
-from nbkeras.run import Snapshot
+from nbkeras.run.run import Snapshot
 
 
 def bundle(snapshot: Snapshot) -> dict[str, str]:
@@ -23,7 +23,7 @@ def bundle(snapshot: Snapshot) -> dict[str, str]:
         snapshot: of a run that has ended.
 
     Example:
-        >>> from nbkeras.run import Run
+        >>> from nbkeras.run.run import Run
         >>> run = Run("digits", model=None, epochs=1, workers=1)
         >>> run.record_epoch(0, {"loss": 0.5})
         >>> sorted(bundle(run.snapshot()))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nbkeras.notebook import fonts, text
 from nbkeras.notebook.chart import COLOURS, Curve, arrange, best, nice_step, ring, spread, thin
 from nbkeras.notebook.words import PANEL, TABLE
-from nbkeras.run import Snapshot
+from nbkeras.run.run import Snapshot
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +43,7 @@ def bundle(snapshot: Snapshot) -> dict[str, str]:
         snapshot: the run to show, ended or not.
 
     Example:
-        >>> from nbkeras.run import Run
+        >>> from nbkeras.run.run import Run
         >>> sorted(bundle(Run("digits", model=None, epochs=2, workers=1).snapshot()))
         ['text/html', 'text/plain']
     """

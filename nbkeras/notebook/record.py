@@ -13,7 +13,7 @@ from nbkeras.notebook import comparison, hosts, text
 from nbkeras.notebook.comparison import Comparison, Summary, html_table, plain_table, summary
 from nbkeras.notebook.options import suggest
 from nbkeras.notebook.words import RUNS
-from nbkeras.run import Run
+from nbkeras.run.run import Run
 
 #: Runs that a table shows; of more the newest.
 _MOST = 200
@@ -81,7 +81,7 @@ class Runs(Sequence[Run]):
         Raises:
             OptionError: there is no checkpoint, or none that can be read.
         """
-        from nbkeras.engine.checkpoint import Store, absolute
+        from nbkeras.job.checkpoint import Store, absolute
 
         uri = absolute(os.fspath(path)).rstrip("/")
         found = Store(uri).latest()
@@ -209,7 +209,7 @@ def _cells(one: Summary) -> list[str]:
 def _of_checkpoint(name: str, found: Any) -> Run:
     import numpy as np
 
-    from nbkeras.engine import kept
+    from nbkeras.driver import weight_files
 
     about = found.about
     settings = dict(about.get("settings", {}))
@@ -223,7 +223,7 @@ def _of_checkpoint(name: str, found: Any) -> Run:
     for epoch, logs in found.epochs:
         lists = {key: np.asarray(one) if isinstance(one, list) else one for key, one in logs.items()}
         run.record_epoch(epoch, lists)
-    kept.keep_checkpoint(run, found)
+    weight_files.keep_checkpoint(run, found)
     seconds = float(about["saved"]) - run.began if run.began and "saved" in about else 0.0
     finished = found.ended or found.epoch + 1 >= asked
     run.end("finished" if finished else "stopped", seconds=max(0.0, seconds))

@@ -19,7 +19,7 @@ from nbkeras.notebook.comparison import MARKS, Comparison, Summary, best_words, 
 from nbkeras.notebook.hosts.pace import Pace
 from nbkeras.notebook.record import Runs
 from nbkeras.notebook.words import LANGUAGES, PANEL, RUNS, for_page, in_each
-from nbkeras.run import Run
+from nbkeras.run.run import Run
 
 #: Seconds between two messages while a run moves, and the share of a core that they may take.
 _FASTEST, _SLOWEST, _SHARE = 1.0, 10.0, 0.005

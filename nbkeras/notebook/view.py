@@ -14,7 +14,7 @@ from nbkeras.notebook import frontend, text
 from nbkeras.notebook.chart import COLOURS, MAX_POINTS, arrange, drawn, packed, ring, thin
 from nbkeras.notebook.quiet import QuietLine
 from nbkeras.notebook.words import PANEL, for_page, in_each
-from nbkeras.run import Run, Snapshot
+from nbkeras.run.run import Run, Snapshot
 
 
 class View(anywidget.AnyWidget):
@@ -33,7 +33,7 @@ class View(anywidget.AnyWidget):
         place: the id of the element that its picture comes in: in the page the panel stays in it.
 
     Example:
-        >>> from nbkeras.run import Run
+        >>> from nbkeras.run.run import Run
         >>> View(Run("digits", model=None, epochs=2, workers=1)).state["phase"]
         'preparing'
     """
@@ -124,7 +124,7 @@ def encode(snapshot: Snapshot) -> tuple[dict[str, Any], bytes]:
     """Turn a snapshot into the two traits of a view.
 
     Example:
-        >>> from nbkeras.run import Run
+        >>> from nbkeras.run.run import Run
         >>> run = Run("digits", model=None, epochs=2, workers=1)
         >>> run.record_epoch(0, {"loss": 0.5})
         >>> state, points = encode(run.snapshot())

@@ -9,8 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbkeras import java
-from nbkeras.doctor import installed
+from nbkeras.requirements import installed
+from nbkeras.spark import java
 
 #: Group of interpreters to the one in it that runs `%%keras_spark`.
 GROUPS = {"python": "%python.ipython", "spark": "%spark.ipyspark"}

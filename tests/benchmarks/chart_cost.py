@@ -10,7 +10,7 @@ import numpy as np
 import task
 from jupyter_client.manager import start_new_kernel
 
-from nbkeras.run import Run
+from nbkeras.run.run import Run
 
 WATCHED = 20.0
 

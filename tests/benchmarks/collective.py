@@ -20,8 +20,8 @@ import results
 import task  # noqa: F401  # silences TensorFlow before it is loaded
 import tensorflow as tf
 
-from nbkeras.engine.training import collectives
-from nbkeras.engine.training.backends import tensorflow as backend
+from nbkeras.worker import collectives
+from nbkeras.worker.backends import tensorflow as backend
 
 SIZES, BUCKETS, TIMES = (0.1, 1.0, 4.0, 16.0), 4, 40
 SECRET = b"of this benchmark"

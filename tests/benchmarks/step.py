@@ -10,10 +10,10 @@ import numpy as np
 import results
 import task
 
-from nbkeras.engine.spool import mapped, unnamed
-from nbkeras.engine.training import backends
-from nbkeras.engine.training.feed import feed
 from nbkeras.plan import Field, Structure
+from nbkeras.worker import backends
+from nbkeras.worker.feed import feed
+from nbkeras.worker.spool import mapped, unnamed
 
 ROWS, TIMES = 60_000, 5
 

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from nbkeras import java
-from nbkeras.run import Run
+from nbkeras.run.run import Run
+from nbkeras.spark import java
 
 FEATURES, BATCH, EPOCHS = 784, 256, 5
 

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from nbkeras import session
-from nbkeras.attend import attend
+from nbkeras.driver.attend import attend
 from nbkeras.notebook import hosts
-from nbkeras.run import Run
+from nbkeras.run.run import Run
+from nbkeras.spark import session
 
 #: All runs of this kernel that were fed.
 runs = []

@@ -162,7 +162,7 @@ def test_a_run_that_has_ended_keeps_its_tools_in_the_page_and_a_picture_in_the_f
 LONG = """
 import threading, time
 from nbkeras.notebook import hosts
-from nbkeras.run import Run
+from nbkeras.run.run import Run
 run = Run("long", model=None, epochs=3, workers=2)
 shown = hosts.display(run)
 run.enter("training")

@@ -230,7 +230,7 @@ def test_another_cell_that_keeps_the_kernel_busy_is_named(begin, ipykernel):
 # -- the tools of the charts ---------------------------------------------------------------------------
 
 CURVES = """
-from nbkeras.run import Run
+from nbkeras.run.run import Run
 run = Run("numbers", model=None, epochs=6, workers=1)
 for epoch, loss in enumerate([1000.0, 100.0, 10.0, 1.0, -1.0, 0.1]):
     run.record_epoch(epoch, {"loss": loss, "val_loss": loss + 0.05, "auc": 0.5, "mae": 3.0})

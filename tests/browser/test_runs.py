@@ -36,7 +36,7 @@ print(json.dumps({name: all(map(np.array_equal, kept, now)) for name, kept in af
 MADE = """
 %load_ext nbkeras
 import math, nbkeras
-from nbkeras.run import Run
+from nbkeras.run.run import Run
 
 def made(name, rate, epochs=40, status="finished", **curves):
     run = Run(name, None, epochs, workers=2)

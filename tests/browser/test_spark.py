@@ -9,7 +9,7 @@ DATA = """
 %load_ext nbkeras
 import keras, pyspark
 from sklearn.datasets import load_digits
-from nbkeras import java
+from nbkeras.spark import java
 java.ensure()
 spark = (
     pyspark.sql.SparkSession.builder.master("local[2]")
@@ -27,7 +27,7 @@ train_df, test_df = df.randomSplit([0.8, 0.2], seed=1)
 CUT = """
 import threading, time
 from pathlib import Path
-from nbkeras.engine.transport.events import Server
+from nbkeras.transport.events import Server
 
 servers, start_server = [], Server.__init__
 

@@ -19,7 +19,7 @@ SETUP = """
 %load_ext nbkeras
 import keras, pyspark
 from sklearn.datasets import load_digits
-from nbkeras import java
+from nbkeras.spark import java
 java.ensure()
 spark = (
     pyspark.sql.SparkSession.builder.master("local[2]")

@@ -6,7 +6,7 @@ import re
 import pytest
 import waiting
 
-from nbkeras.run import Run
+from nbkeras.run.run import Run
 
 FIT = """%%keras_spark {options}
 model = make_model()

@@ -11,7 +11,7 @@ from waiting import LIMIT
 from zeppelin import assemble
 from zeppelin.server import Zeppelin
 
-from nbkeras import java
+from nbkeras.spark import java
 
 ROOT = Path(__file__).parents[2]
 EDITION = pytest.StashKey[str]()

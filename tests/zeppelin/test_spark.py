@@ -72,8 +72,8 @@ def trained(zeppelin, spark, tmp_path_factory):
 def test_the_attached_spark_is_zeppelins_own(zeppelin, spark):
     note = zeppelin.note(
         paragraph(
-            "import nbkeras.session\nof_jvm = gateway.jvm.org.apache.spark.SparkContext.getOrCreate()\n"
-            "mine = nbkeras.session.attached().sparkContext\n"
+            "import nbkeras.spark.session\nof_jvm = gateway.jvm.org.apache.spark.SparkContext.getOrCreate()\n"
+            "mine = nbkeras.spark.session.attached().sparkContext\n"
             "print(mine.applicationId == spark.sparkContext.applicationId == of_jvm.applicationId())"
         ),
         paragraph("%keras_spark status"),

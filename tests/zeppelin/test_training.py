@@ -158,7 +158,7 @@ PACED = """%python.ipython
 from types import SimpleNamespace
 from nbkeras.notebook import hosts
 from nbkeras.notebook.hosts import pace
-from nbkeras.run import Run
+from nbkeras.run.run import Run
 now, real = 0.0, pace.time
 pace.time = SimpleNamespace(monotonic=lambda: now, thread_time=lambda: 0.0)
 run = Run("paced", model=None, epochs=100, workers=1)

@@ -15,7 +15,7 @@ from nbkeras.notebook.form import Fields
 from nbkeras.notebook.hosts import terminal, zeppelin
 from nbkeras.notebook.hosts.terminal import Lines
 from nbkeras.notebook.words import ANSWERS, PLACES
-from nbkeras.run import Run
+from nbkeras.run.run import Run
 from nbkeras.wait import What
 
 #: The code of the cell magic that runs.
@@ -45,7 +45,7 @@ def display(run: Run, how: Callable[[Run], Display] | None = None) -> Display:
         how: shows it where it is a part of something else.
 
     Example:
-        >>> from nbkeras.run import Run
+        >>> from nbkeras.run.run import Run
         >>> run = Run("digits", model=None, epochs=1, workers=1)
         >>> shown = display(run)
         >>> run.record_epoch(0, {"loss": 0.5})

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from nbkeras.notebook import text
 from nbkeras.notebook.words import PANEL
-from nbkeras.run import Run, Snapshot
+from nbkeras.run.run import Run, Snapshot
 
 _SAID = ("slots", "computing", "reading", "starting", "paused", "returning", "stopping")
 #: Seconds without a line after which an epoch in work says how far it has come.
@@ -49,7 +49,7 @@ class Lines:
         run: the run to show.
 
     Example:
-        >>> from nbkeras.run import Run
+        >>> from nbkeras.run.run import Run
         >>> run = Run("digits", model=None, epochs=2, workers=2)
         >>> lines = Lines(run)
         >>> run.enter("starting")

@@ -17,7 +17,7 @@ from typing import Any
 from nbkeras.notebook import picture, text
 from nbkeras.notebook.hosts.pace import Pace
 from nbkeras.notebook.words import PANEL, PLACES
-from nbkeras.run import Run, Snapshot
+from nbkeras.run.run import Run, Snapshot
 
 _SHOW_EVERY = 0.4  # seconds: each time the whole output travels to every open page
 _DRAW_SHARE = 0.05  # of one core, that drawing may take from the training
@@ -275,7 +275,7 @@ def done(snapshot: Snapshot) -> float:
     """The part of the training that lies behind, 0 to 1.
 
     Example:
-        >>> from nbkeras.run import Run
+        >>> from nbkeras.run.run import Run
         >>> run = Run("digits", model=None, epochs=4, workers=1)
         >>> run.record_progress(1, step=5, steps=10, rows_per_second=0)
         >>> done(run.snapshot())

@@ -1,0 +1,1 @@
+"""From a user's columns and arrays to the rows that workers get."""

@@ -1,0 +1,197 @@
+"""Arrays as rows: NumPy, pandas and whatever NumPy can read, to a DataFrame of bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+
+from nbkeras.data.columns import numeric
+from nbkeras.data.rows import Rows
+from nbkeras.data.signature import Input, Signature
+from nbkeras.errors import DataError
+from nbkeras.plan import ORDER, Field, Structure
+
+Array = npt.NDArray[Any]
+#: Bytes of one column in one chunk: far below the 2 GiB that Arrow's offsets reach.
+_CHUNK = 1 << 26
+
+
+def from_arrays(
+    spark: SparkSession,
+    signature: Signature,
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    floatx: str,
+    like: Structure | None = None,
+) -> Rows:
+    """The rows of arrays, numbered in their order.
+
+    Args:
+        spark: the session.
+        signature: of the model.
+        x: an array, or a list or dict of arrays, one per input.
+        y: labels likewise, or None.
+        sample_weight: one number per row, or None.
+        floatx: Keras' float type, which other floats become.
+        like: of the rows beside which these travel, whose types they take.
+
+    Raises:
+        DataError: lengths differ, there are no rows, x does not fit the model, or
+            a field has another shape than in ``like``.
+    """
+    inputs = _inputs(x, signature)
+    arrays: list[tuple[Field, Array]] = []
+    for index, (one, array) in enumerate(zip(signature.inputs, inputs, strict=True)):
+        title = f"model input '{one.name}'"
+        numbers = _numbers(array, title, numeric(one.dtype))
+        arrays.append(_field(f"x{index}", title, _fitted(numbers, one, signature)))
+    outputs = tuple(y) if isinstance(y, dict) else None
+    labels = list(y.values()) if isinstance(y, dict) else y if isinstance(y, (list, tuple)) else [y]
+    if isinstance(y, (list, tuple)) and len(signature.outputs) <= 1:
+        labels = [np.asarray(y)]
+    if y is not None:
+        for index, label in enumerate(labels):
+            arrays.append(_field(f"y{index}", "label", _label(label, floatx)))
+    if sample_weight is not None:
+        arrays.append(_field("w", "sample_weight", _numbers(sample_weight, "sample_weight", floatx)))
+    if like is not None:
+        arrays = [_alike(field, array, like) for field, array in arrays]
+    rows = _rows(arrays)
+    df = _dataframe(spark, arrays, rows)
+    names = tuple(one.name for one in signature.inputs)
+    return Rows(df, Structure(tuple(field for field, _ in arrays), names, outputs), numbered=True)
+
+
+def split(thing: Any, part: float) -> tuple[Any, Any]:
+    """The first rows and the last ``part`` of them, as ``keras.Model.fit`` cuts them.
+
+    Example:
+        >>> import numpy as np
+        >>> from nbkeras.data.arrays import split
+        >>> split(np.arange(5), 0.4)
+        (array([0, 1, 2]), array([3, 4]))
+    """
+    if thing is None:
+        return None, None
+    if isinstance(thing, dict):
+        halves = {key: split(value, part) for key, value in thing.items()}
+        return {k: v[0] for k, v in halves.items()}, {k: v[1] for k, v in halves.items()}
+    if isinstance(thing, (list, tuple)) and all(hasattr(one, "shape") for one in thing):
+        pairs = [split(value, part) for value in thing]
+        return [one for one, _ in pairs], [two for _, two in pairs]
+    array = np.asarray(thing)
+    cut = math.floor(len(array) * (1.0 - part))
+    if not 0 < cut < len(array):
+        raise DataError(f"validation_split={part} of {len(array)} rows leaves nothing on one side")
+    return array[:cut], array[cut:]
+
+
+def _inputs(x: Any, signature: Signature) -> list[Any]:
+    names = [one.name for one in signature.inputs]
+    if isinstance(x, dict):
+        if set(x) != set(names):
+            raise DataError(
+                f"{signature}, but x has {', '.join(map(repr, x))}: use the inputs' names as keys"
+            )
+        return [x[name] for name in names]
+    if isinstance(x, (list, tuple)) and len(names) > 1:
+        if len(x) != len(names):
+            raise DataError(f"{signature}, but x is a list of {len(x)} arrays")
+        return list(x)
+    if len(names) > 1:
+        raise DataError(f"{signature}: give x as a list or dict of {len(names)} arrays")
+    return [x]
+
+
+def _fitted(array: Array, one: Input, signature: Signature) -> Array:
+    if one.shape is None or array.shape[1:] == one.shape:
+        return array
+    # Keras adds the last axis of a vector of numbers or of grey pictures.
+    if math.prod(array.shape[1:]) == math.prod(one.shape) and (*array.shape[1:], 1) == one.shape:
+        return array.reshape(len(array), *one.shape)
+    raise DataError(f"{signature}, but x has shape {array.shape}, which is rows of shape {array.shape[1:]}")
+
+
+def _label(label: Any, floatx: str) -> Array:
+    array = _array(label, "label")
+    return _numbers(array, "label", array.dtype.name if array.dtype.kind in "iu" else floatx)
+
+
+def _numbers(thing: Any, title: str, dtype: str) -> Array:
+    array = _array(thing, title)
+    if array.dtype.kind not in "iufb":
+        raise DataError(f"{title} holds {array.dtype} values: a model takes numbers")
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def _array(thing: Any, title: str) -> Array:
+    try:
+        array = np.asarray(thing)
+    except ValueError as error:
+        # NumPy says more than a reader wants to know about nested lists of several lengths.
+        raise DataError(
+            f"{title} is a {type(thing).__name__} whose rows are not of one length: cut or pad them"
+        ) from error
+    if array.ndim == 0:
+        raise DataError(f"{title} is {type(thing).__name__}: give an array with one entry per row")
+    return array
+
+
+def _field(name: str, title: str, array: Array) -> tuple[Field, Array]:
+    return Field(name, (title,), title, array.dtype.str, array.shape[1:], raw=True), array
+
+
+def _alike(field: Field, array: Array, like: Structure) -> tuple[Field, Array]:
+    known = next((one for one in like.fields if one.name == field.name), None)
+    if known is None or known.shape != field.shape:
+        trained = "none" if known is None else f"rows of shape {known.shape}"
+        raise DataError(
+            f"validation_data has {field.title} of rows of shape {field.shape}, the training data {trained}"
+        )
+    return known, np.ascontiguousarray(array, dtype=known.dtype)
+
+
+def _rows(arrays: Sequence[tuple[Field, Array]]) -> int:
+    sizes = {field.title: len(array) for field, array in arrays}
+    if len(set(sizes.values())) > 1:
+        raise DataError("the arrays differ in length: " + ", ".join(f"{k} {v}" for k, v in sizes.items()))
+    rows = next(iter(sizes.values()))
+    if not rows:
+        shapes = ", ".join(f"{field.title} has shape {array.shape}" for field, array in arrays)
+        raise DataError(f"the arrays have no rows: {shapes}")
+    return rows
+
+
+def _dataframe(spark: SparkSession, arrays: Sequence[tuple[Field, Array]], rows: int) -> DataFrame:
+    widest = max(max(1, array.nbytes // rows) for _, array in arrays)
+    step = max(1, _CHUNK // widest)
+    starts = range(0, rows, step)
+    names = [field.name for field, _ in arrays]
+    batches = [
+        pa.RecordBatch.from_arrays(
+            [
+                *[_bytes(array[start : start + step]) for _, array in arrays],
+                pa.array(np.arange(start, min(rows, start + step), dtype=np.int64)),
+            ],
+            names=[*names, ORDER],
+        )
+        for start in starts
+    ]
+    table = pa.Table.from_batches(batches)
+    if int(spark.version.split(".")[0]) >= 4:
+        return spark.createDataFrame(table)
+    return spark.createDataFrame(table.to_pandas())
+
+
+def _bytes(array: Array) -> pa.Array:
+    """Each row's bytes, without a copy."""
+    width = array.itemsize * math.prod(array.shape[1:])
+    offsets = np.arange(0, width * len(array) + 1, max(width, 1), dtype=np.int32)
+    return pa.Array.from_buffers(pa.binary(), len(array), [None, pa.py_buffer(offsets), pa.py_buffer(array)])

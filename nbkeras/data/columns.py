@@ -1,0 +1,245 @@
+"""Which columns of a DataFrame feed which input, label and weight, and as what type."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from nbkeras.data.signature import Signature
+from nbkeras.errors import DataError
+from nbkeras.plan import Field
+
+#: Spark's type for a NumPy type; narrower ones are cast from the next wider.
+_SPARK_TYPES = {
+    "float32": "float",
+    "float64": "double",
+    "float16": "float",
+    "bfloat16": "float",
+    "int64": "bigint",
+    "uint32": "bigint",
+    "bool": "boolean",
+}
+
+
+def feature_fields(
+    df: DataFrame, signature: Signature, features: Sequence[str] | None, others: Sequence[str]
+) -> tuple[Field, ...]:
+    """The fields of the model's inputs.
+
+    Args:
+        df: the user's DataFrame.
+        signature: of the model.
+        features: columns to use; None for all but ``others``.
+        others: label and weight columns.
+
+    Raises:
+        DataError: the columns do not fit the model's inputs.
+    """
+    named = [one.name for one in signature.inputs]
+    if features is None:
+        candidates = [name for name in df.columns if name not in others]
+        if set(named) <= set(candidates):
+            candidates = named
+    else:
+        candidates = list(features)
+    candidates = [existing(df, name, "feature") for name in candidates]
+    if not candidates:
+        raise DataError(f"{signature}, but no column is left for it: {offered(df)}")
+    for name in candidates:
+        if kind(df.schema[name].dataType) is None:
+            raise DataError(
+                f"column '{name}' is {df.schema[name].dataType.simpleString()}, which no model takes: "
+                f"turn it into numbers or leave it out with df.drop('{name}')"
+            )
+    if len(signature.inputs) > 1:
+        if set(candidates) != set(named):
+            raise DataError(
+                f"{signature}; {offered(df)}: give the DataFrame one column per input, "
+                "with the input's name (df.withColumnRenamed)"
+            )
+        return tuple(
+            Field(f"x{index}", (one.name,), f"model input '{one.name}'", numeric(one.dtype), one.shape)
+            for index, one in enumerate(signature.inputs)
+        )
+    (only,) = signature.inputs
+    kinds = [kind(df.schema[name].dataType) for name in candidates]
+    if len(candidates) > 1 and set(kinds) != {"number"}:
+        raise DataError(
+            f"{signature}; {offered(df)}: name the columns to use, one array column or several "
+            "numeric ones (features=[…], --features, or df.select)"
+        )
+    numbers = len(candidates) if kinds[0] == "number" else None
+    if numbers is not None and only.shape is not None and math.prod(only.shape) != numbers:
+        raise DataError(
+            f"{signature}, which is {math.prod(only.shape)} numbers, but {_many(numbers)} left for it "
+            f"({_listed(candidates)}); {offered(df)}"
+        )
+    title = f"model input '{only.name}'"
+    return (Field("x0", tuple(candidates), title, numeric(only.dtype), only.shape),)
+
+
+def label_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Field, ...]:
+    """The fields of the labels: whole numbers stay whole, all others become ``floatx``.
+
+    Raises:
+        DataError: no such column, or one that holds no numbers.
+    """
+    fields = []
+    for index, name in enumerate(names):
+        existing(df, name, "label")
+        dtype = df.schema[name].dataType
+        if kind(dtype) is None:
+            raise DataError(
+                f"label column '{name}' is {dtype.simpleString()}: turn it into numbers first, "
+                "for example with pyspark.ml.feature.StringIndexer"
+            )
+        whole = isinstance(
+            element(dtype), (T.ByteType, T.ShortType, T.IntegerType, T.LongType, T.BooleanType)
+        )
+        title = f"label '{name}'"
+        fields.append(
+            Field(f"y{index}", (name,), title, "int64" if whole and kind(dtype) != "vector" else floatx)
+        )
+    return tuple(fields)
+
+
+def weight_field(df: DataFrame, name: str, floatx: str) -> Field:
+    """The field of the sample weight.
+
+    Raises:
+        DataError: no such column, or one that holds no number.
+    """
+    existing(df, name, "sample_weight")
+    if kind(df.schema[name].dataType) != "number":
+        found = df.schema[name].dataType.simpleString()
+        raise DataError(f"sample_weight column '{name}' is {found}: it must hold one number per row")
+    return Field("w", (name,), "sample_weight", floatx, ())
+
+
+def expression(df: DataFrame, field: Field) -> Column:
+    """The field's column: cast to its type, several sources stacked into one array."""
+    assert field.dtype is not None
+    parts = [_cast(column(name), df.schema[name].dataType, field.dtype) for name in field.sources]
+    return (parts[0] if len(parts) == 1 else F.array(*parts)).alias(field.name)
+
+
+def numbers(df: DataFrame, name: str) -> Column:
+    """All numbers of a column as doubles: an array has a row for each of its own."""
+    dtype = df.schema[name].dataType
+    cast = _cast(column(name), dtype, "float64")
+    if kind(dtype) == "number":
+        return cast
+    while isinstance(dtype, T.ArrayType) and isinstance(dtype.elementType, T.ArrayType):
+        cast, dtype = F.flatten(cast), dtype.elementType
+    return F.explode(cast)
+
+
+def column(name: str) -> Column:
+    """A column by its exact name, also where it holds dots or backticks."""
+    return F.col("`" + name.replace("`", "``") + "`")
+
+
+def existing(df: DataFrame, name: Any, role: str) -> str:
+    """The name itself, when the DataFrame has it once.
+
+    Raises:
+        DataError: it does not.
+    """
+    names = df.columns
+    if name not in names:
+        near = difflib.get_close_matches(str(name), names, 1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise DataError(f"{role} column {name!r} is not in the DataFrame: {hint}{offered(df)}")
+    if names.count(name) > 1:
+        raise DataError(f"{role} column '{name}' is in the DataFrame {names.count(name)} times: rename one")
+    alike = [one for one in names if len(one) == len(name) and one != name and one.lower() == name.lower()]
+    if alike and df.sparkSession.conf.get("spark.sql.caseSensitive", "false") != "true":
+        raise DataError(
+            f"{role} column '{name}' is '{alike[0]}' to Spark, which ignores case: rename one, or set "
+            "spark.sql.caseSensitive to true"
+        )
+    return str(name)
+
+
+def distinct(df: DataFrame, outputs: Sequence[str]) -> None:
+    """See that outputs can stand beside the columns: Spark cannot make rows with two of one name.
+
+    Raises:
+        DataError: a column is there twice, or has the name of an output.
+    """
+    for name in outputs:
+        if name in df.columns:
+            raise DataError(
+                f"the DataFrame has a column '{name}' already: rename it, "
+                f"df.withColumnRenamed('{name}', '…'), or name the new one, nbkeras.predict(…, output='…')"
+            )
+    for name in df.columns:
+        if df.columns.count(name) > 1:
+            raise DataError(f"column '{name}' is in the DataFrame {df.columns.count(name)} times: rename one")
+
+
+def kind(dtype: T.DataType) -> str | None:
+    """``number``, ``array``, ``vector``, or None for what no model takes."""
+    if isinstance(dtype, (T.NumericType, T.BooleanType)):
+        return "number"
+    if isinstance(dtype, T.ArrayType):
+        return "array" if kind(element(dtype)) == "number" else None
+    if isinstance(dtype, T.UserDefinedType) and type(dtype).__name__ == "VectorUDT":
+        return "vector"
+    return None
+
+
+def offered(df: DataFrame) -> str:
+    """The DataFrame's columns and types, the first twenty."""
+    columns = [f"{field.name} {field.dataType.simpleString()}" for field in df.schema.fields]
+    more = f", … ({len(columns)} in all)" if len(columns) > 20 else ""
+    return f"the DataFrame has {', '.join(columns[:20])}{more}"
+
+
+def numeric(dtype: str) -> str:
+    """A model input's type, when it is one of numbers.
+
+    Raises:
+        DataError: the model takes strings.
+    """
+    if dtype == "string":
+        raise DataError(
+            "the model takes strings: move its TextVectorization or StringLookup layer out of the model "
+            "and give the model the numbers"
+        )
+    return dtype
+
+
+def element(dtype: T.DataType) -> T.DataType:
+    """What an array holds, or one of arrays; of anything else the type itself."""
+    while isinstance(dtype, T.ArrayType):
+        dtype = dtype.elementType
+    return dtype
+
+
+def _cast(source: Column, dtype: T.DataType, target: str) -> Column:
+    wanted = _SPARK_TYPES.get(target, "int")
+    if kind(dtype) == "vector":
+        from pyspark.ml.functions import vector_to_array
+
+        return vector_to_array(source, "float64" if wanted == "double" else "float32")
+    depth, inner = 0, dtype
+    while isinstance(inner, T.ArrayType):
+        depth, inner = depth + 1, inner.elementType
+    if inner.simpleString() == wanted:
+        return source
+    return source.cast("array<" * depth + wanted + ">" * depth)
+
+
+def _many(number: int) -> str:
+    return "1 column is" if number == 1 else f"{number} columns are"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

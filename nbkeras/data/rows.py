@@ -1,0 +1,179 @@
+"""Rows: a DataFrame in the form in which it travels, and how its rows find their workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from nbkeras.data import columns
+from nbkeras.data.signature import Signature
+from nbkeras.errors import DataError
+from nbkeras.plan import CHECK, ORDER, PREFIX, Structure
+
+#: Rows of one partition that ``monotonically_increasing_id`` can number.
+_NUMBERS = (1 << 33) - 1
+#: Steps of the split by hash.
+_GRAIN = 1 << 20
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows ready for the exchange.
+
+    Attributes:
+        df: one column per field, named as the field; ``order`` too when
+            ``numbered``; ``validation`` when flagged.
+        structure: the fields, and how Keras takes them.
+        numbered: whether ``order`` is each row's position already.
+    """
+
+    df: DataFrame
+    structure: Structure
+    numbered: bool = False
+
+
+def from_dataframe(
+    df: DataFrame,
+    signature: Signature,
+    y: str | Sequence[str] | dict[str, str] | None,
+    floatx: str,
+    features: Sequence[str] | None = None,
+    sample_weight: str | None = None,
+) -> Rows:
+    """The rows of a DataFrame.
+
+    Args:
+        df: the user's DataFrame.
+        signature: of the model.
+        y: label column, columns in the order of the outputs, or by output name.
+        floatx: Keras' float type.
+        features: feature columns; None for all others.
+        sample_weight: weight column.
+
+    Raises:
+        DataError: the columns do not fit the model.
+    """
+    outputs = tuple(y) if isinstance(y, dict) else None
+    names = [y] if isinstance(y, str) else list(y.values() if isinstance(y, dict) else y or ())
+    labels = columns.label_fields(df, names, floatx)
+    weight = () if sample_weight is None else (columns.weight_field(df, sample_weight, floatx),)
+    others = [*names, *([sample_weight] if sample_weight else [])]
+    inputs = columns.feature_fields(df, signature, features, others)
+    fields = (*inputs, *labels, *weight)
+    selected = df.select(*[columns.expression(df, one) for one in fields])
+    return Rows(selected, Structure(fields, tuple(one.name for one in signature.inputs), outputs))
+
+
+def exchanged(
+    spark: SparkSession,
+    train: Rows,
+    validation: Rows | None,
+    *,
+    workers: int,
+    shuffle: bool,
+    validation_split: float = 0.0,
+    checked: bool = False,
+) -> tuple[DataFrame, bool]:
+    """The rows of all workers, each worker's in one partition, and whether they are numbered.
+
+    Numbered rows are dealt: row i goes to worker i modulo workers. Others go by
+    their hash, which is the same however the rows come: a worker gets the same
+    rows in every run on the same data.
+
+    Args:
+        spark: the session.
+        train: training rows.
+        validation: validation rows; they travel in the same exchange, flagged.
+        workers: number of partitions.
+        shuffle: False numbers the rows of a DataFrame, in its order.
+        validation_split: part of the rows of a DataFrame to validate on, chosen by hash.
+        checked: numbered rows bring their hash along, so that other rows can be told from them.
+    """
+    split = _split(train, validation_split) if validation_split else None
+    numbered = train.numbered or not shuffle
+    if not numbered:
+        df = hashed(train)
+        if split is not None:
+            df = df.withColumn("validation", split)
+    else:
+        if split is not None:
+            validation = replace(train, df=train.df.filter(split))
+            train = replace(train, df=train.df.filter(~split))
+        df = train.df if train.numbered else _numbered(train.df, workers)
+    if validation is not None:
+        theirs = (
+            hashed(validation) if validation.numbered or not numbered else _numbered(validation.df, workers)
+        )
+        flagged = F.lit(True).alias("validation")
+        df = df.withColumn("validation", F.lit(False)).unionByName(theirs.select("*", flagged))
+    if checked and numbered:
+        df = df.withColumn(CHECK, _hash(train.structure))
+    if workers == 1:
+        return df.repartition(1), numbered
+    shard = F.pmod(F.col(ORDER), F.lit(workers))
+    keys = F.array(*[F.lit(key) for key in _keys(spark, workers)])
+    place = F.get(keys, shard.cast("int"))
+    return df.repartition(workers, place), numbered
+
+
+def hashed(rows: Rows) -> DataFrame:
+    """The rows with the column ``order``: their position or their hash."""
+    return rows.df if rows.numbered else rows.df.withColumn(ORDER, _hash(rows.structure))
+
+
+def in_order(rows: Rows) -> DataFrame:
+    """The rows with the column ``order`` as the DataFrame has them, for one worker."""
+    return rows.df if rows.numbered else _numbered(rows.df, 1)
+
+
+def inputs(df: DataFrame, rows: Rows) -> list[Column]:
+    """The model inputs' columns of a DataFrame, named apart from its own."""
+    return [columns.expression(df, one).alias(f"{PREFIX}{one.name}") for one in rows.structure.features]
+
+
+def _hash(structure: Structure) -> Column:
+    return F.xxhash64(*[F.col(one.name) for one in structure.fields])
+
+
+def _split(rows: Rows, part: float) -> Column:
+    """Whether a row is for validation: other bits of its hash than those that choose its worker."""
+    bits = F.pmod(F.shiftright(_hash(rows.structure), 32), F.lit(_GRAIN))
+    return bits < F.lit(round(part * _GRAIN))
+
+
+def _numbered(df: DataFrame, workers: int) -> DataFrame:
+    """Add each row's position in the DataFrame's order.
+
+    Partitions are counted first, since a row's position hangs on the rows of
+    the partitions before its own. One worker needs the order alone.
+    """
+    number = F.monotonically_increasing_id()
+    if workers == 1:
+        return df.withColumn(ORDER, number)
+    partition = F.spark_partition_id()
+    counted = df.groupBy(partition.alias("partition")).count().collect()
+    offsets, total = {}, 0
+    for row in sorted(counted):
+        offsets[row["partition"]] = total
+        total += row["count"]
+    if not offsets:
+        raise DataError("the DataFrame has no rows")
+    starts = F.array(*[F.lit(offsets.get(index, 0)).cast("bigint") for index in range(max(offsets) + 1)])
+    return df.withColumn(ORDER, F.get(starts, partition) + number.bitwiseAND(F.lit(_NUMBERS)))
+
+
+def _keys(spark: SparkSession, partitions: int) -> list[int]:
+    """For each partition, a number that Spark's own hash partitioning sends there."""
+    found: dict[int, int] = {}
+    count = 16 * partitions
+    while len(found) < partitions:
+        query = f"SELECT transform(sequence(0, {count}), k -> pmod(hash(k), {partitions})) AS places"
+        places: list[Any] = spark.sql(query).first()["places"]  # type: ignore[index]
+        for key, place in enumerate(places):
+            found.setdefault(place, key)
+        count *= 4
+    return [found[index] for index in range(partitions)]

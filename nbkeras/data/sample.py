@@ -1,0 +1,104 @@
+"""One row of the data, to build a model that waits for its first input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nbkeras.data.rows import Rows
+from nbkeras.errors import DataError, ModelError, one_line
+from nbkeras.plan import Field
+
+
+def build(model: Any, rows: Rows) -> None:
+    """Build a model and its optimizer as its first batch would.
+
+    Args:
+        model: any Keras model.
+        rows: the data; one row is read where the model is not built yet.
+
+    Raises:
+        DataError: there is no row.
+        ModelError: the model fails on it.
+    """
+    import keras
+
+    # A model with a training step of its own may be called by nobody, as a pair of networks is.
+    if not model.built and type(model).call is not keras.Model.call:
+        inputs = first_batch(rows)[0]
+        try:
+            model(inputs)
+        except Exception as error:
+            raise ModelError(f"the model fails on one row of the data: {one_line(error)}") from error
+    optimizer = getattr(model, "optimizer", None)
+    # Such a step chooses the variables of its optimizers itself.
+    plain = type(model).train_step is keras.Model.train_step
+    if plain and optimizer is not None and not optimizer.built:
+        optimizer.build(model.trainable_variables)
+
+
+def build_metrics(model: Any, rows: Rows) -> None:
+    """Build a model's loss and metrics as its first batch would, so that their states can be set.
+
+    Raises:
+        DataError: there is no row.
+        ModelError: the loss or a metric fails on a row of the data.
+    """
+    # With several outputs the loss has a state for each of them.
+    parts = (getattr(model, "_compile_loss", None), getattr(model, "_compile_metrics", None))
+    loss, metrics = (part is not None and not part.built for part in parts)
+    if not (loss or metrics):
+        return
+    batch = first_batch(rows)
+    x, y, weights = (*batch, None, None)[:3]
+    predicted = model(x, training=False)
+    failing = "the loss"
+    try:
+        if loss:
+            model.compute_loss(x, y, predicted, sample_weight=weights, training=False)
+        failing = "a metric"
+        if metrics:
+            model.compute_metrics(x, y, predicted, sample_weight=weights)
+    except Exception as error:
+        raise ModelError(f"{failing} fails on one row of the data: {one_line(error)}") from error
+
+
+def outputs(model: Any, rows: Rows) -> Any:
+    """The model's outputs for one row, as it nests them: of zeros where the inputs' shapes are known."""
+    fields = rows.structure.features
+    if all(one.shape is not None for one in fields):
+        zeros = [np.zeros((1, *(one.shape or ())), one.dtype) for one in fields]
+        inputs = zeros[0] if len(zeros) == 1 else dict(zip(rows.structure.inputs, zeros, strict=True))
+    else:
+        inputs = first_batch(rows)[0]
+    return model(inputs, training=False)
+
+
+def first_batch(rows: Rows, number: int = 1) -> tuple[Any, ...]:
+    """The first rows as a batch: x, y and sample_weight as far as there are any.
+
+    Args:
+        rows: the data.
+        number: of rows at most; where they are of different shapes it is the first alone.
+
+    Raises:
+        DataError: there is no row, or a null.
+    """
+    found = rows.df.select(*[one.name for one in rows.structure.fields]).take(number)
+    if not found:
+        raise DataError("the DataFrame has no rows")
+    arrays = {
+        one.name: [_array(row[one.name], one, len(found)) for row in found] for one in rows.structure.fields
+    }
+    if any(len({one.shape for one in same}) > 1 for same in arrays.values()):
+        arrays = {name: same[:1] for name, same in arrays.items()}
+    return rows.structure.nest({name: np.stack(same) for name, same in arrays.items()})
+
+
+def _array(value: Any, field: Field, rows: int) -> np.ndarray[Any, Any]:
+    if value is None:
+        where = "its first row" if rows == 1 else f"its first {rows} rows"
+        raise DataError(f"column '{', '.join(field.sources)}' holds a null in {where}")
+    array = np.frombuffer(value, field.dtype) if field.raw else np.asarray(value, field.dtype)
+    return array if field.shape is None else array.reshape(field.shape)

@@ -1,0 +1,60 @@
+"""What workers say of the rows of their shards: shapes, nulls, checksums."""
+
+from __future__ import annotations
+
+from nbkeras.errors import DataError
+from nbkeras.plan import Field
+
+#: A checksum has 63 bits, so that JSON and Spark hold it as a whole number.
+CHECKSUM_BITS = (1 << 63) - 1
+#: Behind a column's name: the nulls are among the entries of its arrays.
+WITHIN = "[]"
+
+
+def require_one_shape(one: Field, shape: tuple[int, ...], other: tuple[int, ...]) -> None:
+    """Two rows' values of a field must have one shape.
+
+    Raises:
+        DataError: they have not.
+    """
+    if shape != other:
+        raise DataError(
+            f"column {quoted(one.sources)} holds values of shape {shape} and of shape {other}: "
+            "all rows need the same shape"
+        )
+
+
+def nulls_message(nulls: dict[str, int]) -> str:
+    """One line that names the columns, counts their nulls, and says how to be rid of them.
+
+    Example:
+        >>> from nbkeras.data.shards import nulls_message
+        >>> nulls_message({"age": 3})
+        "column 'age' holds 3 nulls: drop them with df.dropna(subset=['age']) or fill them with df.fillna"
+    """
+    within = {name: number for name, number in nulls.items() if name.endswith(WITHIN)}
+    whole = {name: number for name, number in nulls.items() if name not in within}
+    sentences = []
+    if whole:
+        counts = [f"column '{name}' holds {_counted(number, 'null')}" for name, number in whole.items()]
+        advice = f"drop them with df.dropna(subset={sorted(whole)}) or fill them with df.fillna"
+        sentences.append(f"{', '.join(counts)}: {advice}")
+    for key, number in within.items():
+        name, counted = key.removesuffix(WITHIN), _counted(number, "array")
+        advice = f'df.filter("forall(`{name}`, one -> one is not null)")'
+        sentences.append(f"column '{name}' holds {counted} with nulls inside: drop such rows with {advice}")
+    return "; ".join(sentences)
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def quoted(names: tuple[str, ...]) -> str:
+    """Columns, as a message names them.
+
+    Example:
+        >>> quoted(("height", "width"))
+        "'height', 'width'"
+    """
+    return ", ".join(f"'{name}'" for name in names)

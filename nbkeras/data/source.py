@@ -1,0 +1,198 @@
+"""Source: what a user gave as data, as rows for the workers."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pyspark.sql import DataFrame, SparkSession
+
+from nbkeras.data import arrays, rows
+from nbkeras.data.rows import Rows
+from nbkeras.data.signature import signature
+from nbkeras.errors import ClusterError, DataError, OptionError
+from nbkeras.spark.session import is_stopped
+
+#: The feature columns that each model was trained on.
+_trained_on: weakref.WeakKeyDictionary[Any, tuple[str, ...]] = weakref.WeakKeyDictionary()
+
+
+class Source:
+    """Turns DataFrames, pandas and arrays into rows for one model.
+
+    Args:
+        spark: the session.
+        model: whose inputs they feed.
+        features: feature columns; None for those that the model was trained on,
+            or all that are not label or weight.
+    """
+
+    def __init__(self, spark: SparkSession, model: Any, features: Sequence[str] | None) -> None:
+        self._spark, self._model = spark, model
+        # One name is a list of one, though text is a sequence too.
+        self._features = (features,) if isinstance(features, str) else features
+
+    def rows(
+        self, data: Any, y: Any, sample_weight: Any, *, known: bool = True, like: Rows | None = None
+    ) -> Rows:
+        """The rows of some data.
+
+        Args:
+            data: a DataFrame of Spark or pandas, or arrays.
+            y: label columns, or arrays.
+            sample_weight: weight column, or an array.
+            known: whether the columns that the model was trained on are preferred.
+            like: training rows beside which these travel.
+
+        Raises:
+            DataError: the data does not fit the model.
+        """
+        floatx = _floatx()
+        if not names_columns(data, y):
+            if data is None or isinstance(data, (str, bytes, int, float)):
+                raise DataError(
+                    f"the data is {data!r}, a {type(data).__name__}: "
+                    "give a DataFrame of Spark or pandas, or arrays"
+                )
+            return arrays.from_arrays(
+                self._spark,
+                signature(self._model),
+                _array(data),
+                y,
+                sample_weight,
+                floatx,
+                like.structure if like is not None else None,
+            )
+        df = data_frame(self._spark, data)
+        if y is not None and not (isinstance(y, (str, list, tuple, dict)) and _all_text(y)):
+            raise DataError(
+                f"y of a DataFrame is the name of its label column, not a {type(y).__name__}: "
+                + columns_of(data)
+            )
+        if sample_weight is not None and not isinstance(sample_weight, str):
+            raise DataError(
+                f"sample_weight of a DataFrame is the name of a column, not a {type(sample_weight).__name__}"
+            )
+        features = self._features
+        if features is None and known:
+            features = _trained_on.get(self._model)
+        return rows.from_dataframe(df, signature(self._model), y, floatx, features, sample_weight)
+
+    def both(
+        self, data: Any, y: Any, sample_weight: Any, validation_data: Any, validation_split: Any
+    ) -> tuple[Rows, Rows | None, float]:
+        """Rows to train and to validate on, and the part still to be split off by hash.
+
+        Raises:
+            DataError: the data does not fit the model.
+            OptionError: validation_split is no part, or validation_data no pair.
+        """
+        if not isinstance(validation_split, (int, float)) or not 0 <= validation_split < 1:
+            raise OptionError(
+                f"validation_split={validation_split!r}: use a part of the rows, from 0 to below 1"
+            )
+        if validation_data is not None:
+            validation_split = 0.0
+        if names_columns(data, y) and y is None:
+            raise DataError(f"y is missing: name the label column, y='…'; {columns_of(data)}")
+        if validation_split and not names_columns(data, y):
+            (data, held_x), (y, held_y), (sample_weight, held_weight) = (
+                arrays.split(_array(one), validation_split) for one in (data, y, sample_weight)
+            )
+            validation_data, validation_split = (held_x, held_y, held_weight), 0.0
+        train = self.rows(data, y, sample_weight, known=False)
+        if validation_data is None:
+            return train, None, float(validation_split)
+        return train, self._validation(validation_data, data, y, sample_weight, train), 0.0
+
+    def _validation(self, given: Any, data: Any, y: Any, sample_weight: Any, train: Rows) -> Rows:
+        if names_columns(data, y):
+            if not is_frame(given):
+                raise OptionError(
+                    f"validation_data is a {type(given).__name__}: for a DataFrame give a DataFrame "
+                    "with the same columns"
+                )
+            if isinstance(sample_weight, str) and sample_weight not in given.columns:
+                given = self._weighted(given, sample_weight)
+            chosen = self._features if self._features is not None else features_of(train)
+            source = Source(self._spark, self._model, chosen)
+            return source.rows(given, y, sample_weight)
+        if not isinstance(given, tuple) or len(given) not in (2, 3):
+            raise OptionError(
+                f"validation_data is a {type(given).__name__}: for arrays give a tuple (x, y) "
+                "or (x, y, sample_weight)"
+            )
+        x, labels, weights = (*given, None)[:3]
+        if train.structure.weighted and weights is None:
+            # Keras weighs validation rows by 1 where no weights are given.
+            weights = np.ones(len(labels))
+        if weights is not None and not train.structure.weighted:
+            raise OptionError(
+                "validation_data has sample weights, the training data has none: give both or neither"
+            )
+        return self.rows(x, labels, weights, like=train)
+
+    def _weighted(self, given: Any, name: str) -> DataFrame:
+        from pyspark.sql import functions as F
+
+        return data_frame(self._spark, given).withColumn(name, F.lit(1.0))
+
+    def remember(self, train: Rows) -> None:
+        """Keep the names of the feature columns for later evaluations and predictions."""
+        if not train.numbered:
+            _trained_on[self._model] = features_of(train)
+
+
+def features_of(train: Rows) -> tuple[str, ...]:
+    """The feature columns, in the model's order."""
+    return tuple(name for one in train.structure.features for name in one.sources)
+
+
+def names_columns(data: Any, y: Any) -> bool:
+    """Whether labels are columns of the data: of a Spark DataFrame, or of a pandas one with a name as y."""
+    if isinstance(data, DataFrame):
+        return True
+    return is_frame(data) and isinstance(y, (str, list, dict)) and _all_text(y)
+
+
+def is_frame(data: Any) -> bool:
+    """Whether this is a DataFrame of Spark or pandas."""
+    return isinstance(data, DataFrame) or (hasattr(data, "iloc") and hasattr(data, "columns"))
+
+
+def data_frame(spark: SparkSession, data: Any) -> DataFrame:
+    """A Spark DataFrame from a Spark or pandas one.
+
+    Raises:
+        ClusterError: its session was stopped.
+    """
+    if not isinstance(data, DataFrame):
+        return spark.createDataFrame(data)
+    if is_stopped(data.sparkSession):
+        raise ClusterError("the DataFrame is of a Spark session that was stopped: make it anew")
+    return data
+
+
+def columns_of(data: Any) -> str:
+    """The columns of a DataFrame in words."""
+    return f"the DataFrame has {', '.join(map(str, data.columns))}"
+
+
+def _all_text(y: Any) -> bool:
+    return all(
+        isinstance(one, str)
+        for one in (y.values() if isinstance(y, dict) else [y] if isinstance(y, str) else y)
+    )
+
+
+def _array(data: Any) -> Any:
+    """A pandas DataFrame as the array that Keras would make of it."""
+    return data.to_numpy() if hasattr(data, "to_numpy") and not isinstance(data, DataFrame) else data
+
+
+def _floatx() -> str:
+    import keras
+
+    return str(keras.config.floatx())

@@ -1,0 +1,149 @@
+"""Attending a run: its thread, its display, and what an interrupt does."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nbkeras.errors import NbkerasError
+from nbkeras.run.run import Run
+from nbkeras.spark import session
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+class Display(Protocol):
+    """What shows a run while it lives and when it has ended."""
+
+    def update(self) -> None:
+        """Show the run as it is now; called about four times a second."""
+
+    def finish(self) -> None:
+        """Show the end."""
+
+
+class Host(Protocol):
+    """The place that shows runs."""
+
+    def display(self, run: Run) -> Display:
+        """A display for a run that has just begun."""
+
+    def headless(self) -> bool:
+        """Whether nothing may go on after the cell has ended."""
+
+    def code(self) -> str | None:
+        """The source of the cell that runs, as it was typed; None where there is none."""
+
+
+class Silent:
+    """Shows nothing: a host and a display."""
+
+    def display(self, run: Run) -> Display:
+        """Itself."""
+        return self
+
+    def headless(self) -> bool:
+        """False: there is nothing to lose."""
+        return False
+
+    def code(self) -> str | None:
+        """None: there are no cells."""
+        return None
+
+    def update(self) -> None:
+        """Nothing."""
+
+    def finish(self) -> None:
+        """Nothing."""
+
+
+class Callbacks(Protocol):
+    """The user's callbacks that run in the notebook."""
+
+    def begin(self, epoch: int) -> None:
+        """Before the first epoch."""
+
+    def end(self, logs: dict[str, Any]) -> None:
+        """After the last, when the weights have landed."""
+
+
+def attend(
+    run: Run,
+    prepare: Callable[[], Callable[[], None]],
+    callbacks: Callbacks,
+    host: Host,
+    initial_epoch: int,
+    spark: SparkSession,
+) -> Run:
+    """Train in a thread, show it, and return the run: ended, unless it is in the background.
+
+    Args:
+        run: the run.
+        prepare: called in this thread, since Keras' settings belong to it; what it
+            returns trains, and ends the run.
+        callbacks: of the user, called in the thread that waits.
+        host: shows it.
+        initial_epoch: from 0.
+        spark: whose thread-local settings hold for the training too.
+
+    Raises:
+        NbkerasError: what ended a run in the foreground.
+    """
+    display: Display = Silent()
+    try:
+        display = host.display(run)
+        train = prepare()
+        callbacks.begin(initial_epoch)
+    except BaseException as error:
+        # Whatever it was, nobody may wait for this run for ever.
+        run.end("aborted" if isinstance(error, KeyboardInterrupt) else "failed", error)
+        display.finish()
+        raise
+    training = session.thread(spark, train, f"nbkeras {run.name}")
+    if run.background:
+        training.start()
+        threading.Thread(target=_watch, args=(run, callbacks, display), daemon=True).start()
+        return run
+    with _interrupts(run):
+        training.start()
+        _watch(run, callbacks, display)
+    return run.wait()
+
+
+def _watch(run: Run, callbacks: Callbacks, display: Display) -> None:
+    try:
+        with contextlib.suppress(NbkerasError):
+            run.wait(tick=display.update)
+            last = {key: values[-1] for key, values in run.history.items()}
+            callbacks.end(last)
+    finally:
+        display.finish()
+
+
+@contextlib.contextmanager
+def _interrupts(run: Run) -> Iterator[None]:
+    """The first interrupt stops after the batch, the second aborts.
+
+    PySpark's own handler would cancel the job at the first, and with it lose
+    what was trained.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen = False
+
+    def interrupted(*_: Any) -> None:
+        nonlocal seen
+        action, seen = (run.abort if seen else run.stop), True
+        # Not in the handler: it may have cut into anything, even a held lock.
+        threading.Thread(target=action, daemon=True).start()
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

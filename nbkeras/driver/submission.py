@@ -1,0 +1,456 @@
+"""One barrier stage of a training: submitted, heard, and ended, by itself or from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from pyspark.sql import DataFrame, SparkSession
+
+from nbkeras.driver.relay import Relay, reached
+from nbkeras.errors import ClusterError, NbkerasError, PeerLost, WorkerLost
+from nbkeras.job import checkpoint, failures
+from nbkeras.job.checkpoint import Checkpoint
+from nbkeras.job.job import Job
+from nbkeras.job.rendezvous import Answer, Meeting
+from nbkeras.model import state
+from nbkeras.plan import Plan
+from nbkeras.run.progress import Phase
+from nbkeras.run.run import Run
+from nbkeras.spark import cluster, dynamic_allocation, exceptions, gpus, preflight, protection, session
+from nbkeras.spark.shared import INSIDE, Shared
+from nbkeras.transport import tls
+from nbkeras.transport.events import Server
+from nbkeras.transport.wire import Event
+from nbkeras.worker import task
+
+#: Seconds between two counts of the slots while no worker has begun.
+_SLOTS_EVERY = 5
+#: What a run waits for then.
+_BEFORE_WORKERS: tuple[Phase, ...] = ("slots", "computing")
+#: Seconds that a worker may take to begin once another has: to start Python, and to import Keras.
+_BEGIN_SECONDS = 180.0
+#: Seconds without a step after which that is said: workers that live may wait for a layer that never ends.
+_STEP_SECONDS = 60
+_STANDS = (
+    "no step has ended for {seconds} s: a layer, a callback or the model's size keeps the workers; a stop "
+    "waits for the step, a second interrupt or run.abort() does not"
+)
+#: Seconds in which the cause may still come of what the other workers notice.
+_GRACE = 2.0
+
+
+class EpochEnd(Protocol):
+    """What the notebook does at the end of an epoch; its answer goes to all workers."""
+
+    def __call__(self, epoch: int, logs: dict[str, Any], weights: bytes, *, last: bool) -> Event:
+        """Run the callbacks; ``stop`` and ``learning_rate`` in the answer are obeyed."""
+
+
+class Cancelled(Exception):
+    """The stage was ended from outside before it had anything to give."""
+
+
+class Submission:
+    """One barrier stage and its event channel.
+
+    Args:
+        spark: the session.
+        plan: of the training.
+        df: its rows, from :func:`nbkeras.data.rows.exchanged`.
+        run: takes phases, rows and epochs.
+        payload: the model and its callbacks, from :func:`nbkeras.spark.cluster.share`.
+        resume: the checkpoint to go on from.
+        epoch_end: called in the thread that waits for the run, when ``plan.asks``.
+        size: bytes of the model's weights and the optimizers' at most: no event brings more.
+        again: whether another attempt has trained before it.
+
+    Attributes:
+        weights: those of the trained model, where they came as an event and not as rows.
+        saved: the epoch of the last checkpoint, from 0, or None.
+    """
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        plan: Plan,
+        df: DataFrame,
+        run: Run,
+        payload: Shared,
+        resume: Checkpoint | None,
+        epoch_end: EpochEnd,
+        size: int,
+        *,
+        again: bool,
+    ) -> None:
+        self._again = again
+        self._spark, self._plan, self._df, self._run = spark, plan, df, run
+        self._payload, self._resume = payload, resume
+        self._epoch_end, self._size = epoch_end, size
+        self._secret = secrets.token_bytes(32)
+        self._meeting = Meeting(plan, None if resume is None else resume.origin)
+        self._failure: NbkerasError | None = None
+        self._aborted = self._submitted = False
+        self._came: set[str] = set()
+        self._left: set[str] = set()
+        self._read: set[str] = set()
+        self.weights: bytes | None = None
+        self.saved: int | None = None if resume is None else resume.epoch
+        self._ended = threading.Event()
+        self._stage = cluster.task(spark, f"nbkeras: {run.name}")
+        self._server: Server | Relay | _Nobody | None = None
+
+    def collect(self) -> list[Any]:
+        """The rows that rank 0 returns.
+
+        Raises:
+            NbkerasError: what a worker, or Spark, has come to.
+            Cancelled: a stop before anything was trained, or an abort.
+        """
+        try:
+            with ExitStack() as stack:
+                rows = self._run_stage(stack)
+        except NbkerasError as error:
+            # Spark says of a job that was cancelled that it has failed.
+            if self._failure is None and not self._submitted and self._run.stopping.is_set():
+                raise Cancelled from error
+            raise
+        except Exception as error:
+            raise self._cause(error) from error
+        if self._failure is not None:
+            raise self._failure
+        if self._aborted:
+            raise Cancelled  # it ended by itself in the same moment
+        if failed := [row for row in rows if row["kind"] == "failure"]:
+            told = json.loads(bytes(failed[0]["data"]))
+            raise failures.of_worker(failures.from_event(told), int(told["rank"]), str(told["host"]))
+        return rows
+
+    def _cause(self, error: Exception) -> Exception:
+        """Why the stage has ended, of all that was said."""
+        told = exceptions.translate(error, stopped=session.is_stopped(self._spark))
+        if self._failure is None or (isinstance(told, WorkerLost) and isinstance(self._failure, PeerLost)):
+            stopped = self._aborted or self._run.stopping.is_set()
+            return Cancelled() if stopped and not isinstance(told, WorkerLost) else told
+        return self._failure
+
+    def _prepare(self, stack: ExitStack) -> Job:
+        """The workers' job, and the event channel as long as they do it."""
+        bind, known = cluster.hosts(self._spark)
+        certificate, context = None, None
+        if (setting := protection.encrypts_network(self._spark)) is not None:
+            made = tls.certificate(setting)
+            certificate, context = made.pem, tls.notebook(made)
+        server = stack.enter_context(Server(bind, self._secret, self._hear, self._size, context))
+        self._server = server
+        self.steer()
+        watch = threading.Thread(target=self._watch, args=(server,), name="nbkeras-watch", daemon=True)
+        watch.start()
+        stack.callback(watch.join)
+        stack.callback(self._ended.set)
+        resume = None
+        if self._resume is not None:
+            resume = cluster.share(self._spark, checkpoint.dumps(self._resume))
+            stack.callback(resume.forget)
+        return Job(
+            "train",
+            self._plan,
+            self._payload,
+            (known, server.address[1]),
+            self._secret,
+            cores=cluster.cores(self._spark),
+            gpus=gpus.own(self._spark, self._plan),
+            encrypted=protection.encrypts_disks(self._spark),
+            certificate=certificate,
+            resume=resume,
+            origin=None if self._resume is None else self._resume.origin,
+            driver=cluster.driver(self._spark),
+            weights=self._size,
+            again=self._again,
+        )
+
+    def _by_relay(self, stack: ExitStack, job: Job, hosts: list[str]) -> Job:
+        """The job of workers that cannot reach the notebook."""
+        workers, (host, port) = self._plan.workers, job.address
+        unheard = f"the workers cannot reach this notebook at {host}:{port}"
+        if job.certificate is not None:
+            raise ClusterError(f"{unheard}, and Spark encrypts the network: let them through to that address")
+        if cluster.slots(self._spark) > workers:
+            relay = Relay(self._spark, self._secret, hosts, self._hear, self._require_alive, self._lost_relay)
+            self._server = stack.enter_context(relay)
+            self.steer()
+            self._run.note(f"{unheard}: epochs come through Spark jobs, a second or two late")
+            return replace(job, address=("", 0))
+        unheard += f" and hold all {workers} slots"
+        fewer = f"use --workers {workers - 1}" if workers > 1 else "give Spark more cores"
+        if self._plan.asks:
+            raise ClusterError(f"{unheard}, so callbacks in the notebook would see no epoch: {fewer}")
+        self._server = _Nobody()
+        self._run.steering.refuse(f"{unheard}: {fewer}")
+        self._run.note(
+            f"{unheard}: epochs come at the end, and Stop drops what was trained; "
+            f"{fewer} to see them as they end"
+        )
+        self._run.enter("starting")
+        return replace(job, address=("", 0), mute=True)
+
+    def _lost_relay(self, error: NbkerasError) -> None:
+        # Large weights come as an event too, and rank 0 would wait for who takes them.
+        if self._plan.asks or self._size > INSIDE:
+            self._fail(error)
+            return
+        self._server = None
+        lost = f"no epochs can be fetched any more: {error}"
+        self._run.steering.refuse(lost)
+        self._run.note(f"{lost}; they come at the end, and Stop drops what was trained")
+        if self._run.stopping.is_set():
+            self._stage.cancel()
+
+    def _run_stage(self, stack: ExitStack) -> list[Any]:
+        job = self._prepare(stack)
+        self._run.enter("slots")
+        with (
+            dynamic_allocation.stage(self._spark, self._plan.workers, self._run),
+            cluster.bounded_batches(self._spark, self._plan.structure.row_bytes),
+        ):
+            self._stage.run(lambda: preflight.require(self._spark, self._plan.backend))
+            hosts = reached(self._spark, self._stage, job.address, self._secret)
+            routed = job if hosts is None else self._by_relay(stack, job, hosts)
+
+            def work(batches: Any) -> Any:
+                return task.train(routed, batches)
+
+            # Spark 3.5 knows no such argument.
+            profile = gpus.profile(self._spark, self._plan)
+            asked = {} if profile is None else {"profile": profile}
+            staged = self._df.mapInArrow(work, task.RESULT, barrier=True, **asked)
+            if self._run.stopping.is_set():
+                raise Cancelled  # Spark cannot cancel a job that it does not have yet.
+            # Over the relay, nobody is heard directly.
+            self._submitted = hosts is None
+            rows: list[Any] = self._stage.run(staged.collect)
+        return rows
+
+    # -- stop and abort --------------------------------------------------------
+
+    def stop(self) -> None:
+        """Stop after the batch in work; with nothing trained there is nothing to keep."""
+        if not self._meeting.complete or self._server is None:
+            self._stage.cancel()
+        elif not self._ended.is_set():
+            self._server.control({"type": "stop"}, standing=True)
+
+    def steer(self) -> None:
+        """Tell the workers whether to stand still, and the learning rate that was set by hand."""
+        if self._server is None or self._ended.is_set():
+            return
+        steering = self._run.steering
+        with steering.lock:
+            self._server.control({"type": "pause", "pausing": steering.pausing.is_set()}, standing=True)
+            rate = steering.rate
+            if rate is None or (self._resume is not None and rate.lies_before(self._resume.epoch)):
+                return  # There is none, or the checkpoint has it, or what became of it since.
+            told = {"type": "learning_rate", "number": rate.number, "rate": rate.value}
+            self._server.control(told, standing=True)
+
+    def abort(self) -> None:
+        """End at once and keep nothing."""
+        self._aborted = True
+        self._stage.cancel()
+
+    # -- signs of life (in a thread of its own) ----------------------------------
+
+    def _watch(self, server: Server) -> None:
+        """Find workers that hang, and slots that are gone before a worker has begun.
+
+        Seconds are counted here and not read from a clock: a notebook that was
+        asleep itself must not take its workers for dead.
+        """
+        heard: dict[str, int] = {}
+        silent: dict[str, int] = {}
+        waited = alone = stood = 0
+        place = self._run.place
+        while not self._ended.wait(1.0):
+            if self._run.stopping.is_set() and not self._meeting.complete:
+                self._stage.cancel()  # A stop is lost on Spark that comes before it has the job.
+            before, heard = heard, server.heard()
+            for peer, number in heard.items():
+                spoke = number != before.get(peer) or peer in self._left
+                silent[peer] = 0 if spoke else silent.get(peer, 0) + 1
+            self._require_alive(silent)
+            absent = self._absent()
+            alone = alone + 1 if absent and self._came else 0
+            if absent and alone > max(_BEGIN_SECONDS, self._plan.heartbeat):
+                self._fail(WorkerLost(f"the {absent} has not begun {alone:.0f} s after the first"))
+            stood = stood + 1 if self._run.phase == "training" and self._run.place == place else 0
+            place = self._run.place
+            if stood == _STEP_SECONDS:
+                self._run.note(_STANDS.format(seconds=stood))
+            if self._submitted and not heard:
+                self._say_what_is_waited_for()
+            waited = waited + 1 if self._submitted and not heard else 0
+            if waited and waited % _SLOTS_EVERY == 0:
+                # Where Spark cannot say it now, it will at the next time.
+                with contextlib.suppress(ClusterError):
+                    # Dynamic allocation takes an executor that idles meanwhile, and brings another.
+                    patience = dynamic_allocation.PATIENCE if dynamic_allocation.is_on(self._spark) else 0
+                    if waited > patience and cluster.slots(self._spark) < self._plan.workers:
+                        self._fail(WorkerLost("an executor was gone before its worker began"))
+
+    def _require_alive(self, silent: Mapping[str, float]) -> None:
+        for peer, seconds in silent.items():
+            if seconds > self._plan.heartbeat and peer not in self._left:
+                self._fail(WorkerLost(f"the {_words(peer)} has given no sign of life for {seconds:.0f} s"))
+
+    def _absent(self) -> str:
+        """A task or a trainer that has never spoken, in words; tasks first: each starts its trainer."""
+        expected = (f"{kind}-{rank}" for kind in ("task", "trainer") for rank in range(self._plan.workers))
+        return next((_words(peer) for peer in expected if peer not in self._came), "")
+
+    def _say_what_is_waited_for(self) -> None:
+        now: Phase = "computing" if self._stage.computes() else "slots"
+        if self._run.phase in _BEFORE_WORKERS and self._run.phase != now:
+            self._run.enter(now)
+
+    # -- what workers say (in the server's thread) ------------------------------
+
+    def _hear(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        self._came.add(peer)
+        try:
+            handler = getattr(self, f"_on_{event.get('type')}", None)
+            if handler is not None:
+                handler(peer, event, blob, answer)
+        except NbkerasError as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001  # the server's thread must go on
+            self._fail(NbkerasError(f"an event of {peer} could not be handled: {error!r}"))
+
+    def _fail(self, error: NbkerasError) -> None:
+        if self._failure is not None and not isinstance(self._failure, WorkerLost):
+            return
+        if self._failure is None or not isinstance(error, PeerLost):
+            first, self._failure = self._failure is None, error
+            if first or not isinstance(error, WorkerLost):
+                # Not from this thread: it must go on hearing the workers.
+                threading.Thread(target=self._cancel, args=(error,), daemon=True).start()
+
+    def _cancel(self, error: NbkerasError) -> None:
+        if isinstance(error, PeerLost):
+            # What the others notice may come before what has happened.
+            self._ended.wait(_GRACE)
+        self._stage.cancel()
+
+    def _on_farewell(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        self._left.add(peer)
+
+    def _on_rows(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        self._run.record_rows(int(event["rank"]), int(event["rows"]))
+        if event.get("all"):
+            self._read.add(peer)
+        if not self._meeting.begun:
+            # A trainer that has all its rows may still import Keras.
+            self._run.enter("starting" if len(self._read) == self._plan.workers else "reading")
+
+    def _on_hello(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        if self._run.stopping.is_set() and not self._meeting.begun:
+            # The stop may have come before Spark had the job.
+            self._stage.cancel()
+        if not self._meeting.begun and self._run.phase in _BEFORE_WORKERS:
+            self._run.enter("reading")
+        self._meeting.hello(peer, event, answer)
+
+    def _on_port(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        self._meeting.port(peer, event, answer)
+
+    def _on_ready(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        if self._run.stopping.is_set():
+            self._stage.cancel()
+            return
+        self._meeting.ready(peer, event, answer)
+        if self._meeting.complete:
+            self._run.settings["rows"] = self._meeting.rows
+            self._run.enter("starting")
+
+    def _on_phase(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        self._run.enter(event["phase"])
+
+    def _on_note(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        self._run.note(event["sentence"])
+
+    def _on_said(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        self._run.hear(event["rank"], event["line"])
+
+    def _on_progress(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        told = ("epoch", "step", "steps", "rate", "learning_rate", "loss")
+        self._run.record_progress(*(event[one] for one in told))
+
+    def _on_learning_rate(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        self._run.record_learning_rate(
+            event["number"], event["before"], event["rate"], event["epoch"], event["step"]
+        )
+
+    def _on_epoch(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        epoch, logs = int(event["epoch"]), arrays(event["logs"])
+        if not event.get("ask"):
+            self._run.record_epoch(epoch, logs, event["measured"])
+            return
+
+        def call() -> None:
+            told: Event = {"stop": True}
+            try:
+                told = self._told(epoch, logs, event, blob)
+            finally:
+                # Whatever comes of it here, the workers wait for it.
+                answer(told)
+
+        self._run.calls.put(call)
+
+    def _told(self, epoch: int, logs: dict[str, Any], event: Event, blob: bytes) -> Event:
+        """What the notebook's callbacks say to an epoch."""
+        told: Event = {"stop": True}
+        try:
+            state.build(self._run.model, event["optimizers"])
+            told = self._epoch_end(epoch, logs, blob, last=bool(event.get("last")))
+        except BaseException as error:  # noqa: BLE001
+            # The user's own callback, whatever it raises: its traceback is the answer.
+            self._fail(failures.of_callback(error))
+        self._run.record_epoch(epoch, logs, event["measured"])
+        if "note" in told:
+            self._run.note(told["note"])
+        return told
+
+    def _on_saved(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        self.saved = int(event["epoch"])
+
+    def _on_trained(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        self._meeting.trained(peer, answer)
+
+    def _on_weights(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        self.weights = blob
+        answer({})
+
+    def _on_failure(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        self._fail(failures.of_worker(failures.from_event(event), int(event["rank"]), str(event["host"])))
+
+
+class _Nobody:
+    """Stands for the event server where no worker can be told anything before the end."""
+
+    def control(self, event: Event, *, standing: bool) -> None:
+        """Nothing."""
+
+
+def _words(peer: str) -> str:
+    return peer.replace("-", " ")
+
+
+def arrays(logs: dict[str, Any]) -> dict[str, Any]:
+    """Logs from JSON: lists become arrays."""
+    return {key: np.asarray(value) if isinstance(value, list) else value for key, value in logs.items()}

@@ -1,0 +1,223 @@
+"""The notebook's side of a training: submits it, again when a worker is lost, and lands its weights."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from nbkeras.driver import weight_files
+from nbkeras.driver.submission import Cancelled, EpochEnd, Submission, arrays
+from nbkeras.errors import Aborted, DataError, NbkerasError, OptionError, PortTaken, WorkerLost, one_line
+from nbkeras.job.checkpoint import Checkpoint, Store
+from nbkeras.job.rendezvous import NO_ROWS
+from nbkeras.model import pickling, state
+from nbkeras.plan import Plan
+from nbkeras.run.run import Run
+from nbkeras.spark import cluster, dynamic_allocation, protection
+from nbkeras.spark.shared import Shared
+from nbkeras.transport.wire import Event
+
+#: How often a training begins again without having finished another epoch.
+RESTARTS = 3
+#: Seconds that Spark has to end what is dropped, before nobody waits for it any more.
+_DROP_SECONDS = 5.0
+#: Seconds that lost executors have to come back.
+_SLOT_SECONDS = 120.0
+
+
+class Driver:
+    """One training on Spark.
+
+    Args:
+        spark: the session.
+        plan: of the training.
+        df: its rows, from :func:`nbkeras.data.rows.exchanged`.
+        run: takes phases, rows and epochs, and ends with the training.
+        deciders: callbacks that run on the workers.
+        epoch_end: called in the thread that waits for the run, when ``plan.asks``.
+        resume: the checkpoint to go on from.
+    """
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        plan: Plan,
+        df: DataFrame,
+        run: Run,
+        deciders: list[Any],
+        epoch_end: EpochEnd,
+        resume: Checkpoint | None = None,
+    ) -> None:
+        self._spark, self._plan, self._df, self._run = spark, plan, df, run
+        self._deciders, self._notebook, self._resume = deciders, epoch_end, resume
+        self._store = None if plan.checkpoint is None else Store(plan.checkpoint)
+        self._told: dict[int, Event] = {}
+        self._submission: Submission | None = None
+        self._aborted = self._landing = False
+
+    def train(self) -> None:
+        """Run to the end, in the thread that calls; the outcome is in the run."""
+        try:
+            if self._resume is not None:
+                self._resume.origin.require_same(self._plan)
+                self._resume.require_same_compiled(self._plan)
+                self._resume.require_same_model(self._run.model, len(self._deciders))
+                self._recall(self._resume)
+            self._optimizers = state.optimizers(self._run.model)
+            self._run.connect(stop=self._stop, abort=self._abort, steer=self._steer)
+            rows, weights = self._collected()
+            self._land(rows, weights)
+            self._keep()
+            self._run.end("stopped" if self._run.stopping.is_set() else "finished")
+        except Cancelled:
+            self._end_cancelled()
+        except NbkerasError as error:
+            self._run.end("failed", error)
+        except Exception as error:  # noqa: BLE001  # the run tells it to whoever waits
+            self._run.end("failed", NbkerasError(f"nbkeras failed: {one_line(error)}"))
+
+    def _recall(self, begun: Checkpoint) -> None:
+        """Take over the epochs that a checkpoint has behind it."""
+        for epoch, logs in begun.epochs:
+            self._run.record_epoch(epoch, arrays(logs))
+
+    def _keep(self) -> None:
+        """Keep the weights as this run's own: the user may train the same model again."""
+        weight_files.keep(self._run, self._run.model, encrypted=protection.encrypts_disks(self._spark))
+
+    def _stop(self) -> None:
+        if self._submission is not None:
+            self._submission.stop()
+
+    def _steer(self) -> None:
+        if self._submission is not None:
+            self._submission.steer()
+
+    def _abort(self) -> None:
+        self._aborted = True
+        limit = threading.Timer(_DROP_SECONDS, self._give_up)
+        limit.daemon = True
+        limit.start()
+        if self._submission is not None:
+            self._submission.abort()
+
+    def _give_up(self) -> None:
+        """Give the cell back where Spark does not answer; what it is still at comes to nothing."""
+        if not self._landing:
+            self._drop(", though Spark has not answered yet")
+
+    def _drop(self, more: str = "") -> None:
+        dropped = f"{self._run.name}: the training was dropped{more}; the model is as it was before"
+        self._run.end("aborted", Aborted(dropped))
+
+    def _end_cancelled(self) -> None:
+        if self._aborted:
+            self._drop()
+            return
+        if self._resume is not None:
+            # Stopped before it went on: what it would have gone on from is what there is.
+            self._resume.restore(self._run.model)
+            self._keep()
+        elif self._run.history:
+            self._run.note(
+                "stopped before it had caught up: the weights were lost with a worker, and the model is as "
+                "it was before; --checkpoint keeps them"
+            )
+        self._run.end("stopped")
+
+    # -- submitting, and again when a worker is lost -----------------------------
+
+    def _collected(self) -> tuple[list[Any], bytes | None]:
+        """What rank 0 returns in the end, and the weights where they came beside it."""
+        size = state.bound(self._run.model)
+        # Once: in between, callbacks may give the user's model the weights of an epoch.
+        payload = cluster.share(self._spark, pickling.contents(self._run.model, self._deciders))
+        try:
+            return self._attempts(payload, size)
+        finally:
+            payload.forget()
+
+    def _attempts(self, payload: Shared, size: int) -> tuple[list[Any], bytes | None]:
+        restarts, again = 0, False
+        while True:
+            done = len(self._run.epoch_numbers)
+            submission = self._submission = Submission(
+                self._spark,
+                self._plan,
+                self._df,
+                self._run,
+                payload,
+                self._resume,
+                self._epoch_end,
+                size,
+                again=again,
+            )
+            try:
+                return submission.collect(), submission.weights
+            except (WorkerLost, PortTaken) as error:
+                restarts = 1 if len(self._run.epoch_numbers) > done else restarts + 1
+                again = again or len(self._run.epoch_numbers) > 0
+                self._begin_again(error, submission.saved, restarts)
+
+    def _begin_again(self, error: NbkerasError, saved: int | None, restarts: int) -> None:
+        if self._run.stopping.is_set():
+            raise Cancelled from error
+        if restarts > RESTARTS:
+            rest = "" if saved is None else f"; add --resume to go on after epoch {saved + 1}"
+            raise type(error)(f"{error}; given up after {RESTARTS} new attempts in the same epoch{rest}")
+        if self._store is not None:
+            try:
+                self._resume = self._store.latest(self._plan.training) or self._resume
+            except OptionError as unreadable:
+                self._run.note(f"{unreadable}; what was read of it before is gone on from")
+        if self._resume is not None:
+            self._recall(self._resume)  # who was lost may have kept an epoch, but not told it
+        if saved is not None and (self._resume is None or self._resume.epoch < saved):
+            self._run.note(
+                f"the checkpoint of epoch {saved + 1} in {self._plan.checkpoint} cannot be seen from this "
+                "notebook: name a place that all machines share"
+            )
+        since = "the start" if self._resume is None else f"the checkpoint of epoch {self._resume.epoch + 1}"
+        self._run.restart(f"{error}; going on from {since}")
+        if dynamic_allocation.is_on(self._spark):
+            return  # The next stage asks for what it needs.
+        cluster.require_slots(self._spark, self._plan.workers, _SLOT_SECONDS, self._run.stopping.is_set)
+
+    def _epoch_end(self, epoch: int, logs: dict[str, Any], weights: bytes, *, last: bool) -> Event:
+        """The callbacks' answer; an epoch that is trained again gets the same one, and calls nobody."""
+        if epoch not in self._told:
+            self._told[epoch] = self._notebook(epoch, logs, weights, last=last)
+        return self._told[epoch]
+
+    # -- the end -----------------------------------------------------------------
+
+    def _land(self, rows: list[Any], weights: bytes | None) -> None:
+        """Put the returned weights and what else was learned into the user's own objects."""
+        self._landing = True
+        if self._aborted:
+            raise Cancelled  # Nobody may have waited for them.
+        self._run.enter("returning")
+        if not rows:
+            # Spark starts no task for a DataFrame that it knows to be empty.
+            raise DataError(NO_ROWS)
+        report = json.loads(next(bytes(row["data"]) for row in rows if row["kind"] == "report"))
+        for epoch, logs in report["epochs"]:
+            self._run.record_epoch(epoch, arrays(logs))
+        self._run.partial = None if report["partial"] is None else report["partial"] + 1
+        if weights is None:
+            weights = b"".join(bytes(row["data"]) for row in rows if row["kind"] == "bytes")
+        model = self._run.model
+        if state.optimizers(model) == self._optimizers:
+            state.build(model, report["optimizers"])
+            state.assign(state.variables(model), weights)
+        else:
+            # In the background; what the workers' optimizers have learned is of no use to another one.
+            own = state.own(model)
+            state.assign(own, weights[: state.size(own)])
+            self._run.note("the model was compiled anew in the meantime: its optimizer is as it was made")
+        for callback, attributes in zip(self._deciders, report["deciders"], strict=True):
+            for key, value in attributes.items():
+                setattr(callback, key, value)

@@ -1,1 +1,0 @@
-"""What asks Spark: its clusters, their executors and what they can offer."""

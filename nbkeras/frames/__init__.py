@@ -1,1 +1,0 @@
-"""The DataFrame side: from a user's columns and arrays to the rows that workers get."""

@@ -1,0 +1,177 @@
+"""What several workers can and cannot train exactly as one process would.
+
+Equal to float rounding: any ``reduction`` of a loss, weights of rows and
+classes, masks, several inputs and outputs, ``add_loss`` and regularizers, a
+model's own ``compute_loss`` that is a mean or a sum over rows, every optimizer
+with its clipping, accumulation, averages and schedules, embeddings, loss
+scaling, ``steps_per_execution``, ``BatchNormalization(synchronized=True)``, and
+metrics whose state adds up or that are means over batches.
+
+Close, and named: other BatchNormalization (each worker normalises its part of a
+batch; the moving statistics become the workers' mean, weighted by their rows,
+at the end of each epoch); layers that draw random numbers (each worker draws its
+own); layers of the user's own whose output for a row hangs on other rows, which
+is tried with some rows; a model's own ``train_step`` (its gradients are weighted
+by rows, and its numbers for whole batches too). Mixed precision rounds each
+worker's part. An embedding of a model that runs eagerly is close where its
+optimizer squares or clips gradients. By choice only: ``sync_every``, between two
+meetings of which each worker trains by itself.
+
+Refused: losses and metrics of some rows that do not follow from those of each
+row; masks where a loss is one number for all rows; a ``train_step`` that hands
+no gradients to an optimizer which the model holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from nbkeras.errors import ModelError
+
+#: What is said of a model that was found to couple rows, whatever its layers are.
+COUPLED = "the model's output for a row hangs on the other rows of its batch"
+#: What Keras makes of inputs and outputs.
+_GRAPH = keras.src.models.functional.Functional
+
+
+def plain(model: Any) -> bool:
+    """Whether Keras' own training step asks the model for its loss, which can then be divided into parts."""
+    return type(model).train_step is keras.Model.train_step
+
+
+def refuse(model: Any) -> None:
+    """Refuse a model whose parts of a batch do not add up to the whole, with several workers.
+
+    Raises:
+        ModelError: says what it is and what to type.
+    """
+    if type(model).compute_loss is keras.Model.compute_loss or not plain(model):
+        return
+    for layer in masking(model):
+        raise ModelError(
+            f"layer {layer.name!r} masks steps of a sequence, and {type(model).__name__} has its own "
+            "compute_loss: what it divides by is not known, so use --workers 1 (workers=1)"
+        )
+
+
+def notes(model: Any, workers: int, sync_every: int) -> list[str]:
+    """What is not as in one process of Keras, in sentences: of several workers nearly all of it."""
+    sentences = []
+    if layers := changed(model):
+        sentences.append(
+            f"trainable was set after compile ({', '.join(layers)}): it holds at once, where Keras, when it "
+            "has trained the model before, goes on as it was until compile is called again"
+        )
+    if workers == 1:
+        return sentences
+    if sync_every > 1:
+        sentences.append(
+            f"--sync-every {sync_every}: each worker trains on its own rows for {sync_every} steps, then all "
+            "take the mean of their weights, so the result is not that of one process"
+        )
+    if layers := coupled(model):
+        sentences.append(
+            f"{', '.join(layers)}: with {workers} workers each sees its own part of a batch, "
+            "so the result is close to that of one process, not equal"
+        )
+    if not plain(model):
+        sentences.append(
+            f"{type(model).__name__} has its own train_step: the gradients of the {workers} workers are "
+            "weighted by their rows, which is exact where its loss is a mean over rows"
+        )
+    return sentences
+
+
+def masking(model: Any) -> list[Any]:
+    """The layers that mask steps of sequences."""
+    return [
+        layer
+        for layer in _layers(model)
+        if isinstance(layer, keras.layers.Masking) or getattr(layer, "mask_zero", False)
+    ]
+
+
+def apart(model: Any) -> bool:
+    """Whether each row's output is known to hang on no other row: a graph of Keras' own layers alone.
+
+    Example:
+        >>> import keras
+        >>> from nbkeras.model.exactness import apart
+        >>> apart(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
+        True
+        >>> apart(keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x)]))
+        False
+    """
+    graphs = [model, *(one for one in _layers(model) if isinstance(one, keras.Model))]
+    nodes = [node for graph in graphs for node in getattr(graph, "operations", ())]
+    return all(type(graph).call in (keras.Sequential.call, _GRAPH.call) for graph in graphs) and all(
+        isinstance(one, keras.Layer)
+        and type(one).__module__.startswith("keras.")
+        and not isinstance(one, keras.layers.Lambda)
+        for one in (*nodes, *_layers(model))
+        if not isinstance(one, keras.Model)
+    )
+
+
+def changed(model: Any) -> list[str]:
+    """Names of the layers whose ``trainable`` is another one than at ``compile``, as far as Keras keeps that.
+
+    Example:
+        >>> import keras
+        >>> from nbkeras.model.exactness import changed
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="last")])
+        >>> model.compile("sgd", "mse")
+        >>> changed(model)
+        []
+        >>> model.get_layer("last").trainable = False
+        >>> changed(model)
+        ['last']
+    """
+    compiled = getattr(model, "_compiled_trainable_state", None) or {}  # Keras 3.15 and later
+    return [one.name for one in _layers(model) if compiled.get(one, one.trainable) != one.trainable]
+
+
+def synchronized(model: Any) -> list[Any]:
+    """The layers that normalise by the rows of all workers."""
+    return [
+        layer
+        for layer in _layers(model)
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.synchronized
+    ]
+
+
+def coupled(model: Any) -> list[str]:
+    """Names of the layers that make the result of several workers close, not equal.
+
+    Example:
+        >>> import keras
+        >>> from nbkeras.model.exactness import coupled
+        >>> coupled(keras.Sequential([keras.Input((2,)), keras.layers.BatchNormalization()]))
+        ['BatchNormalization']
+        >>> coupled(keras.Sequential([keras.Input((8, 8, 1)), keras.layers.RandomFlip()]))
+        ['RandomFlip']
+    """
+    names = []
+    for layer in _layers(model):
+        normal = isinstance(layer, keras.layers.BatchNormalization) and not layer.synchronized
+        if (normal and layer.trainable) or _random(layer):
+            names.append(type(layer).__name__)
+    return sorted(set(names))
+
+
+def _random(layer: Any) -> bool:
+    """Whether a layer draws random numbers: some hold a generator for a rate that is 0."""
+    names = ("rate", "dropout", "_dropout", "recurrent_dropout")
+    rates = [getattr(layer, name) for name in names if isinstance(getattr(layer, name, None), (int, float))]
+    # Layers that augment images have theirs by another name.
+    generators = (getattr(layer, name, None) for name in ("seed_generator", "generator"))
+    drawn = any(isinstance(one, keras.random.SeedGenerator) for one in generators)
+    return drawn and (not rates or any(rates))
+
+
+def _layers(model: Any) -> Iterator[Any]:
+    # Public `layers` does not look into layers.
+    yield from model._flatten_layers(include_self=False, recursive=True)  # noqa: SLF001

@@ -1,0 +1,246 @@
+"""Models by value: what a notebook defines reaches a process that has never seen it.
+
+Keras' own pickling goes through ``get_config``, which notebook code often lacks.
+Here a model is pickled as Python objects are, with cloudpickle for classes and
+functions of the notebook. Only what belongs to one process is replaced:
+variables become their values, compiled functions are left out (they are traced
+again), and look-up tables keyed by ``id()`` are made anew. So is what a backend
+keeps in Keras' objects for itself: a model of a notebook on one backend trains
+on workers of another.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+from collections import deque
+from types import CodeType
+from typing import Any
+
+import cloudpickle
+import keras
+from keras.src.backend import random_seed_dtype
+from keras.src.saving.keras_saveable import KerasSaveable
+from keras.src.utils.backend_utils import DynamicBackend
+from keras.src.utils.tracking import TrackedDict, TrackedList, TrackedSet, Tracker
+
+from nbkeras.errors import ModelError
+from nbkeras.model import portable
+
+#: Compiled functions of a model: they hold a process's graph.
+_TRACED = ("train_function", "test_function", "predict_function")
+#: Losses that a layer added in its last call: tensors of that call's graph.
+_ADDED: dict[str, type] = {"_losses": list, "_loss_ids": set}
+#: Name of the variable of a ``keras.random.SeedGenerator``.
+_SEED = "seed_generator_state"
+#: What cloudpickle 3.1.3 says in place of the name of a code's file.
+_NO_FILE = "<dynamic-code>"
+_TRACKED: dict[type, Any] = {TrackedList: list, TrackedDict: dict, TrackedSet: set}
+
+
+def dumps(thing: Any) -> bytes:
+    """Pickle a model, a callback or any structure that holds some.
+
+    Raises:
+        ModelError: it holds something that cannot leave the notebook.
+
+    Example:
+        >>> import keras
+        >>> from nbkeras.model import pickling
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> pickling.loads(pickling.dumps(model)).count_params()
+        3
+    """
+    buffer = io.BytesIO()
+    try:
+        _Pickler(buffer).dump_all(thing)
+    except Exception as error:  # whatever a layer may hold, TensorFlow's own errors too
+        raise ModelError(
+            f"{_culprit(thing)} holds something that cannot be sent to a worker ({error}): "
+            "keep locks, files, sessions and generators out of models, losses and metrics"
+        ) from error
+    return buffer.getvalue()
+
+
+def loads(data: bytes) -> Any:
+    """What :func:`dumps` pickled. Only for bytes that came from the notebook's own Spark job."""
+    file = io.BytesIO(data)
+    unpickler = pickle.Unpickler(file)  # noqa: S301  # as said above
+    thing = unpickler.load()
+    while file.tell() < len(data):
+        _set_saveable(*unpickler.load())
+    return thing
+
+
+def contents(model: Any, deciders: list[Any]) -> bytes:
+    """A model, callbacks and Keras' settings as bytes for the workers.
+
+    Raises:
+        ModelError: something in them cannot leave the notebook.
+    """
+    bare = [copy.copy(one) for one in deciders]
+    for one in bare:
+        one._model = None  # noqa: SLF001  # set_model(None) does nothing
+    settings = {
+        "backend": keras.config.backend(),
+        "floatx": keras.config.floatx(),
+        "image_data_format": keras.config.image_data_format(),
+        "epsilon": keras.config.epsilon(),
+        "wide": "float64" in {keras.config.floatx(), *(str(one.dtype) for one in model.variables)},
+    }
+    # Apart, and first: what they set has to be set before there is a variable.
+    return pickle.dumps(settings) + dumps({"model": model, "deciders": bare})
+
+
+def restored(data: bytes) -> dict[str, Any]:
+    """What :func:`contents` packed, with Keras set as in the notebook."""
+    file = io.BytesIO(data)
+    settings = pickle.load(file)  # noqa: S301  # from the notebook's own Spark job
+    keras.config.set_floatx(settings["floatx"])
+    keras.config.set_image_data_format(settings["image_data_format"])
+    keras.config.set_epsilon(settings["epsilon"])
+    if settings["wide"]:
+        portable.load().widen()
+    thing: dict[str, Any] = loads(data[file.tell() :])
+    model = thing["model"]
+    if settings["backend"] != keras.config.backend() and model.compiled:
+        # Whether to compile a step is each backend's own choice.
+        model.jit_compile = model._resolve_auto_jit_compile()  # noqa: SLF001  # what jit_compile="auto" does
+    return thing
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Pickles layers one after the other, not each inside the one that leads to it: models are deep."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self._backend = portable.load()
+        self._later: deque[Any] = deque()
+
+    def dump_all(self, thing: Any) -> None:
+        """The thing with blank layers, then each layer with what it holds."""
+        self.dump(thing)
+        while self._later:
+            layer = self._later.popleft()
+            self.dump((layer, self._held(layer)))
+
+    def reducer_override(self, obj: Any) -> Any:
+        kind = _public(type(obj))
+        if isinstance(obj, keras.Variable):
+            values = {**self._backend.held(obj), "_value": None}
+            return _blank, (kind,), (values, _array(obj)), None, None, _set_variable
+        if isinstance(obj, keras.Operation):
+            self._later.append(obj)
+            return _blank, (kind,)
+        if isinstance(obj, KerasSaveable):
+            return _blank, (kind,), self._held(obj), None, None, _set_saveable
+        if kind in _TRACKED:
+            plain = _TRACKED[kind]
+            return _blank_tracked, (kind,), (vars(obj), plain(obj)), None, None, _set_tracked
+        if kind is Tracker:
+            return _blank, (kind,), vars(obj), None, None, _set_tracker
+        # Preprocessing layers hold one; without its __init__ it looks for its own attributes forever.
+        reduced = (kind, ()) if kind is DynamicBackend else self._coded(obj) or self._backend.reduced(obj)
+        return reduced or super().reducer_override(obj)
+
+    def _coded(self, obj: Any) -> Any:
+        """Of code what cloudpickle makes of it, with the file by which a traceback finds a cell's lines."""
+        if not isinstance(obj, CodeType):
+            return None
+        make, arguments = self.dispatch_table[CodeType](obj)
+        return make, tuple(obj.co_filename if one == _NO_FILE else one for one in arguments)
+
+    def _held(self, obj: Any) -> dict[str, Any]:
+        """The attributes that travel."""
+        values = self._backend.held(obj)
+        values |= {key: None for key in _TRACED if key in values}
+        if isinstance(obj, keras.Layer):
+            values |= {key: kind() for key, kind in _ADDED.items()}
+        return values
+
+
+def _public(kind: type) -> type:
+    """The class that Keras has on every backend, where a backend has one of its own (torch's optimizers)."""
+    return next(one for one in kind.__mro__ if not one.__module__.startswith("keras.src.backend."))
+
+
+def _array(variable: Any) -> Any:
+    value = variable.value
+    return keras.ops.convert_to_numpy(value) if value is not None else None
+
+
+def _blank(kind: Any) -> Any:
+    # A backend may have an implementation of its own for one of Keras' optimizers.
+    known = issubclass(kind, keras.optimizers.Optimizer) and kind.__module__.startswith("keras.")
+    return kind.__new__(kind) if known else object.__new__(kind)
+
+
+def _blank_tracked(kind: Any) -> Any:
+    return _TRACKED[kind].__new__(kind)
+
+
+def _set_variable(variable: Any, state: tuple[dict[str, Any], Any]) -> None:
+    values, array = state
+    vars(variable).update(values)
+    if values["_name"] == _SEED:
+        # Each backend draws random numbers from a seed of another type.
+        kind = random_seed_dtype()
+        variable._dtype, array = kind, array.astype(kind)  # noqa: SLF001
+    if array is not None:
+        # As its constructor does.
+        variable._initialize(variable._convert_to_tensor(array, variable._dtype))  # noqa: SLF001
+
+
+def _set_saveable(obj: Any, values: dict[str, Any]) -> None:
+    portable.load().hold(obj, values)
+    if "_trainable_variables_indices" in values:
+        # An optimizer knows its variables by keys that hold in one process only.
+        new = [obj._var_key(one) for one in obj._trainable_variables]  # noqa: SLF001
+        old = values["_trainable_variables_indices"]
+        vars(obj)["_trainable_variables_indices"] = {key: index for index, key in enumerate(new)}
+        if excluded := values.get("_exclude_from_weight_decay"):
+            vars(obj)["_exclude_from_weight_decay"] = {new[old[key]] for key in excluded}
+            vars(obj)["_exclude_from_weight_decay_cache"] = {}
+
+
+def _set_tracked(obj: Any, state: tuple[dict[str, Any], Any]) -> None:
+    values, content = state
+    vars(obj).update(values)
+    if isinstance(obj, list):
+        list.extend(obj, content)
+    elif isinstance(obj, dict):
+        dict.update(obj, content)
+    else:
+        set.update(obj, content)
+
+
+def _set_tracker(tracker: Any, values: dict[str, Any]) -> None:
+    vars(tracker).update(values)
+    tracker.stored_ids = {name: {id(one) for one in store} for name, (_, store) in tracker.config.items()}
+
+
+class _Alone(_Pickler):
+    """Pickles one layer, or whatever it is, without the layers that it leads to."""
+
+    def __init__(self, root: Any) -> None:
+        super().__init__(io.BytesIO())
+        self._root = root
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, KerasSaveable) and obj is not self._root:
+            return _blank, (object,)
+        return super().reducer_override(obj)
+
+
+def _culprit(thing: Any) -> str:
+    """The name of what cannot be pickled: a layer, or the whole."""
+    parts = list(thing.values()) if isinstance(thing, dict) else [thing]
+    model = next((one for one in parts if isinstance(one, keras.Model)), None)
+    layers = [] if model is None else model._flatten_layers(include_self=False)  # noqa: SLF001  # nested ones too
+    for one in [*layers, *parts]:
+        try:
+            _Alone(one).dump_all(one)
+        except Exception:  # noqa: BLE001  # whatever it is, this is what holds it
+            return f"{type(one).__name__} {getattr(one, 'name', '')!r}"
+    return f"{type(thing).__name__}"

@@ -1,0 +1,201 @@
+"""What training changes in a model: read, packed to bytes, and put back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from nbkeras.errors import ModelError
+from nbkeras.model.settings import unwrapped
+
+
+def variables(model: Any) -> list[Any]:
+    """The variables that training changes: the model's own, then the optimizer's.
+
+    Metric states are left out: they begin anew in each epoch.
+    """
+    return own(model) + [variable for optimizer in optimizers(model) for variable in optimizer.variables]
+
+
+def built(model: Any) -> list[list[int] | None]:
+    """For each optimizer, which of the model's variables it was built for; None where it was not yet."""
+    places = {id(one): index for index, one in enumerate(own(model))}
+    return [
+        [places[id(one)] for one in optimizer._trainable_variables] if optimizer.built else None  # noqa: SLF001
+        for optimizer in optimizers(model)
+    ]
+
+
+def build(model: Any, places: list[list[int] | None]) -> None:
+    """Build the optimizers as those of another process, which a training step of the user's own has built."""
+    these = own(model)
+    for optimizer, indices in zip(optimizers(model), places, strict=True):
+        if indices is not None and not optimizer.built:
+            optimizer.build([these[index] for index in indices])
+
+
+def own(model: Any) -> list[Any]:
+    """The model's own variables that training changes, without those of its optimizers."""
+    metrics = {id(one) for one in model.metrics_variables}
+    return [one for one in model.variables if id(one) not in metrics]
+
+
+def places(model: Any) -> list[int]:
+    """The places of the model's weights among its own variables, which hold seeds too."""
+    known = {id(one): index for index, one in enumerate(own(model))}
+    return [known[id(one)] for one in model.weights if id(one) in known]
+
+
+def optimizers(model: Any) -> list[Any]:
+    """The optimizer that the model was compiled with, then those that it or its layers hold beside it.
+
+    Example:
+        >>> import keras
+        >>> from nbkeras.model import state
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> model.second = keras.optimizers.SGD()
+        >>> [type(one).__name__ for one in state.optimizers(model)]
+        ['Adam', 'SGD']
+    """
+    held = [getattr(model, "optimizer", None)]
+    for layer in model._flatten_layers():  # noqa: SLF001  # public `layers` does not look into layers
+        for one in vars(layer).values():
+            held += (
+                one.values() if isinstance(one, dict) else one if isinstance(one, (list, tuple)) else [one]
+            )
+    found = {id(one): one for one in held if isinstance(one, keras.optimizers.Optimizer)}
+    inner = {id(getattr(one, "inner_optimizer", None)) for one in found.values()}
+    return [one for key, one in found.items() if key not in inner]
+
+
+def statistics(model: Any) -> list[Any]:
+    """The numbers that layers keep of the rows they have seen, such as moving means; no frozen weights."""
+    found = {
+        id(one): one
+        for layer in model._flatten_layers()  # noqa: SLF001  # public `layers` does not look into layers
+        for one in layer._non_trainable_variables  # noqa: SLF001  # the public ones include frozen weights
+        if "float" in str(one.dtype)
+    }
+    return list(found.values())
+
+
+def moments(model: Any) -> list[Any]:
+    """The numbers that optimizers keep of the gradients they have seen."""
+    kept = [one for optimizer in optimizers(model) for one in optimizer.variables]
+    return [one for one in kept if "float" in str(one.dtype) and one.name != "learning_rate"]
+
+
+def value(variable: Any) -> npt.NDArray[Any]:
+    """A copy of what a variable holds."""
+    array: npt.NDArray[Any] = keras.ops.convert_to_numpy(variable.value)
+    return array
+
+
+def synchronise(model: Any) -> None:
+    """Within an epoch: let the model's variables hold what training has come to.
+
+    JAX's training keeps its state apart until the epoch ends; after this it takes
+    the variables as they are, also if they were changed.
+    """
+    if hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()
+
+
+def pack(these: list[Any]) -> bytes:
+    """The values of variables, one after the other."""
+    # As plain bytes, which numbers of any type can be read as; copied once, into the whole.
+    arrays = (np.ascontiguousarray(value(one), dtype=_dtype(one)) for one in these)
+    return b"".join(one.reshape(-1).view(np.uint8).data for one in arrays)
+
+
+def size(these: list[Any]) -> int:
+    """Bytes of the packed values."""
+    return sum(_dtype(one).itemsize * int(np.prod(one.shape)) for one in these)
+
+
+def layout(these: list[Any]) -> list[tuple[str, tuple[int, ...]]]:
+    """Type and shape of each variable."""
+    return [(_dtype(one).name, tuple(int(size) for size in one.shape)) for one in these]
+
+
+def bound(model: Any) -> int:
+    """Bytes that a model's packed variables take at most, whatever its optimizers will come to hold."""
+    waiting = sum(not one.built for one in optimizers(model))
+    # No optimizer of Keras has more than five numbers for each weight.
+    return size(variables(model)) + waiting * (5 * size(own(model)) + 1024)
+
+
+def assign(these: list[Any], data: bytes) -> None:
+    """Put packed values back.
+
+    Raises:
+        ModelError: the bytes are not those of these variables; none is changed then.
+    """
+    if len(data) != size(these):
+        raise ModelError(f"the workers returned {len(data)} bytes of weights, the model has {size(these)}")
+    offset, view = 0, memoryview(data)
+    for one in these:
+        end = offset + size([one])
+        array = np.frombuffer(view[offset:end], dtype=_dtype(one)).reshape(one.shape)
+        one.assign(array.astype(one.dtype))
+        offset = end
+
+
+def learning_rate(optimizer: Any) -> float | None:
+    """The learning rate, or None where a schedule sets it by the step."""
+    optimizer = unwrapped(optimizer)
+    rate = optimizer._learning_rate  # noqa: SLF001  # the public one hides the schedule
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        return None
+    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+
+
+def steps(optimizer: Any) -> int:
+    """How many steps an optimizer has taken."""
+    optimizer = unwrapped(optimizer)
+    return int(value(optimizer._iterations))  # noqa: SLF001  # the public ones are updates
+
+
+def rates(optimizer: Any) -> Callable[[int], float | None]:
+    """What the learning rate is after so many more steps.
+
+    A schedule goes by the steps; a rate that is a number is read now only, as JAX
+    keeps it apart while it trains.
+
+    Example:
+        >>> import keras
+        >>> from nbkeras.model import state
+        >>> halves = keras.optimizers.schedules.ExponentialDecay(0.1, decay_steps=2, decay_rate=0.25)
+        >>> rate = state.rates(keras.optimizers.SGD(halves))
+        >>> rate(0), rate(1), state.rates(keras.optimizers.SGD(0.001))(5)
+        (0.1, 0.05, 0.001)
+    """
+    optimizer = unwrapped(optimizer)
+    rate = optimizer._learning_rate  # noqa: SLF001  # the public one hides the schedule
+    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        now = _shortest(optimizer.learning_rate)
+        return lambda _: now
+    begun = steps(optimizer)
+    return lambda more: _shortest(rate(begun + more))
+
+
+def _shortest(number: Any) -> float:
+    """The number with as few digits as it takes in its type: 0.1 and not 0.10000000149."""
+    return float(str(keras.ops.convert_to_numpy(number)))
+
+
+def plain(value: Any) -> Any:
+    """A metric's result as a float, or as an array where it is one."""
+    array = np.asarray(keras.ops.convert_to_numpy(value))
+    return float(array) if array.ndim == 0 else array
+
+
+def _dtype(variable: Any) -> np.dtype[Any]:
+    """The type in which a variable's values travel: the same on every backend."""
+    # Backends have different types for seeds, see shipping.
+    return np.dtype("int64" if variable.path.endswith("seed_generator_state") else variable.dtype)

@@ -1,0 +1,187 @@
+"""Keras' own methods, sent to Spark: a cell copied from a tutorial runs unchanged."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from nbkeras.errors import OptionError
+from nbkeras.run.run import calling
+
+_LOCAL = (
+    "tf.data, PyDataset and generators train in this process: give arrays or a DataFrame to train on Spark"
+)
+
+
+class Calls:
+    """The methods that stand for ``keras.Model.fit``, ``evaluate`` and ``predict`` in a block.
+
+    Args:
+        options: where and how to train, for ``fit``.
+        fit, evaluate, predict: of :mod:`nbkeras.api`.
+
+    Attributes:
+        fits: how often ``fit`` was called.
+    """
+
+    def __init__(
+        self,
+        options: dict[str, Any],
+        fit: Callable[..., Any],
+        evaluate: Callable[..., dict[str, Any]],
+        predict: Callable[..., Any],
+    ) -> None:
+        self._options, self._fit, self._evaluate, self._predict = options, fit, evaluate, predict
+        self.fits = 0
+
+    def method(self, name: str, local: Callable[..., Any]) -> Callable[..., Any]:
+        """What stands for a method of ``keras.Model``: it keeps the signature and the meaning.
+
+        Args:
+            name: of the method.
+            local: Keras' own, for data that does not go to Spark.
+        """
+        methods: dict[str, Callable[..., Any]] = {
+            "fit": self.fit,
+            "evaluate": self.evaluate,
+            "predict": self.predict,
+        }
+        ours, signature = methods[name], inspect.signature(methods[name])
+
+        @functools.wraps(local)
+        def call(model: Any, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+            if name == "fit":
+                self.fits += 1
+            if _stays(x):
+                print(_LOCAL)  # noqa: T201  # said where Keras will print its own progress
+                return local(model, x, *args, **kwargs)
+            if calling() is not None and name != "fit" and not hasattr(x, "sparkSession"):
+                # The workers hold their slots until this callback has answered.
+                return local(model, x, *args, **kwargs)
+            try:
+                signature.bind(model, x, *args, **kwargs)
+            except TypeError as error:
+                _, *known = signature.parameters
+                raise OptionError(f"{name} {error}: it takes {', '.join(known)}") from None
+            return ours(model, x, *args, **kwargs)
+
+        return call
+
+    def fit(
+        self,
+        model: Any,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
+    ) -> Any:
+        """A ``keras.callbacks.History``; in the background the run."""
+        run = self._fit(
+            model,
+            x,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
+            **self._options,
+        )
+        # Where nobody is at the notebook the run was waited for, and what goes on with it still does.
+        return run if self._options["background"] else run.model.history
+
+    def evaluate(
+        self,
+        model: Any,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """The loss, or a list of loss and metrics, or a dict of them, as Keras does."""
+        _refuse("evaluate", steps=steps, callbacks=callbacks)
+        _say("Evaluating on Spark.", verbose)
+        results = self._evaluate(
+            model, x, y, sample_weight=sample_weight, batch_size=batch_size, **self._where()
+        )
+        if return_dict:
+            return dict(sorted(results.items()))  # Keras' own order
+        return model._flatten_metrics_in_order(results)  # noqa: SLF001  # the order is Keras' own, too
+
+    def predict(
+        self,
+        model: Any,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """An array for arrays; a DataFrame with its columns kept for a DataFrame."""
+        _refuse("predict", steps=steps, callbacks=callbacks)
+        if not hasattr(x, "sparkSession"):  # Of a Spark DataFrame, nothing is computed yet.
+            _say("Predicting on Spark.", verbose)
+        return self._predict(model, x, batch_size=batch_size, **self._where())
+
+    def _where(self) -> dict[str, Any]:
+        """The options that evaluation and prediction have too."""
+        return {name: self._options[name] for name in ("backend", "spark")}
+
+
+def history(run: Any) -> Any:
+    """The run's logs as the ``keras.callbacks.History`` that ``fit`` returns."""
+    import keras
+
+    done = keras.callbacks.History()
+    done.set_model(run.model)
+    done.set_params({"verbose": 0, "epochs": run.epochs, "steps": run.snapshot().steps})
+    # The run's own lists: they grow with it in the background.
+    done.epoch, done.history = run.epoch_numbers, run.history
+    return done
+
+
+def _say(sentence: str, verbose: Any) -> None:
+    """Say what takes a while, where Keras would show its progress bar."""
+    if verbose not in (0, False):
+        print(sentence)  # noqa: T201
+
+
+def _stays(x: Any) -> bool:
+    """Whether Keras iterates this data itself."""
+    kinds = {kind.__name__ for kind in type(x).__mro__}
+    return hasattr(x, "__next__") or bool(
+        kinds & {"DatasetV2", "PyDataset", "DataLoader", "DistributedDataset"}
+    )
+
+
+def _refuse(method: str, **arguments: Any) -> None:
+    for name, value in arguments.items():
+        if value is not None:
+            raise OptionError(f"{method}({name}={value!r}) does not work on Spark: leave {name} away")

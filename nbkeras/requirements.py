@@ -1,0 +1,40 @@
+"""The packages that nbkeras needs: their versions, as its own metadata says, and those that are installed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+#: Backend of Keras to its name for people and the distributions that bring it.
+BACKENDS = {
+    "tensorflow": ("TensorFlow", ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tensorflow-intel")),
+    "torch": ("PyTorch", ("torch",)),
+    "jax": ("JAX", ("jax",)),
+}
+
+
+def installed(distribution: str) -> str | None:
+    """The version of a distribution in this environment, None where it is not installed.
+
+    Example:
+        >>> installed("no-such-distribution") is None
+        True
+    """
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def bounds() -> dict[str, SpecifierSet]:
+    """The versions that nbkeras needs, by distribution."""
+    # From the metadata, so that the bounds stand in one place.
+    requirements = map(Requirement, importlib.metadata.requires("nbkeras") or [])
+    found: dict[str, SpecifierSet] = {}
+    for requirement in requirements:
+        extras = ("", "demo", "torch", "jax")
+        if requirement.marker is None or any(requirement.marker.evaluate({"extra": e}) for e in extras):
+            found[requirement.name] = requirement.specifier
+    return found

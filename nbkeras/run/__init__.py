@@ -1,0 +1,1 @@
+"""A run: what a training has told so far, and what was asked of it."""

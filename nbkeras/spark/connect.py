@@ -1,0 +1,324 @@
+"""A Spark Connect session: Spark is a server elsewhere, and nothing of it lives in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import SparkSession
+
+from nbkeras.errors import ClusterError
+from nbkeras.spark import exceptions
+from nbkeras.spark.shared import Artifact
+from nbkeras.transport import addresses
+
+#: Seconds that a task of a census keeps its slot, so that all slots are taken at once.
+_HOLD = 0.5
+#: Seconds that a census may take: its tasks get no slot while other jobs hold them all.
+_CENSUS_SECONDS = 60.0
+#: Times that a call is tried again, some seconds in all. Connect's own would be ten minutes.
+_RETRIES = 6
+#: Settings with which Spark no longer counts its partitions, or its slots, by its cores.
+_OTHER_COUNTS = (
+    "spark.default.parallelism",
+    "spark.sql.leafNodeDefaultParallelism",
+    "spark.task.resource.gpu.amount",
+)
+
+
+class Connect:
+    """What is asked of Spark, answered by its plans and by small jobs.
+
+    Args:
+        spark: the session.
+    """
+
+    def __init__(self, spark: SparkSession) -> None:
+        self._spark = spark
+        self._counted: tuple[int, tuple[int, int]] | None = None
+        self._shared: set[str] = set()
+
+    @property
+    def application(self) -> Any:
+        """What the executors' Python files belong to."""
+        return self._spark
+
+    @property
+    def here(self) -> bool:
+        """Whether the server is on this machine."""
+        return addresses.is_own(self._server()[0])
+
+    def slots(self) -> int:
+        """Tasks that can run at once."""
+        cores = self._parallelism()
+        # Spark says 2 also where no executor has registered.
+        sure = cores > 2 or str(self._spark.conf.get("spark.master", "")).startswith("local[")
+        if sure and not any(self._spark.conf.get(key, None) for key in _OTHER_COUNTS):
+            return cores // int(self._spark.conf.get("spark.task.cpus", None) or 1)
+        return self._census()[0]
+
+    def executors(self) -> int:
+        """Executors that have run a task a moment ago."""
+        return max(1, self._census()[1])
+
+    def hosts(self) -> tuple[str, str]:
+        """This machine's address on the way to the server, or that by which the cluster knows it."""
+        if self.here:
+            known = str(self._spark.conf.get("spark.driver.host", "127.0.0.1"))
+            # A server that only seems to be here, at the other end of a tunnel, has no address of ours.
+            own = known if addresses.is_own(known) else "127.0.0.1"
+        else:
+            own = addresses.towards(self._server()[0])
+        return own, own
+
+    @property
+    def python(self) -> str:
+        """The Python of the executors: the server's environment knows it."""
+        return "the executors' Python"
+
+    def said(self, script: str, argument: str, tasks: int) -> set[str]:
+        """The lines that a script prints in the executors' Python."""
+
+        def ask(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for _ in batches:
+                pass
+            command = [sys.executable, "-c", script, argument]
+            # The script's parent is not the executor here, but a worker of PySpark's daemon.
+            environment = {**os.environ, "NBKERAS_DAEMON": str(os.getppid())}
+            said = subprocess.run(command, env=environment, capture_output=True, check=True, text=True)
+            yield pa.RecordBatch.from_arrays([pa.array(said.stdout.splitlines())], ["line"])
+
+        asked = self._spark.range(tasks, numPartitions=tasks).mapInArrow(ask, "line string")
+        return {row["line"] for row in asked.collect()}
+
+    def use_this_python(self) -> None:
+        """Nothing: the server's environment has chosen when it started."""
+
+    def add_package(self, archive: str) -> None:
+        """Give all executors the package in a zip file."""
+        self._spark.addArtifacts(archive, pyfile=True)
+        # PySpark puts the archive on this process' own path too, where the package is already.
+        with contextlib.suppress(ValueError):
+            sys.path.remove(archive)
+
+    def share(self, data: bytes) -> Artifact:
+        """Give the executors a file; the same bytes travel once in a session."""
+        # Connect takes another file of the same name for a mistake.
+        name = f"nbkeras-{hashlib.sha256(data).hexdigest()[:32]}"
+        if name not in self._shared:
+            with tempfile.TemporaryDirectory(prefix="nbkeras-") as folder:
+                path = Path(folder) / name
+                path.write_bytes(data)
+                self._spark.addArtifacts(str(path), file=True)
+            self._shared.add(name)
+        return Artifact(name)
+
+    def undisturbed(self) -> contextlib.AbstractContextManager[None]:
+        """Within the block other threads may use Spark: their tags are their own."""
+        return contextlib.nullcontext()
+
+    def impatient(self) -> contextlib.AbstractContextManager[None]:
+        """Within the block a dead server is an error after seconds."""
+        return impatient(self._spark)
+
+    def task(self, name: str, title: str) -> Task:
+        """An action that can be cancelled."""
+        return Task(self._spark, name)
+
+    def _server(self) -> tuple[str, int]:
+        return server(self._spark)
+
+    def _parallelism(self) -> int:
+        """Partitions of a DataFrame that nobody has partitioned: the cores of all executors, or 2."""
+        plan = str(self._spark.range(1)._explain_string())  # type: ignore[operator]  # noqa: SLF001  # explain() prints
+        found = re.search(r"splits=(?:Some\()?(\d+)", plan)
+        return int(found[1]) if found else 2
+
+    def _census(self) -> tuple[int, int]:
+        """Slots and executors, counted by tasks that hold their slots for a moment.
+
+        Kept for as long as Spark has the same cores.
+
+        Raises:
+            ClusterError: no task got a slot.
+        """
+        cores = self._parallelism()
+        if self._counted is not None and self._counted[0] == cores:
+            return self._counted[1]
+        tasks = self._spark.range(cores, numPartitions=cores)
+        spans = tasks.mapInArrow(_census(), "executor string, begun double, ended double")
+        counting = self.task(f"nbkeras-{uuid.uuid4().hex}", "nbkeras: count the slots")
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            counting.cancel()
+
+        limit = threading.Timer(_CENSUS_SECONDS, give_up)
+        limit.start()
+        try:
+            rows = counting.run(spans.collect)
+        except Exception as error:
+            if not late.is_set():
+                raise exceptions.translate(error) from error
+            raise ClusterError(
+                f"no task got a slot in {_CENSUS_SECONDS:.0f} s: other jobs hold all of them, "
+                "or no executor has registered: check the cluster, or name --workers N (workers=N)"
+            ) from error
+        finally:
+            limit.cancel()
+        self._counted = cores, _most(rows)
+        return self._counted[1]
+
+
+def _census() -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """A task that says when it ran and where; by value, as the executors may lack nbkeras still."""
+    mark, hold = f"NBKERAS_CENSUS_{uuid.uuid4().hex}", _HOLD
+
+    def count(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for _ in batches:
+            pass
+        begun = time.monotonic()
+        # This Python has held a slot already: it is the next task's turn.
+        if mark not in os.environ:
+            os.environ[mark] = ""
+            time.sleep(hold)
+        values = [[f"{socket.gethostname()}-{os.getppid()}"], [begun], [time.monotonic()]]
+        yield pa.RecordBatch.from_arrays([pa.array(one) for one in values], ["executor", "begun", "ended"])
+
+    return count
+
+
+def _most(rows: list[Any]) -> tuple[int, int]:
+    """Tasks that ran at once, and executors; each executor has a clock of its own."""
+    spans: dict[str, list[tuple[float, int]]] = {}
+    for row in rows:
+        spans.setdefault(row["executor"], []).extend([(row["begun"], 1), (row["ended"], -1)])
+    slots = 0
+    for ends in spans.values():
+        running = most = 0
+        for _, change in sorted(ends):
+            running += change
+            most = max(most, running)
+        slots += most
+    return slots, len(spans)
+
+
+def server(spark: SparkSession) -> tuple[str, int]:
+    """Host and port of the session's server."""
+    client: Any = spark.client
+    host, _, port = str(client._builder.endpoint).rpartition(":")  # noqa: SLF001  # the port is nowhere else
+    return host.strip("[]"), int(port)
+
+
+def require_alive(spark: SparkSession) -> None:
+    """Ask the server for a sign of life before anything waits for it.
+
+    Raises:
+        ClusterError: it does not answer, or has forgotten the session.
+    """
+    host, port = server(spark)
+    try:
+        with impatient(spark):
+            spark.conf.get("spark.master", "")
+    except Exception as error:
+        raise ClusterError(
+            f"the Spark Connect server at {host}:{port} does not answer ({_reason(error)}): "
+            "start it, and make a new session"
+        ) from error
+
+
+@contextlib.contextmanager
+def active(spark: SparkSession) -> Iterator[None]:
+    """Within the block this thread's session is this one: some of PySpark's calls ask for no other."""
+    known: Any = type(spark)._active_session  # type: ignore[attr-defined]  # noqa: SLF001  # of this thread alone
+    before = getattr(known, "session", None)
+    known.session = spark
+    try:
+        yield
+    finally:
+        known.session = before
+
+
+def _reason(error: BaseException) -> str:
+    details = getattr(error, "details", None)
+    text = str(details() if callable(details) else error)
+    return " ".join(text.split())[:200]
+
+
+class Task:
+    """A Spark action under a tag of its own, so that it can be cancelled alone.
+
+    Args:
+        spark: the session.
+        tag: that no other action has.
+    """
+
+    def __init__(self, spark: SparkSession, tag: str) -> None:
+        self._spark, self._tag = spark, tag
+
+    def run(self, action: Callable[[], Any]) -> Any:
+        """What the action returns. Leaves the calling thread's own tags as they were."""
+        with impatient(self._spark):
+            self._spark.addTag(self._tag)
+            try:
+                return action()
+            finally:
+                self._spark.removeTag(self._tag)
+
+    def computes(self) -> bool:
+        """False: servers tell their clients little of that, and not all of them."""
+        return False
+
+    def cancel(self) -> None:
+        """End it, from any thread."""
+        # Where the server cannot be asked, the action itself says so.
+        with contextlib.suppress(Exception), impatient(self._spark):
+            self._spark.interruptTag(self._tag)
+
+
+class _Patience:
+    """The retry policies that a client had before the first of several blocks."""
+
+    def __init__(self) -> None:
+        self.blocks = 0
+        self.before: list[Any] = []
+
+
+_lock = threading.Lock()
+_patience: weakref.WeakKeyDictionary[Any, _Patience] = weakref.WeakKeyDictionary()
+
+
+@contextlib.contextmanager
+def impatient(spark: SparkSession) -> Iterator[None]:
+    """Within the block a dead server is an error after seconds, not after ten minutes."""
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    client: Any = spark.client
+    with _lock:
+        kept = _patience.setdefault(client, _Patience())
+        if not kept.blocks:
+            kept.before = client.get_retry_policies()
+            client.set_retry_policies([DefaultPolicy(max_retries=_RETRIES, max_backoff=2000)])
+        kept.blocks += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            kept.blocks -= 1
+            if not kept.blocks:
+                client.set_retry_policies(kept.before)

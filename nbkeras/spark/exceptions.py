@@ -1,0 +1,143 @@
+"""Exceptions of Spark, Java and py4j in one line each: what has happened, and what to do."""
+
+from __future__ import annotations
+
+import platform
+import re
+
+from nbkeras import errors
+from nbkeras.errors import ClusterError, NbkerasError, TrainingError, WorkerLost
+from nbkeras.spark import gateway
+
+#: What Spark says of tasks whose process has ended, or the one that had rows for them; the last two, where a
+#: Python ended while it began, by signal 9 or 15 or by what Spark does not know yet, and where Spark spoke
+#: with one that was gone.
+_GONE = re.compile(
+    r"ExecutorLostFailure|Python worker exited unexpectedly|Remote RPC client disassociated|worker lost|"
+    r"FetchFailedException|"
+    r"pyspark\.daemon's stdout(?:\.| and terminated with code: (?:137|143))|"
+    r"java\.(?:io|net)\.\w+Exception.*\n(?:at (?:java|jdk|scala|sun).*\n)*"
+    r"at org\.apache\.spark\.api\.python\."
+)
+#: How Spark says that its worker's Python is not the notebook's, or is not there.
+_VERSIONS = re.compile(r"PYTHON_VERSION_MISMATCH.* version:? (.+?) than that in driver:? ([\d.]+\d)")
+_PROGRAM = re.compile(r'Cannot run program ".*')
+#: What a prediction's task raises when its trainer has failed.
+_TRAINER = "nbkeras.worker.task.TrainerFailed: "
+#: What Spark says in many lines.
+_UNANSWERED = "the Spark Connect server does not answer any more: see whether it runs, and make a new session"
+_KNOWN = {
+    "spark.driver.maxResultSize": (
+        "the weights are more than Spark's driver takes in as results: start Spark with "
+        "spark.driver.maxResultSize=0, which sets no limit, and enough spark.driver.memory"
+    ),
+    "SparkContext was shut down": gateway.STOPPED,
+    "StatusCode.UNAVAILABLE": _UNANSWERED,
+    "RPC on closed channel": _UNANSWERED,
+    "UNABLE_TO_ACQUIRE_MEMORY": (
+        "Spark has no memory left for the rows{where}: start it with more spark.executor.memory (on one "
+        "machine spark.driver.memory), or repartition the DataFrame into smaller parts"
+    ),
+    "java.lang.OutOfMemoryError": (
+        "Java has no memory left{where}: start Spark with more spark.driver.memory, and on a cluster more "
+        "spark.executor.memory"
+    ),
+}
+#: Which ends in the loss of a worker too, that would only be lost again.
+_FULL = "No space left on device"
+#: How py4j says that there is no Java at the other end: alone, not within the words of a task.
+_NO_JAVA = re.compile(
+    r"(?:.*: )?(?:Answer from Java side is empty|\[Errno \d+\] Connection (?:refused|reset by peer))"
+)
+
+
+def translate(error: BaseException, *, stopped: bool = False) -> NbkerasError:
+    r"""A Spark exception in one line: its Python cause if there is one.
+
+    Args:
+        error: as it came.
+        stopped: whether the session is known to have been stopped meanwhile.
+
+    Example:
+        >>> from nbkeras.spark.exceptions import translate
+        >>> translate(Exception("PythonException: Traceback:\nnbkeras.errors.WorkerLost: it ended"))
+        WorkerLost('it ended')
+    """
+    if stopped:
+        return ClusterError(gateway.STOPPED)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = "\n".join(lines)
+    if (problem := _of_interpreter(text)) is not None:
+        return problem
+    if _FULL in text:
+        return ClusterError(
+            f"a disk is full{where(text)}: make room, or start Spark with spark.local.dir on a larger one"
+        )
+    if _NO_JAVA.fullmatch(text) or gateway.has_ended():
+        return ClusterError(gateway.HAS_ENDED)
+    if gone := _GONE.search(text):
+        said = next(line for line in lines if gone[0].splitlines()[0] in line)
+        return WorkerLost(f"a worker or its executor is gone: {said.lstrip(': ')[:300]}")
+    return _of_lines(lines, text)
+
+
+def _of_lines(lines: list[str], text: str) -> NbkerasError:
+    """What ended a job whose workers are all there."""
+    if raised := [line for line in lines if line.startswith(_TRAINER)]:
+        return TrainingError(f"on a worker{where(text)}: {raised[-1].removeprefix(_TRAINER)[:500]}")
+    if known := next((said for sign, said in _KNOWN.items() if sign in text), None):
+        return ClusterError(known.format(where=where(text)))
+    causes = [line for line in lines if _is_exception(line)]
+    if packages := [line for line in causes if line.startswith(("ModuleNotFoundError", "ImportError"))]:
+        return ClusterError(
+            f"the Python of the executors lacks a package: {packages[-1][:300]}: install it there "
+            "or set PYSPARK_PYTHON to a Python that has it, and start Spark anew"
+        )
+    if own := [line for line in lines if line.startswith("nbkeras.errors.")]:
+        name, _, message = own[-1].removeprefix("nbkeras.errors.").partition(": ")
+        kind: type[NbkerasError] = getattr(errors, name, NbkerasError)
+        return kind(message)
+    java = [line for line in lines if line.startswith((": ", "Caused by: "))]
+    return ClusterError(
+        f"Spark failed on the rows: {causes[-1][:500]}: mend what computes the columns of the DataFrame"
+        if causes
+        else f"Spark failed: {(java[-1:] or lines or ['no reason given'])[0].lstrip(': ')[:500]}"
+    )
+
+
+def _of_interpreter(text: str) -> ClusterError | None:
+    """That Spark could not use the executors' Python; None where it could."""
+    if versions := _VERSIONS.search(text):
+        return ClusterError(
+            f"Python {versions[1]} of the executors{where(text)} is not of the notebook's version: set "
+            f"PYSPARK_PYTHON (or spark.pyspark.python) to a Python {versions[2]} there, and start Spark anew"
+        )
+    if missing := _PROGRAM.search(text):
+        return ClusterError(
+            f"the executors cannot start Python{where(text)}: {missing[0][:300]}: set PYSPARK_PYTHON "
+            "(or spark.pyspark.python) to a Python that is there, and start Spark anew"
+        )
+    if "pyspark.daemon's stdout" in text and not _GONE.search(text):
+        return ClusterError(
+            f"the Python of the executors{where(text)} cannot run PySpark: set PYSPARK_PYTHON (or "
+            f"spark.pyspark.python) to a Python {'.'.join(platform.python_version_tuple()[:2])} there, "
+            "and start Spark anew"
+        )
+    return None
+
+
+def where(text: str) -> str:
+    """The host of the task that Spark tells of, as the end of a phrase; empty where it names none.
+
+    Example:
+        >>> where("Lost task 1.0 in stage 3.0 (TID 4) (10.0.0.7 executor 2): java.io.IOException")
+        ' on 10.0.0.7'
+    """
+    found = re.search(r"\(TID \d+\) \((\S+) executor", text)
+    return f" on {found[1]}" if found else ""
+
+
+def _is_exception(line: str) -> bool:
+    """Whether a line is the last one of a Python traceback."""
+    name, colon, _ = line.partition(":")
+    return bool(colon) and name.replace(".", "").isidentifier() and name.endswith(("Error", "Exception"))

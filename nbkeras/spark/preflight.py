@@ -1,0 +1,148 @@
+"""Before a training: whether the executors' Pythons have what it needs.
+
+They are asked by a plain command, not by PySpark: it could not start in a
+Python of another version, or would fail in the middle of the training.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.specifiers import SpecifierSet
+from pyspark.sql import SparkSession
+
+from nbkeras import requirements
+from nbkeras.errors import ClusterError
+from nbkeras.spark import cluster, exceptions, session
+
+#: Tasks that ask: as many as there are slots, so that each executor gets one, but no more than these.
+_MOST = 256
+#: What a training imports on the executors besides the backend.
+_PACKAGES = ("keras", "numpy", "pyarrow", "cloudpickle")
+#: The backends that an application's executors have been found fit for.
+_passed: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """The Python of an executor.
+
+    Attributes:
+        host: where it is.
+        path: of its executable.
+        python: its version.
+        packages: version by import name; empty where it is not known, None where
+            the package is missing.
+        server: whether a warm server waits for the executor's next training.
+    """
+
+    host: str
+    path: str
+    python: str
+    packages: dict[str, str | None]
+    server: bool = False
+
+    def __str__(self) -> str:
+        return f"the Python of the executor on {self.host}, {self.path} {self.python},"
+
+
+def ask(spark: SparkSession, packages: Iterable[str]) -> list[Interpreter]:
+    """The executors' Pythons, each once.
+
+    Args:
+        spark: the session; a small job asks its executors.
+        packages: import names to look for.
+
+    Raises:
+        ClusterError: there is no Python where Spark looks for it.
+    """
+    wanted = {name: distributions(name) for name in packages}
+    script = Path(__file__).with_name("probe.py").read_text(encoding="utf-8")
+    link = cluster.link(spark)
+    number = max(1, min(cluster.slots(spark), _MOST))
+    try:
+        lines = link.said(script, json.dumps(wanted), number)
+        return [Interpreter(**json.loads(line)) for line in sorted(lines)]
+    except Exception as error:
+        if "Subprocess exited with status" in str(error) or isinstance(error, ValueError):
+            raise ClusterError(
+                f"{link.python}{exceptions.where(str(error))} is no Python that works: set "
+                "PYSPARK_PYTHON (or spark.pyspark.python) to one, and start Spark anew"
+            ) from error
+        raise exceptions.translate(error, stopped=session.is_stopped(spark)) from error
+
+
+def distributions(package: str) -> tuple[str, ...]:
+    """The distributions that may bring an import package.
+
+    Example:
+        >>> distributions("keras"), distributions("tensorflow")[:2]
+        (('keras',), ('tensorflow', 'tensorflow-cpu'))
+    """
+    return requirements.BACKENDS[package][1] if package in requirements.BACKENDS else (package,)
+
+
+def require(spark: SparkSession, backend: str) -> None:
+    """Make sure that the executors' Pythons can train; each application is asked once.
+
+    Raises:
+        ClusterError: one is of another version than this, or lacks something.
+    """
+    link = cluster.link(spark)
+    passed = _passed.setdefault(link.application, set())
+    own = cluster.is_local(spark) and link.python == sys.executable
+    # Without a slot the answer could wait for ever; the tasks look once more themselves.
+    if own or backend in passed or not cluster.slots(spark):
+        return
+    for one in ask(spark, (*_PACKAGES, backend)):
+        if (problem := fault(one)) is not None:
+            raise ClusterError(problem)
+    passed.add(backend)
+
+
+def fault(one: Interpreter) -> str | None:
+    """One line that says why a Python cannot train and what to type; None where it can.
+
+    Example:
+        >>> fault(Interpreter("node7", "/usr/bin/python2", "2.7.18", {}))
+        "the Python of the executor on node7, /usr/bin/python2 2.7.18, is not of the notebook's version: ..."
+    """
+    here = ".".join(platform.python_version_tuple()[:2])
+    if one.python.split(".")[:2] != here.split("."):
+        return (
+            f"{one} is not of the notebook's version: set PYSPARK_PYTHON (or spark.pyspark.python) to a "
+            f"Python {here} there, and start Spark anew"
+        )
+    if missing := [name for name, version in one.packages.items() if version is None]:
+        return lacks(one, missing)
+    for name, version in one.packages.items():
+        if version and not (wanted := _bounds(name)).contains(version, prereleases=True):
+            return (
+                f"{one} has {name} {version}, but needs {name}{wanted}: type there "
+                f"{one.path} -m pip install '{name}{wanted}'"
+            )
+    return None
+
+
+def lacks(one: Interpreter, names: list[str]) -> str:
+    """One line that says which packages a Python lacks and what to type there."""
+    return (
+        f"{one} has no {' and no '.join(names)}: install it there "
+        f"({one.path} -m pip install {' '.join(names)}) or set PYSPARK_PYTHON to a Python that has it, "
+        "and start Spark anew"
+    )
+
+
+def _bounds(name: str) -> SpecifierSet:
+    """The versions of a package that an executor may have."""
+    if name == "keras" and (ours := requirements.installed("keras")):
+        # A model travels as its Python objects, and these change from one minor version to the next.
+        return SpecifierSet(f"=={'.'.join(ours.split('.')[:2])}.*")
+    return requirements.bounds().get(name, SpecifierSet())

@@ -1,0 +1,62 @@
+"""Feed: which of its mapped rows a worker gives to each step, in the order of the epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nbkeras.plan import Structure
+from nbkeras.worker.spool import scratch
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """The rows of one worker and their places in the steps of an epoch.
+
+    Attributes:
+        arrays: the worker's rows by field, mapped from its spool; at least one row.
+        canonical: positions of the rows in an order that does not hang on how they came.
+        order: positions in the order of the epoch; backends read it where it lies.
+        counts: local rows of each step. Keras cannot run an empty batch, so where
+            a step has none, some row stands in; its gradient and metrics are dropped.
+        structure: how Keras takes the fields.
+        seed: permutes the rows anew in each epoch; None keeps the order.
+    """
+
+    arrays: Arrays
+    canonical: npt.NDArray[np.int64]
+    order: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+    structure: Structure
+    seed: tuple[int, ...] | None = None
+
+    def permute(self, epoch: int) -> None:
+        """Put the rows in the order of an epoch, a function of seed and epoch alone."""
+        if self.seed is not None:
+            self.order[:] = self.canonical
+            np.random.default_rng([*self.seed, epoch]).shuffle(self.order)
+
+    def rows(self, number: int) -> tuple[Any, ...]:
+        """The first rows as one batch: x, y and weights as Keras takes them."""
+        chosen = self.canonical[:number]
+        return self.structure.nest({name: array[chosen] for name, array in self.arrays.items()})
+
+
+def feed(
+    arrays: Arrays,
+    canonical: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
+    structure: Structure,
+    seed: tuple[int, ...] | None = None,
+    *,
+    encrypted: bool = False,
+) -> Feed:
+    """A feed, with room for the order of its epochs; encrypted: none of it on a disk in the clear."""
+    order = canonical if seed is None else scratch(len(canonical), encrypted=encrypted)
+    order[:] = canonical
+    return Feed(arrays, canonical, order, counts, structure, seed)

@@ -1,0 +1,162 @@
+"""What a training does for the user between two steps: stand still, and take another learning rate.
+
+The wish comes to every worker, and rank 0's counts: with the next step's sum it
+asks the others to meet. Between that step and the one after it, all workers sum
+what they know, which is therefore done by all of them at the same place. While
+they stand still they go on to meet so, a few times a second: whoever has gone is
+missed at once, and no sum is ever waited for longer than that.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from nbkeras.model import state
+from nbkeras.transport.channel import Channel
+from nbkeras.transport.wire import Event
+from nbkeras.worker.collectives import Collective
+
+#: Seconds between two meetings of workers that stand still.
+MEET = 0.25
+
+
+class Wishes:
+    """What the user wants of the training, as it has come to this worker; safe in any thread.
+
+    Attributes:
+        pausing: whether it is to stand still.
+
+    Example:
+        >>> from nbkeras.worker.steering import Wishes
+        >>> wishes = Wishes()
+        >>> wishes.obey({"type": "learning_rate", "number": 1, "rate": 0.01})
+        >>> wishes.take_rate(), wishes.take_rate()
+        ((1, 0.01), None)
+    """
+
+    def __init__(self) -> None:
+        self.pausing = False
+        self._rate: tuple[int, float] | None = None
+        self._number = 0
+        self._changed = threading.Event()
+
+    def obey(self, event: Event) -> None:
+        """Take in a control event, which may come more than once."""
+        if event.get("type") == "pause":
+            self.pausing = bool(event["pausing"])
+        elif event.get("type") == "learning_rate" and int(event["number"]) > self._number:
+            self._number = int(event["number"])
+            self._rate = self._number, float(event["rate"])
+        self._changed.set()
+
+    def take_rate(self) -> tuple[int, float] | None:
+        """The learning rate that was set by hand and its number, once."""
+        rate, self._rate = self._rate, None
+        return rate
+
+    def wait(self, seconds: float) -> None:
+        """Wait for another event, for so long."""
+        self._changed.wait(seconds)
+        self._changed.clear()
+
+
+class Steering:
+    """Does what the user wishes, on all workers at the same place.
+
+    Args:
+        group: the workers.
+        channel: to the notebook.
+        wishes: of the user.
+    """
+
+    def __init__(self, group: Collective, channel: Channel, wishes: Wishes) -> None:
+        self._group, self._channel, self._wishes = group, channel, wishes
+        self._stood = 0.0
+        self._since: float | None = None
+
+    def clock(self) -> float:
+        """Seconds of work: those in which the workers stood still are no part of them."""
+        return time.monotonic() - self._stood
+
+    def between_steps(self, model: Any, epoch: int, step: int, changed: Callable[[], None]) -> None:
+        """Do what the user wishes, before a step of training; all workers must come here.
+
+        Args:
+            model: in training.
+            epoch: from 0.
+            step: of the epoch, the next, from 0.
+            changed: called in rank 0 when there is another learning rate.
+        """
+
+        def take(number: int, rate: float) -> None:
+            if (before := _set_rate(model, rate)) is not None and self._group.rank == 0:
+                told = {"number": number, "before": before, "rate": rate, "epoch": epoch, "step": step}
+                self._channel.send({"type": "learning_rate", **told})
+                changed()
+
+        if self._meet("training", take):
+            model.stop_training = True
+
+    def between_checks(self, model: Any) -> None:
+        """Stand still if the user wishes it, before a step of validation; all workers must come here."""
+        if self._meet("validating"):
+            model.stop_evaluating = True
+
+    def alone(self) -> None:
+        """Stand still if the user wishes it, where the workers do not meet.
+
+        The others go on to the next sum and wait there for rank 0. A worker that stood still
+        behind rank 0's last look at its wishes would have it wait, and nobody would say so.
+        """
+        while self._group.rank == 0 and self._wishes.pausing and not self._group.stop_wanted():
+            self._stand_still()
+        self._go_on("validating")
+
+    def _meet(self, phase: str, take: Callable[[int, float], None] | None = None) -> bool:
+        """Stand still as long as rank 0 is told to; whether the user wants to stop.
+
+        Args:
+            phase: that goes on then.
+            take: does with a learning rate and its number what is to be done;
+                None leaves it for the next step of training.
+        """
+        wishes, leads = self._wishes, self._group.rank == 0
+        while True:
+            self._group.steered()  # What comes from now on asks for another meeting.
+            given = wishes.take_rate() if leads and take is not None else None
+            ours = [self._group.stop_wanted(), leads and wishes.pausing, *(given or (0, 0.0))]
+            stop, pausing, number, rate = self._group.agree([float(one) for one in ours])
+            if number and take is not None:
+                take(int(number), rate)
+            if stop or not pausing:
+                self._go_on(phase)
+                return bool(stop)
+            self._stand_still()
+
+    def _stand_still(self) -> None:
+        if self._since is None:
+            self._since = time.monotonic()
+            self._say("paused")
+        self._wishes.wait(MEET)
+
+    def _go_on(self, phase: str) -> None:
+        if self._since is not None:
+            self._stood += time.monotonic() - self._since
+            self._since = None
+            self._say(phase)
+
+    def _say(self, phase: str) -> None:
+        if self._group.rank == 0:
+            self._channel.send({"type": "phase", "phase": phase})
+
+
+def _set_rate(model: Any, rate: float) -> float | None:
+    """Train with another learning rate; gives that of before, or None where a schedule sets it."""
+    state.synchronise(model)
+    before = state.learning_rate(model.optimizer)
+    if before is not None:
+        model.optimizer.learning_rate = rate
+    return before

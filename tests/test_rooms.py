@@ -1,0 +1,60 @@
+"""Rooms: which part of the package may import which, read from the imports themselves."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import nbkeras
+
+#: From the ground up: a room imports only from those before it.
+ROOMS = (
+    *("errors", "wait", "devices", "requirements", "bundled", "plan"),
+    *("transport", "model", "run", "spark", "data", "job", "worker", "driver"),
+    *("patch", "api", "builder", "notebook", "doctor", "demo", "zeppelin", "cli", "__init__"),
+)
+PACKAGE = Path(nbkeras.__file__).parent
+
+
+def modules():
+    """The file of each module, by its name within the package."""
+    for file in PACKAGE.rglob("*.py"):
+        yield ".".join(file.relative_to(PACKAGE).with_suffix("").parts), file
+
+
+def imports(file, names):
+    """The modules of the package that a file imports, also those within functions."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "nbkeras":
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}".removeprefix("nbkeras.")
+                yield next(name for name in (whole, f"{whole}.__init__", *parents(whole)) if name in names)
+        elif isinstance(node, ast.Import):
+            assert not [one.name for one in node.names if one.name.startswith("nbkeras")], f"{file}: from …"
+
+
+def parents(whole):
+    above = whole.rpartition(".")[0]
+    return (above, f"{above}.__init__") if above else ("__init__",)
+
+
+NAMES = dict(modules())
+ARROWS = {name: set(imports(file, NAMES)) - {name} for name, file in NAMES.items()}
+
+
+def test_every_module_stands_in_a_room():
+    assert {name.split(".")[0] for name in NAMES} - {"__init__"} == set(ROOMS) - {"__init__"}
+
+
+def test_arrows_run_down():
+    def floor(name):
+        return ROOMS.index(name.split(".")[0])
+
+    up = [f"{one} -> {other}" for one in ARROWS for other in ARROWS[one] if floor(other) > floor(one)]
+
+    assert up == []
+
+
+def test_no_modules_import_each_other():
+    TopologicalSorter(ARROWS).prepare()  # raises where they do, and names them
