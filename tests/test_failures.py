@@ -8,6 +8,7 @@ import pytest
 
 from nbkeras.errors import ClusterError, TrainingError, WorkerLost
 from nbkeras.job import failures
+from nbkeras.job.job import Failure
 from nbkeras.spark import exceptions, gateway, session
 
 
@@ -40,6 +41,16 @@ def test_of_calls_without_end_the_first_and_the_last_are_shown():
     assert said.startswith("TrainingError: on worker 0 (here): RecursionError: maximum recursion depth")
     assert len([line for line in frames if line.endswith(", in layer")]) == 15
     assert len([line for line in frames if line.endswith(" more calls …")]) == 1
+
+
+def test_a_disk_that_is_full_on_a_worker_is_named_unless_the_users_own_code_has_written():
+    full = "OSError: [Errno 28] No space left on device"
+    ours = failures.of_worker(Failure("OSError", full, ()), 1, "10.0.0.7")
+    own = failures.of_worker(Failure("OSError", full, (("layers.py", 3, "call"),)), 1, "10.0.0.7")
+
+    assert type(ours) is ClusterError
+    assert str(ours).startswith("a disk is full on 10.0.0.7: make room, or start Spark with spark.local.dir")
+    assert type(own) is TrainingError
 
 
 def test_a_failure_of_a_trainer_that_spark_tells_keeps_its_own_words():

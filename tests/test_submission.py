@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from types import SimpleNamespace
 
 import pytest
 from waiting import wait_for
@@ -107,6 +108,24 @@ def test_who_is_silent_for_longer_than_a_heartbeat_is_lost_unless_it_has_taken_i
     one._require_alive({"trainer-0": 6.0})
     assert type(one._failure) is WorkerLost
     assert str(one._failure) == "the trainer 0 has given no sign of life for 6 s"
+
+
+def test_where_no_worker_begins_that_is_said_once_with_what_may_be_and_what_to_do(submit, monkeypatch):
+    one = submit()
+    one._run.enter("slots")
+    one._submitted, one._stage.computes = True, lambda: True
+    monkeypatch.setattr(submission.cluster, "slots", lambda _: 2)
+    monkeypatch.setattr(submission.dynamic_allocation, "is_on", lambda _: False)
+    seconds = iter([False] * 400 + [True])
+    one._ended = SimpleNamespace(wait=lambda _: next(seconds))
+
+    one._watch(SimpleNamespace(heard=dict))
+
+    assert one._run.phase == "computing"
+    assert one._failure is None
+    (note,) = one._run.notes
+    assert note.startswith("no worker has begun for 180 s: Spark computes the rows, or ")
+    assert note.endswith("; Spark's own page shows its tasks, and a stop ends them")
 
 
 # -- workers that cannot reach the notebook ------------------------------------------------------------------

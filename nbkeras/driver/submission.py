@@ -36,9 +36,13 @@ _SLOTS_EVERY = 5
 #: What a run waits for then.
 _BEFORE_WORKERS: tuple[Phase, ...] = ("slots", "computing")
 #: Seconds that a worker may take to begin once another has: to start Python, and to import Keras.
-_BEGIN_SECONDS = 180.0
+_BEGIN_SECONDS = 180
 #: Seconds without a step after which that is said: workers that live may wait for a layer that never ends.
 _STEP_SECONDS = 60
+_UNHEARD = (
+    "no worker has begun for {seconds} s: Spark computes the rows, or the Python of the executors does not "
+    "answer; Spark's own page shows its tasks, and a stop ends them"
+)
 _STANDS = (
     "no step has ended for {seconds} s: a layer, a callback or the model's size keeps the workers; a stop "
     "waits for the step, a second interrupt or run.abort() does not"
@@ -296,6 +300,8 @@ class Submission:
             if self._submitted and not heard:
                 self._say_what_is_waited_for()
             waited = waited + 1 if self._submitted and not heard else 0
+            if waited == _BEGIN_SECONDS:
+                self._run.note(_UNHEARD.format(seconds=waited))
             if waited and waited % _SLOTS_EVERY == 0:
                 # Where Spark cannot say it now, it will at the next time.
                 with contextlib.suppress(ClusterError):

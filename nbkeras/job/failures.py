@@ -12,6 +12,7 @@ from typing import Any
 from nbkeras import errors
 from nbkeras.errors import NbkerasError, TrainingError, WorkerLost, words
 from nbkeras.job.job import Failure
+from nbkeras.spark import exceptions
 
 #: A frame, and what else TensorFlow says of a graph before and after what went wrong.
 _TRACED = re.compile(r'\s*File "(.+)", line (\d+), in (.+)')
@@ -55,6 +56,9 @@ def of_worker(failure: Failure, rank: int, host: str) -> NbkerasError:
         return kind(f"worker {rank} on {host}: {failure.message}")
     if failure.own and isinstance(kind, type) and issubclass(kind, NbkerasError):
         return kind(failure.message)
+    # What the user's own code writes may lie anywhere.
+    if not failure.frames and (full := exceptions.disk_full(failure.message, f" on {host}")) is not None:
+        return full
     message = f"on worker {rank} ({host}): {failure.kind}: {failure.message}"
     if failure.kind == "ModuleNotFoundError":
         message += (

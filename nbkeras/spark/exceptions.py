@@ -69,10 +69,8 @@ def translate(error: BaseException, *, stopped: bool = False) -> NbkerasError:
     text = "\n".join(lines)
     if (problem := _of_interpreter(text)) is not None:
         return problem
-    if _FULL in text:
-        return ClusterError(
-            f"a disk is full{where(text)}: make room, or start Spark with spark.local.dir on a larger one"
-        )
+    if (full := disk_full(text, where(text))) is not None:
+        return full
     if _NO_JAVA.fullmatch(text) or gateway.has_ended():
         return ClusterError(gateway.HAS_ENDED)
     if gone := _GONE.search(text):
@@ -124,6 +122,24 @@ def _of_interpreter(text: str) -> ClusterError | None:
             "and start Spark anew"
         )
     return None
+
+
+def disk_full(text: str, place: str) -> ClusterError | None:
+    """The error of a disk without room, None where a text tells of none.
+
+    Args:
+        text: of an exception.
+        place: of the disk, as the end of a phrase.
+
+    Example:
+        >>> str(disk_full("OSError: [Errno 28] No space left on device", " on 10.0.0.7"))
+        'a disk is full on 10.0.0.7: make room, or start Spark with spark.local.dir on a larger one'
+    """
+    if _FULL not in text:
+        return None
+    return ClusterError(
+        f"a disk is full{place}: make room, or start Spark with spark.local.dir on a larger one"
+    )
 
 
 def where(text: str) -> str:
