@@ -30,6 +30,7 @@ _numbers = itertools.count(1)
 #: The threads of the ``on_spark`` blocks that are open, the innermost last.
 _blocks: list[int] = []
 
+_LATER = "the model gets its weights when this run ends: run.wait() waits for it"
 _WAITS = "nobody is at this notebook, which would end before a training in the background: it is waited for"
 
 
@@ -166,6 +167,8 @@ def fit(
         gpus=gpus,
         sync_every=sync_every,
     )
+    if begun is not None:
+        begun.origin.require_same(plan)
     _require(spark, plan, dynamic=dynamic, trusted=trusted_network)
     source = Source(spark, model, features)
     train, validation, split = source.both(data, y, sample_weight, validation_data, validation_split)
@@ -192,7 +195,7 @@ def fit(
         *exactness.notes(model, plan.workers, plan.sync_every),
         *protection.notes(spark, plan),
         *resumption.notes(model, plan, chosen, begun, resume=resume),
-        *([_WAITS] if waits else []),
+        *([_WAITS] if waits else [_LATER] if background else []),
         *([dynamic_allocation.note(plan.workers)] if dynamic and workers == "auto" else []),
         *([] if dynamic else _waits_for(spark, plan.workers)),
     ):
@@ -269,16 +272,20 @@ def evaluate(
     """
     from nbkeras.data.rows import hashed, in_order
     from nbkeras.data.sample import build, build_metrics, first_batch
-    from nbkeras.data.source import Source
+    from nbkeras.data.source import Source, columns_of, names_columns
     from nbkeras.driver import inference
     from nbkeras.spark import cluster
 
     _require_compiled(model, "evaluate")
     _await(model)
     spark = attached(spark)
-    rows = Source(spark, model, features).rows(data, y, sample_weight)
+    source = Source(spark, model, features)
+    if names_columns(data, y) and y is None:
+        raise DataError(f"y is missing: name the label column, y='…'; {columns_of(data)}")
+    rows = source.rows(data, y, sample_weight)
     if not rows.structure.labels:
-        raise DataError("y is missing: name the label column, y='…', or give the labels")
+        raise DataError("y is missing: give the labels")
+    _say_guessed(source.guessed(rows))
     build(model, rows)
     build_metrics(model, rows)
     reason = inference.coupled(model, lambda: first_batch(rows, 4))
@@ -342,6 +349,7 @@ def predict(
     source = Source(spark, model, features)
     by_name = names_columns(data, ())
     rows = source.rows(data, () if by_name else None, None)
+    _say_guessed(source.guessed(rows))
     build(model, rows)
     if inference.predicts_by_batch(model, lambda: first_batch(rows, 4)):
         reason = exactness.COUPLED
@@ -446,10 +454,22 @@ def _replaced(kind: type, name: str, value: Any) -> Iterator[None]:
 
 
 def status(spark: SparkSession | None = None) -> str:
-    """Which Spark, how many slots, and the versions here and on the executors, as text."""
+    """Which Spark, how many slots, the versions here and on the executors, and what trains, as text."""
     from nbkeras.spark import survey
 
-    return survey.report(attached(spark))
+    trains = [
+        f"run '{one.name}': {one.phase}, {len(one.epoch_numbers)} of {one.epochs} epochs"
+        for one in runs
+        if not one.done.is_set()
+    ]
+    return "\n".join([survey.report(attached(spark)), *trains])
+
+
+def _say_guessed(columns: Sequence[str]) -> None:
+    """Name the columns that a model takes because nothing says which: one of them may be the label."""
+    if columns:
+        listed = ", ".join(columns[:8]) + (f", … ({len(columns)} in all)" if len(columns) > 8 else "")
+        print(f"The model takes the columns {listed}, in this order: choose others with df.select('…', …).")  # noqa: T201  # no other result tells it
 
 
 def _require_model(model: Any, method: str) -> None:

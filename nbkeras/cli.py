@@ -38,7 +38,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nbkeras", description="Train Keras models on Spark from a notebook cell, with a live chart."
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def usage(_: argparse.Namespace) -> int:
+        parser.print_help()
+        return 0
+
+    parser.set_defaults(command=usage)
+    commands = parser.add_subparsers(metavar="COMMAND")
 
     demo = commands.add_parser("demo", help="open the quickstart in JupyterLab, on a local Spark")
     demo.add_argument(

@@ -167,7 +167,7 @@ def test_arrays_with_a_null_among_their_entries_are_counted(spark):
 @pytest.mark.soak  # as above
 def test_nulls_among_validation_rows_are_counted(spark, numbers):
     held = spark.createDataFrame([(None, 1.0, 0), (1.0, 1.0, 1)], "a double, b double, label int")
-    with refused(DataError, "column 'a' holds 1 null:"):
+    with refused(DataError, "column 'a' of the validation rows holds 1 null:"):
         fit(net(), numbers, validation_data=held)
 
 

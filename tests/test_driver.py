@@ -352,20 +352,10 @@ def test_a_stop_before_a_checkpoint_was_gone_on_from_leaves_what_it_holds(train,
     assert run.weights is not None
 
 
-@pytest.mark.parametrize(
-    ("how", "deciders", "kind", "message"),
-    [
-        ({"seed": 2}, [], OptionError, "^seed=2 now, seed=1 in the checkpoint"),
-        ({"batch_size": 8}, [], OptionError, "^batch_size=8 now, batch_size=32 in the checkpoint"),
-        ({}, [keras.callbacks.EarlyStopping()], OptionError, "made with 0 callbacks .* now there are 1"),
-    ],
-)
-def test_a_checkpoint_of_another_training_is_refused_before_anything_is_submitted(
-    train, submitted, trained, how, deciders, kind, message
-):
-    run = train(resume=checkpoint(trained), deciders=deciders, **how)
-    assert (run.status, type(run.error), submitted.made) == ("failed", kind, [])
-    with pytest.raises(kind, match=message):
+def test_a_checkpoint_of_another_training_is_refused_before_anything_is_submitted(train, submitted, trained):
+    run = train(resume=checkpoint(trained), deciders=[keras.callbacks.EarlyStopping()])
+    assert (run.status, type(run.error), submitted.made) == ("failed", OptionError, [])
+    with pytest.raises(OptionError, match=r"made with 0 callbacks .* now there are 1"):
         run.wait()
 
 

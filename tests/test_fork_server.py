@@ -74,3 +74,15 @@ def test_a_task_learns_by_which_signal_its_trainer_has_ended(tmp_path, wait_for)
         assert os.WIFSIGNALED(status)
         assert os.WTERMSIG(status) == signal.SIGBUS
         assert fork_server.end(life) is None  # it is said once
+
+
+def test_a_new_server_takes_away_the_sockets_of_servers_that_were_killed(tmp_path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    sockets = [f"{keeper}-torch.sock" for keeper in (os.getpid(), ended.pid)]
+    for name in [*sockets, "readme.sock"]:
+        (tmp_path / name).touch()
+
+    fork_server._sweep(tmp_path)
+
+    assert {path.name for path in tmp_path.iterdir()} == {sockets[0], "readme.sock"}

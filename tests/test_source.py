@@ -76,7 +76,7 @@ NUMBERS = "a double, b double, label int"
             ["label column 'lable'", "did you mean 'label'?", "a double, b double, label int"],
         ),
         (NUMBERS, None, ["y is missing", "y='…'", "a, b, label"]),
-        (TABLE, "label", ["'point' of shape (2,)", "both array<double>", "features=["]),
+        (TABLE, "label", ["'point' of shape (2,)", "both array<double>", "df.select"]),
         ("a double, label int", "label", ["'point' of shape (2,)", "1 column is left", "a double"]),
         ("label int", "label", ["'point' of shape (2,)", "no column is left", "label int"]),
         ("a double, colour string, label int", "label", ["column 'colour' is string", "df.drop('colour')"]),
@@ -92,9 +92,10 @@ def test_columns_that_do_not_fit_are_named_with_what_to_type(columns, y, words):
     refused(DataError, words, net(), Table(columns), y)
 
 
-def test_too_many_number_columns_for_the_model_are_counted():
-    words = ["'point' of shape (3,)", "2 columns are left", "a, b", "label int"]
+def test_too_many_number_columns_for_the_model_are_counted_or_too_few_with_what_to_type():
+    words = ["'point' of shape (3,)", "2 columns are left", "a, b", "label int", "keras.Input((2,))"]
     refused(DataError, words, net(("point", (3,))), Table(NUMBERS), "label")
+    refused(DataError, ["1 number,", "df.drop('…')"], net(("point", (1,))), Table(NUMBERS), "label")
 
 
 def test_a_named_feature_that_is_not_there_is_answered_with_the_nearest_one():
@@ -313,6 +314,22 @@ class Fits(Table):
 def unspoken(monkeypatch):
     """Columns without the Spark that would compute them."""
     monkeypatch.setattr("nbkeras.data.columns.expression", lambda _, field: field.sources)
+
+
+def test_columns_that_nobody_has_named_are_guessed_until_a_training_or_the_user_names_them(unspoken):
+    model = net(("point", (3,)))
+
+    def guessed(data, features=None):
+        found = Source(None, model, features)
+        return found.guessed(found.rows(data, (), None))
+
+    assert guessed(Fits(NUMBERS)) == ("a", "b", "label")
+    assert guessed(Fits(NUMBERS), ["label", "a", "b"]) == ()
+    found = Source(None, model, None)
+    found.remember(found.rows(Fits(NUMBERS), (), None))
+    assert guessed(Fits(NUMBERS)) == ()
+    model = net(("both", (2,)))
+    assert guessed(Fits("both array<double>")) == ()
 
 
 def test_the_columns_that_a_model_was_trained_on_are_taken_again(unspoken):

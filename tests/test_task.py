@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from nbkeras.data.shards import nulls_message
 from nbkeras.errors import ClusterError, DataError, WorkerLost
 from nbkeras.job import failures
 from nbkeras.job.job import Failure, Job
@@ -242,9 +243,14 @@ def test_the_checksum_is_that_of_all_rows_wherever_they_lie(ended, validation):
     assert spooled.checksum == 0 + 1 + 2
 
 
-def test_nulls_of_both_kinds_of_rows_are_added_up(ended):
+def test_nulls_of_rows_to_validate_on_are_counted_apart(ended):
     _, spooled = ended([rows(None, None, None, 1.0, validation=[True, False, True, False])], job())
-    assert spooled.nulls == {"a": 3}
+    assert spooled.nulls == {"a": 1, "a (validation)": 2}
+    assert nulls_message(spooled.nulls) == (
+        "column 'a' holds 1 null: drop them with df.dropna(subset=['a']) or fill them with df.fillna; "
+        "column 'a' of the validation rows holds 2 nulls: "
+        "drop them with df.dropna(subset=['a']) or fill them with df.fillna"
+    )
 
 
 def test_the_notebook_hears_how_many_rows_have_come_and_when_all_have(ended, told):

@@ -72,13 +72,19 @@ def feature_fields(
     if len(candidates) > 1 and set(kinds) != {"number"}:
         raise DataError(
             f"{signature}; {offered(df)}: name the columns to use, one array column or several "
-            "numeric ones (features=[…], --features, or df.select)"
+            "numeric ones, with df.select('…', …)"
         )
     numbers = len(candidates) if kinds[0] == "number" else None
     if numbers is not None and only.shape is not None and math.prod(only.shape) != numbers:
+        taken = math.prod(only.shape)
+        advice = (
+            "leave out what is no feature with df.drop('…'), as a label that y does not name"
+            if numbers > taken
+            else f"add columns, or give the model keras.Input(({numbers},))"
+        )
         raise DataError(
-            f"{signature}, which is {math.prod(only.shape)} numbers, but {_many(numbers)} left for it "
-            f"({_listed(candidates)}); {offered(df)}"
+            f"{signature}, which is {taken} number{'s' if taken > 1 else ''}, but "
+            f"{_many(numbers)} left for it ({_listed(candidates)}); {offered(df)}: {advice}"
         )
     title = f"model input '{only.name}'"
     return (Field("x0", tuple(candidates), title, numeric(only.dtype), only.shape),)

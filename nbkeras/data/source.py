@@ -139,6 +139,16 @@ class Source:
 
         return data_frame(self._spark, given).withColumn(name, F.lit(1.0))
 
+    def guessed(self, made: Rows) -> tuple[str, ...]:
+        """The feature columns of one input that neither the user nor a training has named.
+
+        Args:
+            made: from these features.
+        """
+        named = self._features is not None or self._model in _trained_on
+        columns = features_of(made)
+        return () if named or made.numbered or len(columns) == len(made.structure.features) else columns
+
     def remember(self, train: Rows) -> None:
         """Keep the names of the feature columns for later evaluations and predictions."""
         if not train.numbered:

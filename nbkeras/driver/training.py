@@ -62,7 +62,6 @@ class Driver:
         """Run to the end, in the thread that calls; the outcome is in the run."""
         try:
             if self._resume is not None:
-                self._resume.origin.require_same(self._plan)
                 self._resume.require_same_compiled(self._plan)
                 self._resume.require_same_model(self._run.model, len(self._deciders))
                 self._recall(self._resume)

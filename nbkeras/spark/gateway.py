@@ -19,7 +19,10 @@ HAS_ENDED = (
     "Spark's Java has ended: it was killed, or had no memory left: make a new session, as you have made "
     "this one or by spark = nbkeras.local_spark()"
 )
-STOPPED = "the Spark session was stopped: make a new one, or leave it to nbkeras.local_spark()"
+STOPPED = (
+    "the Spark session was stopped: make a new one, spark = nbkeras.local_spark() for one on this machine, "
+    "and its DataFrames anew"
+)
 #: What Py4J logs where a call of Java is interrupted, which the interrupt tells by itself.
 _OF_INTERRUPTS = {
     "KeyboardInterrupt while sending command.",

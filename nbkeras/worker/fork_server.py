@@ -225,7 +225,11 @@ def _make(folder: Path) -> None:
 
 
 def _sweep(directory: Path) -> None:
-    """Take away the folders of trainers whose server was killed: nobody holds them any more."""
+    """Take away what servers have left that were killed: sockets, and folders of trainers."""
+    for socket_file in directory.glob("*.sock"):
+        keeper = socket_file.name.split("-")[0]
+        if keeper.isdecimal() and not _alive(int(keeper)):
+            socket_file.unlink(missing_ok=True)  # only tasks of that daemon would look for it
     for folder in directory.glob(f"*{_FILES}"):
         with contextlib.suppress(OSError):  # it is held, or somebody else takes it away
             descriptor = os.open(folder, os.O_RDONLY)

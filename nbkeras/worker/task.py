@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from nbkeras.data.shards import CHECKSUM_BITS, nulls_message
+from nbkeras.data.shards import CHECKSUM_BITS, VALIDATION, nulls_message
 from nbkeras.errors import ClusterError, DataError, WorkerLost
 from nbkeras.job import failures
 from nbkeras.job.job import Assignment, Failure, Job, Shard, Spooled
@@ -203,10 +203,9 @@ class _Trainer:
     @property
     def nulls(self) -> dict[str, int]:
         """Nulls seen so far, by column."""
-        counts = dict(self._train.nulls)
-        for name, number in self._validation.nulls.items():
-            counts[name] = counts.get(name, 0) + number
-        return counts
+        # Rows to evaluate on are validation rows too, but there are no others.
+        behind = VALIDATION if self._job.kind == "train" else ""
+        return self._train.nulls | {f"{name}{behind}": n for name, n in self._validation.nulls.items()}
 
     def spool(self, batches: Iterator[pa.RecordBatch], channel: Channel | None) -> None:
         """Write all rows and tell the trainer."""
