@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
+from nbkeras.transport.ports import reserve
 from nbkeras.worker.backends.tensorflow import Sockets
-from nbkeras.worker.collectives import reserve_port
 from nbkeras.worker.schedule import Steps
 
 #: Rows of each worker in two steps.
@@ -33,7 +33,7 @@ def model():
 @pytest.fixture
 def together():
     """Do something on two workers at once."""
-    ports = [reserve_port("127.0.0.1", listen=True) for _ in range(2)]
+    ports = [reserve("127.0.0.1", listen=True) for _ in range(2)]
     addresses = [f"127.0.0.1:{port.getsockname()[1]}" for port in ports]
     models = [model(), model()]
     with ThreadPoolExecutor(2) as pool:

@@ -31,22 +31,22 @@ parts._untrained = lambda model: ()
 """
 
 DIVISORS_ARE_ROWS = """
-from nbkeras.worker.parts import _Loss
-_Loss._quotient = lambda self, *given: self._group.share
+from nbkeras.worker.losses import Loss
+Loss._quotient = lambda self, *given: self._group.share
 """
 
 LOOK_UPS_ARE_ADDED_UP = """
-from nbkeras.worker import collectives
-collectives._linear = lambda optimizer: True
+from nbkeras.worker import together
+together._linear = lambda optimizer: True
 """
 
 ONE_RANK_IS_LOGGED = """
-from nbkeras.worker.rank import Combine
+from nbkeras.worker.callbacks.combine import Combine
 Combine._summed = lambda self: {key: float(value) for key, value in self.model.get_metrics_result().items()}
 """
 
 RESULTS_ARE_AVERAGED = """
-from nbkeras.worker.rank import Combine
+from nbkeras.worker.callbacks.combine import Combine
 def averaged(self):
     results = {key: float(value) for key, value in self.model.get_metrics_result().items()}
     self.model.reset_metrics()

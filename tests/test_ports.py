@@ -19,7 +19,7 @@ from nbkeras.driver.submission import Submission
 from nbkeras.errors import ClusterError
 from nbkeras.job import rendezvous
 from nbkeras.spark import gpus
-from nbkeras.worker import collectives
+from nbkeras.transport import ports
 
 pytestmark = pytest.mark.usefixtures("as_with_gpus")
 X = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
@@ -123,9 +123,9 @@ def test_a_port_taken_under_the_backends_hands_costs_one_attempt(spark, plain, t
 
 
 def test_a_reserved_port_is_given_to_nobody_who_asks_for_any():
-    with collectives.reserve_port("") as holder, contextlib.ExitStack() as stack:
+    with ports.reserve("") as holder, contextlib.ExitStack() as stack:
         port = holder.getsockname()[1]
-        assert collectives.is_free(holder)
+        assert ports.is_free(holder)
         for _ in range(2000):
             other = stack.enter_context(socket.socket())
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -134,9 +134,9 @@ def test_a_reserved_port_is_given_to_nobody_who_asks_for_any():
 
 
 def test_a_port_on_which_another_listens_is_not_free():
-    with collectives.reserve_port("") as holder, contextlib.closing(socket.socket()) as other:
+    with ports.reserve("") as holder, contextlib.closing(socket.socket()) as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", holder.getsockname()[1]))
-        assert collectives.is_free(holder)
+        assert ports.is_free(holder)
         other.listen()
-        assert not collectives.is_free(holder)
+        assert not ports.is_free(holder)

@@ -13,8 +13,8 @@ from waiting import LIMIT
 from nbkeras.errors import ClusterError, NbkerasError, PeerLost
 from nbkeras.transport import wire
 from nbkeras.transport.channel import exactly
+from nbkeras.transport.ports import reserve
 from nbkeras.worker import ring
-from nbkeras.worker.collectives import reserve_port
 from nbkeras.worker.ring import Ring
 
 SECRET = b"s" * 32
@@ -26,7 +26,7 @@ def listening():
     with contextlib.ExitStack() as stack:
 
         def listening(number):
-            ports = [stack.enter_context(reserve_port("127.0.0.1", listen=True)) for _ in range(number)]
+            ports = [stack.enter_context(reserve("127.0.0.1", listen=True)) for _ in range(number)]
             return ports, [f"127.0.0.1:{port.getsockname()[1]}" for port in ports]
 
         yield listening

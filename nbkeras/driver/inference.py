@@ -20,11 +20,11 @@ from nbkeras.data.shards import nulls_message
 from nbkeras.errors import Aborted, ClusterError, DataError, WorkerLost
 from nbkeras.job import failures
 from nbkeras.job.job import Job
-from nbkeras.model import exactness, pickling, state
+from nbkeras.model import additivity, exactness, pickling, state
 from nbkeras.plan import ORDER, PREFIX, Plan
 from nbkeras.spark import cluster, exceptions, preflight, protection, session
 from nbkeras.spark.shared import Shared
-from nbkeras.worker import parts, task
+from nbkeras.worker import task
 
 Shape = tuple[int, ...]
 #: Seconds that an action may take without a word.
@@ -91,16 +91,16 @@ def coupled(model: Any, batch: Callable[[], tuple[Any, ...]]) -> str:
     if rows_apart and known_loss and known_metrics:
         return ""
     x, y, weights = (*keras.tree.map_structure(keras.ops.convert_to_tensor, batch()), None, None)[:3]
-    if not rows_apart and parts.couples(model, x):
+    if not rows_apart and additivity.couples(model, x):
         return exactness.COUPLED
     divided = any(_divides_by_more(one, weights) for one in _losses(model))
-    if not known_loss and (divided or not parts.is_mean(model, x, y, weights)):
+    if not known_loss and (divided or not additivity.is_mean(model, x, y, weights)):
         return "the loss of some rows is not the mean of those of each row"
     if not known_metrics:
-        whole, *singles = parts.growths(compiled, y, model(x, training=False), weights)
+        whole, *singles = additivity.growths(compiled, y, model(x, training=False), weights)
         model.reset_metrics()
         for index, metric in enumerate(measured):
-            if not any(parts.follows(whole[index], [single[index] for single in singles])):
+            if not any(additivity.follows(whole[index], [single[index] for single in singles])):
                 return f"metric {metric.name!r} of some rows does not follow from those of each row"
     return ""
 
@@ -118,7 +118,7 @@ def predicts_by_batch(model: Any, batch: Callable[[], tuple[Any, ...]]) -> bool:
         x = keras.tree.map_structure(keras.ops.convert_to_tensor, batch()[0])
     except DataError:
         return False
-    return parts.couples(model, x)
+    return additivity.couples(model, x)
 
 
 #: Losses of Keras' own that take all rows as one, or compare them.

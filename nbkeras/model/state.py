@@ -12,6 +12,8 @@ import numpy.typing as npt
 from nbkeras.errors import ModelError
 from nbkeras.model.settings import unwrapped
 
+Vector = npt.NDArray[np.float64]
+
 
 def variables(model: Any) -> list[Any]:
     """The variables that training changes: the model's own, then the optimizer's.

@@ -28,10 +28,15 @@ from nbkeras.plan import ORDER, Plan
 from nbkeras.spark.shared import Inside
 from nbkeras.transport import addresses
 from nbkeras.transport.channel import Channel
-from nbkeras.worker import backends, collectives, feed, schedule, spoken
+from nbkeras.worker import backends, feed, schedule, spoken
+from nbkeras.worker.alone import Alone
+from nbkeras.worker.callbacks.combine import Combine
+from nbkeras.worker.callbacks.follow import Follow
+from nbkeras.worker.callbacks.save import Save, attributes
+from nbkeras.worker.callbacks.terminate import Terminate
+from nbkeras.worker.collectives import Collective
 from nbkeras.worker.feed import Arrays
 from nbkeras.worker.parts import Parts
-from nbkeras.worker.rank import Combine, Follow, Save, Terminate, attributes
 from nbkeras.worker.readahead import ReadAhead
 from nbkeras.worker.spool import mapped, pages, scratch
 from nbkeras.worker.steering import Steering, Wishes
@@ -102,7 +107,7 @@ class Trainer:
         self._files = dict(zip(names, files, strict=False))
         self._validation_files = dict(zip(names, files[len(names) :], strict=True))
         self._backend = backends.load()
-        self._group: collectives.Collective = collectives.Alone()
+        self._group: Collective = Alone()
         self._model: Any = None
         self._parts: Parts | None = None
         self._wishes = Wishes()
@@ -173,7 +178,7 @@ class Trainer:
 
     # -- meeting the others --------------------------------------------------
 
-    def _join(self, channel: Channel) -> collectives.Collective:
+    def _join(self, channel: Channel) -> Collective:
         """Exchange addresses; the backend's runtime must start before anything else of it."""
         host = addresses.towards(self._job.address[0])
         while True:
@@ -188,7 +193,7 @@ class Trainer:
                 answer = channel.ask(event)
                 if self._plan.workers == 1:
                     self._set_threads(int(answer["neighbours"]))
-                    return collectives.Alone()
+                    return Alone()
                 # A backend may bind once in a process: all look at their ports before one of them does.
                 if channel.ask({"type": "port", "free": self._backend.is_free(port)})["free"]:
                     self._set_threads(int(answer["neighbours"]))

@@ -20,7 +20,7 @@ import results
 import task  # noqa: F401  # silences TensorFlow before it is loaded
 import tensorflow as tf
 
-from nbkeras.worker import collectives
+from nbkeras.transport import ports
 from nbkeras.worker.backends import tensorflow as backend
 
 SIZES, BUCKETS, TIMES = (0.1, 1.0, 4.0, 16.0), 4, 40
@@ -38,7 +38,7 @@ def main() -> None:
             "MEASURED", json.dumps(measure(chosen.rank, chosen.addresses.split(","), chosen.ring.split(",")))
         )
         return
-    free = [collectives.reserve_port("127.0.0.1") for _ in range(4)]
+    free = [ports.reserve("127.0.0.1") for _ in range(4)]
     places = [f"127.0.0.1:{one.getsockname()[1]}" for one in free]
     for one in free:
         one.close()

@@ -9,11 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from nbkeras.worker import collectives
-from nbkeras.worker.collectives import Together
+from nbkeras.transport import ports
 from nbkeras.worker.feed import Feed
 from nbkeras.worker.ring import Member, Numbers, Ring
 from nbkeras.worker.schedule import Steps
+from nbkeras.worker.together import Together
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
@@ -59,7 +59,7 @@ def batches(feed: Feed) -> Batches:
 
 def reserve(host: str, *, gpus: bool) -> socket.socket:  # noqa: ARG001  # as the protocol has it
     """A socket that listens on a free port of this address."""
-    return collectives.reserve_port(host, listen=True)
+    return ports.reserve(host, listen=True)
 
 
 def is_free(port: socket.socket) -> bool:  # noqa: ARG001  # as the protocol has it

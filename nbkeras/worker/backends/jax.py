@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from jax.experimental import io_callback
 
+from nbkeras.model.state import Vector
 from nbkeras.worker.backends.arrays import Circle, batches, is_free, reserve  # noqa: F401  # offered on
-from nbkeras.worker.collectives import Vector
 
 
 def use_threads(number: int) -> None:

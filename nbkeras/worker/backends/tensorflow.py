@@ -12,11 +12,13 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from nbkeras.errors import PortTaken
-from nbkeras.worker import collectives
-from nbkeras.worker.collectives import Flag, Together, Vector
+from nbkeras.model.state import Vector
+from nbkeras.transport import ports
+from nbkeras.worker.collectives import Flag
 from nbkeras.worker.feed import Feed
 from nbkeras.worker.ring import Member, Ring
 from nbkeras.worker.schedule import Steps
+from nbkeras.worker.together import Together
 
 #: More than the messages of a step.
 _KEYS = 1000
@@ -71,12 +73,12 @@ def draw(seeds: list[int]) -> None:
 
 def reserve(host: str, *, gpus: bool) -> socket.socket:
     """A socket that listens on a free port of this address; for TensorFlow's own server one bound on all."""
-    return collectives.reserve_port("") if gpus else collectives.reserve_port(host, listen=True)
+    return ports.reserve("") if gpus else ports.reserve(host, listen=True)
 
 
 def is_free(port: socket.socket) -> bool:
     """Whether it listens already, or nobody else does."""
-    return bool(port.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) or collectives.is_free(port)
+    return bool(port.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) or ports.is_free(port)
 
 
 def join(port: socket.socket, addresses: list[str], rank: int, secret: bytes, *, gpus: bool) -> Workers:

@@ -1,12 +1,8 @@
-"""The callbacks of each trainer: what makes N trainers act as one."""
+"""Combine: the logs of an epoch become those of all workers' rows, and steps do what the user wishes."""
 
 from __future__ import annotations
 
-import inspect
-import json
 import math
-import socket
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,13 +10,11 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from nbkeras.errors import ClusterError, ModelError, OptionError
-from nbkeras.job.checkpoint import Checkpoint, Origin, Store
 from nbkeras.model import state
+from nbkeras.model.state import Vector
 from nbkeras.plan import Plan
-from nbkeras.transport import wire
 from nbkeras.transport.channel import Channel
-from nbkeras.worker.collectives import Collective, Vector
+from nbkeras.worker.collectives import Collective
 from nbkeras.worker.feed import Feed
 from nbkeras.worker.schedule import Steps
 from nbkeras.worker.steering import Steering
@@ -284,193 +278,6 @@ class _Check(keras.callbacks.Callback):  # type: ignore[misc]
             self._steering.between_checks(self.model)
 
 
-class Terminate(keras.callbacks.Callback):  # type: ignore[misc]
-    """TerminateOnNaN for a group: whoever sees it tells all the others."""
-
-    def __init__(self, group: Collective) -> None:
-        super().__init__()
-        self._group = group
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Ask all workers to stop when the loss is no number any more."""
-        loss = (logs or {}).get("loss")
-        if loss is not None and not math.isfinite(loss):
-            self._group.request_end()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """End with the epoch: a wish of its last steps has not reached the others yet."""
-        if not math.isfinite((logs or {}).get("loss", 0.0)):
-            self.model.stop_training = True
-
-
-class Follow(keras.callbacks.Callback):  # type: ignore[misc]
-    """Last in the list: all workers take over what rank 0 and the notebook have decided.
-
-    Args:
-        group: the workers.
-        channel: to the notebook.
-        plan: of the training.
-        rank: of this worker.
-        combine: has measured the epoch.
-
-    Attributes:
-        epochs: (epoch, logs) of all epochs so far, for the notebook in case the
-            connection was lost.
-    """
-
-    def __init__(self, group: Collective, channel: Channel, plan: Plan, rank: int, combine: Combine) -> None:
-        super().__init__()
-        self._group, self._channel, self._plan, self._rank = group, channel, plan, rank
-        self._combine = combine
-        self.epochs: list[tuple[int, dict[str, Any]]] = []
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Take over the learning rate that a schedule callback has set."""
-        self._follow()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Report the epoch, let the notebook's callbacks run, and agree on what follows."""
-        if self._rank == 0:
-            values = {key: _wire(value) for key, value in (logs or {}).items()}
-            self.epochs.append((epoch, values))
-            event = {
-                "type": "epoch",
-                "epoch": epoch,
-                "logs": values,
-                "measured": self._combine.measured,
-            }
-            self._require_small(values)
-            if self._plan.asks:
-                last = self.model.stop_training or epoch + 1 == self._plan.epochs
-                event |= {"ask": True, "last": last, "optimizers": state.built(self.model)}
-                self._obey(self._channel.ask(event, self._weights()))
-            else:
-                self._channel.send(event)
-        self._follow()
-
-    def _require_small(self, logs: dict[str, Any]) -> None:
-        """Raise a ModelError where an epoch's logs are more than one event holds."""
-        size = len(json.dumps(logs))
-        if size > wire.LIMIT // 2:
-            name = max(logs, key=lambda key: np.size(logs[key]))
-            raise ModelError(
-                f"metric {name!r} gives {np.size(logs[name])} numbers, and the logs of an epoch have "
-                f"{size >> 20} MiB, where at most {wire.LIMIT >> 21} reach the notebook: have it give fewer"
-            )
-
-    def _weights(self) -> bytes:
-        if not self._plan.needs_weights:
-            return b""
-        return state.pack(state.variables(self.model))
-
-    def _obey(self, answer: dict[str, Any]) -> None:
-        if answer.get("stop"):
-            self.model.stop_training = True
-        if answer.get("learning_rate") is not None:
-            self.model.optimizer.learning_rate = answer["learning_rate"]
-
-    def _follow(self) -> None:
-        optimizer = self.model.optimizer
-        rate = state.learning_rate(optimizer)
-        ours = [float(self.model.stop_training), math.nan if rate is None else rate]
-        decided = self._group.agree(ours if self._rank == 0 else [0.0, 0.0])
-        if self._rank and rate is not None and decided[1] != rate:
-            optimizer.learning_rate = decided[1]
-        if decided[0]:
-            self.model.stop_training = True
-
-
-class Save(keras.callbacks.Callback):  # type: ignore[misc]
-    """Behind all others on rank 0: keeps a checkpoint of each whole epoch, and goes on from one.
-
-    Args:
-        combine: knows which epochs are whole.
-        follow: knows the epochs so far.
-        channel: to the notebook.
-        store: takes the checkpoints; None keeps none.
-        origin: what the training is made with.
-        deciders: the deciding callbacks.
-        resume: the checkpoint to go on from.
-        plan: of the training: what a checkpoint tells of it.
-    """
-
-    def __init__(
-        self,
-        combine: Combine,
-        follow: Follow,
-        channel: Channel,
-        store: Store | None,
-        origin: Origin,
-        deciders: list[Any],
-        resume: Checkpoint | None,
-        plan: Plan,
-    ) -> None:
-        super().__init__()
-        self._combine, self._follow, self._channel, self._store = combine, follow, channel, store
-        self._plan, self._failed = plan, False
-        self._origin, self._deciders, self._resume = origin, deciders, resume
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Give the deciding callbacks what they knew: their own beginning has made them forget."""
-        if self._resume is not None:
-            self._follow.epochs[:0] = self._resume.epochs
-            for one, (plain, lists) in zip(self._deciders, self._resume.deciders, strict=True):
-                vars(one).update(plain | lists)
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Write the epoch, once everything about it is decided."""
-        if self._store is None or self._combine.partial is not None or self._combine.stopped:
-            return
-        variables = state.variables(self.model)
-        checkpoint = Checkpoint(
-            self._origin,
-            self._follow.epochs,
-            bool(self.model.stop_training),
-            state.layout(variables),
-            state.built(self.model),
-            state.pack(variables),
-            [(attributes(one), _array_lists(one)) for one in self._deciders],
-            {**self._plan.about, "saved": time.time(), "weights": state.places(self.model)},
-            self._plan.training,
-        )
-        try:
-            self._store.write(checkpoint)
-        except (ClusterError, OptionError) as error:
-            # The folder may have been taken in the meantime, a full disk may have room again; what was
-            # learned so far is worth more than its copy.
-            if not self._failed:
-                sentence = f"{error}: the training goes on, and tries it again after each epoch"
-                self._channel.send({"type": "note", "sentence": sentence})
-            self._failed = True
-            return
-        self._failed = False
-        self._channel.send({"type": "saved", "epoch": epoch, "host": socket.gethostname()})
-
-
-def attributes(callback: Any) -> dict[str, Any]:
-    """What a deciding callback has found out, such as ``best`` and ``stopped_epoch``.
-
-    What it was made with stays as it is: Keras turns the sign of ``min_delta`` once it knows the direction,
-    and would turn it again in a callback that has the number but not the direction.
-    """
-    plain = (bool, int, float, str, type(None), np.number)
-    made_with = inspect.signature(type(callback)).parameters
-    return {
-        key: value.item() if isinstance(value, np.number) else value
-        for key, value in vars(callback).items()
-        if isinstance(value, plain) and not key.startswith("_") and key not in made_with
-    }
-
-
-def _array_lists(callback: Any) -> dict[str, list[npt.NDArray[Any]]]:
-    """The arrays that a deciding callback keeps, such as ``best_weights``."""
-    return {
-        key: [np.asarray(one) for one in value]
-        for key, value in vars(callback).items()
-        if isinstance(value, list) and value and all(hasattr(one, "dtype") for one in value)
-    }
-
-
 def _packed(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
     return np.concatenate([np.ravel(one) for one in arrays]) if arrays else np.empty(0)
 
@@ -482,7 +289,3 @@ def _unpacked(vector: npt.NDArray[np.float64], like: list[npt.NDArray[Any]]) -> 
         if like
         else []
     )
-
-
-def _wire(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else value

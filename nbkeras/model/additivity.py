@@ -1,0 +1,125 @@
+"""Additivity: whether a loss, a metric or an output of several rows follows from those of each row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+from keras.src import backend
+
+from nbkeras.errors import ModelError
+from nbkeras.model import state
+from nbkeras.model.state import Vector
+
+
+def count(structure: Any) -> int:
+    """The rows of what Keras takes or gives."""
+    return int(keras.tree.flatten(structure)[0].shape[0])
+
+
+def cut(structure: Any, row: int | None) -> Any:
+    """One row as a batch of one, with its mask; None for all."""
+    if row is None:
+        return structure
+
+    def one(value: Any) -> Any:
+        if value is None:
+            return None
+        piece = value[row : row + 1]
+        if (mask := backend.get_keras_mask(value)) is not None:
+            backend.set_keras_mask(piece, mask[row : row + 1])
+        # From them Keras computes a loss where the activation has kept them, else from what is clipped.
+        if (logits := getattr(value, "_keras_logits", None)) is not None:
+            piece._keras_logits = logits[row : row + 1]  # noqa: SLF001
+        return piece
+
+    return keras.tree.map_structure(one, structure)
+
+
+def number(loss: Any) -> float:
+    """A loss, or the sum of those of some rows."""
+    return float(ops.convert_to_numpy(ops.sum(loss)))
+
+
+def _state(metric: Any) -> Vector:
+    values = [np.ravel(state.value(one).astype(np.float64)) for one in metric.variables]
+    return np.concatenate(values) if values else np.empty(0)
+
+
+def couples(model: Any, x: Any) -> bool:
+    """Whether the output for a row hangs on the other rows of its batch, when nothing is trained.
+
+    Args:
+        model: built.
+        x: some rows.
+    """
+
+    def outputs(rows: Any) -> list[npt.NDArray[Any]]:
+        return [ops.convert_to_numpy(one) for one in keras.tree.flatten(model(rows, training=False))]
+
+    whole, again = outputs(x), outputs(x)
+    singles = [outputs(cut(x, row)) for row in range(count(x))]
+    joined = [np.concatenate(several) for several in zip(*singles, strict=True)]
+    # Of what a layer draws at random nothing can be said.
+    return any(
+        close(one, same) and not close(one, apart)
+        for one, same, apart in zip(whole, again, joined, strict=True)
+    )
+
+
+def is_mean(model: Any, x: Any, y: Any, weights: Any) -> bool:
+    """Whether the loss of some rows is the mean of those of each of them, and no step is masked.
+
+    Args:
+        model: compiled and built.
+        x, y, weights: of the rows, as Keras takes them.
+    """
+    if any(backend.get_keras_mask(one) is not None for one in keras.tree.flatten(model(x, training=False))):
+        return False
+    found = []
+    for row in (None, *range(count(x))):
+        cut_x, cut_y, cut_weights = cut((x, y, weights), row)
+        predicted = model(cut_x, training=False)
+        found.append(number(model.compute_loss(cut_x, cut_y, predicted, cut_weights, training=False)))
+    model.reset_metrics()
+    return close(found[0], np.mean(found[1:]))
+
+
+def growths(compiled: Any, y: Any, predicted: Any, weights: Any) -> list[list[Vector]]:
+    """By how much the state of each compiled metric grows by some rows together, then by each of them.
+
+    Args:
+        compiled: ``model._compile_metrics``, built; its metrics are reset.
+        y, predicted, weights: of the rows.
+    """
+    found = []
+    for rows in (None, *range(count(predicted))):
+        compiled.reset_state()
+        begun = [_state(one) for one in compiled.metrics]
+        compiled.update_state(*cut((y, predicted, weights), rows))
+        found.append([_state(one) - start for one, start in zip(compiled.metrics, begun, strict=True)])
+    return found
+
+
+def follows(whole: Vector, singles: list[Vector]) -> tuple[bool, bool]:
+    """Whether the growth by some rows is the sum, and whether it is the mean, of the growth by each."""
+    return close(whole, np.sum(singles, axis=0)), close(whole, np.mean(singles, axis=0))
+
+
+def close(one: Any, other: Any) -> bool:
+    """Whether two results are the same, but for rounding."""
+    return np.shape(one) == np.shape(other) and bool(
+        np.allclose(one, other, rtol=1e-3, atol=1e-5, equal_nan=True)
+    )
+
+
+def coupled(name: str, whole: Any, singles: Any) -> ModelError:
+    """The error of a loss that is neither the mean nor the sum over rows."""
+    return ModelError(
+        f"the loss {name} of {len(singles)} rows is {np.mean(whole):.6g}, the mean of their losses is "
+        f"{np.mean(singles):.6g}: with several "
+        "workers a loss must be the mean or the sum over rows, so use --workers 1"
+    )

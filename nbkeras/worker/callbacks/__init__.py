@@ -1,0 +1,1 @@
+"""The callbacks of each trainer: what makes N trainers act as one."""
