@@ -12,7 +12,8 @@ from nbkeras.notebook import fonts, picture, text
 from nbkeras.notebook.chart import COLOURS, MAX_CHARTS, judged, ring, thin
 from nbkeras.notebook.picture import Chart, Drawn, Line
 from nbkeras.notebook.words import RUNS
-from nbkeras.run.run import Run, Snapshot
+from nbkeras.run.run import Run
+from nbkeras.run.snapshot import Snapshot
 
 #: As many as there are colours that everyone tells apart.
 MOST = len(COLOURS)

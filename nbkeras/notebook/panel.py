@@ -8,7 +8,7 @@ import secrets
 
 from nbkeras.notebook import frontend, picture
 from nbkeras.notebook.view import encode, words
-from nbkeras.run.run import Snapshot
+from nbkeras.run.snapshot import Snapshot
 
 
 def bundle(snapshot: Snapshot) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nbkeras.notebook import fonts, text
 from nbkeras.notebook.chart import COLOURS, Curve, arrange, best, nice_step, ring, spread, thin
 from nbkeras.notebook.words import PANEL, TABLE
-from nbkeras.run.run import Snapshot
+from nbkeras.run.snapshot import Snapshot
 
 if TYPE_CHECKING:
     import numpy as np

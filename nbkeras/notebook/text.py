@@ -6,7 +6,7 @@ import math
 from itertools import islice
 
 from nbkeras.notebook.words import ENDS, PANEL, PHASES
-from nbkeras.run.run import Snapshot
+from nbkeras.run.snapshot import Snapshot
 
 _MAX_VALUES = 12  # in one sentence
 

@@ -14,7 +14,8 @@ from nbkeras.notebook import frontend, text
 from nbkeras.notebook.chart import COLOURS, MAX_POINTS, arrange, drawn, packed, ring, thin
 from nbkeras.notebook.quiet import QuietLine
 from nbkeras.notebook.words import PANEL, for_page, in_each
-from nbkeras.run.run import Run, Snapshot
+from nbkeras.run.run import Run
+from nbkeras.run.snapshot import Snapshot
 
 
 class View(anywidget.AnyWidget):

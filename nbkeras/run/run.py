@@ -9,74 +9,17 @@ import time
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from nbkeras.errors import ModelError, OptionError
 from nbkeras.run import steering
+from nbkeras.run.curves import Curves
 from nbkeras.run.progress import Phase, Progress
+from nbkeras.run.snapshot import Snapshot, Status
 from nbkeras.run.steering import Steering
 
-#: Of one metric; more make no curves, and are in the history alone.
-_MOST_ENTRIES = 1000
 #: Different lines that are noted of what workers say.
 MOST_HEARD = 40
-Status = Literal["running", "paused", "finished", "stopped", "failed", "aborted"]
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """All that a display needs to draw a run, at one moment.
-
-    Attributes:
-        curves: name to one float per logged epoch, metrics that give arrays
-            split into one curve per entry (``f1_score[2]``); NaN where an
-            epoch has no value.
-        measured: likewise, of what the history has not: the learning rate of each epoch, and its seconds
-            without pauses.
-        last: of each curve the last value that was logged.
-        epoch_numbers: the epochs of the curves' points, from 1.
-        epoch: the epoch in work, from 1; 0 before the first.
-        step, steps: batches done in this epoch and batches of an epoch.
-        rows_read: rows that have reached the workers.
-        rows_per_second: of training, over the last seconds, after the end over
-            all of it; 0 when unknown.
-        learning_rate: that the workers train with now; None when unknown.
-        losses: of the epoch in work: the place, in epochs from 0, and the mean loss up to it, of the rows of
-            the first worker.
-        elapsed, remaining: seconds, in remaining none of a pause; None when unknown.
-        partial: the epoch that a stop cut short, from 1, or None.
-        notes: sentences for the user, each one line.
-        stopping: whether a stop was asked for.
-        pausing: whether a pause was asked for; the phase is "paused" when the workers stand still.
-    """
-
-    name: str
-    status: Status
-    phase: Phase
-    workers: int
-    background: bool
-    epochs: int
-    epoch: int
-    step: int
-    steps: int
-    rows_read: int
-    rows_per_second: float
-    learning_rate: float | None
-    losses: tuple[tuple[float, float], ...]
-    elapsed: float
-    remaining: float | None
-    curves: dict[str, list[float]]
-    measured: dict[str, list[float]]
-    last: dict[str, float]
-    epoch_numbers: list[int]
-    partial: int | None
-    stopping: bool
-    pausing: bool
-    notes: tuple[str, ...]
-    error: str | None
-
-
 _calling: ContextVar[Run | None] = ContextVar("nbkeras_calling", default=None)
 
 
@@ -120,7 +63,7 @@ class Run:
         stopping: set when a stop was asked for.
         steering: what the workers are asked for while they train.
         began: when, in seconds since 1970.
-        settings: what was chosen for it, by name; see :mod:`nbkeras.settings`.
+        settings: what was chosen for it, by name; see :mod:`nbkeras.model.settings`.
         code: of the cell that trained it, as it was typed; None where there was none.
         weights: that it has ended with; None where there are none, or no room to keep them.
 
@@ -142,8 +85,9 @@ class Run:
         self.settings: dict[str, Any] = {}
         self.code: str | None = None
         self.weights: Weights | None = None
-        self.history: dict[str, list[Any]] = {}
-        self.epoch_numbers: list[int] = []
+        self._curves = Curves()
+        self.history = self._curves.history
+        self.epoch_numbers = self._curves.epochs
         self.partial: int | None = None
         self.notes: list[str] = []
         self._heard: set[str] = set()
@@ -162,11 +106,6 @@ class Run:
         self._on_abort: Callable[[], None] = lambda: None
         self._progress = Progress()
         self._rows_read: dict[int, int] = {}
-        #: By column, so that a snapshot of 10,000 epochs copies a few lists.
-        self._last: dict[str, float] = {}
-        self._curves: dict[str, list[float]] = {}
-        self._measured: dict[str, list[float]] = {}
-        self._known: set[int] = set()
         self._diverged = False
 
     @property
@@ -405,7 +344,7 @@ class Run:
     ) -> None:
         """Note the batches done in an epoch (counted from 0), and the mean loss of the first worker's."""
         with self._lock:
-            loss = None if epoch in self._known else loss
+            loss = None if epoch in self._curves else loss
             if self._progress.record(epoch, step, steps, rows_per_second, learning_rate, loss):
                 self.version += 1
 
@@ -426,25 +365,15 @@ class Run:
     ) -> None:
         """Keep the logs of an epoch (counted from 0), and what it took; one that is known is ignored."""
         with self._lock:
-            if epoch in self._known:
+            if epoch in self._curves:
                 return
-            self._known.add(epoch)
             self._progress.end_epoch()
-            self.epoch_numbers.append(epoch)
-            for key, value in logs.items():
-                self.history.setdefault(key, []).append(value)
-            point, before = _split(logs), len(self.epoch_numbers) - 1
-            self._last |= point
-            known = {name: value for name, value in (measured or {}).items() if value is not None}
-            for curves, values in ((self._curves, point), (self._measured, known)):
-                for name in values:
-                    curves.setdefault(name, [math.nan] * before)
-                for name, curve in curves.items():
-                    curve.append(values.get(name, math.nan))
+            self._curves.add(epoch, logs, measured or {})
+            loss = self._curves.of_metrics.get("loss", [0.0])[-1]
             if partial:
                 self.partial = epoch + 1
             self.version += 1
-        if not math.isfinite(point.get("loss", 0.0)) and not self._diverged:
+        if not (math.isfinite(loss) or self._diverged) and "loss" in logs:
             self._diverged = True
             given = "TerminateOnNaN" in self.settings.get("callbacks", ())
             self.note(
@@ -475,7 +404,7 @@ class Run:
     def snapshot(self) -> Snapshot:
         """Everything a display needs, copied at one moment."""
         with self._lock:
-            progress = self._progress
+            progress, curves = self._progress, self._curves
             return Snapshot(
                 name=self.name,
                 status=self.status,
@@ -492,11 +421,13 @@ class Run:
                 losses=tuple(progress.losses),
                 elapsed=progress.elapsed(),
                 remaining=progress.remaining(self.epochs),
-                curves={name: curve.copy() for name, curve in self._curves.items()},
+                curves={name: curve.copy() for name, curve in curves.of_metrics.items()},
                 measured={
-                    name: curve.copy() for name, curve in self._measured.items() if name not in self._curves
+                    name: curve.copy()
+                    for name, curve in curves.measured.items()
+                    if name not in curves.of_metrics
                 },
-                last=dict(self._last),
+                last=dict(curves.last),
                 epoch_numbers=[number + 1 for number in self.epoch_numbers],
                 partial=self.partial,
                 stopping=self.stopping.is_set(),
@@ -507,24 +438,3 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run {self.name!r}: {self.status}, {len(self.epoch_numbers)} of {self.epochs} epochs>"
-
-
-def _split(logs: dict[str, Any]) -> dict[str, float]:
-    """One float per curve: an array metric gives one curve for each entry.
-
-    A callback may log what it likes: what is no number is in the history alone.
-    """
-    import numpy as np
-
-    point: dict[str, float] = {}
-    for key, value in logs.items():
-        try:
-            entries = np.asarray(value)
-        except (TypeError, ValueError):
-            continue
-        if entries.dtype.kind not in "biuf" or entries.size > _MOST_ENTRIES:
-            continue
-        for index in np.ndindex(entries.shape):
-            place = f"[{', '.join(map(str, index))}]" if index else ""
-            point[f"{key}{place}"] = float(entries[index])
-    return point

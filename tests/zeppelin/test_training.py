@@ -394,7 +394,7 @@ def test_the_help_is_text_from_its_first_line_to_its_last(zeppelin):
 
 def test_ten_thousand_epochs_keep_the_note_small(zeppelin):
     note = zeppelin.note(
-        "%python.ipython\nfrom nbkeras.notebook import hosts\nfrom nbkeras.run import Run\n"
+        "%python.ipython\nfrom nbkeras.notebook import hosts\nfrom nbkeras.run.run import Run\n"
         "run = Run('long', model=None, epochs=10_000, workers=2)\nshown = hosts.display(run)\n"
         "for epoch in range(10_000):\n"
         "    logs = {'loss': 1 / (epoch + 1), 'accuracy': (epoch * 7919 % 1000) / 1000}\n"

@@ -13,7 +13,8 @@ from nbkeras.notebook import panel, picture
 from nbkeras.notebook.hosts.pace import Pace
 from nbkeras.notebook.hosts.terminal import Lines
 from nbkeras.notebook.view import View
-from nbkeras.run.run import Run, Snapshot
+from nbkeras.run.run import Run
+from nbkeras.run.snapshot import Snapshot
 
 _SEND_EVERY = 0.25  # seconds: the server drops messages that come much faster
 _BEAT_EVERY = 10.0  # a sign of life, for the clock in the browser

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from nbkeras.notebook import text
 from nbkeras.notebook.words import PANEL
-from nbkeras.run.run import Run, Snapshot
+from nbkeras.run.run import Run
+from nbkeras.run.snapshot import Snapshot
 
 _SAID = ("slots", "computing", "reading", "starting", "paused", "returning", "stopping")
 #: Seconds without a line after which an epoch in work says how far it has come.

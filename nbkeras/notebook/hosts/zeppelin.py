@@ -17,7 +17,8 @@ from typing import Any
 from nbkeras.notebook import picture, text
 from nbkeras.notebook.hosts.pace import Pace
 from nbkeras.notebook.words import PANEL, PLACES
-from nbkeras.run.run import Run, Snapshot
+from nbkeras.run.run import Run
+from nbkeras.run.snapshot import Snapshot
 
 _SHOW_EVERY = 0.4  # seconds: each time the whole output travels to every open page
 _DRAW_SHARE = 0.05  # of one core, that drawing may take from the training

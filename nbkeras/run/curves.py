@@ -1,0 +1,75 @@
+"""Curves: what a run has logged, by metric and epoch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+#: Of one metric; more make no curves, and are in the history alone.
+_MOST_ENTRIES = 1000
+
+
+class Curves:
+    """The logs of a run's epochs: as Keras keeps them, and as curves of one number for each epoch.
+
+    Attributes:
+        history: metric name to one value per epoch, as in ``keras.callbacks.History.history``.
+        epochs: of these values, from 0.
+        of_metrics: curve name to one float per epoch, NaN where an epoch has none.
+        measured: likewise, of what the history has not.
+        last: of each curve the last value that was logged.
+
+    Example:
+        >>> curves = Curves()
+        >>> curves.add(0, {"loss": 0.5, "f1_score": [0.2, 0.4]}, {"learning_rate": 0.01})
+        >>> curves.of_metrics
+        {'loss': [0.5], 'f1_score[0]': [0.2], 'f1_score[1]': [0.4]}
+    """
+
+    def __init__(self) -> None:
+        self.history: dict[str, list[Any]] = {}
+        self.epochs: list[int] = []
+        #: By column, so that a snapshot of 10,000 epochs copies a few lists.
+        self.of_metrics: dict[str, list[float]] = {}
+        self.measured: dict[str, list[float]] = {}
+        self.last: dict[str, float] = {}
+        self._known: set[int] = set()
+
+    def __contains__(self, epoch: int) -> bool:
+        return epoch in self._known
+
+    def add(self, epoch: int, logs: dict[str, Any], measured: dict[str, float | None]) -> None:
+        """Keep the logs of an epoch that is not known yet, and what it took."""
+        self._known.add(epoch)
+        self.epochs.append(epoch)
+        for key, value in logs.items():
+            self.history.setdefault(key, []).append(value)
+        point, before = _split(logs), len(self.epochs) - 1
+        self.last |= point
+        known = {name: value for name, value in measured.items() if value is not None}
+        for curves, values in ((self.of_metrics, point), (self.measured, known)):
+            for name in values:
+                curves.setdefault(name, [math.nan] * before)
+            for name, curve in curves.items():
+                curve.append(values.get(name, math.nan))
+
+
+def _split(logs: dict[str, Any]) -> dict[str, float]:
+    """One float per curve: an array metric gives one curve for each entry.
+
+    A callback may log what it likes: what is no number is in the history alone.
+    """
+    import numpy as np
+
+    point: dict[str, float] = {}
+    for key, value in logs.items():
+        try:
+            entries = np.asarray(value)
+        except (TypeError, ValueError):
+            continue
+        if entries.dtype.kind not in "biuf" or entries.size > _MOST_ENTRIES:
+            continue
+        for index in np.ndindex(entries.shape):
+            place = f"[{', '.join(map(str, index))}]" if index else ""
+            point[f"{key}{place}"] = float(entries[index])
+    return point
