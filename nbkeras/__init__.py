@@ -5,8 +5,8 @@ too, and import what is below the driver alone.
 
 Example:
     >>> import nbkeras
-    >>> nbkeras.__all__
-    ['Builder', 'Run', 'evaluate', 'fit', 'local_spark', 'on_spark', 'predict', 'runs', 'show', 'status']
+    >>> print(*nbkeras.__all__)
+    Builder Listener Run evaluate fit listeners local_spark on_spark predict runs show status
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ if TYPE_CHECKING:
     from nbkeras.notebook.builder import Builder
     from nbkeras.notebook.looks import show
     from nbkeras.notebook.record import runs
+    from nbkeras.run.listeners import Listener, listeners
     from nbkeras.run.run import Run
     from nbkeras.spark.session import local_spark
 
 __all__ = [
     "Builder",
+    "Listener",
     "Run",
     "evaluate",
     "fit",
+    "listeners",
     "local_spark",
     "on_spark",
     "predict",
@@ -41,6 +44,7 @@ __version__ = "0.1.0"
 _DEFINED = {
     **dict.fromkeys(("evaluate", "fit", "on_spark", "predict", "status"), "api"),
     "Builder": "notebook.builder",
+    **dict.fromkeys(("Listener", "listeners"), "run.listeners"),
     "Run": "run.run",
     "local_spark": "spark.session",
     "runs": "notebook.record",

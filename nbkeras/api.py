@@ -16,6 +16,7 @@ from nbkeras.errors import DataError, ModelError, OptionError
 from nbkeras.model import settings
 from nbkeras.patch import Calls, history
 from nbkeras.plan import BACKENDS, Plan, Structure, whole
+from nbkeras.run.listeners import Listener, hearing
 from nbkeras.run.run import Run, calling
 from nbkeras.spark.session import attached
 
@@ -67,6 +68,7 @@ def fit(
     trusted_network: bool = False,
     spark: SparkSession | None = None,
     shown_by: Host | None = None,
+    listeners: Sequence[Listener] = (),
 ) -> Run:
     """Train a compiled Keras model on Spark and show its chart.
 
@@ -111,6 +113,8 @@ def fit(
             listen on every address of the workers and ask nobody who he is.
         spark: the session; None for the active one, or a new local one.
         shown_by: what shows the run; None for the place that it is called in.
+        listeners: objects of :class:`nbkeras.Listener`, which hear what happens to the run, besides those
+            in ``nbkeras.listeners``.
 
     Returns:
         The run, ended unless ``background``.
@@ -167,8 +171,7 @@ def fit(
         gpus=gpus,
         sync_every=sync_every,
     )
-    if begun is not None:
-        begun.origin.require_same(plan)
+    resumption.require_same(begun, plan)
     _require(spark, plan, dynamic=dynamic, trusted=trusted_network)
     source = Source(spark, model, features)
     train, validation, split = source.both(data, y, sample_weight, validation_data, validation_split)
@@ -201,6 +204,7 @@ def fit(
     ):
         run.note(sentence)
     run.code = place.code()
+    run.listen(hearing(listeners))
     runs.append(run)
     source.remember(train)
     notebook = user.NotebookCallbacks(others, model, {"epochs": plan.epochs, "verbose": 0, "steps": None})
@@ -391,6 +395,7 @@ def on_spark(
     trusted_network: bool = False,
     spark: SparkSession | None = None,
     shown_by: Host | None = None,
+    listeners: Sequence[Listener] = (),
 ) -> Iterator[Calls]:
     """Within the block, ``fit``, ``evaluate`` and ``predict`` of Keras models run on Spark.
 
@@ -399,7 +404,7 @@ def on_spark(
 
     Args:
         workers, background, name, backend, checkpoint, resume, heartbeat, gpus,
-            sync_every, trusted_network, spark, shown_by: as in :func:`fit`.
+            sync_every, trusted_network, spark, shown_by, listeners: as in :func:`fit`.
 
     Yields:
         What was called so far.
@@ -422,6 +427,7 @@ def on_spark(
         "trusted_network": trusted_network,
         "spark": spark,
         "shown_by": shown_by,
+        "listeners": listeners,
     }
     calls = Calls(options, fit, evaluate, predict)
     thread = threading.get_ident()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbkeras.errors import NbkerasError
+from nbkeras.run import calls
 from nbkeras.run.run import Run
 from nbkeras.spark import session
 
@@ -111,6 +112,7 @@ def attend(
     with _interrupts(run):
         training.start()
         _watch(run, callbacks, display)
+    calls.finish(run)
     return run.wait()
 
 

@@ -30,6 +30,16 @@ def newest(uri: str | os.PathLike[str] | None, *, resume: bool) -> Checkpoint | 
     return found
 
 
+def require_same(begun: Checkpoint | None, plan: Plan) -> None:
+    """Make sure that a training goes on with the batches that it has begun with.
+
+    Raises:
+        OptionError: an option differs.
+    """
+    if begun is not None:
+        begun.origin.require_same(plan)
+
+
 def restored(begun: Checkpoint | None, chosen: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint sets in place of the user: a learning rate, which is a variable if it is a number."""
     before = None if begun is None else begun.chosen.get("learning_rate")

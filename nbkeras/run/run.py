@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from nbkeras.errors import ModelError, OptionError
-from nbkeras.run import steering
+from nbkeras.run import calls, steering
 from nbkeras.run.curves import Curves
 from nbkeras.run.progress import Phase, Progress
 from nbkeras.run.snapshot import Snapshot, Status
@@ -105,6 +105,7 @@ class Run:
         self._on_stop: Callable[[], None] = lambda: None
         self._on_abort: Callable[[], None] = lambda: None
         self._progress = Progress()
+        self._listeners: list[Any] = []
         self._rows_read: dict[int, int] = {}
         self._diverged = False
 
@@ -292,10 +293,20 @@ class Run:
         elif self.stopping.is_set():
             stop()
 
+    def listen(self, those: list[Any]) -> None:
+        """Tell listeners (:class:`nbkeras.Listener`) what happens to this run, first that it has begun."""
+        self._listeners = those
+        self._tell("begun")
+
+    def _tell(self, what: str, *given: Any) -> None:
+        calls.call(self, self._listeners, what, *given)
+
     def enter(self, phase: Phase) -> None:
         """Go on to a phase; a run that has ended stays so."""
         with self._lock:
             if not self.done.is_set():
+                if phase != self.phase:
+                    self._tell("phase", phase)
                 self._progress.enter(phase)
                 self.phase = phase
                 self.version += 1
@@ -304,8 +315,12 @@ class Run:
         """Keep one sentence for the user; a repeated one is kept once."""
         with self._lock:
             if sentence not in self.notes:
-                self.notes.append(sentence)
-                self.version += 1
+                self._append(sentence)
+
+    def _append(self, sentence: str) -> None:
+        self.notes.append(sentence)
+        self.version += 1
+        self._tell("note", sentence)
 
     def hear(self, worker: int, line: str) -> None:
         """Note what a worker has said: most of it the others say too, and in another attempt again."""
@@ -315,17 +330,16 @@ class Run:
             self._heard.add(line)
             said = f"worker {worker}: {line}"
             rest = f"workers have said more than {MOST_HEARD} different lines: the rest is left out"
-            self.notes.append(said if len(self._heard) <= MOST_HEARD else rest)
-            self.version += 1
+            self._append(said if len(self._heard) <= MOST_HEARD else rest)
 
     def restart(self, sentence: str) -> None:
         """Say why a training begins again, from the start or a checkpoint; its history stays."""
         with self._lock:
-            self.notes.append(sentence)
+            self._append(sentence)
             self._rows_read.clear()
             self._progress.restart()
             self.phase = "slots"
-            self.version += 1
+            self._tell("phase", "slots")
 
     def record_rows(self, worker: int, rows: int) -> None:
         """Note how many rows a worker has received so far."""
@@ -369,6 +383,7 @@ class Run:
                 return
             self._progress.end_epoch()
             self._curves.add(epoch, logs, measured or {})
+            self._tell("epoch", epoch, dict(logs))
             loss = self._curves.of_metrics.get("loss", [0.0])[-1]
             if partial:
                 self.partial = epoch + 1
@@ -398,6 +413,7 @@ class Run:
             self.pausing.clear()
             self.version += 1
             self.done.set()
+            self._tell("ended")
 
     # -- what displays read -------------------------------------------------
 
