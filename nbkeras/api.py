@@ -140,7 +140,7 @@ def fit(
     from nbkeras.data.source import Source
     from nbkeras.driver import callbacks as user
     from nbkeras.driver import memory, resumption, training
-    from nbkeras.job.checkpoint import absolute
+    from nbkeras.job.store import absolute
     from nbkeras.model import exactness
     from nbkeras.spark import cluster, dynamic_allocation, protection
 

@@ -23,7 +23,9 @@ from twins import assert_same_history, assert_same_model
 
 import nbkeras
 from nbkeras.errors import Aborted, ClusterError, DataError, ModelError, OptionError
-from nbkeras.job.checkpoint import Checkpoint, Origin, Store, absolute, dumps
+from nbkeras.job.archive import dumps
+from nbkeras.job.checkpoint import Checkpoint, Origin
+from nbkeras.job.store import Store, absolute
 from nbkeras.notebook.record import Runs
 from nbkeras.plan import Plan, Structure
 

@@ -12,8 +12,9 @@ import pytest
 from nbkeras.driver import training
 from nbkeras.driver.submission import Cancelled, Submission
 from nbkeras.errors import Aborted, DataError, ModelError, NbkerasError, OptionError, PortTaken, WorkerLost
-from nbkeras.job.checkpoint import Checkpoint, Origin, Store
+from nbkeras.job.checkpoint import Checkpoint, Origin
 from nbkeras.job.rendezvous import Meeting
+from nbkeras.job.store import Store
 from nbkeras.model import state
 from nbkeras.plan import Plan, Structure
 from nbkeras.run.run import Run

@@ -7,7 +7,8 @@ import pytest
 
 from nbkeras.driver import resumption
 from nbkeras.errors import OptionError
-from nbkeras.job.checkpoint import Checkpoint, Origin, Store
+from nbkeras.job.checkpoint import Checkpoint, Origin
+from nbkeras.job.store import Store
 from nbkeras.model import settings
 from nbkeras.plan import Plan, Structure
 

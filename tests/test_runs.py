@@ -27,7 +27,8 @@ import nbkeras
 from nbkeras import api
 from nbkeras.driver import weight_files
 from nbkeras.errors import ModelError, OptionError
-from nbkeras.job.checkpoint import Checkpoint, Origin, Store
+from nbkeras.job.checkpoint import Checkpoint, Origin
+from nbkeras.job.store import Store
 from nbkeras.model import settings
 from nbkeras.notebook import comparison, hosts, magics
 from nbkeras.notebook.record import Runs

@@ -6,7 +6,8 @@ import os
 from typing import Any
 
 from nbkeras.errors import OptionError
-from nbkeras.job.checkpoint import Checkpoint, Store
+from nbkeras.job.checkpoint import Checkpoint
+from nbkeras.job.store import Store
 from nbkeras.model import settings, state
 from nbkeras.plan import Plan
 

@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras.driver.relay import Relay, reached
 from nbkeras.errors import ClusterError, NbkerasError, PeerLost, WorkerLost
-from nbkeras.job import checkpoint, failures
+from nbkeras.job import archive, failures
 from nbkeras.job.checkpoint import Checkpoint
 from nbkeras.job.job import Job
 from nbkeras.job.rendezvous import Answer, Meeting
@@ -161,7 +161,7 @@ class Submission:
         stack.callback(self._ended.set)
         resume = None
         if self._resume is not None:
-            resume = cluster.share(self._spark, checkpoint.dumps(self._resume))
+            resume = cluster.share(self._spark, archive.dumps(self._resume))
             stack.callback(resume.forget)
         return Job(
             "train",

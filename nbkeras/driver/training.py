@@ -11,8 +11,9 @@ from pyspark.sql import DataFrame, SparkSession
 from nbkeras.driver import weight_files
 from nbkeras.driver.submission import Cancelled, EpochEnd, Submission, arrays
 from nbkeras.errors import Aborted, DataError, NbkerasError, OptionError, PortTaken, WorkerLost, one_line
-from nbkeras.job.checkpoint import Checkpoint, Store
+from nbkeras.job.checkpoint import Checkpoint
 from nbkeras.job.rendezvous import NO_ROWS
+from nbkeras.job.store import Store
 from nbkeras.model import pickling, state
 from nbkeras.plan import Plan
 from nbkeras.run.run import Run

@@ -29,7 +29,7 @@ class Job:
             for as many as the machine gives the process.
         gpus: whether each worker has GPUs that no other one has.
         encrypted: nothing may be written to disk in the clear.
-        resume: the checkpoint to go on from, from :func:`nbkeras.job.checkpoint.dumps`.
+        resume: the checkpoint to go on from, from :func:`nbkeras.job.archive.dumps`.
         origin: what it was trained with.
         certificate: of the event channel where it is encrypted, as PEM.
     """

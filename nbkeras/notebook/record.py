@@ -81,7 +81,7 @@ class Runs(Sequence[Run]):
         Raises:
             OptionError: there is no checkpoint, or none that can be read.
         """
-        from nbkeras.job.checkpoint import Store, absolute
+        from nbkeras.job.store import Store, absolute
 
         uri = absolute(os.fspath(path)).rstrip("/")
         found = Store(uri).latest()

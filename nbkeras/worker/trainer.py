@@ -20,9 +20,10 @@ import numpy.typing as npt
 
 from nbkeras import devices
 from nbkeras.errors import PeerLost, one_line
-from nbkeras.job import checkpoint, failures
-from nbkeras.job.checkpoint import Origin, Store
+from nbkeras.job import archive, failures
+from nbkeras.job.checkpoint import Origin
 from nbkeras.job.job import Assignment, Shard, Spooled
+from nbkeras.job.store import Store
 from nbkeras.model import exactness, labels, pickling, state
 from nbkeras.plan import ORDER, Plan
 from nbkeras.spark.shared import Inside
@@ -249,7 +250,7 @@ class Trainer:
 
     def _fit(self, channel: Channel, shards: dict[str, Any], spooled: Spooled, deciders: list[Any]) -> None:
         plan, model, group = self._plan, self._model, self._group
-        resume = None if self._job.resume is None else checkpoint.loads(self._job.resume.read())
+        resume = None if self._job.resume is None else archive.loads(self._job.resume.read())
         if resume is not None:
             resume.restore(model)
         begins = plan.initial_epoch if resume is None else resume.next_epoch(plan.epochs)

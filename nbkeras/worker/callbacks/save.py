@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nbkeras.errors import ClusterError, OptionError
-from nbkeras.job.checkpoint import Checkpoint, Origin, Store
+from nbkeras.job.checkpoint import Checkpoint, Origin
+from nbkeras.job.store import Store
 from nbkeras.model import state
 from nbkeras.plan import Plan
 from nbkeras.transport.channel import Channel

@@ -1,0 +1,175 @@
+"""Archives: a checkpoint as the bytes of a file.
+
+It is NumPy's ``.npz`` without pickles: the variables' bytes, the arrays that deciding callbacks keep, and a
+JSON text for the rest, which is held against a shape when it is read: anybody may have written it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import math
+from contextlib import suppress
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nbkeras.job import shapes
+from nbkeras.job.checkpoint import Checkpoint, Origin
+
+#: What the files hold; another number is of another version of nbkeras.
+_FORMAT = 1
+
+
+def dumps(one: Checkpoint) -> bytes:
+    """A checkpoint as the bytes of its file.
+
+    Example:
+        >>> from nbkeras.job.archive import dumps, loads
+    >>> from nbkeras.job.checkpoint import Checkpoint, Origin
+        >>> origin = Origin(seed=1, ordered=False, batch_size=32, workers=2, rows=9, checksum=5)
+        >>> loads(dumps(Checkpoint(origin, [(0, {"loss": 0.5})], False, [], [], b"", []))).epoch
+        0
+    """
+    buffer = io.BytesIO()
+    np.savez(buffer, **entries(one))  # type: ignore[arg-type]  # as in write
+    return buffer.getvalue()
+
+
+def loads(data: bytes) -> Checkpoint:
+    """What :func:`dumps` wrote."""
+    return checkpoint(np.load(io.BytesIO(data), allow_pickle=False))
+
+
+def entries(one: Checkpoint) -> dict[str, npt.NDArray[Any]]:
+    """The entries of a file. Arrays are held as bytes: NumPy's format knows no bfloat16."""
+    made = {"variables": np.frombuffer(one.variables, np.uint8)}
+    deciders = []
+    for number, (plain, lists) in enumerate(one.deciders):
+        shapes = {}
+        for name, arrays in lists.items():
+            shapes[name] = [[array.dtype.name, list(array.shape)] for array in arrays]
+            for index, array in enumerate(arrays):
+                content = np.ascontiguousarray(array).tobytes()
+                made[f"decider{number}.{name}.{index}"] = np.frombuffer(content, np.uint8)
+        deciders.append([plain, shapes])
+    rest = {
+        "format": _FORMAT,
+        "origin": vars(one.origin),
+        "epochs": one.epochs,
+        "ended": one.ended,
+        "layout": one.layout,
+        "optimizers": one.optimizers,
+        "deciders": deciders,
+        "about": one.about,
+        "training": one.training,
+    }
+    made["json"] = np.frombuffer(json.dumps(rest).encode(), np.uint8)
+    return made
+
+
+_COUNT = shapes.whole(0)
+#: A chart counts up to the last one.
+_EPOCH = shapes.whole(0, 10_000_000)
+#: Seconds since 1970, up to the year 9999.
+_TIME = shapes.within(0, 253_402_300_799)
+_TYPE = shapes.several(shapes.text, shapes.items(_COUNT))
+_PLAIN = shapes.either(shapes.number, shapes.flag, shapes.text, shapes.none)
+#: What the JSON of a file must look like.
+_REST = shapes.record(
+    origin=shapes.record(
+        seed=shapes.either(shapes.none, shapes.whole()),
+        ordered=shapes.flag,
+        batch_size=shapes.whole(1),
+        workers=shapes.whole(1, 1_000_000),
+        rows=_COUNT,
+        checksum=shapes.whole(),
+    ),
+    epochs=shapes.items(shapes.several(_EPOCH, shapes.mapping(shapes.nested(_PLAIN)))),
+    ended=shapes.flag,
+    layout=shapes.items(_TYPE),
+    optimizers=shapes.items(shapes.either(shapes.none, shapes.items(_COUNT))),
+    deciders=shapes.items(
+        shapes.several(
+            shapes.mapping(_PLAIN),
+            shapes.mapping(shapes.items(_TYPE)),
+        )
+    ),
+)
+_ABOUT = shapes.partial(
+    settings=shapes.partial(
+        epochs=shapes.whole(1, 10_000_000),
+        batch_size=shapes.whole(1),
+        workers=shapes.whole(1, 1_000_000),
+        learning_rate=shapes.either(shapes.number, shapes.text, shapes.none),
+    ),
+    code=shapes.either(shapes.none, shapes.text),
+    began=_TIME,
+    saved=_TIME,
+    weights=shapes.items(_COUNT),
+)
+
+
+def checkpoint(entries: Any) -> Checkpoint:
+    """What a file holds, which anybody may have written.
+
+    Raises:
+        ValueError: it is no checkpoint, or one of another version. What is not even a file of NumPy's raises
+            whatever NumPy, ``zipfile`` and ``zlib`` raise.
+    """
+    rest = json.loads(entries["json"].tobytes())
+    if not isinstance(rest, dict) or rest.get("format") != _FORMAT:
+        found = rest.get("format") if isinstance(rest, dict) else None
+        raise ValueError(f"format {found}, this version of nbkeras reads {_FORMAT}")
+    about, training = rest.get("about", {}), rest.get("training", "")
+    numbers = [epoch for epoch, _ in rest["epochs"]] if _REST(rest) else []
+    if (
+        not numbers
+        or numbers != list(range(numbers[0], numbers[-1] + 1))
+        or not _ABOUT(about)
+        or not shapes.text(training)
+    ):
+        raise ValueError("it does not hold what a checkpoint holds")
+    for _, logs in rest["epochs"]:
+        for value in logs.values():
+            np.asarray(value)  # lists of several lengths are no array
+    places = [*about.get("weights", []), *(place for one in rest["optimizers"] for place in one or [])]
+    if places and max(places) >= len(rest["layout"]):
+        raise ValueError("it names variables that it does not hold")
+    deciders = []
+    for number, (plain, described) in enumerate(rest["deciders"]):
+        lists = {
+            name: [
+                np.frombuffer(entries[f"decider{number}.{name}.{index}"], _dtype(dtype)).reshape(shape)
+                for index, (dtype, shape) in enumerate(each)
+            ]
+            for name, each in described.items()
+        }
+        deciders.append((plain, lists))
+    variables = entries["variables"].tobytes()
+    layout = [(dtype, tuple(shape)) for dtype, shape in rest["layout"]]
+    size = sum(_dtype(dtype).itemsize * math.prod(shape) for dtype, shape in layout)
+    if size != len(variables):
+        raise ValueError(f"its variables have {len(variables)} bytes, not {size}")
+    return Checkpoint(
+        origin=Origin(**{one.name: rest["origin"][one.name] for one in fields(Origin)}),
+        epochs=[(epoch, logs) for epoch, logs in rest["epochs"]],
+        ended=rest["ended"],
+        layout=layout,
+        optimizers=rest["optimizers"],
+        variables=variables,
+        deciders=deciders,
+        about=about,
+        training=training,
+    )
+
+
+def _dtype(name: str) -> np.dtype[Any]:
+    """A type by its name, also one of those that came after NumPy, such as bfloat16."""
+    with suppress(TypeError):
+        return np.dtype(name)
+    later: np.dtype[Any] = np.dtype(getattr(importlib.import_module("ml_dtypes"), name))
+    return later
