@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import secrets
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nbkeras.driver.attend import Host, Silent, attend
 from nbkeras.errors import DataError, ModelError, OptionError
 from nbkeras.model import settings
-from nbkeras.patch import Calls, history
+from nbkeras.patch import Calls, history, routed
 from nbkeras.plan import BACKENDS, Plan, Structure, whole
 from nbkeras.run.listeners import Listener, hearing
 from nbkeras.run.run import Run, calling
@@ -28,10 +27,6 @@ runs: list[Run] = []
 #: Shows runs; set by the package to what fits the place it runs in.
 host: Host = Silent()
 _numbers = itertools.count(1)
-#: The threads of the ``on_spark`` blocks that are open, the innermost last.
-_blocks: list[int] = []
-
-_LATER = "the model gets its weights when this run ends: run.wait() waits for it"
 _WAITS = "nobody is at this notebook, which would end before a training in the background: it is waited for"
 
 
@@ -198,7 +193,7 @@ def fit(
         *exactness.notes(model, plan.workers, plan.sync_every),
         *protection.notes(spark, plan),
         *resumption.notes(model, plan, chosen, begun, resume=resume),
-        *([_WAITS] if waits else [_LATER] if background else []),
+        *([_WAITS] if waits else []),
         *([dynamic_allocation.note(plan.workers)] if dynamic and workers == "auto" else []),
         *([] if dynamic else _waits_for(spark, plan.workers)),
     ):
@@ -399,6 +394,8 @@ def on_spark(
 ) -> Iterator[Calls]:
     """Within the block, ``fit``, ``evaluate`` and ``predict`` of Keras models run on Spark.
 
+    Other threads are not in the block: there they stay Keras' own.
+
     A training that is at work is the last of ``nbkeras.runs``: any thread may
     pause, resume and stop it, and set its learning rate.
 
@@ -410,10 +407,8 @@ def on_spark(
         What was called so far.
 
     Raises:
-        OptionError: an option cannot be, or another thread is in such a block.
+        OptionError: an option cannot be.
     """
-    import keras
-
     options: dict[str, Any] = {
         "workers": workers,
         "background": background,
@@ -430,33 +425,8 @@ def on_spark(
         "listeners": listeners,
     }
     calls = Calls(options, fit, evaluate, predict)
-    thread = threading.get_ident()
-    if any(one != thread for one in _blocks):
-        raise OptionError(
-            "another thread is in an on_spark block, and Keras' methods are the same in all threads: "
-            "call nbkeras.fit(model, …) here, which needs no block"
-        )
-    with contextlib.ExitStack() as stack:
-        _blocks.append(thread)
-        stack.callback(_blocks.remove, thread)
-        for method in ("fit", "evaluate", "predict"):
-            replacement = calls.method(method, getattr(keras.Model, method))
-            stack.enter_context(_replaced(keras.Model, method, replacement))
+    with routed(calls):
         yield calls
-
-
-@contextlib.contextmanager
-def _replaced(kind: type, name: str, value: Any) -> Iterator[None]:
-    """Another attribute of a class for a while; an inherited one shows through again afterwards."""
-    own = vars(kind).get(name)
-    setattr(kind, name, value)
-    try:
-        yield
-    finally:
-        if own is None:
-            delattr(kind, name)
-        else:
-            setattr(kind, name, own)
 
 
 def status(spark: SparkSession | None = None) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from nbkeras.errors import OptionError
@@ -13,6 +16,9 @@ from nbkeras.run.run import calling
 _LOCAL = (
     "tf.data, PyDataset and generators train in this process: give arrays or a DataFrame to train on Spark"
 )
+
+_LATER = "until this run ends the model has the weights it had: run.wait() waits for the end"
+_METHODS = ("fit", "evaluate", "predict")
 
 
 class Calls:
@@ -36,38 +42,35 @@ class Calls:
         self._options, self._fit, self._evaluate, self._predict = options, fit, evaluate, predict
         self.fits = 0
 
-    def method(self, name: str, local: Callable[..., Any]) -> Callable[..., Any]:
-        """What stands for a method of ``keras.Model``: it keeps the signature and the meaning.
+    def call(
+        self, name: str, local: Callable[..., Any], model: Any, x: Any, args: Any, kwargs: dict[str, Any]
+    ) -> Any:
+        """Do what a method of ``keras.Model`` was called for: it keeps the signature and the meaning.
 
         Args:
             name: of the method.
             local: Keras' own, for data that does not go to Spark.
+            model, x, args, kwargs: that it was called with.
+
+        Raises:
+            OptionError: it takes no such argument.
         """
-        methods: dict[str, Callable[..., Any]] = {
-            "fit": self.fit,
-            "evaluate": self.evaluate,
-            "predict": self.predict,
-        }
-        ours, signature = methods[name], inspect.signature(methods[name])
-
-        @functools.wraps(local)
-        def call(model: Any, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-            if name == "fit":
-                self.fits += 1
-            if _stays(x):
-                print(_LOCAL)  # noqa: T201  # said where Keras will print its own progress
-                return local(model, x, *args, **kwargs)
-            if calling() is not None and name != "fit" and not hasattr(x, "sparkSession"):
-                # The workers hold their slots until this callback has answered.
-                return local(model, x, *args, **kwargs)
-            try:
-                signature.bind(model, x, *args, **kwargs)
-            except TypeError as error:
-                _, *known = signature.parameters
-                raise OptionError(f"{name} {error}: it takes {', '.join(known)}") from None
-            return ours(model, x, *args, **kwargs)
-
-        return call
+        ours: Callable[..., Any] = getattr(self, name)
+        if name == "fit":
+            self.fits += 1
+        if _stays(x):
+            print(_LOCAL)  # noqa: T201  # said where Keras will print its own progress
+            return local(model, x, *args, **kwargs)
+        if calling() is not None and name != "fit" and not hasattr(x, "sparkSession"):
+            # The workers hold their slots until this callback has answered.
+            return local(model, x, *args, **kwargs)
+        signature = inspect.signature(ours)
+        try:
+            signature.bind(model, x, *args, **kwargs)
+        except TypeError as error:
+            _, *known = signature.parameters
+            raise OptionError(f"{name} {error}: it takes {', '.join(known)}") from None
+        return ours(model, x, *args, **kwargs)
 
     def fit(
         self,
@@ -110,8 +113,12 @@ class Calls:
             validation_freq=validation_freq,
             **self._options,
         )
+        if not self._options["background"]:
+            return run.model.history
         # Where nobody is at the notebook the run was waited for, and what goes on with it still does.
-        return run if self._options["background"] else run.model.history
+        if not run.done.is_set():
+            run.note(_LATER)
+        return run
 
     def evaluate(
         self,
@@ -153,6 +160,58 @@ class Calls:
     def _where(self) -> dict[str, Any]:
         """The options that evaluation and prediction have too."""
         return {name: self._options[name] for name in ("backend", "spark")}
+
+
+#: The block that the calling context is in, the innermost.
+_block: ContextVar[Calls | None] = ContextVar("nbkeras_block", default=None)
+_lock = threading.Lock()
+#: For each block that is open in any thread what gives Keras its own methods back: the last one does.
+_open: list[contextlib.ExitStack] = []
+
+
+@contextlib.contextmanager
+def routed(calls: Calls) -> Iterator[None]:
+    """Within the block, Keras' methods do what ``calls`` does.
+
+    Elsewhere, in other threads for example, they stay Keras' own.
+    """
+    with _lock:
+        _open.append(_open[-1] if _open else _replaced())
+    token = _block.set(calls)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # it ends in another context, which was never in it
+            _block.reset(token)
+        with _lock:
+            last = _open.pop()
+            if not _open:
+                last.close()
+
+
+def _replaced() -> contextlib.ExitStack:
+    """Put methods in the place of Keras' that ask in which block they are called."""
+    import keras
+
+    stack = contextlib.ExitStack()
+    for name in _METHODS:
+        # Of what is inherited, the class has nothing to give back.
+        if (own := vars(keras.Model).get(name)) is None:
+            stack.callback(delattr, keras.Model, name)
+        else:
+            stack.callback(setattr, keras.Model, name, own)
+        setattr(keras.Model, name, _routed(name, getattr(keras.Model, name)))
+    return stack
+
+
+def _routed(name: str, local: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(local)
+    def call(model: Any, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if (calls := _block.get()) is None:
+            return local(model, x, *args, **kwargs)
+        return calls.call(name, local, model, x, args, kwargs)
+
+    return call
 
 
 def history(run: Any) -> Any:

@@ -295,6 +295,20 @@ class Rows(keras.layers.Layer):
 """
 
 
+def test_the_columns_of_a_model_that_knows_none_are_named(spark, capsys):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    df = spark.createDataFrame([(1.0, 2.0, 0.0)], "a double, b double, label double")
+
+    nbkeras.evaluate(model, df, "label", spark=spark)
+    assert "takes the columns a, b, in this order: choose others with df.select" in capsys.readouterr().out
+    nbkeras.predict(model, df, features=["a", "b"], spark=spark)
+    nbkeras.predict(model, df.select("b", "label"), spark=spark)
+    assert [line for line in capsys.readouterr().out.splitlines() if "columns" in line] == [
+        "The model takes the columns b, label, in this order: choose others with df.select('…', …)."
+    ]
+
+
 @pytest.mark.parametrize(("metric", "alone"), [("Largest", True), ("Sum", False)])
 def test_metrics_that_do_not_add_up_are_evaluated_on_one_worker(spark, df, arrays, capsys, metric, alone):
     x, _, weight = arrays

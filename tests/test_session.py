@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import keras
@@ -16,7 +17,9 @@ from lifeline import ENDS_WITH_US
 from pyspark import SparkContext
 
 import nbkeras
-from nbkeras.errors import ClusterError, OptionError
+from nbkeras import api
+from nbkeras.errors import ClusterError
+from nbkeras.run.run import Run
 from nbkeras.spark import gateway
 from nbkeras.spark.session import attached
 
@@ -146,16 +149,62 @@ def test_of_an_interrupted_call_of_java_nothing_is_logged_and_of_others_all(spar
     assert caplog.messages == ["something else", "Exception while sending command."]
 
 
-def test_keras_methods_are_replaced_by_one_thread_at_a_time_and_come_back():
-    def enter():
-        with nbkeras.on_spark():
-            return keras.Model.fit
+def test_keras_methods_go_to_spark_in_their_block_and_are_keras_own_in_all_other_threads(monkeypatch):
+    trained = []
 
+    def fit(model, *_, name, **__):
+        trained.append(name)
+        return SimpleNamespace(model=SimpleNamespace(history="from Spark"))
+
+    def train():
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        return model.fit(np.ones((2, 1)), np.ones(2), verbose=0)
+
+    def train_in_a_block():
+        with nbkeras.on_spark(name="there"):
+            return train()
+
+    monkeypatch.setattr(api, "fit", fit)
     before = keras.Model.fit
     with ThreadPoolExecutor(1) as pool:
-        with nbkeras.on_spark(), nbkeras.on_spark(workers=1):
-            with pytest.raises(OptionError, match=r"^another thread is in an on_spark block"):
-                pool.submit(enter).result()
-            assert keras.Model.fit is not before
-        assert pool.submit(enter).result() is not before
+        with nbkeras.on_spark(name="outer"):
+            with nbkeras.on_spark(name="inner"):
+                assert train() == "from Spark"
+                assert pool.submit(train).result().epoch == [0]
+                assert pool.submit(train_in_a_block).result() == "from Spark"
+            assert train() == "from Spark"
+        assert keras.Model.fit is before
+        assert pool.submit(train_in_a_block).result() == "from Spark"
     assert keras.Model.fit is before
+    assert trained == ["inner", "there", "outer", "there"]
+
+
+def test_a_block_that_outlives_others_of_other_threads_still_goes_to_spark(monkeypatch):
+    before, entered, ended = keras.Model.fit, threading.Event(), threading.Event()
+
+    def stay():
+        with nbkeras.on_spark():
+            entered.set()
+            ended.wait()
+            return keras.Model.fit is not before
+
+    with ThreadPoolExecutor(1) as pool:
+        with nbkeras.on_spark():
+            staying = pool.submit(stay)
+            entered.wait()
+        ended.set()
+        assert staying.result()
+    assert keras.Model.fit is before
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_run_in_the_background_says_that_its_model_has_no_new_weights_before_its_end(monkeypatch, ended):
+    run = Run("digits", model=None, epochs=1, workers=1)
+    if ended:
+        run.end("finished")
+    monkeypatch.setattr(api, "fit", lambda *_, **__: run)
+    with nbkeras.on_spark(background=True):
+        assert keras.Sequential([keras.Input((1,))]).fit(np.ones((2, 1)), np.ones(2)) is run
+    said = ["until this run ends the model has the weights it had: run.wait() waits for the end"]
+    assert run.notes == ([] if ended else said)

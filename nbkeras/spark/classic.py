@@ -144,4 +144,5 @@ class Task:
 
     def cancel(self) -> None:
         """End it, from any thread."""
-        self._context.cancelJobGroup(self._group)
+        with contextlib.suppress(Exception):  # Spark may have ended meanwhile
+            self._context.cancelJobGroup(self._group)
