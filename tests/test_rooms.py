@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -58,3 +59,15 @@ def test_arrows_run_down():
 
 def test_no_modules_import_each_other():
     TopologicalSorter(ARROWS).prepare()  # raises where they do, and names them
+
+
+def test_the_page_for_contributors_names_every_room_and_files_that_are_there():
+    page = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w/]+(?:\.py|\.js|/))`", page))
+
+    assert len(named) > 40
+    assert {
+        name for name in named if not any((root / name).exists() for root in (PACKAGE, PACKAGE.parent))
+    } == set()
+    rooms = set(ROOMS) - {"__init__"}
+    assert {room for room in rooms if not re.search(rf"\b{room}(/|\.py)", page)} == set()
