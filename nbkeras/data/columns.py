@@ -67,6 +67,11 @@ def feature_fields(
             Field(f"x{index}", (one.name,), f"model input '{one.name}'", numeric(one.dtype), one.shape)
             for index, one in enumerate(signature.inputs)
         )
+    return (_only_field(df, signature, candidates),)
+
+
+def _only_field(df: DataFrame, signature: Signature, candidates: list[str]) -> Field:
+    """The field of a model's one input: a column of arrays, or several of numbers."""
     (only,) = signature.inputs
     kinds = [kind(df.schema[name].dataType) for name in candidates]
     if len(candidates) > 1 and set(kinds) != {"number"}:
@@ -87,7 +92,7 @@ def feature_fields(
             f"{_many(numbers)} left for it ({_listed(candidates)}); {offered(df)}: {advice}"
         )
     title = f"model input '{only.name}'"
-    return (Field("x0", tuple(candidates), title, numeric(only.dtype), only.shape),)
+    return Field("x0", tuple(candidates), title, numeric(only.dtype), only.shape)
 
 
 def label_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Field, ...]:

@@ -266,14 +266,7 @@ class Trainer:
         group.local = plan.sync_every > 1
         group.synchronise(model, steps, checked)
         if group.size > 1:
-            self._parts = Parts(model, group)
-            self._parts.install(steps, checked, rows.rows(4))
-            if self._parts.coupled and self._rank == 0:
-                sentence = (
-                    f"{exactness.COUPLED}: each worker sees its own part of it, "
-                    "so the result is not that of one process, which --workers 1 gives"
-                )
-                channel.send({"type": "note", "sentence": sentence})
+            self._divide(channel, steps, checked, rows.rows(4))
         seeds = self._separate_seeds()
         meets = self._parts.messages if self._parts is not None else True
         steering = Steering(group, channel, self._wishes)
@@ -304,19 +297,34 @@ class Trainer:
             shuffle=False,
         )
         if self._rank == 0:
-            report = {
-                "epochs": follow.epochs,
-                "partial": combine.partial,
-                "deciders": [attributes(one) for one in deciders],
-                "optimizers": state.built(model),
-            }
-            self._task.send(("result", report))
-            weights = state.pack(state.variables(model))
-            if len(weights) > self._job.rows and not self._job.mute:
-                # Past Spark: its driver takes no gigabyte of results, nor has it the memory for one.
-                channel.ask({"type": "weights"}, weights)
-            else:
-                self._task.send(("bytes", weights))
+            self._report(channel, combine, follow, deciders)
+
+    def _divide(self, channel: Channel, steps: schedule.Steps, checked: Any, sample: tuple[Any, ...]) -> None:
+        """Make losses and metrics this worker's parts of the whole."""
+        self._parts = Parts(self._model, self._group)
+        self._parts.install(steps, checked, sample)
+        if self._parts.coupled and self._rank == 0:
+            sentence = (
+                f"{exactness.COUPLED}: each worker sees its own part of it, "
+                "so the result is not that of one process, which --workers 1 gives"
+            )
+            channel.send({"type": "note", "sentence": sentence})
+
+    def _report(self, channel: Channel, combine: Combine, follow: Follow, deciders: list[Any]) -> None:
+        """Give the task what the training has come to, with the weights."""
+        report = {
+            "epochs": follow.epochs,
+            "partial": combine.partial,
+            "deciders": [attributes(one) for one in deciders],
+            "optimizers": state.built(self._model),
+        }
+        self._task.send(("result", report))
+        weights = state.pack(state.variables(self._model))
+        if len(weights) > self._job.rows and not self._job.mute:
+            # Past Spark: its driver takes no gigabyte of results, nor has it the memory for one.
+            channel.ask({"type": "weights"}, weights)
+        else:
+            self._task.send(("bytes", weights))
 
     def _look_at_labels(self, channel: Channel, own: Arrays, spooled: Spooled, rows: feed.Feed) -> None:
         for arrays in (own, self._arrays(self._validation_files, spooled.validation)):
