@@ -22,7 +22,7 @@ PROGRAMS = (
 )
 #: In two processes; conftest.py says which tests stay together, and in which order they begin.
 TWICE = ("--numprocesses", "2", "--dist", "loadscope", "--no-loadscope-reorder")
-#: Tests whose outcome may hang on what lies between the notebook and the workers.
+#: Tests whose outcome may depend on what lies between the notebook and the workers.
 TRAINING = [
     "tests/test_callbacks.py",
     "tests/test_equality.py",

@@ -105,7 +105,7 @@ def fit(
             sums the gradients in each step.
         trusted_network: several workers may train though Spark encrypts, or authenticates and
             they have GPUs: gradients travel in the clear, those that NCCL sums over ports that
-            listen on every address of the workers and ask nobody who he is.
+            listen on every address of the workers and accept unauthenticated connections.
         spark: the session; None for the active one, or a new local one.
         shown_by: what shows the run; None for the place that it is called in.
         listeners: objects of :class:`nbkeras.Listener`, which hear what happens to the run, besides those

@@ -243,4 +243,6 @@ def _stays(x: Any) -> bool:
 def _refuse(method: str, **arguments: Any) -> None:
     for name, value in arguments.items():
         if value is not None:
-            raise OptionError(f"{method}({name}={value!r}) does not work on Spark: leave {name} away")
+            raise OptionError(
+                f"{method}({name}={value!r}) does not work on Spark: call {method} without {name}"
+            )

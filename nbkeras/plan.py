@@ -181,7 +181,7 @@ class Plan:
         if self.checkpoint is not None and self.steps_per_epoch is not None:
             raise OptionError(
                 f"steps_per_epoch={self.steps_per_epoch} ends epochs in the middle of the rows, where a "
-                "checkpoint cannot go on: leave steps_per_epoch or --checkpoint away"
+                "checkpoint cannot go on: use steps_per_epoch or --checkpoint, not both"
             )
         seconds: Any = self.heartbeat
         is_number = isinstance(seconds, numbers.Real) and not isinstance(seconds, bool)

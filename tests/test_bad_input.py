@@ -673,7 +673,7 @@ def elsewhere(tmp_path_factory):
         ("no python", 1, ["/no/such/python", "PYSPARK_PYTHON"]),
         ("no keras", 1, ["has no keras", "bin/python -m pip install keras", "tensorflow"]),
         ("stopped", 0, ["Spark session was stopped", "nbkeras.local_spark()"]),
-        ("stale", 0, ["the DataFrame is of a Spark session that was stopped", "make it anew"]),
+        ("stale", 0, ["the DataFrame is of a Spark session that was stopped", "create it again"]),
     ],
 )
 def test_a_cluster_that_lacks_something_is_told_in_one_line(elsewhere, where, asked, words):

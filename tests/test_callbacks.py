@@ -361,7 +361,7 @@ def test_a_model_compiled_anew_meanwhile_has_the_trained_weights(spark, rows, wa
     model.compile("sgd", "mse")
     run.resume()
     run.wait(waiting.LIMIT)
-    assert any("compiled anew" in note for note in run.notes)
+    assert any("compiled again" in note for note in run.notes)
     for ours, other in zip(model.get_weights(), theirs.get_weights(), strict=True):
         assert ours == pytest.approx(other, abs=1e-6)
 

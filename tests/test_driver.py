@@ -176,7 +176,7 @@ def test_a_model_that_was_compiled_anew_meanwhile_keeps_its_new_optimizer(train,
         return stage()
 
     run = train(compiles)
-    assert run.notes == ["the model was compiled anew in the meantime: its optimizer is as it was made"]
+    assert run.notes == ["the model was compiled again in the meantime: its optimizer is as it was made"]
     assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), trained.get_weights(), strict=True))
     assert type(model.optimizer).__name__ == "Adam"
 

@@ -702,7 +702,7 @@ def test_what_computes_a_column_and_fails_is_told_in_one_sentence(spark, column,
         Editor({"df": failing})
     assert str(caught.value) == (
         "Spark failed on the rows: ValueError: no such reading: "
-        "mend what computes the columns of the DataFrame"
+        "fix what computes the columns of the DataFrame"
     )
 
 

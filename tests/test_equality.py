@@ -544,7 +544,9 @@ def test_layers_that_couple_rows_train_and_are_named(spark, train):
 
     assert run.status == "finished"
     assert [note for note in run.notes if note.startswith("BatchNormalization, Dropout: with 2 workers")]
-    assert [note for note in run.notes if note.startswith("the model's output for a row hangs on the other")]
+    assert [
+        note for note in run.notes if note.startswith("the model's output for a row depends on the other")
+    ]
     moved = [not np.array_equal(one, value(new)) for one, new in zip(before, model.weights, strict=True)]
     assert all(moved)
     assert np.isfinite(run.history["loss"]).all()

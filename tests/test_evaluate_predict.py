@@ -168,12 +168,12 @@ def test_predictions_that_hang_on_other_rows_are_keras_own_for_arrays_and_named_
     ours = nbkeras.predict(model, x, spark=spark)
 
     np.testing.assert_array_equal(ours, model.predict(x, verbose=0))
-    reason = "the model's output for a row hangs on the other rows of its batch"
+    reason = "the model's output for a row depends on the other rows of its batch"
     assert capsys.readouterr().out == f"Predicting in the notebook, in Keras' own batches: {reason}.\n"
     predicted = nbkeras.predict(model, df, features=["features"], spark=spark)
     assert capsys.readouterr().out == f"Predicting in batches as Spark makes them: {reason}.\n"
     assert predicted.columns == [*df.columns, "prediction"]
-    # Without a row there is none to hang on.
+    # Without a row there is none to depend on.
     assert nbkeras.predict(model, df.limit(0), features=["features"], spark=spark).count() == 0
     assert capsys.readouterr().out == ""
 
@@ -374,7 +374,7 @@ def test_a_worker_that_is_stopped_while_it_evaluates_is_missed(spark, arrays, tm
 @pytest.mark.parametrize(("rows", "batch_size", "most"), [(200, 8, 8), (20_000, None, 1024)])
 def test_rows_go_through_the_model_in_batches_when_it_predicts(spark, rows, batch_size, most):
     model = keras.Sequential([keras.Input((1,)), define(OWN)["Rows"]()])
-    # Arrays would be predicted by Keras itself: what comes out hangs on the batch.
+    # Arrays would be predicted by Keras itself: what comes out depends on the batch.
     zeros = spark.range(0, rows, 1, 2).selectExpr("0.0 AS x")
     found = nbkeras.predict(model, zeros, features=["x"], batch_size=batch_size, spark=spark)
     assert tuple(found.agg(F.count("*"), F.max("prediction")).first()) == (rows, most)

@@ -156,7 +156,7 @@ def test_a_local_spark_counts_no_gpus_and_says_so(spark):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     x = np.ones((6, 3))
-    with pytest.raises(ClusterError, match=r"^--gpus 1 .* counts no GPUs; leave it away") as caught:
+    with pytest.raises(ClusterError, match=r"^--gpus 1 .* counts no GPUs; omit it") as caught:
         nbkeras.fit(model, x, np.ones(6), gpus=1, spark=spark)
     assert "\n" not in str(caught.value)
     with pytest.raises(OptionError, match="gpus=0: use a whole number from 1"):

@@ -203,7 +203,7 @@ LOSS = "the loss of some rows is not the mean of those of each row"
             (Centred,),
             keras.Sequential,
             False,
-            "the model's output for a row hangs on the other rows of",
+            "the model's output for a row depends on the other rows of",
         ),
         ("mse", (Noisy,), keras.Sequential, False, ""),
         ("mse", (keras.layers.BatchNormalization,), keras.Sequential, False, ""),

@@ -43,7 +43,7 @@ def test_several_workers_need_a_trusted_network_where_spark_protects_it(key):
 
 def test_workers_with_gpus_of_their_own_sum_over_ports_that_ask_nobody():
     spark = session(spark_authenticate="true")
-    with pytest.raises(ClusterError, match="ask nobody who he is: use --backend torch or jax"):
+    with pytest.raises(ClusterError, match="accept unauthenticated connections: use --backend torch or jax"):
         protection.require_trust(spark, plan(2, gpus=1), trusted=False)
     protection.require_trust(spark, plan(2, "torch", gpus=1), trusted=False)
     protection.require_trust(spark, plan(2, gpus=1), trusted=True)

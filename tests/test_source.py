@@ -132,7 +132,7 @@ def test_a_weight_is_the_name_of_a_column_of_numbers(weight, words):
 
 def test_a_dataframe_of_a_session_that_was_stopped_is_told(monkeypatch):
     monkeypatch.setattr(source, "is_stopped", lambda _: True)
-    words = ["the DataFrame is of a Spark session that was stopped", "make it anew"]
+    words = ["the DataFrame is of a Spark session that was stopped", "create it again"]
     refused(ClusterError, words, net(), Table(NUMBERS), "label")
 
 

@@ -21,7 +21,7 @@ Shape = tuple[int, ...]
 _DIMENSIONS = re.compile(r"expected (min_|max_|)ndim=(\d+), found ndim=\d+")
 #: Dimensions of images, with that of the rows.
 _IMAGE = 4
-#: Layers behind which probabilities are still some: they only order them anew, or pool them.
+#: Layers behind which probabilities are still some: they only reorder or pool them.
 _KEEPING = {"Flatten", "Reshape", *OFFERED["pooling"]}
 
 

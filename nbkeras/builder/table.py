@@ -222,7 +222,7 @@ def moments(df: Any, names: Sequence[str]) -> dict[str, tuple[float, float]]:
 
     Raises:
         ClusterError: its session was stopped, or what computes it fails.
-        DataError: a column is null in every row, or holds what is no number.
+        DataError: a column is null in every row, or holds NaN or infinity.
 
     Example:
         >>> import nbkeras
@@ -247,9 +247,7 @@ def moments(df: Any, names: Sequence[str]) -> dict[str, tuple[float, float]]:
         if None in values:
             raise DataError(f"Features: {name} is null in every row")
         if not all(map(math.isfinite, values)):
-            raise DataError(
-                f"Features: {name} holds what is no number, NaN or infinity: df.dropna() leaves it out"
-            )
+            raise DataError(f"Features: {name} holds NaN or infinity: df.dropna() leaves it out")
     return {name: (float(f"{found[name][0]:.6g}"), float(f"{found[name][1]:.6g}")) for name in names}
 
 

@@ -99,7 +99,7 @@ def label_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Fiel
     """The fields of the labels: whole numbers stay whole, all others become ``floatx``.
 
     Raises:
-        DataError: no such column, or one that holds no numbers.
+        DataError: no such column, or one that does not hold numbers.
     """
     fields = []
     for index, name in enumerate(names):
@@ -124,7 +124,7 @@ def weight_field(df: DataFrame, name: str, floatx: str) -> Field:
     """The field of the sample weight.
 
     Raises:
-        DataError: no such column, or one that holds no number.
+        DataError: no such column, or one that does not hold numbers.
     """
     existing(df, name, "sample_weight")
     if kind(df.schema[name].dataType) != "number":

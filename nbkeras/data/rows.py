@@ -148,7 +148,7 @@ def _split(rows: Rows, part: float) -> Column:
 def _numbered(df: DataFrame, workers: int) -> DataFrame:
     """Add each row's position in the DataFrame's order.
 
-    Partitions are counted first, since a row's position hangs on the rows of
+    Partitions are counted first, since a row's position depends on the rows of
     the partitions before its own. One worker needs the order alone.
     """
     number = F.monotonically_increasing_id()

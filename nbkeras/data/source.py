@@ -181,7 +181,7 @@ def data_frame(spark: SparkSession, data: Any) -> DataFrame:
     if not isinstance(data, DataFrame):
         return spark.createDataFrame(data)
     if is_stopped(data.sparkSession):
-        raise ClusterError("the DataFrame is of a Spark session that was stopped: make it anew")
+        raise ClusterError("the DataFrame is of a Spark session that was stopped: create it again")
     return data
 
 

@@ -106,7 +106,7 @@ def coupled(model: Any, batch: Callable[[], tuple[Any, ...]]) -> str:
 
 
 def predicts_by_batch(model: Any, batch: Callable[[], tuple[Any, ...]]) -> bool:
-    """Whether what the model predicts for a row hangs on the rows that it comes with.
+    """Whether what the model predicts for a row depends on the rows that it comes with.
 
     Args:
         model: built.

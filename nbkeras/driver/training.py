@@ -217,7 +217,7 @@ class Driver:
             # In the background; what the workers' optimizers have learned is of no use to another one.
             own = state.own(model)
             state.assign(own, weights[: state.size(own)])
-            self._run.note("the model was compiled anew in the meantime: its optimizer is as it was made")
+            self._run.note("the model was compiled again in the meantime: its optimizer is as it was made")
         for callback, attributes in zip(self._deciders, report["deciders"], strict=True):
             for key, value in attributes.items():
                 setattr(callback, key, value)

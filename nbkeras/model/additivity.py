@@ -50,7 +50,7 @@ def _state(metric: Any) -> Vector:
 
 
 def couples(model: Any, x: Any) -> bool:
-    """Whether the output for a row hangs on the other rows of its batch, when nothing is trained.
+    """Whether the output for a row depends on the other rows of its batch, when nothing is trained.
 
     Args:
         model: built.

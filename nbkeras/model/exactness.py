@@ -10,7 +10,7 @@ metrics whose state adds up or that are means over batches.
 Close, and named: other BatchNormalization (each worker normalises its part of a
 batch; the moving statistics become the workers' mean, weighted by their rows,
 at the end of each epoch); layers that draw random numbers (each worker draws its
-own); layers of the user's own whose output for a row hangs on other rows, which
+own); layers of the user's own whose output for a row depends on other rows, which
 is tried with some rows; a model's own ``train_step`` (its gradients are weighted
 by rows, and its numbers for whole batches too). Mixed precision rounds each
 worker's part. An embedding of a model that runs eagerly is close where its
@@ -32,7 +32,7 @@ import keras
 from nbkeras.errors import ModelError
 
 #: What is said of a model that was found to couple rows, whatever its layers are.
-COUPLED = "the model's output for a row hangs on the other rows of its batch"
+COUPLED = "the model's output for a row depends on the other rows of its batch"
 #: What Keras makes of inputs and outputs.
 _GRAPH = keras.src.models.functional.Functional
 
@@ -95,7 +95,7 @@ def masking(model: Any) -> list[Any]:
 
 
 def apart(model: Any) -> bool:
-    """Whether each row's output is known to hang on no other row: a graph of Keras' own layers alone.
+    """Whether each row's output is known to depend on no other row: a graph of Keras' own layers alone.
 
     Example:
         >>> import keras

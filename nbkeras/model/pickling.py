@@ -4,7 +4,7 @@ Keras' own pickling goes through ``get_config``, which notebook code often lacks
 Here a model is pickled as Python objects are, with cloudpickle for classes and
 functions of the notebook. Only what belongs to one process is replaced:
 variables become their values, compiled functions are left out (they are traced
-again), and look-up tables keyed by ``id()`` are made anew. So is what a backend
+again), and look-up tables keyed by ``id()`` are made again. So is what a backend
 keeps in Keras' objects for itself: a model of a notebook on one backend trains
 on workers of another.
 """

@@ -18,7 +18,7 @@ Vector = npt.NDArray[np.float64]
 def variables(model: Any) -> list[Any]:
     """The variables that training changes: the model's own, then the optimizer's.
 
-    Metric states are left out: they begin anew in each epoch.
+    Metric states are left out: they are reset in each epoch.
     """
     return own(model) + [variable for optimizer in optimizers(model) for variable in optimizer.variables]
 

@@ -287,7 +287,7 @@ PANEL = Words(
         "best_point": ("Best: {value}, epoch {epoch}", "最佳：{value}，第 {epoch} 轮"),
         "rate": ("{rows} rows/s", "{rows} 行/秒"),
         "kernel_gone": (
-            "The kernel has ended or was restarted, with it the training in epoch {epoch}: run the cell anew",
+            "The kernel ended or was restarted, with it the training in epoch {epoch}: run the cell again",
             "内核已重启或结束，训练也随之在第 {epoch} 轮结束：请重新运行此单元格。",
         ),
         "silent": ("No news from the kernel for {seconds} s", "内核已 {seconds} 秒没有消息"),

@@ -57,7 +57,7 @@ class Curves:
 def _split(logs: dict[str, Any]) -> dict[str, float]:
     """One float per curve: an array metric gives one curve for each entry.
 
-    A callback may log what it likes: what is no number is in the history alone.
+    A callback may log what it likes: what is not a number is in the history alone.
     """
     import numpy as np
 

@@ -392,8 +392,8 @@ class Run:
             self._diverged = True
             given = "TerminateOnNaN" in self.settings.get("callbacks", ())
             self.note(
-                f"the loss is no number since epoch {epoch + 1}: try a smaller learning rate or clipnorm=1.0 "
-                "in the optimizer, and look for NaN and unknown classes in the data"
+                f"the loss is NaN or infinite since epoch {epoch + 1}: try a smaller learning rate or "
+                "clipnorm=1.0 in the optimizer, and look for NaN and unknown classes in the data"
                 f"{'' if given else '; TerminateOnNaN() in the callbacks stops there'}"
             )
 

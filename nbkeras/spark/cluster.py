@@ -248,7 +248,7 @@ def ship(spark: SparkSession) -> None:
 
 
 def _write_package(archive: Path) -> None:
-    """Write this package into a zip file, compiled too: from the source, each process would do that anew."""
+    """Write this package into a zip file, compiled too: from the source, each process would do that again."""
     root, how = Path(__file__).parents[1], py_compile.PycInvalidationMode.UNCHECKED_HASH
     compiled = archive.with_suffix(".pyc")
     with zipfile.ZipFile(archive, "w") as bundle:

@@ -55,7 +55,7 @@ def is_on(spark: SparkSession) -> bool:
 
 
 def note(workers: int) -> str:
-    """One sentence for who has left the number of workers to nbkeras."""
+    """One sentence for users who leave the number of workers to nbkeras."""
     return (
         f"dynamic allocation: {workers} worker{'s' if workers > 1 else ''}, one for each executor that runs "
         "now; --workers N (workers=N) asks Spark for more"

@@ -89,7 +89,7 @@ def _of_lines(lines: list[str], text: str) -> NbkerasError:
     if packages := [line for line in causes if line.startswith(("ModuleNotFoundError", "ImportError"))]:
         return ClusterError(
             f"the Python of the executors lacks a package: {packages[-1][:300]}: install it there "
-            "or set PYSPARK_PYTHON to a Python that has it, and start Spark anew"
+            "or set PYSPARK_PYTHON to a Python that has it, and restart Spark"
         )
     if own := [line for line in lines if line.startswith("nbkeras.errors.")]:
         name, _, message = own[-1].removeprefix("nbkeras.errors.").partition(": ")
@@ -97,7 +97,7 @@ def _of_lines(lines: list[str], text: str) -> NbkerasError:
         return kind(message)
     java = [line for line in lines if line.startswith((": ", "Caused by: "))]
     return ClusterError(
-        f"Spark failed on the rows: {causes[-1][:500]}: mend what computes the columns of the DataFrame"
+        f"Spark failed on the rows: {causes[-1][:500]}: fix what computes the columns of the DataFrame"
         if causes
         else f"Spark failed: {(java[-1:] or lines or ['no reason given'])[0].lstrip(': ')[:500]}"
     )
@@ -108,18 +108,18 @@ def _of_interpreter(text: str) -> ClusterError | None:
     if versions := _VERSIONS.search(text):
         return ClusterError(
             f"Python {versions[1]} of the executors{where(text)} is not of the notebook's version: set "
-            f"PYSPARK_PYTHON (or spark.pyspark.python) to a Python {versions[2]} there, and start Spark anew"
+            f"PYSPARK_PYTHON (or spark.pyspark.python) to a Python {versions[2]} there, and restart Spark"
         )
     if missing := _PROGRAM.search(text):
         return ClusterError(
             f"the executors cannot start Python{where(text)}: {missing[0][:300]}: set PYSPARK_PYTHON "
-            "(or spark.pyspark.python) to a Python that is there, and start Spark anew"
+            "(or spark.pyspark.python) to a Python that is there, and restart Spark"
         )
     if "pyspark.daemon's stdout" in text and not _GONE.search(text):
         return ClusterError(
             f"the Python of the executors{where(text)} cannot run PySpark: set PYSPARK_PYTHON (or "
             f"spark.pyspark.python) to a Python {'.'.join(platform.python_version_tuple()[:2])} there, "
-            "and start Spark anew"
+            "and restart Spark"
         )
     return None
 

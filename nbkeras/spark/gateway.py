@@ -21,7 +21,7 @@ HAS_ENDED = (
 )
 STOPPED = (
     "the Spark session was stopped: make a new one, spark = nbkeras.local_spark() for one on this machine, "
-    "and its DataFrames anew"
+    "and create its DataFrames again"
 )
 #: What Py4J logs where a call of Java is interrupted, which the interrupt tells by itself.
 _OF_INTERRUPTS = {

@@ -42,7 +42,7 @@ def require(spark: SparkSession, plan: Plan) -> None:
     asked = f"--gpus {wanted} (gpus={wanted})"
     if cluster.is_local(spark):
         raise ClusterError(
-            f"{asked}: Spark {cluster.place(spark)} counts no GPUs; leave it away, "
+            f"{asked}: Spark {cluster.place(spark)} counts no GPUs; omit it, "
             "and the workers use those of this machine"
         )
     if dynamic_allocation.is_on(spark):

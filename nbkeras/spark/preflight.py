@@ -74,7 +74,7 @@ def ask(spark: SparkSession, packages: Iterable[str]) -> list[Interpreter]:
         if "Subprocess exited with status" in str(error) or isinstance(error, ValueError):
             raise ClusterError(
                 f"{link.python}{exceptions.where(str(error))} is no Python that works: set "
-                "PYSPARK_PYTHON (or spark.pyspark.python) to one, and start Spark anew"
+                "PYSPARK_PYTHON (or spark.pyspark.python) to one, and restart Spark"
             ) from error
         raise exceptions.translate(error, stopped=session.is_stopped(spark)) from error
 
@@ -118,7 +118,7 @@ def fault(one: Interpreter) -> str | None:
     if one.python.split(".")[:2] != here.split("."):
         return (
             f"{one} is not of the notebook's version: set PYSPARK_PYTHON (or spark.pyspark.python) to a "
-            f"Python {here} there, and start Spark anew"
+            f"Python {here} there, and restart Spark"
         )
     if missing := [name for name, version in one.packages.items() if version is None]:
         return lacks(one, missing)
@@ -136,7 +136,7 @@ def lacks(one: Interpreter, names: list[str]) -> str:
     return (
         f"{one} has no {' and no '.join(names)}: install it there "
         f"({one.path} -m pip install {' '.join(names)}) or set PYSPARK_PYTHON to a Python that has it, "
-        "and start Spark anew"
+        "and restart Spark"
     )
 
 

@@ -46,8 +46,8 @@ def require_trust(spark: SparkSession, plan: Plan, *, trusted: bool) -> None:
     if plan.backend == "tensorflow" and gpus.own(spark, plan) and _is_true(spark, "spark.authenticate"):
         raise ClusterError(
             f"spark.authenticate is true, but {plan.workers} workers with GPUs of their own would sum "
-            "gradients over TensorFlow's ports, which listen on every address and ask nobody who he is: "
-            f"use --backend torch or jax, whose workers prove a secret to each other, {trust}"
+            "gradients over TensorFlow's ports, which listen on every address and accept unauthenticated "
+            f"connections: use --backend torch or jax, whose workers prove a secret to each other, {trust}"
         )
 
 

@@ -185,7 +185,7 @@ class Server:
             return
         ((crowded, _),) = Counter(self._strangers.values()).most_common(1)
         crowd = [task for task, address in self._strangers.items() if address == crowded]
-        chosen = random.choice(crowd)  # noqa: S311  # no secret hangs on it
+        chosen = random.choice(crowd)  # noqa: S311  # no secret depends on it
         del self._strangers[chosen]
         chosen.cancel()
 

@@ -15,7 +15,7 @@ class Flag(enum.IntEnum):
 
     #: The user wants the end.
     STOP = 0
-    #: Training has come to its end by itself: the loss is no number.
+    #: Training has come to its end by itself: the loss is NaN or infinite.
     END = 1
     #: The user wants something else, which is told between two steps.
     STEER = 2
@@ -64,7 +64,7 @@ class Collective(Protocol):
         """Stop on the user's wish, from any thread of any worker."""
 
     def request_end(self) -> None:
-        """Stop because of what training has come to (a loss that is no number)."""
+        """Stop because of what training has come to (a loss that is NaN or infinite)."""
 
     def stop_requested(self) -> bool:
         """Whether a worker had asked for either in the last step: the same answer on all."""

@@ -20,12 +20,12 @@ class Feed:
 
     Attributes:
         arrays: the worker's rows by field, mapped from its spool; at least one row.
-        canonical: positions of the rows in an order that does not hang on how they came.
+        canonical: positions of the rows in an order that does not depend on how they came.
         order: positions in the order of the epoch; backends read it where it lies.
         counts: local rows of each step. Keras cannot run an empty batch, so where
             a step has none, some row stands in; its gradient and metrics are dropped.
         structure: how Keras takes the fields.
-        seed: permutes the rows anew in each epoch; None keeps the order.
+        seed: permutes the rows in each epoch; None keeps the order.
     """
 
     arrays: Arrays

@@ -44,7 +44,7 @@ class Parts:
 
     Attributes:
         messages: whether a loss is added up in each step of validation too.
-        coupled: whether the output for a row hangs on the other rows of its batch.
+        coupled: whether the output for a row depends on the other rows of its batch.
     """
 
     model: Any
@@ -249,7 +249,7 @@ class Parts:
 
 
 def _untrained(model: Any) -> Iterator[Any]:
-    """All that a step changes besides the trained weights, and hangs on this worker's rows."""
+    """All that a step changes besides the trained weights, and depends on this worker's rows."""
     everyones = {id(one) for layer in exactness.synchronized(model) for one in layer.variables}
     yield from model.metrics_variables
     yield from (one for one in model.non_trainable_variables if id(one) not in everyones)

@@ -146,7 +146,7 @@ class Ring:
                         come.cancel()
                         continue
                     if len(heard) >= STRANGERS:
-                        random.choice([*heard]).cancel()  # noqa: S311  # no secret hangs on it
+                        random.choice([*heard]).cancel()  # noqa: S311  # no secret depends on it
                     try:
                         connection, _ = come.result()
                     except OSError:  # who came has gone, or this process has too many files for a moment

@@ -402,7 +402,7 @@ class Trainer:
         return steps, self._backend.batches(feed.feed(filled, order, steps.counts, plan.structure))
 
     def _order(self, shard: Shard) -> npt.NDArray[np.int64]:
-        """Positions of the validation rows in an order that does not hang on how they came."""
+        """Positions of the validation rows in an order that does not depend on how they came."""
         order = scratch(shard.rows, encrypted=self._job.encrypted)
         order[:] = np.argsort(self._mapped(self._validation_files, shard, ORDER), kind="stable")
         return order

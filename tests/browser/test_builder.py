@@ -230,7 +230,7 @@ def test_a_kernel_that_is_busy_is_named_and_does_all_that_was_asked_in_its_order
     # Who goes on meanwhile stays where he is, with what he has typed.
     epochs = built.panel.get_by_label("Epochs")
     epochs.fill("4")
-    # Which of the two hangs on whether the kernel reads beside its cells.
+    # Which of the two depends on whether the kernel reads beside its cells.
     reason = re.compile("Waiting for the cell that runs|The kernel has not answered yet")
     expect(notebook.page.get_by_text(reason).first).to_be_visible()
     (notebook.lab.files / "go").touch()

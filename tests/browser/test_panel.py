@@ -51,7 +51,7 @@ class Panel:
 
     def smooth(self, weight: float) -> None:
         self.smoothing.fill(str(weight))
-        # The page says it when it has drawn anew, in the next frame.
+        # The page says it when it has redrawn, in the next frame.
         expect(self.root.locator(".nbkeras-weight")).to_have_text(f"{weight:.2f}")
 
 
@@ -163,7 +163,7 @@ def test_a_paused_cell_can_be_stopped(begin):
 def test_a_kernel_that_is_restarted_takes_its_run_along_and_the_panel_says_so(begin):
     notebook, panel = begin("restarted", BACKGROUND)
     notebook.restart_kernel()
-    expect(panel.phase).to_contain_text("The kernel has ended or was restarted, with it the training in")
+    expect(panel.phase).to_contain_text("The kernel ended or was restarted, with it the training in")
     expect(panel.stop).to_be_hidden()
     expect(panel.rate).to_be_hidden()
     expect(panel.root.locator(".nbkeras-clock")).to_be_empty()

@@ -9,7 +9,7 @@ const FEW = 40; // columns; of more only those that match the filter are drawn
 const LONGEST_CLICK = 1000; // ms
 const COPIED = 2000; // ms that the button says so
 
-// Messages to the kernel, one after the other, for each hangs on those before it. What is said twice the
+// Messages to the kernel, one after the other, for each depends on those before it. What is said twice the
 // kernel does once.
 function teller(model, late) {
   const page = unique(), waiting = [];
@@ -97,11 +97,11 @@ function render({ model, el }) {
     const input = make(box, "input", { ...common, type: "text", value: value ?? "", autocomplete: "off" });
     let last = input.value;
     const commit = () => {
-      // Some browsers say that a field is left when it is drawn anew: there somebody is still typing.
+      // Some browsers say that a field is left when it is redrawn: there somebody is still typing.
       if (!isDrawing && input.value !== last) act((last = input.value));
     };
     input.addEventListener("change", commit);
-    // What was put into a field when it was drawn anew is no change to a browser.
+    // What was put into a field when it was redrawn is no change to a browser.
     input.addEventListener("blur", commit);
     input.addEventListener("keydown", (event) => event.key === "Enter" && commit());
     input.isTyped = () => input.value !== last;

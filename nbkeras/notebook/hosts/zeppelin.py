@@ -149,7 +149,7 @@ class Output:
             self._out.write(printed)  # it came in between
 
     def replace(self, html: str) -> None:
-        """Put this in place of what is there; open the output anew where the user has cleared it."""
+        """Put this in place of what is there; open the output again where the user has cleared it."""
         if self._out.size() <= self._place or not self._out.getOutputAt(self._place).equals(self._output):
             self._open()
             self._out.setType(self._types.TEXT)

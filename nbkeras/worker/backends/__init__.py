@@ -50,7 +50,7 @@ class Backend(Protocol):
         """
 
     def draw(self, seeds: list[int]) -> None:
-        """Begin anew, from these numbers, what is drawn at random past the generators of the layers."""
+        """Reseed, from these numbers, what is drawn at random past the generators of the layers."""
 
 
 def load() -> Backend:

@@ -173,7 +173,7 @@ class _Sparse:
 
 
 def _of_rows(gradient: Any) -> bool:
-    """Whether this is the gradient of look-ups by the rows of a batch, whose number hangs on the rows'."""
+    """Whether this is the gradient of look-ups by the rows of a batch, whose number depends on the rows'."""
     return isinstance(gradient, tf.IndexedSlices) and gradient.indices.shape[0] is None
 
 
@@ -305,7 +305,7 @@ class Runtime(Workers):
     """TensorFlow's own collective runtime: NCCL between GPUs, a ring over gRPC where there are none.
 
     The strategy object only starts that runtime, which works once in a process.
-    The sums themselves are ``CollectiveReduceV2`` ops. It asks nobody for a secret.
+    The sums themselves are ``CollectiveReduceV2`` ops. It accepts unauthenticated connections.
 
     Args:
         addresses: ``host:port`` of every worker, by rank.
@@ -355,7 +355,7 @@ class Runtime(Workers):
         length = vector.shape[0]
         key = self._key(self._messages, length, vector.dtype)
         if length is None:
-            # What hangs on the rows of the step: the same number on all workers.
+            # What depends on the rows of the step: the same number on all workers.
             key += _KEYS * self._now.rows
         return self._reduce(vector, key)
 

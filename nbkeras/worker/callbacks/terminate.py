@@ -1,4 +1,4 @@
-"""Terminate: a loss that is no number ends the training of all workers."""
+"""Terminate: a loss that is NaN or infinite ends the training of all workers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Terminate(keras.callbacks.Callback):  # type: ignore[misc]
         self._group = group
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Ask all workers to stop when the loss is no number any more."""
+        """Ask all workers to stop when the loss is NaN or infinite."""
         loss = (logs or {}).get("loss")
         if loss is not None and not math.isfinite(loss):
             self._group.request_end()
