@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from waiting import wait_for
 
-from nbkeras.driver import submission
+from nbkeras.driver import submission, watchdog
 from nbkeras.driver.submission import Cancelled, Submission
 from nbkeras.errors import ClusterError, NbkerasError, OptionError, PeerLost, TrainingError, WorkerLost
 from nbkeras.job import failures
@@ -103,9 +103,9 @@ def test_a_job_that_a_stop_has_cancelled_before_it_was_there_has_not_failed(subm
 def test_who_is_silent_for_longer_than_a_heartbeat_is_lost_unless_it_has_taken_its_leave(submit):
     one = submit(heartbeat=5)
     one._hear("task-1", {"type": "farewell"}, b"", None)
-    one._require_alive({"task-1": 9, "trainer-0": 5})
+    one._watchdog.require_alive({"task-1": 9, "trainer-0": 5})
     assert one._failure is None
-    one._require_alive({"trainer-0": 6.0})
+    one._watchdog.require_alive({"trainer-0": 6.0})
     assert type(one._failure) is WorkerLost
     assert str(one._failure) == "the trainer 0 has given no sign of life for 6 s"
 
@@ -113,13 +113,13 @@ def test_who_is_silent_for_longer_than_a_heartbeat_is_lost_unless_it_has_taken_i
 def test_where_no_worker_begins_that_is_said_once_with_what_may_be_and_what_to_do(submit, monkeypatch):
     one = submit()
     one._run.enter("slots")
-    one._submitted, one._stage.computes = True, lambda: True
+    one._watchdog.submitted, one._stage.computes = True, lambda: True
     monkeypatch.setattr(submission.cluster, "slots", lambda _: 2)
-    monkeypatch.setattr(submission.dynamic_allocation, "is_on", lambda _: False)
+    monkeypatch.setattr(watchdog.dynamic_allocation, "is_on", lambda _: False)
     seconds = iter([False] * 400 + [True])
     one._ended = SimpleNamespace(wait=lambda _: next(seconds))
 
-    one._watch(SimpleNamespace(heard=dict))
+    one._watchdog.watch(SimpleNamespace(heard=dict), one._ended)
 
     assert one._run.phase == "computing"
     assert one._failure is None

@@ -20,7 +20,7 @@ from processes import daemons, is_alive, servers, tasks, trainers
 from twins import assert_same_history, assert_same_model
 
 import nbkeras
-from nbkeras.driver import submission
+from nbkeras.driver import watchdog
 from nbkeras.driver.submission import Submission
 from nbkeras.errors import TrainingError, WorkerLost
 from nbkeras.spark import cluster
@@ -224,7 +224,7 @@ def test_a_worker_that_ends_by_itself_is_lost_too_and_the_training_goes_on(fit, 
 
 
 def test_workers_that_live_and_do_no_step_are_told_of(fit, monkeypatch, wait_for):
-    monkeypatch.setattr(submission, "_STEP_SECONDS", 2)
+    monkeypatch.setattr(watchdog, "_STEP_SECONDS", 2)
     go_on = threading.Event()
     run = fit(net(), background=True, workers=1, callbacks=[Strikes(3, lambda: go_on.wait(waiting.LIMIT))])
     wait_for(
@@ -279,7 +279,7 @@ def test_a_stop_between_two_attempts_gives_the_checkpoints_weights(fit, tmp_path
 
 
 def test_a_trainer_that_never_begins_is_missed_and_the_training_begins_again(fit, wait_for, monkeypatch):
-    monkeypatch.setattr(submission, "_BEGIN_SECONDS", 1)
+    monkeypatch.setattr(watchdog, "_BEGIN_SECONDS", 1)
     fit(net(), workers=1, epochs=1)  # now there is a warm server
     hung = servers()
     assert hung

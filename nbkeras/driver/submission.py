@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import secrets
 import threading
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Protocol
@@ -15,6 +13,7 @@ import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras.driver.relay import Relay, reached
+from nbkeras.driver.watchdog import BEFORE_WORKERS, Watchdog
 from nbkeras.errors import ClusterError, NbkerasError, PeerLost, WorkerLost
 from nbkeras.job import archive, failures
 from nbkeras.job.checkpoint import Checkpoint
@@ -22,7 +21,6 @@ from nbkeras.job.job import Job
 from nbkeras.job.rendezvous import Answer, Meeting
 from nbkeras.model import state
 from nbkeras.plan import Plan
-from nbkeras.run.progress import Phase
 from nbkeras.run.run import Run
 from nbkeras.spark import cluster, dynamic_allocation, exceptions, gpus, preflight, protection, session
 from nbkeras.spark.shared import INSIDE, Shared
@@ -31,22 +29,6 @@ from nbkeras.transport.events import Server
 from nbkeras.transport.wire import Event
 from nbkeras.worker import task
 
-#: Seconds between two counts of the slots while no worker has begun.
-_SLOTS_EVERY = 5
-#: What a run waits for then.
-_BEFORE_WORKERS: tuple[Phase, ...] = ("slots", "computing")
-#: Seconds that a worker may take to begin once another has: to start Python, and to import Keras.
-_BEGIN_SECONDS = 180
-#: Seconds without a step after which that is said: workers that live may wait for a layer that never ends.
-_STEP_SECONDS = 60
-_UNHEARD = (
-    "no worker has begun for {seconds} s: Spark computes the rows, or the Python of the executors does not "
-    "answer; Spark's own page shows its tasks, and a stop ends them"
-)
-_STANDS = (
-    "no step has ended for {seconds} s: a layer, a callback or the model's size keeps the workers; a stop "
-    "waits for the step, a second interrupt or run.abort() does not"
-)
 #: Seconds in which the cause may still come of what the other workers notice.
 _GRACE = 2.0
 
@@ -101,14 +83,13 @@ class Submission:
         self._secret = secrets.token_bytes(32)
         self._meeting = Meeting(plan, None if resume is None else resume.origin)
         self._failure: NbkerasError | None = None
-        self._aborted = self._submitted = False
-        self._came: set[str] = set()
-        self._left: set[str] = set()
+        self._aborted = False
         self._read: set[str] = set()
         self.weights: bytes | None = None
         self.saved: int | None = None if resume is None else resume.epoch
         self._ended = threading.Event()
         self._stage = cluster.task(spark, f"nbkeras: {run.name}")
+        self._watchdog = Watchdog(spark, plan, run, self._stage, self._meeting, self._fail)
         self._server: Server | Relay | _Nobody | None = None
 
     def collect(self) -> list[Any]:
@@ -123,7 +104,7 @@ class Submission:
                 rows = self._run_stage(stack)
         except NbkerasError as error:
             # Spark says of a job that was cancelled that it has failed.
-            if self._failure is None and not self._submitted and self._run.stopping.is_set():
+            if self._failure is None and not self._watchdog.submitted and self._run.stopping.is_set():
                 raise Cancelled from error
             raise
         except Exception as error:
@@ -155,7 +136,9 @@ class Submission:
         server = stack.enter_context(Server(bind, self._secret, self._hear, self._size, context))
         self._server = server
         self.steer()
-        watch = threading.Thread(target=self._watch, args=(server,), name="nbkeras-watch", daemon=True)
+        watch = threading.Thread(
+            target=self._watchdog.watch, args=(server, self._ended), name="nbkeras-watch", daemon=True
+        )
         watch.start()
         stack.callback(watch.join)
         stack.callback(self._ended.set)
@@ -187,7 +170,9 @@ class Submission:
         if job.certificate is not None:
             raise ClusterError(f"{unheard}, and Spark encrypts the network: let them through to that address")
         if cluster.slots(self._spark) > workers:
-            relay = Relay(self._spark, self._secret, hosts, self._hear, self._require_alive, self._lost_relay)
+            relay = Relay(
+                self._spark, self._secret, hosts, self._hear, self._watchdog.require_alive, self._lost_relay
+            )
             self._server = stack.enter_context(relay)
             self.steer()
             self._run.note(f"{unheard}: epochs come through Spark jobs, a second or two late")
@@ -238,7 +223,7 @@ class Submission:
             if self._run.stopping.is_set():
                 raise Cancelled  # Spark cannot cancel a job that it does not have yet.
             # Over the relay, nobody is heard directly.
-            self._submitted = hosts is None
+            self._watchdog.submitted = hosts is None
             rows: list[Any] = self._stage.run(staged.collect)
         return rows
 
@@ -269,66 +254,10 @@ class Submission:
         self._aborted = True
         self._stage.cancel()
 
-    # -- signs of life (in a thread of its own) ----------------------------------
-
-    def _watch(self, server: Server) -> None:
-        """Find workers that hang, and slots that are gone before a worker has begun.
-
-        Seconds are counted here and not read from a clock: a notebook that was
-        asleep itself must not take its workers for dead.
-        """
-        heard: dict[str, int] = {}
-        silent: dict[str, int] = {}
-        waited = alone = stood = 0
-        place = self._run.place
-        while not self._ended.wait(1.0):
-            if self._run.stopping.is_set() and not self._meeting.complete:
-                self._stage.cancel()  # A stop is lost on Spark that comes before it has the job.
-            before, heard = heard, server.heard()
-            for peer, number in heard.items():
-                spoke = number != before.get(peer) or peer in self._left
-                silent[peer] = 0 if spoke else silent.get(peer, 0) + 1
-            self._require_alive(silent)
-            absent = self._absent()
-            alone = alone + 1 if absent and self._came else 0
-            if absent and alone > max(_BEGIN_SECONDS, self._plan.heartbeat):
-                self._fail(WorkerLost(f"the {absent} has not begun {alone:.0f} s after the first"))
-            stood = stood + 1 if self._run.phase == "training" and self._run.place == place else 0
-            place = self._run.place
-            if stood == _STEP_SECONDS:
-                self._run.note(_STANDS.format(seconds=stood))
-            if self._submitted and not heard:
-                self._say_what_is_waited_for()
-            waited = waited + 1 if self._submitted and not heard else 0
-            if waited == _BEGIN_SECONDS:
-                self._run.note(_UNHEARD.format(seconds=waited))
-            if waited and waited % _SLOTS_EVERY == 0:
-                # Where Spark cannot say it now, it will at the next time.
-                with contextlib.suppress(ClusterError):
-                    # Dynamic allocation takes an executor that idles meanwhile, and brings another.
-                    patience = dynamic_allocation.PATIENCE if dynamic_allocation.is_on(self._spark) else 0
-                    if waited > patience and cluster.slots(self._spark) < self._plan.workers:
-                        self._fail(WorkerLost("an executor was gone before its worker began"))
-
-    def _require_alive(self, silent: Mapping[str, float]) -> None:
-        for peer, seconds in silent.items():
-            if seconds > self._plan.heartbeat and peer not in self._left:
-                self._fail(WorkerLost(f"the {_words(peer)} has given no sign of life for {seconds:.0f} s"))
-
-    def _absent(self) -> str:
-        """A task or a trainer that has never spoken, in words; tasks first: each starts its trainer."""
-        expected = (f"{kind}-{rank}" for kind in ("task", "trainer") for rank in range(self._plan.workers))
-        return next((_words(peer) for peer in expected if peer not in self._came), "")
-
-    def _say_what_is_waited_for(self) -> None:
-        now: Phase = "computing" if self._stage.computes() else "slots"
-        if self._run.phase in _BEFORE_WORKERS and self._run.phase != now:
-            self._run.enter(now)
-
     # -- what workers say (in the server's thread) ------------------------------
 
     def _hear(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
-        self._came.add(peer)
+        self._watchdog.came.add(peer)
         try:
             handler = getattr(self, f"_on_{event.get('type')}", None)
             if handler is not None:
@@ -354,7 +283,7 @@ class Submission:
         self._stage.cancel()
 
     def _on_farewell(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
-        self._left.add(peer)
+        self._watchdog.left.add(peer)
 
     def _on_rows(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
         self._run.record_rows(int(event["rank"]), int(event["rows"]))
@@ -368,7 +297,7 @@ class Submission:
         if self._run.stopping.is_set() and not self._meeting.begun:
             # The stop may have come before Spark had the job.
             self._stage.cancel()
-        if not self._meeting.begun and self._run.phase in _BEFORE_WORKERS:
+        if not self._meeting.begun and self._run.phase in BEFORE_WORKERS:
             self._run.enter("reading")
         self._meeting.hello(peer, event, answer)
 
@@ -451,10 +380,6 @@ class _Nobody:
 
     def control(self, event: Event, *, standing: bool) -> None:
         """Nothing."""
-
-
-def _words(peer: str) -> str:
-    return peer.replace("-", " ")
 
 
 def arrays(logs: dict[str, Any]) -> dict[str, Any]:
