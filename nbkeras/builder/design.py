@@ -10,7 +10,8 @@ from typing import Any
 from nbkeras.builder import code
 from nbkeras.builder.code import Piece
 from nbkeras.builder.network import Looked, Network
-from nbkeras.builder.table import Task, column
+from nbkeras.builder.table import Task
+from nbkeras.data.names import quoted
 from nbkeras.model.footprint import Footprint
 
 _QUANTITY = ("mse", "mae", "huber", "log_cosh", "msle"), ("mae", "mse", "RootMeanSquaredError")
@@ -123,7 +124,7 @@ class Design:
             if not self.unused:
                 return self.data
             return code.call(f"{self.data}.drop", [code.value(name) for name in self.unused])
-        names = [code.value(column(name)) for name in (*self.features, label)]
+        names = [code.value(quoted(name)) for name in (*self.features, label)]
         return code.call(f"{self.data}.select", names)
 
     def _twice(self) -> Piece:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from nbkeras.data.names import quoted
 from nbkeras.errors import DataError, OptionError
 from nbkeras.spark import exceptions
 
@@ -210,7 +211,7 @@ def values_of(df: Any, label: str) -> list[float]:
         DataError: the label is null in every row.
     """
     with _asked(df):
-        rows = df.select(column(label)).dropna().distinct().limit(_MOST_CLASSES + 1).collect()
+        rows = df.select(quoted(label)).dropna().distinct().limit(_MOST_CLASSES + 1).collect()
     values = sorted(float(row[0]) for row in rows)
     if not values:
         raise DataError(f"Label: {label} is null in every row, or there is none")
@@ -281,16 +282,6 @@ def _some(values: list[float]) -> str:
     return f"{shown}…" if len(values) > 4 else shown
 
 
-def column(name: str) -> str:
-    """A column's name as ``df.select`` takes it.
-
-    Example:
-        >>> column("petal_width"), column("petal.width")
-        ('petal_width', '`petal.width`')
-    """
-    return name if name.isidentifier() and name.isascii() else f"`{name.replace('`', '``')}`"
-
-
 def require_frame(data: Any) -> None:
     """Say what is no DataFrame of Spark.
 
@@ -333,10 +324,10 @@ def _shapes(df: Any) -> dict[str, tuple[int, ...] | None]:
     kinds = {one.name: columns.kind(one.dataType) for one in df.schema.fields}
     found: dict[str, tuple[int, ...] | None] = {name: (1,) for name, one in kinds.items() if one == "number"}
     arrays = [name for name, one in kinds.items() if one in ("array", "vector")]
-    rows = df.select([column(name) for name in arrays]).take(_ROWS) if arrays else []
+    rows = df.select([quoted(name) for name in arrays]).take(_ROWS) if arrays else []
     for index, name in enumerate(arrays):
         values = [row[index] for row in rows if row[index] is not None]
-        first = values[0] if values else next(iter(df.select(column(name)).dropna().first() or ()), None)
+        first = values[0] if values else next(iter(df.select(quoted(name)).dropna().first() or ()), None)
         found[name] = None if first is None else _shape(first)
     return found
 

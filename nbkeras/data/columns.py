@@ -11,6 +11,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from nbkeras.data.names import quoted
 from nbkeras.data.signature import Signature
 from nbkeras.errors import DataError
 from nbkeras.plan import Field
@@ -153,7 +154,7 @@ def numbers(df: DataFrame, name: str) -> Column:
 
 def column(name: str) -> Column:
     """A column by its exact name, also where it holds dots or backticks."""
-    return F.col("`" + name.replace("`", "``") + "`")
+    return F.col(quoted(name))
 
 
 def existing(df: DataFrame, name: Any, role: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nbkeras.data.names import listed
 from nbkeras.errors import DataError
 from nbkeras.plan import Field
 
@@ -21,7 +22,7 @@ def require_one_shape(one: Field, shape: tuple[int, ...], other: tuple[int, ...]
     """
     if shape != other:
         raise DataError(
-            f"column {quoted(one.sources)} holds values of shape {shape} and of shape {other}: "
+            f"column {listed(one.sources)} holds values of shape {shape} and of shape {other}: "
             "all rows need the same shape"
         )
 
@@ -58,13 +59,3 @@ def _sentences(nulls: dict[str, int], of: str) -> list[str]:
 
 def _counted(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
-def quoted(names: tuple[str, ...]) -> str:
-    """Columns, as a message names them.
-
-    Example:
-        >>> quoted(("height", "width"))
-        "'height', 'width'"
-    """
-    return ", ".join(f"'{name}'" for name in names)

@@ -25,7 +25,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from nbkeras.data.shards import CHECKSUM_BITS, WITHIN, quoted, require_one_shape
+from nbkeras.data.names import listed
+from nbkeras.data.shards import CHECKSUM_BITS, WITHIN, require_one_shape
 from nbkeras.errors import ClusterError, DataError
 from nbkeras.plan import CHECK, ORDER, Field
 
@@ -198,7 +199,7 @@ def decode(column: pa.Array, one: Field, nulls: dict[str, int]) -> npt.NDArray[A
         lengths = np.unique(np.diff(column.offsets.to_numpy()))
         if len(lengths) > 1:
             raise DataError(
-                f"column {quoted(one.sources)} holds arrays of {lengths[0]} to {lengths[-1]} values: "
+                f"column {listed(one.sources)} holds arrays of {lengths[0]} to {lengths[-1]} values: "
                 f"{one.title} needs arrays of one length"
             )
         shape.append(int(lengths[0]) if len(lengths) else 0)
@@ -212,7 +213,7 @@ def decode(column: pa.Array, one: Field, nulls: dict[str, int]) -> npt.NDArray[A
     if one.shape is not None:
         if math.prod(shape[1:]) != math.prod(one.shape):
             held = "single numbers" if len(shape) == 1 else f"arrays of shape {tuple(shape[1:])}"
-            raise DataError(f"{one.title} takes shape {one.shape}, column {quoted(one.sources)} holds {held}")
+            raise DataError(f"{one.title} takes shape {one.shape}, column {listed(one.sources)} holds {held}")
         return values.reshape(rows, *one.shape)
     return values.reshape(shape)
 

@@ -81,10 +81,10 @@ def epoch_times():
     moments: list[float] = []
     record = Run.record_epoch
 
-    def timed(self, epoch, logs, **more):
+    def timed(self, epoch, *about, **more):
         if epoch not in self.epoch_numbers:
             moments.append(time.perf_counter())
-        record(self, epoch, logs, **more)
+        record(self, epoch, *about, **more)
 
     Run.record_epoch = timed
     try:

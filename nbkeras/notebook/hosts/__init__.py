@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any
 
+from nbkeras.driver.attend import Display
 from nbkeras.errors import OptionError, one_line
 from nbkeras.notebook import picture, text
 from nbkeras.notebook.form import Fields
@@ -22,16 +23,6 @@ from nbkeras.wait import What
 _code: ContextVar[str | None] = ContextVar("code", default=None)
 #: Called when a run begins, moves and ends: by the panel of all runs, the newest.
 _watch: list[Callable[[], None]] = []
-
-
-class Display(Protocol):
-    """One run on the screen."""
-
-    def update(self) -> None:
-        """Show what is new; called about four times a second by the thread that waits."""
-
-    def finish(self) -> None:
-        """Leave what is to stay; called once, when the run has ended."""
 
 
 def display(run: Run, how: Callable[[Run], Display] | None = None) -> Display:
