@@ -24,15 +24,23 @@ def modules():
         yield ".".join(file.relative_to(PACKAGE).with_suffix("").parts), file
 
 
-def imports(file, names):
-    """The modules of the package that a file imports, also those within functions."""
+def statements(file):
+    """What a file imports, also within functions and for types alone: the module, and a name of it."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "nbkeras":
+        if isinstance(node, ast.ImportFrom):
             for alias in node.names:
-                whole = f"{node.module}.{alias.name}".removeprefix("nbkeras.")
-                yield next(name for name in (whole, f"{whole}.__init__", *parents(whole)) if name in names)
+                yield "." * node.level + (node.module or ""), alias.name
         elif isinstance(node, ast.Import):
-            assert not [one.name for one in node.names if one.name.startswith("nbkeras")], f"{file}: from …"
+            for alias in node.names:
+                yield alias.name, ""
+
+
+def imports(file, names):
+    """The modules of the package that a file imports."""
+    for module, name in statements(file):
+        if module.split(".")[0] == "nbkeras":
+            whole = f"{module}.{name}".removeprefix("nbkeras.").rstrip(".")
+            yield next(one for one in (whole, f"{whole}.__init__", *parents(whole)) if one in names)
 
 
 def parents(whole):
@@ -57,6 +65,42 @@ def test_arrows_run_down():
     assert up == []
 
 
+def test_nothing_is_imported_in_a_way_that_this_test_does_not_see():
+    relative = [
+        f"{name}: {module}"
+        for name, file in NAMES.items()
+        for module, _ in statements(file)
+        if module[:1] == "."
+    ]
+    calls = {
+        name
+        for name, file in NAMES.items()
+        if re.search(r"import_module|__import__", file.read_text("utf-8"))
+    }
+
+    assert relative == []
+    # Public names when they are asked for, the backend's module by its name, and packages of others.
+    assert calls == {
+        "__init__",
+        "worker.backends.__init__",
+        "model.portable.__init__",
+        "job.archive",
+        "job.store",
+    }
+
+
+def test_backends_are_imported_by_their_own_modules_alone():
+    kinds = {"tensorflow", "torch", "jax"}
+    found = {
+        name
+        for name, file in NAMES.items()
+        for module, _ in statements(file)
+        if module.split(".")[0] in kinds
+    }
+
+    assert {name.rpartition(".")[0] for name in found} == {"worker.backends", "model.portable"}
+
+
 def test_no_modules_import_each_other():
     TopologicalSorter(ARROWS).prepare()  # raises where they do, and names them
 
@@ -71,3 +115,6 @@ def test_the_page_for_contributors_names_every_room_and_files_that_are_there():
     } == set()
     rooms = set(ROOMS) - {"__init__"}
     assert {room for room in rooms if not re.search(rf"\b{room}(/|\.py)", page)} == set()
+    pairs = re.findall(r"`([\w/]+\.(?:py|js))`\s+`(?:\w+\.)?(\w+)`", page)
+    assert len(pairs) > 15
+    assert [pair for pair in pairs if pair[1] not in (PACKAGE / pair[0]).read_text(encoding="utf-8")] == []

@@ -1,4 +1,4 @@
-"""Attending a run: its thread, its display, and what an interrupt does."""
+"""Run a training in a thread, update its display, and turn interrupts into stop and abort."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The notebook's side of a training: submits it, again when a worker is lost, and lands its weights."""
+"""Run one training: submit it, submit it again if a worker is lost, load its weights into the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Meeting: how the workers of a training learn of each other, where all of them are heard."""
+"""Collect each worker's address and row counts, and send those of all to every worker."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Labels that are numbers of classes: each needs an output of the model that stands for it.
+"""Check that labels of classes are below the number of the model's outputs.
 
-Of others TensorFlow and torch say what their kernels say, and JAX computes a loss of 0.
+Otherwise TensorFlow and PyTorch raise errors of their kernels, and JAX computes a loss of 0 without a word.
 """
 
 from __future__ import annotations

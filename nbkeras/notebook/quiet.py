@@ -1,4 +1,4 @@
-"""A line from the page to the kernel on which the kernel never speaks, so that a busy kernel hears it."""
+"""Receive messages of the page on a comm that is never published on: a busy kernel handles them."""
 
 from __future__ import annotations
 

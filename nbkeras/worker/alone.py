@@ -1,4 +1,4 @@
-"""Alone: a group of one."""
+"""Implement the collective for a single worker: nothing is summed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The warm server: one process per executor that has Keras loaded and forks trainers.
+"""Run the fork server: one process per executor and backend that has Keras loaded and forks trainers.
 
 The backend's collective runtime can be set up once in a process, so each
 training needs a fresh one; importing Keras takes seconds, a fork milliseconds.

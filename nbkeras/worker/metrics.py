@@ -1,4 +1,4 @@
-"""Metrics that count what one worker's rows add to them."""
+"""Weight the updates of metrics by this worker's share of the batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts: what one worker's rows add to the losses and metrics of a whole batch.
+"""Scale losses and metrics so that those of all workers add up to those of the global batch.
 
 Keras divides a loss by the rows, the weights or the unmasked steps that it
 sees. Here each worker's loss is made its part of the whole batch's loss, so

@@ -1,4 +1,4 @@
-"""Read-ahead: rows that the kernel has dropped from memory are asked for before they are gathered.
+"""Prefetch the rows of the next steps once the kernel has dropped them from memory.
 
 Shuffled rows lie anywhere in their file. One at a time, a disk gives few of them
 a second; asked for many steps at once, it gives as many as it can.

@@ -1,4 +1,4 @@
-"""A ring of sockets that sums vectors: for backends that bring no such thing themselves.
+"""Sum vectors over all workers with a ring all-reduce over sockets.
 
 Each worker sends to the next and receives from the one before. A vector of n
 numbers is cut into as many parts as there are workers; going round twice, each
@@ -6,8 +6,8 @@ worker sends about 2 n numbers, however many workers there are (ring
 all-reduce, Patarasuk and Yuan 2009). Every part is added up in one order and
 then copied, so all workers get the same bits.
 
-A connection opens with the challenge of :mod:`nbkeras.transport.wire`: who does
-not know the run's secret takes no part.
+A connection opens with the challenge of :mod:`nbkeras.transport.wire`: a peer that
+does not know the run's secret takes no part.
 """
 
 from __future__ import annotations

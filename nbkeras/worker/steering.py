@@ -1,10 +1,10 @@
-"""What a training does for the user between two steps: stand still, and take another learning rate.
+"""Pause, or change the learning rate, between two steps, on all workers at the same step.
 
-The wish comes to every worker, and rank 0's counts: with the next step's sum it
-asks the others to meet. Between that step and the one after it, all workers sum
-what they know, which is therefore done by all of them at the same place. While
-they stand still they go on to meet so, a few times a second: whoever has gone is
-missed at once, and no sum is ever waited for longer than that.
+Every worker receives the request; rank 0 decides, and sets a flag that is summed
+with the next gradients. Behind that step all workers sum what they know of the
+request, so all of them act on it at the same place. While they pause they repeat
+that sum a few times a second: a worker that is gone is missed at once, and no sum
+is ever waited for longer than that.
 """
 
 from __future__ import annotations

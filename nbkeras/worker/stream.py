@@ -1,4 +1,4 @@
-"""The rows that Spark sends to a Python worker, and whether they were all."""
+"""Read the Arrow batches of a task, and detect a stream that was cut short."""
 
 from __future__ import annotations
 

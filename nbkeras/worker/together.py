@@ -1,4 +1,4 @@
-"""Together: several workers, as far as their backend does not matter."""
+"""Implement what a group of several workers does on every backend."""
 
 from __future__ import annotations
 

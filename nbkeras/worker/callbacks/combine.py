@@ -1,4 +1,4 @@
-"""Combine: the logs of an epoch become those of all workers' rows, and steps do what the user wishes."""
+"""Aggregate metrics over all workers, validate, and apply stop, pause and learning rate between steps."""
 
 from __future__ import annotations
 
