@@ -709,7 +709,7 @@ def test_what_computes_a_column_and_fails_is_told_in_one_sentence(spark, column,
 def test_a_dataframe_whose_session_was_stopped_is_told_in_one_sentence(frames, monkeypatch):
     editor = Editor(frames, "wine")
     monkeypatch.setattr("nbkeras.data.source.is_stopped", lambda _: True)
-    with pytest.raises(ClusterError, match="the DataFrame is of a Spark session that was stopped: make it"):
+    with pytest.raises(ClusterError, match="the DataFrame is of a Spark session that was stopped: create it"):
         Editor(frames, "wine")
     editor.act("label", value="ash")
     assert editor.state()["errors"]["label"].startswith("the DataFrame is of a Spark session that was")

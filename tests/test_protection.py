@@ -41,14 +41,14 @@ def test_several_workers_need_a_trusted_network_where_spark_protects_it(key):
     protection.require_trust(spark, plan(1), trusted=False)
 
 
-def test_workers_with_gpus_of_their_own_sum_over_ports_that_ask_nobody():
+def test_workers_with_gpus_of_their_own_sum_over_ports_without_authentication():
     spark = session(spark_authenticate="true")
     with pytest.raises(ClusterError, match="accept unauthenticated connections: use --backend torch or jax"):
         protection.require_trust(spark, plan(2, gpus=1), trusted=False)
     protection.require_trust(spark, plan(2, "torch", gpus=1), trusted=False)
     protection.require_trust(spark, plan(2, gpus=1), trusted=True)
     each = session(spark_authenticate="true", spark_task_resource_gpu_amount="1")
-    with pytest.raises(ClusterError, match="ask nobody"):
+    with pytest.raises(ClusterError, match="unauthenticated"):
         protection.require_trust(each, plan(2), trusted=False)
 
 
