@@ -13,14 +13,17 @@ from processes import is_alive, trainers
 import nbkeras
 from nbkeras.driver.relay import Errand, _first, fetch
 from nbkeras.errors import ClusterError, DataError, OptionError, TrainingError
-from nbkeras.job.job import Job
+from nbkeras.job import failures
+from nbkeras.job.job import Failure, Job
 from nbkeras.job.mailbox import NOTEBOOK, Mailbox, ports
 from nbkeras.plan import Plan, Structure
 from nbkeras.spark import cluster, shared
 from nbkeras.spark.shared import Inside
 from nbkeras.transport import channel, wire
+from nbkeras.transport.messages import Epoch
 
 SECRET = b"secret"
+EPOCH = Epoch(type="epoch", epoch=0, logs={}, measured={})
 #: Nothing listens at this address of the loopback network.
 NOWHERE = "127.0.0.9"
 FEW, FREE, ALL = 1, 2, 3  # workers that leave two or one of three slots, or none
@@ -228,7 +231,7 @@ def events(log):
 
 def test_the_mailbox_keeps_events_until_they_are_known_to_have_arrived(mailbox):
     worker = channel.Channel(mailbox.address, SECRET, "trainer-0")
-    worker.send({"type": "epoch", "epoch": 0})
+    worker.send(EPOCH)
     worker.send({"type": "weights"}, bytes(3 << 20))
     assert worker.close(waiting.LIMIT)
 
@@ -246,7 +249,7 @@ def test_the_mailbox_keeps_events_until_they_are_known_to_have_arrived(mailbox):
 def test_the_mailbox_hands_on_the_notebooks_answers(mailbox):
     worker = channel.Channel(mailbox.address, SECRET, "trainer-0")
     answered = []
-    asking = threading.Thread(target=lambda: answered.append(worker.ask({"type": "epoch", "ask": True})))
+    asking = threading.Thread(target=lambda: answered.append(worker.ask({**EPOCH, "ask": True})))
     asking.start()
     log, number = b"", 1
     while not log:
@@ -264,7 +267,7 @@ def test_a_mailbox_that_is_closed_after_the_last_word_has_answered_it():
     arrived = []
     with opened() as mailbox:
         worker = channel.Channel(mailbox.address, SECRET, "task-0")
-        worker.send({"type": "failure", "rank": 0})
+        worker.send(failures.event(Failure("ValueError", "no scale"), rank=0))
         leaving = threading.Thread(target=lambda: arrived.append(worker.close(waiting.LIMIT)))
         leaving.start()
         assert mailbox.failure()["rank"] == 0
@@ -275,7 +278,7 @@ def test_a_mailbox_that_is_closed_after_the_last_word_has_answered_it():
 
 def test_the_mailbox_tells_nothing_to_who_does_not_know_the_secret(mailbox):
     worker = channel.Channel(mailbox.address, SECRET, "trainer-0")
-    worker.send({"type": "epoch", "epoch": 0})
+    worker.send(EPOCH)
     assert worker.close(waiting.LIMIT)
 
     assert errand(mailbox, secret=b"guessed") == b""

@@ -206,8 +206,9 @@ def test_the_schema_that_spark_is_told_is_that_of_the_rows():
 
 def test_a_failure_says_whose_it_is_and_a_trainers_keeps_its_own_words():
     here = socket.gethostname()
-    own = task._told(DataError("no rows"), 1)
+    own = task._failure(DataError("no rows"), 1)
     assert own == {
+        "type": "failure",
         "rank": 1,
         "host": here,
         "kind": "DataError",
@@ -216,7 +217,7 @@ def test_a_failure_says_whose_it_is_and_a_trainers_keeps_its_own_words():
         "own": True,
     }
     failure = Failure("KeyError", "'a'", (("cell", 3, "call"),))
-    theirs = task._told(task.TrainerFailed(failure), 0)
+    theirs = task._failure(task.TrainerFailed(failure), 0)
     assert failures.from_event(theirs) == failure
     assert str(task.TrainerFailed(failure)) == "KeyError: 'a'"
 

@@ -10,6 +10,7 @@ import keras
 
 from nbkeras.errors import OptionError
 from nbkeras.model import state
+from nbkeras.transport.messages import Decision
 
 #: They judge the logs and must act in the step or epoch in which they judge.
 DECIDERS = (
@@ -99,7 +100,7 @@ class NotebookCallbacks:
         self._each("on_train_begin", {})
         self._each("on_epoch_begin", epoch, {})
 
-    def epoch_end(self, epoch: int, logs: dict[str, Any], weights: bytes, *, last: bool) -> dict[str, Any]:
+    def epoch_end(self, epoch: int, logs: dict[str, Any], weights: bytes, *, last: bool) -> Decision:
         """At the end of an epoch: what the callbacks decided.
 
         Args:
@@ -116,13 +117,13 @@ class NotebookCallbacks:
         if not stop and not last:
             self._each("on_epoch_begin", epoch + 1, {})
         after = state.learning_rate(self._model.optimizer)
-        told: dict[str, Any] = {"stop": stop, "learning_rate": after if after != before else None}
+        decision = Decision(stop=stop, learning_rate=after if after != before else None)
         if weights and state.pack(state.variables(self._model)) != weights and after == before:
-            told["note"] = (
+            decision["note"] = (
                 "a callback changed the model's weights in the notebook, which training on the workers "
                 "does not see: change them in a layer, an optimizer or a constraint"
             )
-        return told
+        return decision
 
     def end(self, logs: dict[str, Any]) -> None:
         """After the last epoch, when the weights have landed."""

@@ -23,8 +23,9 @@ from nbkeras.errors import NbkerasError
 from nbkeras.job.mailbox import NOTEBOOK, ports
 from nbkeras.spark import cluster, exceptions
 from nbkeras.spark.session import is_connect
-from nbkeras.transport import addresses, channel, wire
+from nbkeras.transport import addresses, channel, messages, wire
 from nbkeras.transport.events import Handler
+from nbkeras.transport.messages import Fetch, Fetched
 from nbkeras.transport.wire import Event
 
 #: Seconds that a worker tries to reach the notebook before events go another way.
@@ -133,18 +134,26 @@ def fetch(errand: Errand, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Reco
     place, connection = found
     yield _row("place", f"{place[0]}:{place[1]}".encode())
     number, begin = errand.number, errand.begin
-    event: Event = {"answers": errand.answers, "controls": errand.controls}
-    fixed = {"type": "fetch", "known": errand.begin}
+    answers: list[Any] = [*errand.answers]
+    controls: list[Any] = [*errand.controls]
     with connection:
         while begin - errand.begin < _MOST:
             last = time.monotonic() > end
-            question = {**event, **fixed, "seq": number, "from": begin, "last": last}
+            question: Fetch = {
+                "type": "fetch",
+                "seq": number,
+                "answers": answers,
+                "controls": controls,
+                "known": errand.begin,
+                "from": begin,
+                "last": last,
+            }
             try:
                 said = _asked(connection, question)
             except (OSError, EOFError):
                 return  # The training has ended, and the mailbox with it.
             data = base64.b64decode(said["data"])
-            number, begin, event = number + 1, begin + len(data), {"answers": (), "controls": ()}
+            number, begin, answers, controls = number + 1, begin + len(data), [], []
             if data:
                 yield _row("log", data)
             elif last or begin > errand.begin:
@@ -163,12 +172,11 @@ def _found(errand: Errand) -> Any:
     return None
 
 
-def _asked(connection: Any, event: Event) -> Event:
-    connection.sendall(wire.encode(event))
-    while (said := channel.received(connection)).get("answer") != event["seq"]:
+def _asked(connection: Any, question: Fetch) -> Fetched:
+    connection.sendall(wire.encode(question))
+    while (said := channel.received(connection)).get("answer") != question["seq"]:
         pass  # Acknowledgements, and control events that are for the workers.
-    answer: Event = said["event"]
-    return answer
+    return messages.checked(said["event"], Fetched)
 
 
 def _row(kind: str, data: bytes) -> pa.RecordBatch:

@@ -24,8 +24,9 @@ from nbkeras.plan import Plan
 from nbkeras.run.run import Run
 from nbkeras.spark import cluster, dynamic_allocation, exceptions, gpus, preflight, protection, session
 from nbkeras.spark.shared import INSIDE, Shared
-from nbkeras.transport import tls
+from nbkeras.transport import messages, tls
 from nbkeras.transport.events import Server
+from nbkeras.transport.messages import Decision
 from nbkeras.transport.wire import Event
 from nbkeras.worker import task
 
@@ -36,7 +37,7 @@ _GRACE = 2.0
 class EpochEnd(Protocol):
     """What the notebook does at the end of an epoch; its answer goes to all workers."""
 
-    def __call__(self, epoch: int, logs: dict[str, Any], weights: bytes, *, last: bool) -> Event:
+    def __call__(self, epoch: int, logs: dict[str, Any], weights: bytes, *, last: bool) -> Decision:
         """Run the callbacks; ``stop`` and ``learning_rate`` in the answer are obeyed."""
 
 
@@ -234,7 +235,7 @@ class Submission:
         if not self._meeting.complete or self._server is None:
             self._stage.cancel()
         elif not self._ended.is_set():
-            self._server.control({"type": "stop"}, standing=True)
+            self._server.control(messages.Stop(type="stop"), standing=True)
 
     def steer(self) -> None:
         """Tell the workers whether to stand still, and the learning rate that was set by hand."""
@@ -242,12 +243,13 @@ class Submission:
             return
         steering = self._run.steering
         with steering.lock:
-            self._server.control({"type": "pause", "pausing": steering.pausing.is_set()}, standing=True)
+            pause = messages.Pause(type="pause", pausing=steering.pausing.is_set())
+            self._server.control(pause, standing=True)
             rate = steering.rate
             if rate is None or (self._resume is not None and rate.lies_before(self._resume.epoch)):
                 return  # There is none, or the checkpoint has it, or what became of it since.
-            told = {"type": "learning_rate", "number": rate.number, "rate": rate.value}
-            self._server.control(told, standing=True)
+            set_rate = messages.SetLearningRate(type="learning_rate", number=rate.number, rate=rate.value)
+            self._server.control(set_rate, standing=True)
 
     def abort(self) -> None:
         """End at once and keep nothing."""
@@ -259,9 +261,10 @@ class Submission:
     def _hear(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
         self._watchdog.came.add(peer)
         try:
-            handler = getattr(self, f"_on_{event.get('type')}", None)
+            message = messages.event(event)
+            handler = None if message is None else getattr(self, f"_on_{message['type']}", None)
             if handler is not None:
-                handler(peer, event, blob, answer)
+                handler(peer, message, blob, answer)
         except NbkerasError as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001  # the server's thread must go on
@@ -282,18 +285,18 @@ class Submission:
             self._ended.wait(_GRACE)
         self._stage.cancel()
 
-    def _on_farewell(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+    def _on_farewell(self, peer: str, event: messages.Farewell, blob: bytes, answer: Answer) -> None:
         self._watchdog.left.add(peer)
 
-    def _on_rows(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
-        self._run.record_rows(int(event["rank"]), int(event["rows"]))
+    def _on_rows(self, peer: str, event: messages.Rows, blob: bytes, answer: Answer) -> None:
+        self._run.record_rows(event["rank"], event["rows"])
         if event.get("all"):
             self._read.add(peer)
         if not self._meeting.begun:
             # A trainer that has all its rows may still import Keras.
             self._run.enter("starting" if len(self._read) == self._plan.workers else "reading")
 
-    def _on_hello(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+    def _on_hello(self, peer: str, event: messages.Hello, blob: bytes, answer: Answer) -> None:
         if self._run.stopping.is_set() and not self._meeting.begun:
             # The stop may have come before Spark had the job.
             self._stage.cancel()
@@ -301,10 +304,10 @@ class Submission:
             self._run.enter("reading")
         self._meeting.hello(peer, event, answer)
 
-    def _on_port(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+    def _on_port(self, peer: str, event: messages.Port, blob: bytes, answer: Answer) -> None:
         self._meeting.port(peer, event, answer)
 
-    def _on_ready(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+    def _on_ready(self, peer: str, event: messages.Ready, blob: bytes, answer: Answer) -> None:
         if self._run.stopping.is_set():
             self._stage.cancel()
             return
@@ -313,66 +316,72 @@ class Submission:
             self._run.settings["rows"] = self._meeting.rows
             self._run.enter("starting")
 
-    def _on_phase(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+    def _on_phase(self, peer: str, event: messages.Phase, blob: bytes, answer: Answer) -> None:
         self._run.enter(event["phase"])
 
-    def _on_note(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+    def _on_note(self, peer: str, event: messages.Note, blob: bytes, answer: Answer) -> None:
         self._run.note(event["sentence"])
 
-    def _on_said(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+    def _on_said(self, peer: str, event: messages.Said, blob: bytes, answer: Answer) -> None:
         self._run.hear(event["rank"], event["line"])
 
-    def _on_progress(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
-        told = ("epoch", "step", "steps", "rate", "learning_rate", "loss")
-        self._run.record_progress(*(event[one] for one in told))
+    def _on_progress(self, peer: str, event: messages.Progress, blob: bytes, answer: Answer) -> None:
+        self._run.record_progress(
+            event["epoch"],
+            event["step"],
+            event["steps"],
+            event["rate"],
+            event["learning_rate"],
+            event["loss"],
+        )
 
-    def _on_learning_rate(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+    def _on_learning_rate(self, peer: str, event: messages.LearningRate, blob: bytes, answer: Answer) -> None:
         self._run.record_learning_rate(
             event["number"], event["before"], event["rate"], event["epoch"], event["step"]
         )
 
-    def _on_epoch(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
-        epoch, logs = int(event["epoch"]), arrays(event["logs"])
+    def _on_epoch(self, peer: str, event: messages.Epoch, blob: bytes, answer: Answer) -> None:
+        epoch, logs = event["epoch"], arrays(event["logs"])
         if not event.get("ask"):
             self._run.record_epoch(epoch, logs, event["measured"])
             return
 
         def call() -> None:
-            told: Event = {"stop": True}
+            decision = Decision(stop=True)
             try:
-                told = self._told(epoch, logs, event, blob)
+                decision = self._decided(epoch, logs, event, blob)
             finally:
                 # Whatever comes of it here, the workers wait for it.
-                answer(told)
+                answer(decision)
 
         self._run.calls.put(call)
 
-    def _told(self, epoch: int, logs: dict[str, Any], event: Event, blob: bytes) -> Event:
-        """What the notebook's callbacks say to an epoch."""
-        told: Event = {"stop": True}
+    def _decided(self, epoch: int, logs: dict[str, Any], event: messages.Epoch, blob: bytes) -> Decision:
+        """What the notebook's callbacks decide at the end of an epoch."""
+        decision = Decision(stop=True)
         try:
             state.build(self._run.model, event["optimizers"])
-            told = self._epoch_end(epoch, logs, blob, last=bool(event.get("last")))
+            decision = self._epoch_end(epoch, logs, blob, last=bool(event.get("last")))
         except BaseException as error:  # noqa: BLE001
             # The user's own callback, whatever it raises: its traceback is the answer.
             self._fail(failures.of_callback(error))
         self._run.record_epoch(epoch, logs, event["measured"])
-        if "note" in told:
-            self._run.note(told["note"])
-        return told
+        if "note" in decision:
+            self._run.note(decision["note"])
+        return decision
 
-    def _on_saved(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
-        self.saved = int(event["epoch"])
+    def _on_saved(self, peer: str, event: messages.Saved, blob: bytes, answer: Answer) -> None:
+        self.saved = event["epoch"]
 
-    def _on_trained(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+    def _on_trained(self, peer: str, event: messages.Trained, blob: bytes, answer: Answer) -> None:
         self._meeting.trained(peer, answer)
 
-    def _on_weights(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+    def _on_weights(self, peer: str, event: messages.Weights, blob: bytes, answer: Answer) -> None:
         self.weights = blob
-        answer({})
+        answer(messages.Done())
 
-    def _on_failure(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
-        self._fail(failures.of_worker(failures.from_event(event), int(event["rank"]), str(event["host"])))
+    def _on_failure(self, peer: str, event: messages.Failure, blob: bytes, answer: Answer) -> None:
+        self._fail(failures.of_worker(failures.from_event(event), event["rank"], event["host"]))
 
 
 class _Nobody:

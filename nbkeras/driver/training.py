@@ -19,7 +19,7 @@ from nbkeras.plan import Plan
 from nbkeras.run.run import Run
 from nbkeras.spark import cluster, dynamic_allocation, protection
 from nbkeras.spark.shared import Shared
-from nbkeras.transport.wire import Event
+from nbkeras.transport.messages import Decision
 
 #: How often a training begins again without having finished another epoch.
 RESTARTS = 3
@@ -55,7 +55,7 @@ class Driver:
         self._spark, self._plan, self._df, self._run = spark, plan, df, run
         self._deciders, self._notebook, self._resume = deciders, epoch_end, resume
         self._store = None if plan.checkpoint is None else Store(plan.checkpoint)
-        self._told: dict[int, Event] = {}
+        self._told: dict[int, Decision] = {}
         self._submission: Submission | None = None
         self._aborted = self._landing = False
 
@@ -186,7 +186,7 @@ class Driver:
             return  # The next stage asks for what it needs.
         cluster.require_slots(self._spark, self._plan.workers, _SLOT_SECONDS, self._run.stopping.is_set)
 
-    def _epoch_end(self, epoch: int, logs: dict[str, Any], weights: bytes, *, last: bool) -> Event:
+    def _epoch_end(self, epoch: int, logs: dict[str, Any], weights: bytes, *, last: bool) -> Decision:
         """The callbacks' answer; an epoch that is trained again gets the same one, and calls nobody."""
         if epoch not in self._told:
             self._told[epoch] = self._notebook(epoch, logs, weights, last=last)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import linecache
 import os
 import re
+import socket
 import traceback
 from pathlib import Path
-from typing import Any
 
 from nbkeras import errors
 from nbkeras.errors import NbkerasError, TrainingError, WorkerLost, words
 from nbkeras.job.job import Failure
 from nbkeras.spark import exceptions
+from nbkeras.transport import messages
 
 #: A frame, and what else TensorFlow says of a graph before and after what went wrong.
 _TRACED = re.compile(r'\s*File "(.+)", line (\d+), in (.+)')
@@ -91,23 +92,26 @@ def _traceback(title: str, frames: tuple[tuple[str, int, str], ...]) -> str:
     return "\n".join(lines)
 
 
-def event(failure: Failure) -> dict[str, Any]:
-    """A failure as plain data for JSON.
+def event(failure: Failure, rank: int) -> messages.Failure:
+    """A failure of a worker on this machine as an event.
 
     Example:
         >>> from nbkeras.job.failures import describe, event, from_event
-        >>> from_event(event(describe(ValueError("no")))).message
+        >>> from_event(event(describe(ValueError("no")), rank=0)).message
         'no'
     """
-    return {
-        "kind": failure.kind,
-        "message": failure.message,
-        "frames": [list(frame) for frame in failure.frames],
-        "own": failure.own,
-    }
+    return messages.Failure(
+        type="failure",
+        rank=rank,
+        host=socket.gethostname(),
+        kind=failure.kind,
+        message=failure.message,
+        frames=[list(frame) for frame in failure.frames],
+        own=failure.own,
+    )
 
 
-def from_event(data: dict[str, Any]) -> Failure:
+def from_event(data: messages.Failure) -> Failure:
     """A failure from what :func:`event` made of it."""
     frames = tuple((str(file), int(line), str(name)) for file, line, name in data["frames"])
-    return Failure(str(data["kind"]), str(data["message"]), frames, bool(data["own"]))
+    return Failure(data["kind"], data["message"], frames, data["own"])

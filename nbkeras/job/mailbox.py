@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import socket
 import threading
 import time
 from typing import Self
@@ -18,7 +17,7 @@ from nbkeras.errors import NbkerasError
 from nbkeras.job import failures
 from nbkeras.job.job import Job
 from nbkeras.job.rendezvous import Answer, Meeting
-from nbkeras.transport import wire
+from nbkeras.transport import messages, wire
 from nbkeras.transport.events import Server
 from nbkeras.transport.wire import Event
 
@@ -66,7 +65,7 @@ class Mailbox:
         self._progress: dict[str, Event] = {}
         self._spoke: dict[str, float] = {}
         self._asked: dict[tuple[str, int], Answer] = {}
-        self._failure: Event | None = None
+        self._failure: messages.Failure | None = None
         self._gone = 0
         self._server = self._open(host, job)
         self.address = self._server.address
@@ -86,7 +85,7 @@ class Mailbox:
     def __exit__(self, *_: object) -> None:
         self._server.close()
 
-    def failure(self) -> Event | None:
+    def failure(self) -> messages.Failure | None:
         """What went wrong first, when all tasks have said their last words."""
         with self._changed:
             self._changed.wait_for(lambda: self._gone >= self._workers, _LAST_WORDS)
@@ -96,7 +95,7 @@ class Mailbox:
 
     def _hear(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
         if peer == NOTEBOOK:
-            answer(self._fetched(event))
+            answer(self._fetched(messages.checked(event, messages.Fetch)))
             return
         self._spoke[peer] = time.monotonic()
         if event.get("type") == "alive":
@@ -111,18 +110,18 @@ class Mailbox:
             self._act(peer, event, answer)
 
     def _act(self, peer: str, event: Event, answer: Answer) -> None:
-        kind = event.get("type")
-        if kind in ("hello", "port", "ready"):
-            try:
-                getattr(self._meeting, str(kind))(peer, event, answer)
-            except NbkerasError as error:
-                told = failures.event(failures.describe(error))
-                self._fail({"type": "failure", "rank": 0, "host": socket.gethostname(), **told})
-        elif kind == "trained":
-            self._meeting.trained(peer, answer)
-        elif kind == "failure":
-            self._fail(event)
-        elif kind == "farewell":
+        message = messages.event(event)
+        if message is None:
+            return
+        try:
+            if self._meeting.take(peer, message, answer):
+                return
+        except NbkerasError as error:
+            self._fail(failures.event(failures.describe(error), rank=0))
+            return
+        if message["type"] == "failure":
+            self._fail(message)
+        elif message["type"] == "farewell":
             if peer.startswith("task-"):
                 with self._changed:
                     self._gone += 1
@@ -131,12 +130,12 @@ class Mailbox:
             # Only the notebook knows; most events ask nothing.
             self._asked[peer, int(event["seq"])] = answer
 
-    def _fail(self, event: Event) -> None:
+    def _fail(self, event: messages.Failure) -> None:
         if self._failure is None:
             self._failure = event
-            self._server.control({"type": "leave"})
+            self._server.control(messages.Leave(type="leave"))
 
-    def _fetched(self, event: Event) -> Event:
+    def _fetched(self, event: messages.Fetch) -> messages.Fetched:
         """What has been said since the last time, after doing what the notebook says, and who is silent."""
         for peer, number, reply in event["answers"]:
             answer = self._asked.pop((peer, number), None)
@@ -153,7 +152,7 @@ class Mailbox:
         self._begin = event["known"]
         start = event["from"] - self._begin
         now = time.monotonic()
-        return {
-            "data": base64.b64encode(self._log[start : start + _PIECE]).decode(),
-            "silent": {peer: now - spoke for peer, spoke in self._spoke.items()},
-        }
+        return messages.Fetched(
+            data=base64.b64encode(self._log[start : start + _PIECE]).decode(),
+            silent={peer: now - spoke for peer, spoke in self._spoke.items()},
+        )

@@ -9,6 +9,7 @@ from nbkeras.data.shards import CHECKSUM_BITS, nulls_message, require_one_shape
 from nbkeras.errors import ClusterError, DataError
 from nbkeras.job.checkpoint import Origin
 from nbkeras.plan import Plan
+from nbkeras.transport.messages import Addresses, Done, Hello, Port, PortsFree, Ready, Shards, WorkerEvent
 from nbkeras.transport.wire import Event
 
 Answer = Callable[[Event], None]
@@ -29,8 +30,8 @@ class Meeting:
         self._plan, self._origin = plan, origin
         self._ports: dict[str, tuple[bool, Answer]] = {}
         self._taken = 0
-        self._hellos: dict[str, tuple[Event, Answer]] = {}
-        self._readies: dict[str, tuple[Event, Answer]] = {}
+        self._hellos: dict[str, tuple[Hello, Answer]] = {}
+        self._readies: dict[str, tuple[Ready, Answer]] = {}
         self._trained: dict[str, Answer] = {}
 
     @property
@@ -48,7 +49,25 @@ class Meeting:
         """All rows that the workers have, to train and to validate on."""
         return _number([ready for ready, _ in self._readies.values()])
 
-    def hello(self, peer: str, event: Event, answer: Answer) -> None:
+    def take(self, peer: str, event: WorkerEvent, answer: Answer) -> bool:
+        """Handle an event of the rendezvous; False for any other event.
+
+        Raises:
+            NbkerasError: as the methods for each event.
+        """
+        if event["type"] == "hello":
+            self.hello(peer, event, answer)
+        elif event["type"] == "port":
+            self.port(peer, event, answer)
+        elif event["type"] == "ready":
+            self.ready(peer, event, answer)
+        elif event["type"] == "trained":
+            self.trained(peer, answer)
+        else:
+            return False
+        return True
+
+    def hello(self, peer: str, event: Hello, answer: Answer) -> None:
         """A trainer runs and says where."""
         self._hellos[peer] = (event, answer)
         if len(self._hellos) == self._plan.workers:
@@ -57,15 +76,15 @@ class Meeting:
             where = [hello["executor"] for hello, _ in everyone]
             self._hellos = {}
             for hello, reply in everyone:
-                reply({"addresses": addresses, "neighbours": where.count(hello["executor"])})
+                reply(Addresses(addresses=addresses, neighbours=where.count(hello["executor"])))
 
-    def port(self, peer: str, event: Event, answer: Answer) -> None:
+    def port(self, peer: str, event: Port, answer: Answer) -> None:
         """A trainer has looked at its port; if one is taken, all say hello again, with other ports.
 
         Raises:
             ClusterError: that has happened too often.
         """
-        self._ports[peer] = (bool(event["free"]), answer)
+        self._ports[peer] = (event["free"], answer)
         if len(self._ports) < self._plan.workers:
             return
         everyone, self._ports = list(self._ports.values()), {}
@@ -77,9 +96,9 @@ class Meeting:
                 "run it again, or use --workers 1"
             )
         for _, reply in everyone:
-            reply({"free": free})
+            reply(PortsFree(free=free))
 
-    def ready(self, peer: str, event: Event, answer: Answer) -> None:
+    def ready(self, peer: str, event: Ready, answer: Answer) -> None:
         """A trainer has all its rows; what is wrong with them is known when all have.
 
         Raises:
@@ -91,24 +110,24 @@ class Meeting:
         everyone = [self._readies[f"trainer-{rank}"] for rank in range(self._plan.workers)]
         events = [ready for ready, _ in everyone]
         self._require_data(events)
-        told = {
-            "rows": [ready["rows"] for ready in events],
-            "validation": [ready["validation"] for ready in events],
-            "layout": next(ready["layout"] for ready in events if ready["layout"]),
-            "number": _number(events),
-            "checksum": _checksum(events),
-        }
+        shards = Shards(
+            rows=[ready["rows"] for ready in events],
+            validation=[ready["validation"] for ready in events],
+            layout=next(ready["layout"] for ready in events if ready["layout"]),
+            number=_number(events),
+            checksum=_checksum(events),
+        )
         for _, reply in everyone:
-            reply(told)
+            reply(shards)
 
     def trained(self, peer: str, answer: Answer) -> None:
         """A trainer has done; nobody leaves before all have."""
         self._trained[peer] = answer
         if len(self._trained) == self._plan.workers:
             for leave in self._trained.values():
-                leave({})
+                leave(Done())
 
-    def _require_data(self, readies: list[Event]) -> None:
+    def _require_data(self, readies: list[Ready]) -> None:
         """Make sure that all that the workers have received can be trained on.
 
         Raises:
@@ -136,9 +155,9 @@ class Meeting:
             self._origin.require_same_rows(_number(readies), _checksum(readies))
 
 
-def _number(readies: list[Event]) -> int:
-    return sum(int(ready["rows"]) + int(ready["validation"]) for ready in readies)
+def _number(readies: list[Ready]) -> int:
+    return sum(ready["rows"] + ready["validation"] for ready in readies)
 
 
-def _checksum(readies: list[Event]) -> int:
-    return sum(int(ready["checksum"]) for ready in readies) & CHECKSUM_BITS
+def _checksum(readies: list[Ready]) -> int:
+    return sum(ready["checksum"] for ready in readies) & CHECKSUM_BITS

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from nbkeras.errors import ClusterError
 from nbkeras.transport import tls, wire
+from nbkeras.transport.messages import Alive, Farewell, Leave
 from nbkeras.transport.wire import Event
 
 #: Seconds between two attempts to connect, and between two progress events.
@@ -111,7 +112,7 @@ class Channel:
         Returns:
             Whether they have.
         """
-        self.send({"type": "farewell"})
+        self.send(Farewell(type="farewell"))
         with self._lock:
             arrived = self._lock.wait_for(lambda: not self._kept, timeout)
             self._closing = True
@@ -150,7 +151,7 @@ class Channel:
                         self._read(connection, buffer)
                 there = spoke = time.monotonic()
             if over:
-                self._on_control({"type": "leave"})
+                self._on_control(Leave(type="leave"))
                 there = spoke = math.inf  # said once
             if not self._closing:
                 time.sleep(RETRY)
@@ -183,7 +184,7 @@ class Channel:
                 pulse = time.monotonic()
                 latest, self._progress = self._progress, None
                 if latest is None and pulse > said + BEAT:
-                    latest = wire.encode({"type": "alive"})
+                    latest = wire.encode(Alive(type="alive"))
                 if latest is not None:
                     connection.sendall(latest)
                     said = pulse

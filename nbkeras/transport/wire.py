@@ -25,6 +25,7 @@ import hmac
 import json
 import secrets
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 #: What tells the challenge inside TLS from the one before it.
@@ -35,7 +36,8 @@ DIGEST = hashlib.sha256().digest_size
 LIMIT, PIECE = 16 << 20, 1 << 20
 HEADER = struct.Struct(">cI")
 
-Event = dict[str, Any]
+#: A message as a JSON object; :mod:`nbkeras.transport.messages` says which there are.
+Event = Mapping[str, Any]
 
 
 class ProtocolError(Exception):

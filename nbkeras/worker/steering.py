@@ -12,15 +12,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from nbkeras.model import state
 from nbkeras.transport.channel import Channel
-from nbkeras.transport.wire import Event
+from nbkeras.transport.messages import ControlEvent, LearningRate, Phase
 from nbkeras.worker.collectives import Collective
 
 #: Seconds between two meetings of workers that stand still.
 MEET = 0.25
+_Phase = Literal["training", "paused", "validating"]
 
 
 class Wishes:
@@ -43,12 +44,12 @@ class Wishes:
         self._number = 0
         self._changed = threading.Event()
 
-    def obey(self, event: Event) -> None:
+    def obey(self, event: ControlEvent) -> None:
         """Take in a control event, which may come more than once."""
-        if event.get("type") == "pause":
-            self.pausing = bool(event["pausing"])
-        elif event.get("type") == "learning_rate" and int(event["number"]) > self._number:
-            self._number = int(event["number"])
+        if event["type"] == "pause":
+            self.pausing = event["pausing"]
+        elif event["type"] == "learning_rate" and event["number"] > self._number:
+            self._number = event["number"]
             self._rate = self._number, float(event["rate"])
         self._changed.set()
 
@@ -93,8 +94,16 @@ class Steering:
 
         def take(number: int, rate: float) -> None:
             if (before := _set_rate(model, rate)) is not None and self._group.rank == 0:
-                told = {"number": number, "before": before, "rate": rate, "epoch": epoch, "step": step}
-                self._channel.send({"type": "learning_rate", **told})
+                self._channel.send(
+                    LearningRate(
+                        type="learning_rate",
+                        number=number,
+                        before=before,
+                        rate=rate,
+                        epoch=epoch,
+                        step=step,
+                    )
+                )
                 changed()
 
         if self._meet("training", take):
@@ -115,7 +124,7 @@ class Steering:
             self._stand_still()
         self._go_on("validating")
 
-    def _meet(self, phase: str, take: Callable[[int, float], None] | None = None) -> bool:
+    def _meet(self, phase: _Phase, take: Callable[[int, float], None] | None = None) -> bool:
         """Stand still as long as rank 0 is told to; whether the user wants to stop.
 
         Args:
@@ -142,15 +151,15 @@ class Steering:
             self._say("paused")
         self._wishes.wait(MEET)
 
-    def _go_on(self, phase: str) -> None:
+    def _go_on(self, phase: _Phase) -> None:
         if self._since is not None:
             self._stood += time.monotonic() - self._since
             self._since = None
             self._say(phase)
 
-    def _say(self, phase: str) -> None:
+    def _say(self, phase: _Phase) -> None:
         if self._group.rank == 0:
-            self._channel.send({"type": "phase", "phase": phase})
+            self._channel.send(Phase(type="phase", phase=phase))
 
 
 def _set_rate(model: Any, rate: float) -> float | None:

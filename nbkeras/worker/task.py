@@ -28,7 +28,7 @@ from nbkeras.job.mailbox import Mailbox
 from nbkeras.plan import PREFIX
 from nbkeras.spark import gpus
 from nbkeras.spark.shared import Inside
-from nbkeras.transport import addresses
+from nbkeras.transport import addresses, messages
 from nbkeras.transport.channel import Channel
 from nbkeras.transport.wire import Event
 from nbkeras.worker import fork_server, stream
@@ -62,7 +62,8 @@ def _trained(job: Job, rank: int, batches: Iterator[pa.RecordBatch]) -> Iterator
     trainer = _Trainer(job, rank)
 
     def obey(event: Event) -> None:
-        if event.get("type") == "leave":
+        control = messages.control(event)
+        if control is not None and control["type"] == "leave":
             left.set()
             trainer.end()
 
@@ -78,7 +79,7 @@ def _trained(job: Job, rank: int, batches: Iterator[pa.RecordBatch]) -> Iterator
     except Exception as error:
         # The notebook hears the cause at once and ends the other tasks. Raised here, Spark would log
         # it too, with a Java stack, into the cell of who runs Spark on the notebook's own machine.
-        channel.send({"type": "failure", **_told(error, rank)})
+        channel.send(_failure(error, rank))
         # Where another worker has failed, its task tells why; the mailbox may be gone with it.
         if not channel.close(_HEAR_SECONDS) and not left.is_set():
             raise
@@ -114,7 +115,7 @@ def evaluate(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordB
             if trainer.nulls:
                 yield _row("nulls", rank, json.dumps(trainer.nulls).encode())
     except Exception as error:  # noqa: BLE001  # told as a row: no retries, no wall of text
-        yield _row("failure", rank, json.dumps(_told(error, rank)).encode())
+        yield _row("failure", rank, json.dumps(_failure(error, rank)).encode())
 
 
 def predict(job: Job, names: list[str], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -144,10 +145,10 @@ def predict(job: Job, names: list[str], batches: Iterator[pa.RecordBatch]) -> It
         trainer.dismiss()
 
 
-def _told(error: BaseException, rank: int) -> dict[str, Any]:
-    """An exception as plain data, with the worker that it comes from."""
+def _failure(error: BaseException, rank: int) -> messages.Failure:
+    """An exception as an event, with the worker that it comes from."""
     failure = error.failure if isinstance(error, TrainerFailed) else failures.describe(error)
-    return {"rank": rank, "host": socket.gethostname(), **failures.event(failure)}
+    return failures.event(failure, rank)
 
 
 class TrainerFailed(Exception):
@@ -223,10 +224,10 @@ class _Trainer:
                 self._train.append(columns)
             if channel is not None:
                 rows = self._train.rows + self._validation.rows
-                channel.progress({"type": "rows", "rank": self._rank, "rows": rows})
+                channel.progress(messages.Rows(type="rows", rank=self._rank, rows=rows))
         if channel is not None:
             rows = self._train.rows + self._validation.rows
-            channel.send({"type": "rows", "rank": self._rank, "rows": rows, "all": True})
+            channel.send(messages.Rows(type="rows", rank=self._rank, rows=rows, all=True))
         shards = [Shard(one.layout, one.rows) for one in (self._train, self._validation)]
         checksum = (self._train.checksum + self._validation.checksum) & CHECKSUM_BITS
         self._put(Spooled(shards[0], shards[1], self.nulls, checksum))

@@ -27,8 +27,9 @@ from nbkeras.job.store import Store
 from nbkeras.model import exactness, labels, pickling, state
 from nbkeras.plan import ORDER, Plan
 from nbkeras.spark.shared import Inside
-from nbkeras.transport import addresses
+from nbkeras.transport import addresses, messages
 from nbkeras.transport.channel import Channel
+from nbkeras.transport.wire import Event
 from nbkeras.worker import backends, feed, schedule, spoken
 from nbkeras.worker.alone import Alone
 from nbkeras.worker.callbacks.combine import Combine
@@ -126,7 +127,9 @@ class Trainer:
         contents = self._load()
         spooled: Spooled = self._inbox.get()
         try:
-            with spoken.heard(lambda line: channel.send({"type": "said", "rank": self._rank, "line": line})):
+            with spoken.heard(
+                lambda line: channel.send(messages.Said(type="said", rank=self._rank, line=line))
+            ):
                 self._fit(channel, self._agree(channel, spooled), spooled, contents["deciders"])
         except Exception as error:
             if self._group.broke(error):
@@ -134,7 +137,7 @@ class Trainer:
             raise
         if self._group.size > 1:
             # A sum that has ended here may still be on its way to another worker, from this process.
-            channel.ask({"type": "trained"})
+            channel.ask(messages.Trained(type="trained"))
         channel.close()
 
     def _receive(self) -> None:
@@ -152,11 +155,13 @@ class Trainer:
                 self._task.send(("alive", None))
                 time.sleep(_SIGN_SECONDS)
 
-    def _control(self, event: dict[str, Any]) -> None:
-        if event.get("type") == "leave":
+    def _control(self, message: Event) -> None:
+        if (event := messages.control(message)) is None:
+            return
+        if event["type"] == "leave":
             # Another worker has failed: the task says so, and there is nothing to finish.
             os._exit(1)
-        if event.get("type") == "stop":
+        if event["type"] == "stop":
             self._group.request_stop()
             self._wishes.obey(event)  # A worker that stands still is woken.
             # Where the workers meet in each step of a validation, they leave it together.
@@ -184,20 +189,21 @@ class Trainer:
         host = addresses.towards(self._job.address[0])
         while True:
             with self._backend.reserve(host, gpus=self._job.gpus) as port:
-                event = {
-                    "type": "hello",
-                    "port": port.getsockname()[1],
-                    "host": host,
-                    "executor": self._assignment.executor,
-                }
+                hello = messages.Hello(
+                    type="hello",
+                    port=port.getsockname()[1],
+                    host=host,
+                    executor=self._assignment.executor,
+                )
                 # The first to arrive waits for the others: the notebook counts them and may give up.
-                answer = channel.ask(event)
+                answer = messages.checked(channel.ask(hello), messages.Addresses)
                 if self._plan.workers == 1:
-                    self._set_threads(int(answer["neighbours"]))
+                    self._set_threads(answer["neighbours"])
                     return Alone()
                 # A backend may bind once in a process: all look at their ports before one of them does.
-                if channel.ask({"type": "port", "free": self._backend.is_free(port)})["free"]:
-                    self._set_threads(int(answer["neighbours"]))
+                free = messages.Port(type="port", free=self._backend.is_free(port))
+                if messages.checked(channel.ask(free), messages.PortsFree)["free"]:
+                    self._set_threads(answer["neighbours"])
                     return self._backend.join(
                         port, answer["addresses"], self._rank, self._job.secret, gpus=self._job.gpus
                     )
@@ -208,24 +214,23 @@ class Trainer:
             cores = self._job.cores or _cores()
             self._backend.use_threads(max(1, cores // neighbours))
 
-    def _agree(self, channel: Channel, spooled: Spooled) -> dict[str, Any]:
+    def _agree(self, channel: Channel, spooled: Spooled) -> messages.Shards:
         """Tell what has arrived and learn what has arrived elsewhere."""
         positions = self._mapped(self._files, spooled.train, ORDER)
         self._canonical = scratch(spooled.train.rows, encrypted=self._job.encrypted)
         self._canonical[:] = np.argsort(positions, kind="stable")
         checked = self._mapped(self._validation_files, spooled.validation, ORDER)
         complete = self._complete(positions) and self._complete(checked)
-        return channel.ask(
-            {
-                "type": "ready",
-                "rows": spooled.train.rows,
-                "validation": spooled.validation.rows,
-                "layout": spooled.train.layout or spooled.validation.layout,
-                "nulls": spooled.nulls,
-                "checksum": spooled.checksum,
-                "complete": complete,
-            }
+        ready = messages.Ready(
+            type="ready",
+            rows=spooled.train.rows,
+            validation=spooled.validation.rows,
+            layout=spooled.train.layout or spooled.validation.layout,
+            nulls=spooled.nulls,
+            checksum=spooled.checksum,
+            complete=complete,
         )
+        return messages.checked(channel.ask(ready), messages.Shards)
 
     def _complete(self, positions: npt.NDArray[Any]) -> bool:
         """Whether these are the rows that were dealt to this worker."""
@@ -248,7 +253,7 @@ class Trainer:
 
     # -- training ------------------------------------------------------------
 
-    def _fit(self, channel: Channel, shards: dict[str, Any], spooled: Spooled, deciders: list[Any]) -> None:
+    def _fit(self, channel: Channel, shards: messages.Shards, spooled: Spooled, deciders: list[Any]) -> None:
         plan, model, group = self._plan, self._model, self._group
         resume = None if self._job.resume is None else archive.loads(self._job.resume.read())
         if resume is not None:
@@ -308,7 +313,7 @@ class Trainer:
                 f"{exactness.COUPLED}: each worker sees its own part of it, "
                 "so the result is not that of one process, which --workers 1 gives"
             )
-            channel.send({"type": "note", "sentence": sentence})
+            channel.send(messages.Note(type="note", sentence=sentence))
 
     def _report(self, channel: Channel, combine: Combine, follow: Follow, deciders: list[Any]) -> None:
         """Give the task what the training has come to, with the weights."""
@@ -322,7 +327,7 @@ class Trainer:
         weights = state.pack(state.variables(self._model))
         if len(weights) > self._job.rows and not self._job.mute:
             # Past Spark: its driver takes no gigabyte of results, nor has it the memory for one.
-            channel.ask({"type": "weights"}, weights)
+            channel.ask(messages.Weights(type="weights"), weights)
         else:
             self._task.send(("bytes", weights))
 
@@ -330,7 +335,7 @@ class Trainer:
         for arrays in (own, self._arrays(self._validation_files, spooled.validation)):
             said = labels.check(self._model, self._plan.structure, arrays, lambda: rows.rows(4)[0])
             if said:
-                channel.send({"type": "note", "sentence": said})
+                channel.send(messages.Note(type="note", sentence=said))
 
     def _class_weight(self, arrays: Arrays) -> dict[int, float] | None:
         """The weight of every class: Keras looks them up in a table where it reads a ``tf.data.Dataset``.
@@ -386,7 +391,7 @@ class Trainer:
             filled[name] = array if len(array) else received.reshape(1, *shape)
         return filled
 
-    def _validation(self, spooled: Spooled, shards: dict[str, Any]) -> tuple[schedule.Steps | None, Any]:
+    def _validation(self, spooled: Spooled, shards: messages.Shards) -> tuple[schedule.Steps | None, Any]:
         """This worker's steps of a validation and their batches; None where there is none."""
         plan = self._plan
         if not plan.validates:

@@ -14,6 +14,7 @@ from nbkeras.model import state
 from nbkeras.model.state import Vector
 from nbkeras.plan import Plan
 from nbkeras.transport.channel import Channel
+from nbkeras.transport.messages import Note, Phase, Progress
 from nbkeras.worker.collectives import Collective
 from nbkeras.worker.feed import Feed
 from nbkeras.worker.schedule import Steps
@@ -83,14 +84,14 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_begin(self, logs: Any = None) -> None:
         """Say that training starts."""
         if self._rank == 0:
-            self._channel.send({"type": "phase", "phase": "training"})
+            self._channel.send(Phase(type="phase", phase="training"))
             batches, asked = len(self._steps.table), self._plan.steps_per_epoch
             if batches % self._expected():
                 sentence = (
                     f"steps_per_epoch={asked} does not divide the {batches} batches of the rows: "
                     "as in Keras, the epoch that runs out of rows ends early"
                 )
-                self._channel.send({"type": "note", "sentence": sentence})
+                self._channel.send(Note(type="note", sentence=sentence))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Put the rows in the order of the epoch, unless it goes on in the round of the one before."""
@@ -144,12 +145,19 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         self._tell(0.0)
 
     def _tell(self, rate: float) -> None:
-        done, steps = self._next - self._first, self._expected()
-        event = {"type": "progress", "epoch": self._epoch, "step": done, "steps": steps, "rate": rate}
-        event["learning_rate"] = self._rate(self._next - self._rated)
-        # Read no more often than it is told: a device may have to be waited for.
+        # Read no more often than it is sent: a device may have to be waited for.
         loss = float(np.mean(state.plain(self._logs["loss"]))) if "loss" in self._logs else math.nan
-        self._channel.progress({**event, "loss": loss if math.isfinite(loss) else None})
+        self._channel.progress(
+            Progress(
+                type="progress",
+                epoch=self._epoch,
+                step=self._next - self._first,
+                steps=self._expected(),
+                rate=rate,
+                learning_rate=self._rate(self._next - self._rated),
+                loss=loss if math.isfinite(loss) else None,
+            )
+        )
 
     def _done_rows(self) -> float:
         return float(self._rows[self._next] - self._rows[self._first])
@@ -239,7 +247,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _validated(self) -> dict[str, Any]:
         if self._rank == 0:
-            self._channel.send({"type": "phase", "phase": "validating"})
+            self._channel.send(Phase(type="phase", phase="validating"))
         watch = _Check(self._group, self._steering, meets=self._meets)
         result = self.model.evaluate(self._validation, verbose=0, return_dict=True, callbacks=[watch])
         if not self._meets:
@@ -250,7 +258,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         if self._stopped():
             return {}  # Cut short: not all rows are in it.
         if self._rank == 0:
-            self._channel.send({"type": "phase", "phase": "training"})
+            self._channel.send(Phase(type="phase", phase="training"))
         return {f"val_{key}": state.plain(value) for key, value in result.items()}
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from nbkeras.errors import ModelError
 from nbkeras.model import state
 from nbkeras.plan import Plan
-from nbkeras.transport import wire
+from nbkeras.transport import messages, wire
 from nbkeras.transport.channel import Channel
+from nbkeras.transport.messages import Decision, Epoch
 from nbkeras.worker.callbacks.combine import Combine
 from nbkeras.worker.collectives import Collective
 
@@ -48,17 +49,13 @@ class Follow(keras.callbacks.Callback):  # type: ignore[misc]
         if self._rank == 0:
             values = {key: _wire(value) for key, value in (logs or {}).items()}
             self.epochs.append((epoch, values))
-            event = {
-                "type": "epoch",
-                "epoch": epoch,
-                "logs": values,
-                "measured": self._combine.measured,
-            }
+            event = Epoch(type="epoch", epoch=epoch, logs=values, measured=self._combine.measured)
             self._require_small(values)
             if self._plan.asks:
-                last = self.model.stop_training or epoch + 1 == self._plan.epochs
-                event |= {"ask": True, "last": last, "optimizers": state.built(self.model)}
-                self._obey(self._channel.ask(event, self._weights()))
+                event["ask"] = True
+                event["last"] = bool(self.model.stop_training) or epoch + 1 == self._plan.epochs
+                event["optimizers"] = state.built(self.model)
+                self._obey(messages.checked(self._channel.ask(event, self._weights()), Decision))
             else:
                 self._channel.send(event)
         self._follow()
@@ -78,11 +75,11 @@ class Follow(keras.callbacks.Callback):  # type: ignore[misc]
             return b""
         return state.pack(state.variables(self.model))
 
-    def _obey(self, answer: dict[str, Any]) -> None:
-        if answer.get("stop"):
+    def _obey(self, decision: Decision) -> None:
+        if decision["stop"]:
             self.model.stop_training = True
-        if answer.get("learning_rate") is not None:
-            self.model.optimizer.learning_rate = answer["learning_rate"]
+        if (rate := decision.get("learning_rate")) is not None:
+            self.model.optimizer.learning_rate = rate
 
     def _follow(self) -> None:
         optimizer = self.model.optimizer

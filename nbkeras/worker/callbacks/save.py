@@ -17,6 +17,7 @@ from nbkeras.job.store import Store
 from nbkeras.model import state
 from nbkeras.plan import Plan
 from nbkeras.transport.channel import Channel
+from nbkeras.transport.messages import Note, Saved
 from nbkeras.worker.callbacks.combine import Combine
 from nbkeras.worker.callbacks.follow import Follow
 
@@ -81,11 +82,11 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
             # learned so far is worth more than its copy.
             if not self._failed:
                 sentence = f"{error}: the training goes on, and tries it again after each epoch"
-                self._channel.send({"type": "note", "sentence": sentence})
+                self._channel.send(Note(type="note", sentence=sentence))
             self._failed = True
             return
         self._failed = False
-        self._channel.send({"type": "saved", "epoch": epoch, "host": socket.gethostname()})
+        self._channel.send(Saved(type="saved", epoch=epoch, host=socket.gethostname()))
 
 
 def attributes(callback: Any) -> dict[str, Any]:
