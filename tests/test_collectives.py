@@ -10,6 +10,7 @@ import pytest
 
 from nbkeras.transport.ports import reserve
 from nbkeras.worker.backends.tensorflow import Sockets
+from nbkeras.worker.collectives import Flag
 from nbkeras.worker.schedule import Steps
 
 #: Rows of each worker in two steps.
@@ -74,34 +75,34 @@ def test_a_stop_of_one_worker_is_seen_by_all_after_the_same_step(together):
         found = []
         for number in range(3):
             if number == 1 and group.rank == 1:
-                group.request_stop()
+                group.request(Flag.STOP)
             step(group, model, [1.0, 1.0])
-            found.append(group.stop_requested())
-        return found, group.stop_wanted(), group.agree([1.0, group.rank])
+            found.append(group.seen(Flag.STOP))
+        return found, group.requested(Flag.STOP), group.agree([1.0, group.rank])
 
     assert together(seen) == [([False, True, True], False, [2, 1]), ([False, True, True], True, [2, 1])]
 
 
-def test_a_wish_to_meet_is_seen_by_all_after_the_same_step_and_once(together):
+def test_a_request_to_meet_is_seen_by_all_after_the_same_step_and_once(together):
     def seen(group, model):
         found = []
         for number in range(3):
             if number == 1 and group.rank == 0:
-                group.request_steering()
+                group.request(Flag.STEER)
             step(group, model, [1.0, 1.0])
-            found.append(group.steering_heard())
+            found.append(group.seen(Flag.STEER))
             if found[-1]:
-                group.steered()
-                assert not group.steering_heard()
-        return found, group.stop_requested()
+                group.clear(Flag.STEER)
+                assert not group.seen(Flag.STEER)
+        return found, group.seen(Flag.STOP)
 
     assert together(seen) == [([False, True, False], False)] * 2
 
 
 def test_what_ends_training_by_itself_is_no_wish_of_the_user(together):
     def ended(group, model):
-        group.request_end()
+        group.request(Flag.END)
         step(group, model, [1.0, 1.0])
-        return group.stop_requested(), group.wish_heard(), group.stop_wanted()
+        return group.seen(Flag.END), group.seen(Flag.STOP), group.requested(Flag.STOP)
 
     assert together(ended) == [(True, False, False)] * 2

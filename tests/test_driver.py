@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from nbkeras.driver import training
-from nbkeras.driver.submission import Cancelled, Submission
+from nbkeras.driver.inbox import Inbox
+from nbkeras.driver.submission import Cancelled
 from nbkeras.errors import Aborted, DataError, ModelError, NbkerasError, OptionError, PortTaken, WorkerLost
 from nbkeras.job.checkpoint import Checkpoint, Origin
 from nbkeras.job.rendezvous import Meeting
@@ -361,14 +362,14 @@ def test_a_checkpoint_of_another_training_is_refused_before_anything_is_submitte
 
 
 def test_trainers_that_have_all_their_rows_and_are_not_ready_yet_are_said_to_start():
-    submission = object.__new__(Submission)
-    submission._run = run = Run("digits", model=None, epochs=1, workers=2)
-    submission._plan, submission._read = SimpleNamespace(workers=2), set()
-    submission._meeting = Meeting(submission._plan)
+    inbox = object.__new__(Inbox)
+    inbox._run = run = Run("digits", model=None, epochs=1, workers=2)
+    inbox._plan, inbox._read = SimpleNamespace(workers=2), set()
+    inbox._meeting = Meeting(inbox._plan)
     phases = []
     for rank, rows, ended in ((0, 5, True), (1, 2, False), (1, 4, True)):
         event = {"rank": rank, "rows": rows, **({"all": True} if ended else {})}
-        submission._on_rows(f"task-{rank}", event, b"", None)
+        inbox._on_rows(f"task-{rank}", event, b"", None)
         phases.append(run.phase)
     assert phases == ["reading", "reading", "starting"]
     assert run.snapshot().rows_read == 9

@@ -54,7 +54,9 @@ def test_a_disk_that_is_full_on_a_worker_is_named_unless_the_users_own_code_has_
 
 
 def test_a_failure_of_a_trainer_that_spark_tells_keeps_its_own_words():
-    said = "py4j.Py4JException: stage failed\nnbkeras.worker.task.TrainerFailed: ValueError: no scale\n\tat x"
+    said = (
+        "py4j.Py4JException: stage failed\nnbkeras.worker.process.TrainerFailed: ValueError: no scale\n\tat x"
+    )
     error = exceptions.translate(RuntimeError(said), stopped=False)
     assert type(error) is TrainingError
     assert str(error) == "on a worker: ValueError: no scale"

@@ -15,7 +15,7 @@ import pytest
 from processes import trainers
 
 import nbkeras
-from nbkeras.driver.submission import Submission
+from nbkeras.driver.inbox import Inbox
 from nbkeras.errors import ClusterError
 from nbkeras.job import rendezvous
 from nbkeras.spark import gpus
@@ -79,13 +79,13 @@ def taking(monkeypatch):
     with contextlib.ExitStack() as stack:
 
         def use(taker):
-            hear = Submission._hear
+            take = Inbox.take
 
             def first(self, *event):
                 taker(*event)
-                hear(self, *event)
+                take(self, *event)
 
-            monkeypatch.setattr(Submission, "_hear", first)
+            monkeypatch.setattr(Inbox, "take", first)
             stack.callback(lambda: [one.close() for one in taker.ports])
             return taker
 

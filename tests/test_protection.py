@@ -88,7 +88,7 @@ import keras, numpy as np, psutil, nbkeras
 from pyspark.sql import SparkSession
 from nbkeras.spark import cluster
 from nbkeras.transport import events
-from nbkeras.driver.submission import Submission
+from nbkeras.driver.inbox import Inbox
 
 settings, calls, number = json.loads(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])
 # Four numbers that are in each row, and in those of no other training on this machine.
@@ -144,7 +144,7 @@ def look():
             elif target.startswith("/") and target.endswith("(deleted)") and "/dev/" not in target:
                 told["clear"] += [target] if holds(path) else []
 
-trained = Submission._on_ready
+trained = Inbox._on_ready
 def ready(self, peer, event, blob, answer):
     look()  # all rows have arrived
     trained(self, peer, event, blob, answer)
@@ -167,13 +167,13 @@ def train(how):
         told["error"] = f"{type(error).__name__}: {error}"
 
 found = []
-events.Server.__init__, Submission._on_ready = watch, ready
+events.Server.__init__, Inbox._on_ready = watch, ready
 for how in calls:
     told = {"tls": [], "clear": [], "memory": [], "leaks": [], "described": False, "looked": 0}
     found.append(told)
     train(how)
 spark.stop()
-events.Server.__init__, Submission._on_ready = start, trained
+events.Server.__init__, Inbox._on_ready = start, trained
 for folder, _, names in os.walk(settings.get("spark.eventLog.dir", "")):
     for name in names:
         with open(os.path.join(folder, name), "rb") as file:

@@ -21,7 +21,7 @@ from nbkeras.notebook import text
 from nbkeras.plan import BACKENDS
 from nbkeras.run.run import Run
 from nbkeras.spark import cluster
-from nbkeras.worker.steering import Steering, Wishes
+from nbkeras.worker.steering import Requests, Steering
 from nbkeras.worker.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("any_backend")
@@ -551,16 +551,16 @@ def test_at_whatever_moment_a_pause_is_asked_for_the_workers_come_to_stand_still
 @pytest.mark.parametrize("rank", [0, 1])
 def test_where_workers_do_not_meet_the_first_stands_still_and_the_others_come_to_its_next_sum(rank):
     """Else the first could be in that sum already, and wait for one that stands still."""
-    sent, wishes = [], Wishes()
-    group = SimpleNamespace(rank=rank, stop_wanted=lambda: False)
-    steering = Steering(group, SimpleNamespace(send=sent.append), wishes)
-    wishes.obey({"type": "pause", "pausing": True})
-    wishes.wait = lambda _: wishes.obey({"type": "pause", "pausing": False})
+    sent, requests = [], Requests()
+    group = SimpleNamespace(rank=rank, requested=lambda _: False)
+    steering = Steering(group, SimpleNamespace(send=sent.append), requests)
+    requests.take({"type": "pause", "pausing": True})
+    requests.wait = lambda _: requests.take({"type": "pause", "pausing": False})
 
     steering.alone()
 
     assert [event["phase"] for event in sent] == (["paused", "validating"] if rank == 0 else [])
-    assert wishes.pausing is (rank == 1)
+    assert requests.pausing is (rank == 1)
 
 
 @pytest.fixture
@@ -614,10 +614,10 @@ def test_an_executor_that_is_killed_in_a_pause_is_noticed_and_the_training_stays
     assert_same_model(ours, theirs)
 
 
-def test_a_wish_is_there_before_the_workers_are_asked_to_meet():
+def test_a_request_is_there_before_the_workers_are_asked_to_meet():
     trainer, found = object.__new__(Trainer), []
-    trainer._rank, trainer._wishes = 0, Wishes()
-    trainer._group = SimpleNamespace(request_steering=lambda: found.append(trainer._wishes.pausing))
+    trainer._rank, trainer._requests = 0, Requests()
+    trainer._group = SimpleNamespace(request=lambda _: found.append(trainer._requests.pausing))
     trainer._control({"type": "pause", "pausing": True})
     assert found == [True]
 

@@ -63,9 +63,9 @@ def failure(**more):
 
 def test_an_event_that_cannot_be_handled_ends_the_stage_and_is_named(submit, monkeypatch):
     one = submit()
-    one._hear("trainer-0", {"type": "nothing that is known"}, b"", None)
+    one._inbox.take("trainer-0", {"type": "nothing that is known"}, b"", None)
     assert one._failure is None
-    one._hear("trainer-0", {"type": "rows"}, b"", None)
+    one._inbox.take("trainer-0", {"type": "rows"}, b"", None)
     wait_for(one._stage.cancelled.is_set, "the end of the stage")
     with pytest.raises(NbkerasError, match=r"^an event of trainer-0 could not .*'rows: rank is missing'"):
         ends(one, monkeypatch)
@@ -102,7 +102,7 @@ def test_a_job_that_a_stop_has_cancelled_before_it_was_there_has_not_failed(subm
 
 def test_who_is_silent_for_longer_than_a_heartbeat_is_lost_unless_it_has_taken_its_leave(submit):
     one = submit(heartbeat=5)
-    one._hear("task-1", {"type": "farewell"}, b"", None)
+    one._inbox.take("task-1", {"type": "farewell"}, b"", None)
     one._watchdog.require_alive({"task-1": 9, "trainer-0": 5})
     assert one._failure is None
     one._watchdog.require_alive({"trainer-0": 6.0})

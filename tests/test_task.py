@@ -26,7 +26,7 @@ from nbkeras.job import failures
 from nbkeras.job.job import Failure, Job
 from nbkeras.plan import ORDER, PREFIX, Field, Plan, Structure
 from nbkeras.spark.shared import Inside
-from nbkeras.worker import stream, task
+from nbkeras.worker import process, stream, task
 
 FIELDS = (
     Field("x0", ("a",), "model input 'x'", "float32", (1,)),
@@ -97,7 +97,7 @@ def hire(monkeypatch):
 
     def hire(work):
         everyone.append(Hired(work))
-        monkeypatch.setattr(task.fork_server, "hire", everyone[-1])
+        monkeypatch.setattr(process.fork_server, "hire", everyone[-1])
         return everyone[-1]
 
     yield hire
@@ -111,7 +111,7 @@ def ended(hire):
 
     def ended(batches, one, channel=None):
         hired = hire(says(("end", None)))
-        with task._Trainer(one, 0) as trainer:
+        with process.TrainerProcess(one, 0) as trainer:
             trainer.spool(iter(batches), channel)
             assert [*trainer.messages()] == []
         return hired.received()
@@ -217,9 +217,9 @@ def test_a_failure_says_whose_it_is_and_a_trainers_keeps_its_own_words():
         "own": True,
     }
     failure = Failure("KeyError", "'a'", (("cell", 3, "call"),))
-    theirs = task._failure(task.TrainerFailed(failure), 0)
+    theirs = task._failure(process.TrainerFailed(failure), 0)
     assert failures.from_event(theirs) == failure
-    assert str(task.TrainerFailed(failure)) == "KeyError: 'a'"
+    assert str(process.TrainerFailed(failure)) == "KeyError: 'a'"
 
 
 # -- rows on their way to the trainer ------------------------------------------------------------------
@@ -274,14 +274,14 @@ def test_a_trainer_gets_the_model_itself_and_its_place(ended):
 @contextlib.contextmanager
 def fails(kind, message):
     """A trainer that is hired in this block fails like this."""
-    with pytest.raises(kind, match=message) as caught, task._Trainer(job(), 0) as trainer:
+    with pytest.raises(kind, match=message) as caught, process.TrainerProcess(job(), 0) as trainer:
         yield trainer, caught
 
 
 def test_an_exception_of_a_trainer_is_raised_with_its_words(hire):
     failure = Failure("ValueError", "no scale", (("cell", 3, "call"),))
     hire(says(("failure", failure)))
-    with fails(task.TrainerFailed, "^ValueError: no scale$") as (trainer, caught):
+    with fails(process.TrainerFailed, "^ValueError: no scale$") as (trainer, caught):
         trainer.spool(iter([]), None)
         list(trainer.messages())
     assert caught.value.failure == failure
@@ -290,7 +290,7 @@ def test_an_exception_of_a_trainer_is_raised_with_its_words(hire):
 def test_a_trainer_that_has_ended_is_heard_where_it_is_written_to(hire):
     """It may have failed while its rows were still on their way."""
     hired = hire(lambda trainer: trainer.send(("failure", Failure("OSError", "disk full"))))
-    with fails(task.TrainerFailed, "^OSError: disk full$") as (trainer, _):
+    with fails(process.TrainerFailed, "^OSError: disk full$") as (trainer, _):
         hired.received()
         trainer.spool(iter([rows(1.0)]), None)
 
@@ -333,7 +333,7 @@ def test_a_trainer_that_ends_without_a_word_is_told_by_its_last_line(hire, print
 def test_a_trainer_that_ends_is_told_by_its_signal_or_status(hire, status, printed, said):
     def work(trainer):
         os.write(trainer.log, printed.encode())
-        trainer.line.send(task.fork_server._STATUS.pack(status))
+        trainer.line.send(process.fork_server._STATUS.pack(status))
 
     hire(work)
     with fails(WorkerLost, f"^the trainer process {re.escape(said)}") as (trainer, _):
@@ -353,11 +353,11 @@ def test_the_end_of_the_block_ends_the_trainer_whatever_it_does(hire):
 
 
 def test_what_the_python_of_an_executor_lacks_is_told_with_what_to_type_there(monkeypatch):
-    monkeypatch.setattr(task.importlib.util, "find_spec", lambda name: None if name == "keras" else name)
+    monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: None if name == "keras" else name)
     with pytest.raises(ClusterError, match=r" has no keras: install it there \(.* -m pip install keras\)"):
-        task._require("torch")
-    monkeypatch.setattr(task.importlib.util, "find_spec", lambda name: name)
-    task._require("torch")
+        process._require("torch")
+    monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: name)
+    process._require("torch")
 
 
 # -- training ------------------------------------------------------------------------------------------
@@ -383,7 +383,7 @@ def test_what_fails_is_told_to_the_notebook_and_not_to_spark_again(hire, told):
 def test_what_fails_where_the_notebook_does_not_hear_it_is_left_to_spark(hire, monkeypatch):
     Told(monkeypatch, arrives=False)
     hire(says(("failure", Failure("ValueError", "no scale"))))
-    with pytest.raises(task.TrainerFailed, match="no scale"):
+    with pytest.raises(process.TrainerFailed, match="no scale"):
         [*task._trained(job(), 0, iter([]))]
 
 
@@ -485,10 +485,10 @@ def test_each_sign_of_life_is_waited_for_anew(hire, monkeypatch):
         def cancel(self):
             self.over = True
 
-    monkeypatch.setattr(task.threading, "Timer", Watch)
+    monkeypatch.setattr(process.threading, "Timer", Watch)
     alive = [("alive", None)] * 3
     hired = hire(says(*alive, ("outputs", [np.ones(1)])))
-    with task._Trainer(Job("predict", PREDICTS, Inside(b"the model"), ("", 0), b""), 0) as trainer:
+    with process.TrainerProcess(Job("predict", PREDICTS, Inside(b"the model"), ("", 0), b""), 0) as trainer:
         assert trainer.ask([np.ones(1)])[0].tolist() == [1.0]
     hired.received()
     # The model and the inputs were taken; three signs and the outputs were heard.

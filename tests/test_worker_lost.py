@@ -21,7 +21,7 @@ from twins import assert_same_history, assert_same_model
 
 import nbkeras
 from nbkeras.driver import watchdog
-from nbkeras.driver.submission import Submission
+from nbkeras.driver.inbox import Inbox
 from nbkeras.errors import TrainingError, WorkerLost
 from nbkeras.spark import cluster
 
@@ -166,19 +166,19 @@ def test_an_epoch_that_only_the_checkpoint_has_heard_of_stands_in_its_place(
     fit, undisturbed, tmp_path, monkeypatch
 ):
     # Its worker may be lost between the two.
-    heard, saved = Submission._on_epoch, Submission._on_saved
+    heard, saved = Inbox._on_epoch, Inbox._on_saved
 
-    def on_epoch(submission, peer, event, *more):
+    def on_epoch(inbox, peer, event, *more):
         if event["epoch"] != 3:
-            heard(submission, peer, event, *more)
+            heard(inbox, peer, event, *more)
 
-    def on_saved(submission, peer, event, *more):
-        saved(submission, peer, event, *more)
+    def on_saved(inbox, peer, event, *more):
+        saved(inbox, peer, event, *more)
         if event["epoch"] == 3:
             trainers()[-1].kill()
 
-    monkeypatch.setattr(Submission, "_on_epoch", on_epoch)
-    monkeypatch.setattr(Submission, "_on_saved", on_saved)
+    monkeypatch.setattr(Inbox, "_on_epoch", on_epoch)
+    monkeypatch.setattr(Inbox, "_on_saved", on_saved)
     run = fit(net(), checkpoint=tmp_path)
     assert any("; going on from the checkpoint" in note for note in run.notes)
     assert run.epoch_numbers == list(range(12))

@@ -7,38 +7,29 @@ import secrets
 import threading
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
+from nbkeras.driver.inbox import EpochEnd, Inbox
 from nbkeras.driver.relay import Relay, reached
-from nbkeras.driver.watchdog import BEFORE_WORKERS, Watchdog
+from nbkeras.driver.watchdog import Watchdog
 from nbkeras.errors import ClusterError, NbkerasError, PeerLost, WorkerLost
 from nbkeras.job import archive, failures
 from nbkeras.job.checkpoint import Checkpoint
 from nbkeras.job.job import Job
-from nbkeras.job.rendezvous import Answer, Meeting
-from nbkeras.model import state
+from nbkeras.job.rendezvous import Meeting
 from nbkeras.plan import Plan
 from nbkeras.run.run import Run
 from nbkeras.spark import cluster, dynamic_allocation, exceptions, gpus, preflight, protection, session
 from nbkeras.spark.shared import INSIDE, Shared
 from nbkeras.transport import messages, tls
 from nbkeras.transport.events import Server
-from nbkeras.transport.messages import Decision
 from nbkeras.transport.wire import Event
 from nbkeras.worker import task
 
 #: Seconds in which the cause may still come of what the other workers notice.
 _GRACE = 2.0
-
-
-class EpochEnd(Protocol):
-    """What the notebook does at the end of an epoch; its answer goes to all workers."""
-
-    def __call__(self, epoch: int, logs: dict[str, Any], weights: bytes, *, last: bool) -> Decision:
-        """Run the callbacks; ``stop`` and ``learning_rate`` in the answer are obeyed."""
 
 
 class Cancelled(Exception):
@@ -58,10 +49,6 @@ class Submission:
         epoch_end: called in the thread that waits for the run, when ``plan.asks``.
         size: bytes of the model's weights and the optimizers' at most: no event brings more.
         again: whether another attempt has trained before it.
-
-    Attributes:
-        weights: those of the trained model, where they came as an event and not as rows.
-        saved: the epoch of the last checkpoint, from 0, or None.
     """
 
     def __init__(
@@ -80,18 +67,27 @@ class Submission:
         self._again = again
         self._spark, self._plan, self._df, self._run = spark, plan, df, run
         self._payload, self._resume = payload, resume
-        self._epoch_end, self._size = epoch_end, size
+        self._size = size
         self._secret = secrets.token_bytes(32)
         self._meeting = Meeting(plan, None if resume is None else resume.origin)
         self._failure: NbkerasError | None = None
         self._aborted = False
-        self._read: set[str] = set()
-        self.weights: bytes | None = None
-        self.saved: int | None = None if resume is None else resume.epoch
         self._ended = threading.Event()
         self._stage = cluster.task(spark, f"nbkeras: {run.name}")
         self._watchdog = Watchdog(spark, plan, run, self._stage, self._meeting, self._fail)
+        self._inbox = Inbox(plan, run, self._stage, self._meeting, self._watchdog, epoch_end, self._fail)
+        self._inbox.saved = None if resume is None else resume.epoch
         self._server: Server | Relay | _Nobody | None = None
+
+    @property
+    def weights(self) -> bytes | None:
+        """Those of the trained model, where they came as an event and not as rows."""
+        return self._inbox.weights
+
+    @property
+    def saved(self) -> int | None:
+        """The epoch of the last checkpoint, from 0, or None."""
+        return self._inbox.saved
 
     def collect(self) -> list[Any]:
         """The rows that rank 0 returns.
@@ -134,7 +130,7 @@ class Submission:
         if (setting := protection.encrypts_network(self._spark)) is not None:
             made = tls.certificate(setting)
             certificate, context = made.pem, tls.notebook(made)
-        server = stack.enter_context(Server(bind, self._secret, self._hear, self._size, context))
+        server = stack.enter_context(Server(bind, self._secret, self._inbox.take, self._size, context))
         self._server = server
         self.steer()
         watch = threading.Thread(
@@ -172,7 +168,12 @@ class Submission:
             raise ClusterError(f"{unheard}, and Spark encrypts the network: let them through to that address")
         if cluster.slots(self._spark) > workers:
             relay = Relay(
-                self._spark, self._secret, hosts, self._hear, self._watchdog.require_alive, self._lost_relay
+                self._spark,
+                self._secret,
+                hosts,
+                self._inbox.take,
+                self._watchdog.require_alive,
+                self._lost_relay,
             )
             self._server = stack.enter_context(relay)
             self.steer()
@@ -256,20 +257,6 @@ class Submission:
         self._aborted = True
         self._stage.cancel()
 
-    # -- what workers say (in the server's thread) ------------------------------
-
-    def _hear(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
-        self._watchdog.came.add(peer)
-        try:
-            message = messages.event(event)
-            handler = None if message is None else getattr(self, f"_on_{message['type']}", None)
-            if handler is not None:
-                handler(peer, message, blob, answer)
-        except NbkerasError as error:
-            self._fail(error)
-        except Exception as error:  # noqa: BLE001  # the server's thread must go on
-            self._fail(NbkerasError(f"an event of {peer} could not be handled: {error!r}"))
-
     def _fail(self, error: NbkerasError) -> None:
         if self._failure is not None and not isinstance(self._failure, WorkerLost):
             return
@@ -285,112 +272,9 @@ class Submission:
             self._ended.wait(_GRACE)
         self._stage.cancel()
 
-    def _on_farewell(self, peer: str, event: messages.Farewell, blob: bytes, answer: Answer) -> None:
-        self._watchdog.left.add(peer)
-
-    def _on_rows(self, peer: str, event: messages.Rows, blob: bytes, answer: Answer) -> None:
-        self._run.record_rows(event["rank"], event["rows"])
-        if event.get("all"):
-            self._read.add(peer)
-        if not self._meeting.begun:
-            # A trainer that has all its rows may still import Keras.
-            self._run.enter("starting" if len(self._read) == self._plan.workers else "reading")
-
-    def _on_hello(self, peer: str, event: messages.Hello, blob: bytes, answer: Answer) -> None:
-        if self._run.stopping.is_set() and not self._meeting.begun:
-            # The stop may have come before Spark had the job.
-            self._stage.cancel()
-        if not self._meeting.begun and self._run.phase in BEFORE_WORKERS:
-            self._run.enter("reading")
-        self._meeting.hello(peer, event, answer)
-
-    def _on_port(self, peer: str, event: messages.Port, blob: bytes, answer: Answer) -> None:
-        self._meeting.port(peer, event, answer)
-
-    def _on_ready(self, peer: str, event: messages.Ready, blob: bytes, answer: Answer) -> None:
-        if self._run.stopping.is_set():
-            self._stage.cancel()
-            return
-        self._meeting.ready(peer, event, answer)
-        if self._meeting.complete:
-            self._run.settings["rows"] = self._meeting.rows
-            self._run.enter("starting")
-
-    def _on_phase(self, peer: str, event: messages.Phase, blob: bytes, answer: Answer) -> None:
-        self._run.enter(event["phase"])
-
-    def _on_note(self, peer: str, event: messages.Note, blob: bytes, answer: Answer) -> None:
-        self._run.note(event["sentence"])
-
-    def _on_said(self, peer: str, event: messages.Said, blob: bytes, answer: Answer) -> None:
-        self._run.hear(event["rank"], event["line"])
-
-    def _on_progress(self, peer: str, event: messages.Progress, blob: bytes, answer: Answer) -> None:
-        self._run.record_progress(
-            event["epoch"],
-            event["step"],
-            event["steps"],
-            event["rate"],
-            event["learning_rate"],
-            event["loss"],
-        )
-
-    def _on_learning_rate(self, peer: str, event: messages.LearningRate, blob: bytes, answer: Answer) -> None:
-        self._run.record_learning_rate(
-            event["number"], event["before"], event["rate"], event["epoch"], event["step"]
-        )
-
-    def _on_epoch(self, peer: str, event: messages.Epoch, blob: bytes, answer: Answer) -> None:
-        epoch, logs = event["epoch"], arrays(event["logs"])
-        if not event.get("ask"):
-            self._run.record_epoch(epoch, logs, event["measured"])
-            return
-
-        def call() -> None:
-            decision = Decision(stop=True)
-            try:
-                decision = self._decided(epoch, logs, event, blob)
-            finally:
-                # Whatever comes of it here, the workers wait for it.
-                answer(decision)
-
-        self._run.calls.put(call)
-
-    def _decided(self, epoch: int, logs: dict[str, Any], event: messages.Epoch, blob: bytes) -> Decision:
-        """What the notebook's callbacks decide at the end of an epoch."""
-        decision = Decision(stop=True)
-        try:
-            state.build(self._run.model, event["optimizers"])
-            decision = self._epoch_end(epoch, logs, blob, last=bool(event.get("last")))
-        except BaseException as error:  # noqa: BLE001
-            # The user's own callback, whatever it raises: its traceback is the answer.
-            self._fail(failures.of_callback(error))
-        self._run.record_epoch(epoch, logs, event["measured"])
-        if "note" in decision:
-            self._run.note(decision["note"])
-        return decision
-
-    def _on_saved(self, peer: str, event: messages.Saved, blob: bytes, answer: Answer) -> None:
-        self.saved = event["epoch"]
-
-    def _on_trained(self, peer: str, event: messages.Trained, blob: bytes, answer: Answer) -> None:
-        self._meeting.trained(peer, answer)
-
-    def _on_weights(self, peer: str, event: messages.Weights, blob: bytes, answer: Answer) -> None:
-        self.weights = blob
-        answer(messages.Done())
-
-    def _on_failure(self, peer: str, event: messages.Failure, blob: bytes, answer: Answer) -> None:
-        self._fail(failures.of_worker(failures.from_event(event), event["rank"], event["host"]))
-
 
 class _Nobody:
     """Stands for the event server where no worker can be told anything before the end."""
 
     def control(self, event: Event, *, standing: bool) -> None:
         """Nothing."""
-
-
-def arrays(logs: dict[str, Any]) -> dict[str, Any]:
-    """Logs from JSON: lists become arrays."""
-    return {key: np.asarray(value) if isinstance(value, list) else value for key, value in logs.items()}

@@ -9,7 +9,8 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras.driver import weight_files
-from nbkeras.driver.submission import Cancelled, EpochEnd, Submission, arrays
+from nbkeras.driver.inbox import EpochEnd, arrays
+from nbkeras.driver.submission import Cancelled, Submission
 from nbkeras.errors import Aborted, DataError, NbkerasError, OptionError, PortTaken, WorkerLost, one_line
 from nbkeras.job.checkpoint import Checkpoint
 from nbkeras.job.rendezvous import NO_ROWS

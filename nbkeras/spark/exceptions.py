@@ -23,7 +23,7 @@ _GONE = re.compile(
 _VERSIONS = re.compile(r"PYTHON_VERSION_MISMATCH.* version:? (.+?) than that in driver:? ([\d.]+\d)")
 _PROGRAM = re.compile(r'Cannot run program ".*')
 #: What a prediction's task raises when its trainer has failed.
-_TRAINER = "nbkeras.worker.task.TrainerFailed: "
+_TRAINER = "nbkeras.worker.process.TrainerFailed: "
 #: What Spark says in many lines.
 _UNANSWERED = "the Spark Connect server does not answer any more: see whether it runs, and make a new session"
 _KNOWN = {

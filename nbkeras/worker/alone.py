@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from nbkeras.model.state import Vector
+from nbkeras.worker.collectives import Flag
 from nbkeras.worker.schedule import Steps
 
 
@@ -13,13 +13,11 @@ class Alone:
     """A group of one: nothing to sum, and Keras trains as it always does."""
 
     rank, size = 0, 1
-    share: Any = 1.0
-    summed = True
     local = False
 
     def __init__(self) -> None:
         self._model: Any = None
-        self._stop = self._steer = False
+        self._flags: set[Flag] = set()
 
     def sum(self, vector: Vector) -> Vector:
         """The vector itself."""
@@ -28,22 +26,6 @@ class Alone:
     def synchronise(self, model: Any, training: Steps, validation: Steps | None) -> None:
         """Leave the optimizers as they are."""
         self._model = model
-
-    def begin(self, *, training: bool) -> Any:
-        """All rows of each step are this worker's."""
-        return self.share
-
-    def add_up(self, vector: Any) -> Any:
-        """The vector itself."""
-        return vector
-
-    def share_sum(self, vector: Any) -> Any:
-        """The vector itself."""
-        return vector
-
-    def traceless(self, step: Callable[..., Any], arguments: tuple[Any, ...], untrained: list[Any]) -> Any:
-        """What the step returns: it always has rows."""
-        return step(*arguments)
 
     def meet(self, vector: Vector) -> Vector:
         """The vector itself."""
@@ -57,36 +39,20 @@ class Alone:
         """False: there is no other."""
         return False
 
-    def request_stop(self) -> None:
-        """Stop after the batch in work: Keras looks at the flag after each."""
-        self._stop = True
-        if self._model is not None:
+    def request(self, flag: Flag) -> None:
+        """Raise a flag; on a stop or an end Keras stops after the batch in work."""
+        self._flags.add(flag)
+        if flag is not Flag.STEER and self._model is not None:
             self._model.stop_training = True
 
-    def request_end(self) -> None:
-        """Stop after the batch in work."""
-        self._model.stop_training = True
+    def requested(self, flag: Flag) -> bool:
+        """Whether the flag is raised."""
+        return flag in self._flags
 
-    def stop_requested(self) -> bool:
-        """Whether a stop was asked for."""
-        return self._stop
+    def seen(self, flag: Flag) -> bool:
+        """Whether the flag is raised: there is nobody to agree with."""
+        return flag in self._flags
 
-    def wish_heard(self) -> bool:
-        """Whether a stop was asked for."""
-        return self._stop
-
-    def stop_wanted(self) -> bool:
-        """Whether a stop was asked for."""
-        return self._stop
-
-    def request_steering(self) -> None:
-        """Do before the next step what the user wants."""
-        self._steer = True
-
-    def steering_heard(self) -> bool:
-        """Whether the user wants something."""
-        return self._steer
-
-    def steered(self) -> None:
-        """Forget that the user wanted something."""
-        self._steer = False
+    def clear(self, flag: Flag) -> None:
+        """Lower the flag."""
+        self._flags.discard(flag)

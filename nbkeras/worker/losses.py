@@ -13,7 +13,7 @@ from keras.src import backend
 from keras.src.losses.loss import reduce_weighted_values
 
 from nbkeras.errors import ModelError
-from nbkeras.worker.collectives import Collective
+from nbkeras.worker.together import Together
 
 
 class Loss:
@@ -26,7 +26,7 @@ class Loss:
         judged: whether it gives parts; until then the whole, without a word to others.
     """
 
-    def __init__(self, loss: Any, group: Collective) -> None:
+    def __init__(self, loss: Any, group: Together) -> None:
         self.name, self._loss, self._group = loss.name, loss, group
         self.summed = self.counted = self.judged = False
         self._plain = type(loss).__call__ is keras.Loss.__call__
@@ -84,7 +84,7 @@ class Loss:
         return ops.divide_no_nan(mine, self._group.add_up(ops.reshape(mine, (1,)))[0])
 
 
-def tracked(update: Callable[..., Any], group: Collective) -> Callable[..., Any]:
+def tracked(update: Callable[..., Any], group: Together) -> Callable[..., Any]:
     """How a tracker of losses takes a part: so that all workers' totals and counts add up to Keras' own."""
 
     def update_state(values: Any, sample_weight: Any = None) -> Any:

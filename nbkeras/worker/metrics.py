@@ -8,10 +8,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from nbkeras.worker.collectives import Collective
+from nbkeras.worker.together import Together
 
 
-def scalar(update: Callable[..., Any], group: Collective) -> Callable[..., Any]:
+def scalar(update: Callable[..., Any], group: Together) -> Callable[..., Any]:
     """How a mean takes a number that stands for a whole batch: by this worker's share of it."""
 
     def update_state(values: Any, sample_weight: Any = None) -> Any:
@@ -22,7 +22,7 @@ def scalar(update: Callable[..., Any], group: Collective) -> Callable[..., Any]:
     return update_state
 
 
-def weighed(metric: Any, group: Collective) -> Callable[..., Any]:
+def weighed(metric: Any, group: Together) -> Callable[..., Any]:
     """The update of a metric that takes a batch as one: what it adds counts by this worker's share."""
     update = metric.update_state
 

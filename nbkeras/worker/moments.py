@@ -6,10 +6,10 @@ from typing import Any
 
 from keras import ops
 
-from nbkeras.worker.collectives import Collective
+from nbkeras.worker.together import Together
 
 
-def moments(layer: Any, group: Collective, inputs: Any, mask: Any) -> tuple[Any, Any]:
+def moments(layer: Any, group: Together, inputs: Any, mask: Any) -> tuple[Any, Any]:
     """Mean and variance over the rows of all workers, for BatchNormalization(synchronized=True)."""
     axes = layer._reduction_axes  # noqa: SLF001
     counted = ops.ones_like(inputs) if mask is None else ops.broadcast_to(mask[..., None], ops.shape(inputs))

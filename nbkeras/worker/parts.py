@@ -27,11 +27,11 @@ from keras import ops
 from nbkeras.errors import ModelError
 from nbkeras.model import additivity, exactness
 from nbkeras.model.state import Vector
-from nbkeras.worker.collectives import Collective
 from nbkeras.worker.losses import Loss, tracked
 from nbkeras.worker.metrics import scalar, weighed
 from nbkeras.worker.moments import moments
 from nbkeras.worker.schedule import Steps
+from nbkeras.worker.together import Together
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Parts:
     """
 
     model: Any
-    group: Collective
+    group: Together
     messages: bool = False
     coupled: bool = False
 

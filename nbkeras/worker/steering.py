@@ -17,24 +17,24 @@ from typing import Any, Literal
 from nbkeras.model import state
 from nbkeras.transport.channel import Channel
 from nbkeras.transport.messages import ControlEvent, LearningRate, Phase
-from nbkeras.worker.collectives import Collective
+from nbkeras.worker.collectives import Collective, Flag
 
 #: Seconds between two meetings of workers that stand still.
 MEET = 0.25
 _Phase = Literal["training", "paused", "validating"]
 
 
-class Wishes:
-    """What the user wants of the training, as it has come to this worker; safe in any thread.
+class Requests:
+    """A pause or a learning rate that the user has asked for, as this worker knows it; safe in any thread.
 
     Attributes:
         pausing: whether it is to stand still.
 
     Example:
-        >>> from nbkeras.worker.steering import Wishes
-        >>> wishes = Wishes()
-        >>> wishes.obey({"type": "learning_rate", "number": 1, "rate": 0.01})
-        >>> wishes.take_rate(), wishes.take_rate()
+        >>> from nbkeras.worker.steering import Requests
+        >>> requests = Requests()
+        >>> requests.take({"type": "learning_rate", "number": 1, "rate": 0.01})
+        >>> requests.take_rate(), requests.take_rate()
         ((1, 0.01), None)
     """
 
@@ -44,7 +44,7 @@ class Wishes:
         self._number = 0
         self._changed = threading.Event()
 
-    def obey(self, event: ControlEvent) -> None:
+    def take(self, event: ControlEvent) -> None:
         """Take in a control event, which may come more than once."""
         if event["type"] == "pause":
             self.pausing = event["pausing"]
@@ -65,16 +65,16 @@ class Wishes:
 
 
 class Steering:
-    """Does what the user wishes, on all workers at the same place.
+    """Applies the user's requests on all workers at the same step.
 
     Args:
         group: the workers.
         channel: to the notebook.
-        wishes: of the user.
+        requests: of the user.
     """
 
-    def __init__(self, group: Collective, channel: Channel, wishes: Wishes) -> None:
-        self._group, self._channel, self._wishes = group, channel, wishes
+    def __init__(self, group: Collective, channel: Channel, requests: Requests) -> None:
+        self._group, self._channel, self._requests = group, channel, requests
         self._stood = 0.0
         self._since: float | None = None
 
@@ -83,7 +83,7 @@ class Steering:
         return time.monotonic() - self._stood
 
     def between_steps(self, model: Any, epoch: int, step: int, changed: Callable[[], None]) -> None:
-        """Do what the user wishes, before a step of training; all workers must come here.
+        """Apply the user's requests before a step of training; all workers must come here.
 
         Args:
             model: in training.
@@ -110,33 +110,33 @@ class Steering:
             model.stop_training = True
 
     def between_checks(self, model: Any) -> None:
-        """Stand still if the user wishes it, before a step of validation; all workers must come here."""
+        """Pause or stop if the user asks for it, before a step of validation; all workers must come here."""
         if self._meet("validating"):
             model.stop_evaluating = True
 
     def alone(self) -> None:
-        """Stand still if the user wishes it, where the workers do not meet.
+        """Pause if the user asks for it, where the workers do not meet.
 
-        The others go on to the next sum and wait there for rank 0. A worker that stood still
-        behind rank 0's last look at its wishes would have it wait, and nobody would say so.
+        The others go on to the next sum and wait there for rank 0. If another worker paused after
+        rank 0 last looked at its requests, rank 0 would wait for it, and nobody would say so.
         """
-        while self._group.rank == 0 and self._wishes.pausing and not self._group.stop_wanted():
+        while self._group.rank == 0 and self._requests.pausing and not self._group.requested(Flag.STOP):
             self._stand_still()
         self._go_on("validating")
 
     def _meet(self, phase: _Phase, take: Callable[[int, float], None] | None = None) -> bool:
-        """Stand still as long as rank 0 is told to; whether the user wants to stop.
+        """Pause as long as rank 0 is asked to; whether the user asks for a stop.
 
         Args:
             phase: that goes on then.
             take: does with a learning rate and its number what is to be done;
                 None leaves it for the next step of training.
         """
-        wishes, leads = self._wishes, self._group.rank == 0
+        requests, leads = self._requests, self._group.rank == 0
         while True:
-            self._group.steered()  # What comes from now on asks for another meeting.
-            given = wishes.take_rate() if leads and take is not None else None
-            ours = [self._group.stop_wanted(), leads and wishes.pausing, *(given or (0, 0.0))]
+            self._group.clear(Flag.STEER)  # What comes from now on asks for another meeting.
+            given = requests.take_rate() if leads and take is not None else None
+            ours = [self._group.requested(Flag.STOP), leads and requests.pausing, *(given or (0, 0.0))]
             stop, pausing, number, rate = self._group.agree([float(one) for one in ours])
             if number and take is not None:
                 take(int(number), rate)
@@ -149,7 +149,7 @@ class Steering:
         if self._since is None:
             self._since = time.monotonic()
             self._say("paused")
-        self._wishes.wait(MEET)
+        self._requests.wait(MEET)
 
     def _go_on(self, phase: _Phase) -> None:
         if self._since is not None:

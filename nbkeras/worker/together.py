@@ -42,7 +42,7 @@ class Together:
         self._flags = np.zeros(len(Flag), dtype=np.float32)
         self._seen_flags = self._flags.copy()
         self._raising = threading.Lock()
-        self._wanted = self._applying = self._weighted = False
+        self._applying = self._weighted = False
 
     def sum(self, vector: Vector) -> Vector:
         """The element-wise sum of all workers' vectors of one length."""
@@ -154,39 +154,22 @@ class Together:
         """The sums of some numbers of all workers."""
         return [float(one) for one in self.sum(np.array(numbers, dtype=np.float64))]
 
-    def request_stop(self) -> None:
-        """Stop on the user's wish: the flag rides with the next gradients."""
-        self._wanted = True
-        self._set(Flag.STOP)
+    def request(self, flag: Flag) -> None:
+        """Raise a flag, from any thread: it rides with the next sum of a step."""
+        self._set(flag)
 
-    def request_end(self) -> None:
-        """Stop because of what training has come to."""
-        self._set(Flag.END)
+    def requested(self, flag: Flag) -> bool:
+        """Whether this worker has raised the flag."""
+        return bool(self._flags[flag])
 
-    def stop_requested(self) -> bool:
-        """Whether a worker had asked for either in the last step: the same answer on all."""
-        return bool(self._heard()[[Flag.STOP, Flag.END]].any())
+    def seen(self, flag: Flag) -> bool:
+        """Whether a worker had raised the flag by the last sum: the same answer on all."""
+        return bool(self._last_flags()[flag])
 
-    def wish_heard(self) -> bool:
-        """Whether the user's wish was in the last step: the same answer on all."""
-        return bool(self._heard()[Flag.STOP])
-
-    def stop_wanted(self) -> bool:
-        """Whether the user's wish to stop has reached this worker."""
-        return self._wanted
-
-    def request_steering(self) -> None:
-        """Have all workers meet before the next step."""
-        self._set(Flag.STEER)
-
-    def steering_heard(self) -> bool:
-        """Whether a worker had asked for that in the last step: the same answer on all."""
-        return bool(self._heard()[Flag.STEER])
-
-    def steered(self) -> None:
-        """Forget what was asked for: the workers have met, or are about to."""
-        self._seen_flags[Flag.STEER] = 0
-        self._set(Flag.STEER, 0)
+    def clear(self, flag: Flag) -> None:
+        """Lower the flag on this worker, and forget that it was seen."""
+        self._seen_flags[flag] = 0
+        self._set(flag, 0)
 
     def _set(self, flag: Flag, value: float = 1) -> None:
         # From several threads; a backend may keep a copy.
@@ -197,7 +180,7 @@ class Together:
     def _show_flags(self) -> None:
         """Let the next step see the flags."""
 
-    def _heard(self) -> npt.NDArray[np.float32]:
+    def _last_flags(self) -> npt.NDArray[np.float32]:
         """The flags of the last sum."""
         return self._seen_flags
 

@@ -90,7 +90,7 @@ class Jax(Circle):
     def _sum_host(self, flat: Any) -> Any:
         return self.sum_step(np.asarray(flat))
 
-    def _heard(self) -> npt.NDArray[np.float32]:
+    def _last_flags(self) -> npt.NDArray[np.float32]:
         # Steps are only sent on their way: the last one may not have summed yet.
         jax.effects_barrier()
-        return super()._heard()
+        return super()._last_flags()

@@ -15,7 +15,7 @@ from nbkeras.model.state import Vector
 from nbkeras.plan import Plan
 from nbkeras.transport.channel import Channel
 from nbkeras.transport.messages import Note, Phase, Progress
-from nbkeras.worker.collectives import Collective
+from nbkeras.worker.collectives import Collective, Flag
 from nbkeras.worker.feed import Feed
 from nbkeras.worker.schedule import Steps
 from nbkeras.worker.steering import Steering
@@ -38,7 +38,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         steps: this worker's in an epoch.
         validation: its batches to validate on, None where there are none.
         checked: this worker's steps of a validation.
-        steering: does what the user wishes between two steps.
+        steering: applies the user's requests between two steps.
         meets: whether the workers meet in each step of a validation.
 
     Attributes:
@@ -105,10 +105,10 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_begin(self, step: int, logs: Any = None) -> None:
         """Stop, stand still or take another learning rate with all the others, and tell the progress."""
-        if self._group.stop_requested():
+        if self._group.seen(Flag.STOP) or self._group.seen(Flag.END):
             self.model.stop_training = True
-        # What came between two epochs, or before the first one, is heard in the first step.
-        if (begins := self._next == self._first) or self._group.steering_heard():
+        # What was requested between two epochs, or before the first one, is applied in the first step.
+        if (begins := self._next == self._first) or self._group.seen(Flag.STEER):
             self._steer(begins=begins)
         if self._rank == 0 and (now := self._steering.clock()) >= self._told + PULSE:
             rows = self._done_rows()
@@ -126,7 +126,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
             self._met = self._next
 
     def _steer(self, *, begins: bool) -> None:
-        """Do what the user wishes before the next step, with all the others.
+        """Apply the user's requests before the next step, with all other workers.
 
         Args:
             begins: whether the step is the first of the epoch.
@@ -172,7 +172,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Replace the local logs by those of all rows, with validation."""
         assert logs is not None
-        if self._group.stop_requested():
+        if self._group.seen(Flag.STOP) or self._group.seen(Flag.END):
             self.model.stop_training = True
         if self._next - self._first < self._expected():
             self.partial = epoch
@@ -195,8 +195,8 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         logs.update(ordered)
 
     def _stopped(self) -> bool:
-        """Whether the user's wish to stop has reached any worker, between steps: then it ends here."""
-        self.stopped = bool(self._group.agree([self._group.stop_wanted()])[0])
+        """Whether the user's stop has reached any worker, between steps: then the training ends here."""
+        self.stopped = bool(self._group.agree([self._group.requested(Flag.STOP)])[0])
         if self.stopped:
             self.model.stop_training = True
         return self.stopped
@@ -267,7 +267,7 @@ class _Check(keras.callbacks.Callback):  # type: ignore[misc]
 
     Args:
         group: the workers.
-        steering: does what the user wishes between two steps.
+        steering: applies the user's requests between two steps.
         meets: whether the workers meet in each step.
     """
 
@@ -276,13 +276,13 @@ class _Check(keras.callbacks.Callback):  # type: ignore[misc]
         self._group, self._steering, self._meets = group, steering, meets
 
     def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Obey a wish that has come to all."""
+        """Stop or pause, as all workers have seen."""
         if not self._meets:
             self._steering.alone()
             return
-        if self._group.wish_heard():
+        if self._group.seen(Flag.STOP):
             self.model.stop_evaluating = True
-        if self._group.steering_heard():
+        if self._group.seen(Flag.STEER):
             self._steering.between_checks(self.model)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from nbkeras.worker.collectives import Collective
+from nbkeras.worker.collectives import Collective, Flag
 
 
 class Terminate(keras.callbacks.Callback):  # type: ignore[misc]
@@ -21,9 +21,9 @@ class Terminate(keras.callbacks.Callback):  # type: ignore[misc]
         """Ask all workers to stop when the loss is NaN or infinite."""
         loss = (logs or {}).get("loss")
         if loss is not None and not math.isfinite(loss):
-            self._group.request_end()
+            self._group.request(Flag.END)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """End with the epoch: a wish of its last steps has not reached the others yet."""
+        """End with the epoch: the others have not seen yet what its last steps request."""
         if not math.isfinite((logs or {}).get("loss", 0.0)):
             self.model.stop_training = True

@@ -1,0 +1,177 @@
+"""The events of a training's workers in the notebook: to the run, the rendezvous, or the user's callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from nbkeras.driver.watchdog import BEFORE_WORKERS, Watchdog
+from nbkeras.errors import NbkerasError
+from nbkeras.job import failures
+from nbkeras.job.rendezvous import Answer, Meeting
+from nbkeras.model import state
+from nbkeras.plan import Plan
+from nbkeras.run.run import Run
+from nbkeras.spark import cluster
+from nbkeras.transport import messages
+from nbkeras.transport.messages import Decision
+from nbkeras.transport.wire import Event
+
+
+class EpochEnd(Protocol):
+    """What the notebook does at the end of an epoch; its answer goes to all workers."""
+
+    def __call__(self, epoch: int, logs: dict[str, Any], weights: bytes, *, last: bool) -> Decision:
+        """Run the callbacks; ``stop`` and ``learning_rate`` in the answer are obeyed."""
+
+
+class Inbox:
+    """Handles the events of the workers of one stage, in the thread of the event server.
+
+    Args:
+        plan: of the training.
+        run: takes phases, rows and epochs.
+        stage: the Spark action.
+        meeting: of the workers.
+        watchdog: learns who has sent an event.
+        epoch_end: called in the thread that waits for the run, when ``plan.asks``.
+        fail: called with what has ended the stage.
+
+    Attributes:
+        weights: those of the trained model, where they came as an event and not as rows.
+        saved: the epoch of the last checkpoint, from 0, or None.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        run: Run,
+        stage: cluster.Task,
+        meeting: Meeting,
+        watchdog: Watchdog,
+        epoch_end: EpochEnd,
+        fail: Callable[[NbkerasError], None],
+    ) -> None:
+        self._plan, self._run, self._stage = plan, run, stage
+        self._meeting, self._watchdog, self._epoch_end, self._fail = meeting, watchdog, epoch_end, fail
+        self._read: set[str] = set()
+        self.weights: bytes | None = None
+        self.saved: int | None = None
+
+    def take(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
+        """Handle an event, in the thread of the event server."""
+        self._watchdog.came.add(peer)
+        try:
+            message = messages.event(event)
+            handler = None if message is None else getattr(self, f"_on_{message['type']}", None)
+            if handler is not None:
+                handler(peer, message, blob, answer)
+        except NbkerasError as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001  # the server's thread must go on
+            self._fail(NbkerasError(f"an event of {peer} could not be handled: {error!r}"))
+
+    def _on_farewell(self, peer: str, event: messages.Farewell, blob: bytes, answer: Answer) -> None:
+        self._watchdog.left.add(peer)
+
+    def _on_rows(self, peer: str, event: messages.Rows, blob: bytes, answer: Answer) -> None:
+        self._run.record_rows(event["rank"], event["rows"])
+        if event.get("all"):
+            self._read.add(peer)
+        if not self._meeting.begun:
+            # A trainer that has all its rows may still import Keras.
+            self._run.enter("starting" if len(self._read) == self._plan.workers else "reading")
+
+    def _on_hello(self, peer: str, event: messages.Hello, blob: bytes, answer: Answer) -> None:
+        if self._run.stopping.is_set() and not self._meeting.begun:
+            # The stop may have come before Spark had the job.
+            self._stage.cancel()
+        if not self._meeting.begun and self._run.phase in BEFORE_WORKERS:
+            self._run.enter("reading")
+        self._meeting.hello(peer, event, answer)
+
+    def _on_port(self, peer: str, event: messages.Port, blob: bytes, answer: Answer) -> None:
+        self._meeting.port(peer, event, answer)
+
+    def _on_ready(self, peer: str, event: messages.Ready, blob: bytes, answer: Answer) -> None:
+        if self._run.stopping.is_set():
+            self._stage.cancel()
+            return
+        self._meeting.ready(peer, event, answer)
+        if self._meeting.complete:
+            self._run.settings["rows"] = self._meeting.rows
+            self._run.enter("starting")
+
+    def _on_phase(self, peer: str, event: messages.Phase, blob: bytes, answer: Answer) -> None:
+        self._run.enter(event["phase"])
+
+    def _on_note(self, peer: str, event: messages.Note, blob: bytes, answer: Answer) -> None:
+        self._run.note(event["sentence"])
+
+    def _on_said(self, peer: str, event: messages.Said, blob: bytes, answer: Answer) -> None:
+        self._run.hear(event["rank"], event["line"])
+
+    def _on_progress(self, peer: str, event: messages.Progress, blob: bytes, answer: Answer) -> None:
+        self._run.record_progress(
+            event["epoch"],
+            event["step"],
+            event["steps"],
+            event["rate"],
+            event["learning_rate"],
+            event["loss"],
+        )
+
+    def _on_learning_rate(self, peer: str, event: messages.LearningRate, blob: bytes, answer: Answer) -> None:
+        self._run.record_learning_rate(
+            event["number"], event["before"], event["rate"], event["epoch"], event["step"]
+        )
+
+    def _on_epoch(self, peer: str, event: messages.Epoch, blob: bytes, answer: Answer) -> None:
+        epoch, logs = event["epoch"], arrays(event["logs"])
+        if not event.get("ask"):
+            self._run.record_epoch(epoch, logs, event["measured"])
+            return
+
+        def call() -> None:
+            decision = Decision(stop=True)
+            try:
+                decision = self._decided(epoch, logs, event, blob)
+            finally:
+                # Whatever comes of it here, the workers wait for it.
+                answer(decision)
+
+        self._run.calls.put(call)
+
+    def _decided(self, epoch: int, logs: dict[str, Any], event: messages.Epoch, blob: bytes) -> Decision:
+        """What the notebook's callbacks decide at the end of an epoch."""
+        decision = Decision(stop=True)
+        try:
+            state.build(self._run.model, event["optimizers"])
+            decision = self._epoch_end(epoch, logs, blob, last=bool(event.get("last")))
+        except BaseException as error:  # noqa: BLE001
+            # The user's own callback, whatever it raises: its traceback is the answer.
+            self._fail(failures.of_callback(error))
+        self._run.record_epoch(epoch, logs, event["measured"])
+        if "note" in decision:
+            self._run.note(decision["note"])
+        return decision
+
+    def _on_saved(self, peer: str, event: messages.Saved, blob: bytes, answer: Answer) -> None:
+        self.saved = event["epoch"]
+
+    def _on_trained(self, peer: str, event: messages.Trained, blob: bytes, answer: Answer) -> None:
+        self._meeting.trained(peer, answer)
+
+    def _on_weights(self, peer: str, event: messages.Weights, blob: bytes, answer: Answer) -> None:
+        self.weights = blob
+        answer(messages.Done())
+
+    def _on_failure(self, peer: str, event: messages.Failure, blob: bytes, answer: Answer) -> None:
+        self._fail(failures.of_worker(failures.from_event(event), event["rank"], event["host"]))
+
+
+def arrays(logs: dict[str, Any]) -> dict[str, Any]:
+    """Logs from JSON: lists become arrays."""
+    return {key: np.asarray(value) if isinstance(value, list) else value for key, value in logs.items()}
