@@ -29,7 +29,7 @@ def dumps(one: Checkpoint) -> bytes:
 
     Example:
         >>> from nbkeras.job.archive import dumps, loads
-    >>> from nbkeras.job.checkpoint import Checkpoint, Origin
+        >>> from nbkeras.job.checkpoint import Checkpoint, Origin
         >>> origin = Origin(seed=1, ordered=False, batch_size=32, workers=2, rows=9, checksum=5)
         >>> loads(dumps(Checkpoint(origin, [(0, {"loss": 0.5})], False, [], [], b"", []))).epoch
         0

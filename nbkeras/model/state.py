@@ -199,5 +199,5 @@ def plain(value: Any) -> Any:
 
 def _dtype(variable: Any) -> np.dtype[Any]:
     """The type in which a variable's values travel: the same on every backend."""
-    # Backends have different types for seeds, see shipping.
+    # Backends have different types for seeds, see :mod:`nbkeras.model.pickling`.
     return np.dtype("int64" if variable.path.endswith("seed_generator_state") else variable.dtype)

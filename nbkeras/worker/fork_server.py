@@ -101,6 +101,12 @@ def _keeper() -> int:
     return os.getppid() if _alive(os.getpgrp()) else os.getpid()
 
 
+def _keeper_of(path: Path) -> int | None:
+    """The keeper that a socket's name tells; None where the name is not that of a server's socket."""
+    keeper = path.name.split("-")[0]
+    return int(keeper) if keeper.isdecimal() else None
+
+
 @contextlib.contextmanager
 def _locked(directory: Path, flags: int = fcntl.LOCK_EX) -> Iterator[None]:
     descriptor = os.open(directory, os.O_RDONLY)
@@ -167,7 +173,7 @@ def _start(path: Path, backend: str, log: int) -> None:
             "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
         }
         subprocess.Popen(
-            [sys.executable, "-m", __name__, str(listener.fileno()), str(path), path.name.split("-")[0]],
+            [sys.executable, "-m", __name__, str(listener.fileno()), str(path), str(_keeper_of(path))],
             pass_fds=[listener.fileno()],
             start_new_session=True,
             stdin=subprocess.DEVNULL,
@@ -227,8 +233,8 @@ def _make(folder: Path) -> None:
 def _sweep(directory: Path) -> None:
     """Take away what servers have left that were killed: sockets, and folders of trainers."""
     for socket_file in directory.glob("*.sock"):
-        keeper = socket_file.name.split("-")[0]
-        if keeper.isdecimal() and not _alive(int(keeper)):
+        keeper = _keeper_of(socket_file)
+        if keeper is not None and not _alive(keeper):
             socket_file.unlink(missing_ok=True)  # only tasks of that daemon would look for it
     for folder in directory.glob(f"*{_FILES}"):
         with contextlib.suppress(OSError):  # it is held, or somebody else takes it away
