@@ -532,8 +532,8 @@ class Holds(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch == 0:
             server = nbkeras.api.runs[-1]._on_stop.__self__._submission._server
-            before = server.heard()["trainer-0"]
-            self.wait_for(lambda: server.heard()["trainer-0"] > before + self.number, "signs of life")
+            before = server.event_counts()["trainer-0"]
+            self.wait_for(lambda: server.event_counts()["trainer-0"] > before + self.number, "signs of life")
 
 
 def test_a_first_training_that_outlasts_the_heartbeat_loses_nobody(spark, rows, wait_for):

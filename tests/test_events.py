@@ -238,14 +238,14 @@ def test_numbers_that_are_none_pass(server, heard, wait_for):
 
 def test_a_worker_with_nothing_to_say_is_heard(server, wait_for):
     with channel(server, "quiet"):
-        wait_for(lambda: server.heard().get("quiet", 0) > 2, "signs of life")
+        wait_for(lambda: server.event_counts().get("quiet", 0) > 2, "signs of life")
 
 
 def test_who_only_looks_whether_the_notebook_is_there_is_not_missed_afterwards(server, wait_for):
     trusted = None if server.certificate is None else tls.worker(server.certificate)
     channels.connect(server.address, SECRET, "scout", tls=trusted).close()
     wait_for(lambda: "scout" in server._peers, "the scout")
-    assert server.heard() == {}
+    assert server.event_counts() == {}
 
 
 def test_sending_does_not_wait_for_a_notebook_that_is_away(monkeypatch):

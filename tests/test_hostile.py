@@ -167,11 +167,11 @@ def test_who_drips_is_cut_off_as_who_is_silent(server, parsed, monkeypatch):
 
 
 def test_a_crowd_keeps_its_size_and_lets_a_worker_in(server, heard, monkeypatch, wait_for):
-    monkeypatch.setattr(events, "STRANGERS", 3)
+    monkeypatch.setattr(events, "UNAUTHENTICATED", 3)
     monkeypatch.setattr(events, "PATIENCE", 600)
     with contextlib.ExitStack() as stack:
         crowd = [stack.enter_context(stranger(server)[0]) for _ in range(10)]
-        wait_for(lambda: len(server._strangers) == 3, "the crowd to have the size that is allowed")
+        wait_for(lambda: len(server._unauthenticated) == 3, "the crowd to have the size that is allowed")
         with channel(server) as worker:
             worker.send({"type": "number", "n": 1})
             wait_for(lambda: heard.events, "the event of a worker")
@@ -190,7 +190,7 @@ def is_open(connection):
 
 
 def test_a_crowd_on_one_machine_is_in_nobodys_way_on_another(server, monkeypatch, wait_for):
-    monkeypatch.setattr(events, "STRANGERS", 3)
+    monkeypatch.setattr(events, "UNAUTHENTICATED", 3)
     monkeypatch.setattr(events, "PATIENCE", 600)
     with contextlib.ExitStack() as stack:
 
@@ -202,7 +202,7 @@ def test_a_crowd_on_one_machine_is_in_nobodys_way_on_another(server, monkeypatch
         receive(alone, wire.NONCE)
         for _ in range(100):
             come("127.0.0.3")
-        wait_for(lambda: sorted(server._strangers.values())[1:] == ["127.0.0.3"] * 2, "the crowd")
+        wait_for(lambda: sorted(server._unauthenticated.values())[1:] == ["127.0.0.3"] * 2, "the crowd")
         alone.setblocking(False)
         assert is_open(alone)
 
@@ -222,11 +222,11 @@ def test_ten_thousand_strangers_cost_little(server, heard, parsed, caplog, wait_
             with contextlib.suppress(ConnectionError):
                 one.sendall(os.urandom(63) if number % 2 else bytes(1 << 16))
             held.append(one)
-            most = max(most, len(asyncio.all_tasks(server._loop)), len(server._strangers))
+            most = max(most, len(asyncio.all_tasks(server._loop)), len(server._unauthenticated))
             if len(held) > 500:
                 held.pop(0).close()
         # What the strangers sent lies in buffers of those who are still heard, and nowhere else.
-        assert most <= events.STRANGERS + 5 * events.BACKLOG
+        assert most <= events.UNAUTHENTICATED + 5 * events.BACKLOG
         assert set(parsed) <= ALIVE
         worker.send({"type": "number", "n": 1})
         wait_for(lambda: len(heard.events) == 2, "the worker, which was there before")

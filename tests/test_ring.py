@@ -108,7 +108,9 @@ def test_workers_meet_while_a_crowd_of_strangers_has_the_word(monkeypatch, liste
     monkeypatch.setattr(ring, "MEET", LIMIT)
     ports, addresses = listening(2)
     host, _, number = addresses[0].rpartition(":")
-    crowd = [socket.create_connection((host, int(number)), timeout=LIMIT) for _ in range(ring.STRANGERS + 9)]
+    crowd = [
+        socket.create_connection((host, int(number)), timeout=LIMIT) for _ in range(ring.UNAUTHENTICATED + 9)
+    ]
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(Ring, ports[0], addresses, 0, SECRET)

@@ -31,7 +31,7 @@ def heard(monkeypatch):
         lines = []
         with warnings.catch_warnings():
             warnings.simplefilter("default")
-            with spoken.heard(lines.append):
+            with spoken.forwarded(lines.append):
                 speak()
         assert sys.stdout is sys.stderr is under
         return lines, under.buffer.getvalue().decode()

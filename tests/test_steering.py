@@ -112,8 +112,10 @@ def signs_of_life(run, wait_for, number=1):
     Before the next one it says where it stands.
     """
     server = run._on_stop.__self__._submission._server
-    heard = server.heard()["trainer-0"]
-    wait_for(lambda: server.heard()["trainer-0"] > heard + number or run.done.is_set(), "signs of life")
+    heard = server.event_counts()["trainer-0"]
+    wait_for(
+        lambda: server.event_counts()["trainer-0"] > heard + number or run.done.is_set(), "signs of life"
+    )
 
 
 class Sets(keras.callbacks.Callback):

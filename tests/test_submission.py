@@ -119,7 +119,7 @@ def test_where_no_worker_begins_that_is_said_once_with_what_may_be_and_what_to_d
     seconds = iter([False] * 400 + [True])
     one._ended = SimpleNamespace(wait=lambda _: next(seconds))
 
-    one._watchdog.watch(SimpleNamespace(heard=dict), one._ended)
+    one._watchdog.watch(SimpleNamespace(event_counts=dict), one._ended)
 
     assert one._run.phase == "computing"
     assert one._failure is None

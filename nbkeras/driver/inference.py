@@ -212,8 +212,8 @@ def _states(rows: list[Any]) -> list[bytes]:
     for row in rows:
         kind, data = row["kind"], bytes(row["data"])
         if kind == "failure":
-            told = json.loads(data)
-            raise failures.of_worker(failures.from_event(told), told["rank"], told["host"])
+            event = json.loads(data)
+            raise failures.of_worker(failures.from_event(event), event["rank"], event["host"])
         if kind == "nulls":
             for name, number in json.loads(data).items():
                 nulls[name] = nulls.get(name, 0) + number

@@ -1,4 +1,4 @@
-"""One barrier stage of a training: submitted, heard, and ended, by itself or from outside."""
+"""One barrier stage of a training: submitted, watched, and ended, by itself or from outside."""
 
 from __future__ import annotations
 
@@ -111,16 +111,18 @@ class Submission:
         if self._aborted:
             raise Cancelled  # it ended by itself in the same moment
         if failed := [row for row in rows if row["kind"] == "failure"]:
-            told = json.loads(bytes(failed[0]["data"]))
-            raise failures.of_worker(failures.from_event(told), int(told["rank"]), str(told["host"]))
+            event = json.loads(bytes(failed[0]["data"]))
+            raise failures.of_worker(failures.from_event(event), int(event["rank"]), str(event["host"]))
         return rows
 
     def _cause(self, error: Exception) -> Exception:
         """Why the stage has ended, of all that was said."""
-        told = exceptions.translate(error, stopped=session.is_stopped(self._spark))
-        if self._failure is None or (isinstance(told, WorkerLost) and isinstance(self._failure, PeerLost)):
+        translated = exceptions.translate(error, stopped=session.is_stopped(self._spark))
+        if self._failure is None or (
+            isinstance(translated, WorkerLost) and isinstance(self._failure, PeerLost)
+        ):
             stopped = self._aborted or self._run.stopping.is_set()
-            return Cancelled() if stopped and not isinstance(told, WorkerLost) else told
+            return Cancelled() if stopped and not isinstance(translated, WorkerLost) else translated
         return self._failure
 
     def _prepare(self, stack: ExitStack) -> Job:
@@ -224,7 +226,7 @@ class Submission:
             staged = self._df.mapInArrow(work, task.RESULT, barrier=True, **asked)
             if self._run.stopping.is_set():
                 raise Cancelled  # Spark cannot cancel a job that it does not have yet.
-            # Over the relay, nobody is heard directly.
+            # Over the relay, no worker connects to the notebook.
             self._watchdog.submitted = hosts is None
             rows: list[Any] = self._stage.run(staged.collect)
         return rows
@@ -274,7 +276,7 @@ class Submission:
 
 
 class _Nobody:
-    """Stands for the event server where no worker can be told anything before the end."""
+    """Stands for the event server where no worker can be reached before the end."""
 
     def control(self, event: Event, *, standing: bool) -> None:
         """Nothing."""

@@ -43,7 +43,7 @@ class Watchdog:
         run: learns what is waited for.
         stage: the Spark action.
         meeting: of the workers.
-        fail: told of a worker that is lost.
+        fail: called with a worker that is lost.
 
     Attributes:
         came, left: peers that have spoken, and those that have taken their leave.
@@ -75,15 +75,15 @@ class Watchdog:
             server: of the events.
             ended: set when there is nothing to watch any more.
         """
-        heard: dict[str, int] = {}
+        counts: dict[str, int] = {}
         silent: dict[str, int] = {}
         waited = alone = stood = 0
         place = self._run.place
         while not ended.wait(1.0):
             if self._run.stopping.is_set() and not self._meeting.complete:
                 self._stage.cancel()  # A stop is lost on Spark that comes before it has the job.
-            before, heard = heard, server.heard()
-            for peer, number in heard.items():
+            before, counts = counts, server.event_counts()
+            for peer, number in counts.items():
                 spoke = number != before.get(peer) or peer in self.left
                 silent[peer] = 0 if spoke else silent.get(peer, 0) + 1
             self.require_alive(silent)
@@ -95,9 +95,9 @@ class Watchdog:
             place = self._run.place
             if stood == _STEP_SECONDS:
                 self._run.note(_STANDS.format(seconds=stood))
-            if self.submitted and not heard:
+            if self.submitted and not counts:
                 self._say_what_is_waited_for()
-            waited = waited + 1 if self.submitted and not heard else 0
+            waited = waited + 1 if self.submitted and not counts else 0
             if waited == _BEGIN_SECONDS:
                 self._run.note(_UNHEARD.format(seconds=waited))
             if waited and waited % _SLOTS_EVERY == 0:

@@ -17,7 +17,7 @@ from nbkeras.transport.wire import Event
 #: Seconds that a connection has to prove the secret.
 PATIENCE = 5.0
 #: Connections that may be busy with their proof at once; one more, and another is closed.
-STRANGERS = 64
+UNAUTHENTICATED = 64
 #: Connections that are accepted at once, before the first of them is looked at.
 BACKLOG = 100
 #: Seconds that the port may take to open or close, where other threads of the notebook are at work.
@@ -31,7 +31,7 @@ class Peer:
 
     def __init__(self) -> None:
         self.seen = 0
-        self.heard = 0
+        self.events = 0
         self.answers: dict[int, Event] = {}
         self.writer: asyncio.StreamWriter | None = None
 
@@ -68,10 +68,10 @@ class Server:
     ) -> None:
         self._secret, self._handle, self._blob_limit, self._tls = secret, handle, blob_limit, tls
         self._peers: dict[str, Peer] = {}
-        #: What holds until another event of its type: who connects is told too.
+        #: What holds until another event of its type: it is sent to who connects later too.
         self._standing: dict[str, Event] = {}
         #: Their addresses.
-        self._strangers: dict[asyncio.Task[Any], str] = {}
+        self._unauthenticated: dict[asyncio.Task[Any], str] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="nbkeras-events", daemon=True)
         self._thread.start()
@@ -123,12 +123,12 @@ class Server:
         with contextlib.suppress(RuntimeError):  # closed in this moment: there is nobody left to tell
             self._loop.call_soon_threadsafe(self._send_all, event, standing)
 
-    def heard(self) -> dict[str, int]:
+    def event_counts(self) -> dict[str, int]:
         """How many events each worker has sent so far, signs of life among them.
 
         Who has sent none is no worker: it has only looked whether the notebook is there.
         """
-        return {name: peer.heard for name, peer in self._peers.copy().items() if peer.heard}
+        return {name: peer.events for name, peer in self._peers.copy().items() if peer.events}
 
     def disconnect(self) -> None:
         """Drop all connections, as a network would: workers come back by themselves."""
@@ -164,7 +164,7 @@ class Server:
         task = asyncio.current_task()
         assert task is not None
         self._make_room()
-        self._strangers[task] = str((writer.get_extra_info("peername") or ("",))[0])
+        self._unauthenticated[task] = str((writer.get_extra_info("peername") or ("",))[0])
         try:
             async with asyncio.timeout(PATIENCE):
                 known = await self._greet(reader, writer)
@@ -173,20 +173,20 @@ class Server:
                     known = await self._greet(reader, writer, wire.INSIDE)
                 return known
         finally:
-            self._strangers.pop(task, None)
+            self._unauthenticated.pop(task, None)
 
     def _make_room(self) -> None:
-        """Close one of too many strangers: any one of the address that has sent the most.
+        """Close one of too many unauthenticated connections: any one of the address with the most.
 
         So a crowd from one machine is in nobody's way on another; and no crowd
         can tell how long a worker is let to prove itself.
         """
-        if len(self._strangers) < STRANGERS:
+        if len(self._unauthenticated) < UNAUTHENTICATED:
             return
-        ((crowded, _),) = Counter(self._strangers.values()).most_common(1)
-        crowd = [task for task, address in self._strangers.items() if address == crowded]
+        ((crowded, _),) = Counter(self._unauthenticated.values()).most_common(1)
+        crowd = [task for task, address in self._unauthenticated.items() if address == crowded]
         chosen = random.choice(crowd)  # noqa: S311  # no secret depends on it
-        del self._strangers[chosen]
+        del self._unauthenticated[chosen]
         chosen.cancel()
 
     async def _greet(
@@ -214,7 +214,7 @@ class Server:
             self._send(peer, {"control": control})
         while True:
             event, blob = await self._read(reader)
-            peer.heard += 1
+            peer.events += 1
             number = _number(event, "seq")
             if number:
                 if number > peer.seen:

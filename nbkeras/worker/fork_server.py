@@ -66,10 +66,10 @@ def end(life: socket.socket) -> int | None:
     """
     life.settimeout(_REQUEST_SECONDS)
     try:
-        told = life.recv(_STATUS.size)
+        status = life.recv(_STATUS.size)
     except OSError:
         return None
-    return int(_STATUS.unpack(told)[0]) if len(told) == _STATUS.size else None
+    return int(_STATUS.unpack(status)[0]) if len(status) == _STATUS.size else None
 
 
 def _live_by(line: int) -> None:

@@ -30,9 +30,9 @@ from nbkeras.transport.channel import exactly
 
 #: Seconds in which the workers find each other, and in which one of them proves the secret.
 MEET, PROVE = 60.0, 5.0
-#: Who may be about to prove it at once; one more, and one of them is sent away.
-STRANGERS = 64
-#: Seconds before the next one is heard where one could not be.
+#: Connections that may be busy with their proof at once; one more, and one of them is closed.
+UNAUTHENTICATED = 64
+#: Seconds before the next connection is accepted where one could not be.
 _BREATH = 0.1
 #: Seconds that a worker which has gone has the word.
 GONE = 1.0
@@ -45,7 +45,7 @@ class Ring:
     """This worker's place in the ring.
 
     Args:
-        port: a socket that listens for the worker before; it did so before its address was told.
+        port: a socket that listens for the worker before; it did so before its address was sent.
         addresses: ``host:port`` of every worker, by rank; at least two.
         rank: of this worker.
         secret: of the run.
@@ -131,9 +131,9 @@ class Ring:
             asyncio.run(self._listen(port))
 
     async def _listen(self, port: socket.socket) -> None:
-        """Hear who comes until one has proved the secret; each has its own time, whatever others do."""
+        """Accept connections until one has proved the secret; each has its own time, whatever others do."""
         port.setblocking(False)
-        heard: set[asyncio.Task[None]] = set()
+        pending: set[asyncio.Task[None]] = set()
         proved = asyncio.Event()
         try:
             async with asyncio.timeout(MEET):
@@ -145,21 +145,21 @@ class Ring:
                     if not come.done():
                         come.cancel()
                         continue
-                    if len(heard) >= STRANGERS:
-                        random.choice([*heard]).cancel()  # noqa: S311  # no secret depends on it
+                    if len(pending) >= UNAUTHENTICATED:
+                        random.choice([*pending]).cancel()  # noqa: S311  # no secret depends on it
                     try:
                         connection, _ = come.result()
                     except OSError:  # who came has gone, or this process has too many files for a moment
                         await asyncio.sleep(_BREATH)
                         continue
-                    heard.add(task := asyncio.create_task(self._hear(connection, proved)))
-                    task.add_done_callback(heard.discard)
+                    pending.add(task := asyncio.create_task(self._authenticate(connection, proved)))
+                    task.add_done_callback(pending.discard)
         finally:
-            for one in heard:
+            for one in pending:
                 one.cancel()
-            await asyncio.gather(*heard, return_exceptions=True)
+            await asyncio.gather(*pending, return_exceptions=True)
 
-    async def _hear(self, connection: socket.socket, proved: asyncio.Event) -> None:
+    async def _authenticate(self, connection: socket.socket, proved: asyncio.Event) -> None:
         connection.setblocking(False)
         loop = asyncio.get_running_loop()
         try:
@@ -180,7 +180,7 @@ class Ring:
                 self._admitted.append(connection)
                 proved.set()
         except OSError:
-            pass  # A stranger, or one who has given up.
+            pass  # It is no worker, or has given up.
         finally:
             if connection not in self._admitted:
                 connection.close()
@@ -203,7 +203,7 @@ class Ring:
             words = f"worker {self._rank} cannot reach the next one at {address}"
             why, through = str(error) or "it has hung up", "let the workers' machines through to each other"
             if isinstance(error, (ConnectionError, EOFError)):
-                # It listened before its address was told: most likely it was killed since.
+                # It listened before its address was sent: most likely it was killed since.
                 time.sleep(GONE)
                 raise PeerLost(f"{words} ({why}): it has gone; if it has not, {through}") from error
             raise ClusterError(f"{words} ({why}): {through}") from error

@@ -1,6 +1,6 @@
 """What is said in a trainer: prints, warnings and messages of loggers, which the notebook shows as notes.
 
-Only what Python says is heard: lines that a backend's C++ writes, such as those
+Only what Python writes is forwarded: lines that a backend's C++ writes, such as those
 about the machine that TensorFlow begins with, are for the log of the executor.
 """
 
@@ -21,30 +21,30 @@ _APART = ("tensorflow", "absl")
 
 
 @contextlib.contextmanager
-def heard(tell: Callable[[str], object]) -> Iterator[None]:
-    """Tell each line that is said as long as a ``with`` block lasts: once, and so many at most.
+def forwarded(send: Callable[[str], object]) -> Iterator[None]:
+    """Send each line that is written as long as a ``with`` block lasts: once, and so many at most.
 
     Args:
-        tell: takes a line, without its end; called in the thread that says it.
+        send: takes a line, without its end; called in the thread that says it.
 
     Example:
-        >>> from nbkeras.worker.spoken import heard
+        >>> from nbkeras.worker.spoken import forwarded
         >>> lines = []
-        >>> with heard(lines.append):
+        >>> with forwarded(lines.append):
         ...     print("Epoch 2: early stopping")
         Epoch 2: early stopping
         >>> lines
         ['Epoch 2: early stopping']
     """
-    told: set[str] = set()
+    sent: set[str] = set()
 
     def pass_on(said: str) -> None:
         said = said.strip()
         said = said if len(said) <= LONGEST else f"{said[:LONGEST]}…"
-        if not said or said in told or len(told) > MOST:
+        if not said or said in sent or len(sent) > MOST:
             return
-        told.add(said)
-        tell(said if len(told) <= MOST else f"more than {MOST} lines were said: the rest is left out")
+        sent.add(said)
+        send(said if len(sent) <= MOST else f"more than {MOST} lines were said: the rest is left out")
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())  # where each place warns once, again
@@ -77,10 +77,10 @@ def heard(tell: Callable[[str], object]) -> Iterator[None]:
 
 
 class _Lines:
-    """A stream that is another one, and tells each whole line."""
+    """A stream that is another one, and sends each whole line."""
 
-    def __init__(self, under: TextIO, tell: Callable[[str], None]) -> None:
-        self._under, self._tell, self._begun = under, tell, ""
+    def __init__(self, under: TextIO, send: Callable[[str], None]) -> None:
+        self._under, self._send, self._begun = under, send, ""
         self._lock = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
@@ -93,21 +93,21 @@ class _Lines:
             # What a progress bar has written over is not there any more, and no line grows for ever.
             self._begun = begun.rpartition("\r")[2][: LONGEST + 1]
         for one in lines:
-            self._tell(one.rstrip("\r").rpartition("\r")[2])
+            self._send(one.rstrip("\r").rpartition("\r")[2])
         return number
 
     def end(self) -> None:
-        """Tell what was not ended by a line's end."""
-        self._tell(self._begun)
+        """Send what was not ended by a line's end."""
+        self._send(self._begun)
 
 
 class _Handler(logging.Handler):
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, send: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
-        self._tell = tell
+        self._send = send
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._tell(" ".join(record.getMessage().split()))
+            self._send(" ".join(record.getMessage().split()))
         except Exception:  # noqa: BLE001  # of a message and values that do not fit, as in Python's own
             self.handleError(record)

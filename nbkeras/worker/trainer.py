@@ -124,7 +124,7 @@ class Trainer:
             deciders,
         )
         try:
-            with spoken.heard(
+            with spoken.forwarded(
                 lambda line: channel.send(messages.Said(type="said", rank=self._rank, line=line))
             ):
                 self._fit.run(rows, messages.checked(channel.ask(rows.ready()), messages.Shards))

@@ -93,10 +93,10 @@ class Workers(Together):
         def summed(own: Any) -> Any:
             def back(upstream: Any) -> Any:
                 # What a worker without rows has to say may be NaN.
-                heard = tf.where(share > 0, upstream, tf.zeros_like(upstream))
+                received = tf.where(share > 0, upstream, tf.zeros_like(upstream))
                 if not weighted:
-                    return self.add_up(heard)
-                return tf.math.divide_no_nan(self.add_up(heard * share), share)
+                    return self.add_up(received)
+                return tf.math.divide_no_nan(self.add_up(received * share), share)
 
             return self.add_up(own), back
 
