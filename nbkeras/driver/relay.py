@@ -23,7 +23,8 @@ from nbkeras.errors import NbkerasError
 from nbkeras.job.mailbox import NOTEBOOK, ports
 from nbkeras.spark import cluster, exceptions
 from nbkeras.spark.session import is_connect
-from nbkeras.transport import addresses, channel, messages, wire
+from nbkeras.transport import addresses, channel, wire
+from nbkeras.transport.checking import checked
 from nbkeras.transport.events import Handler
 from nbkeras.transport.messages import Fetch, Fetched
 from nbkeras.transport.wire import Event
@@ -176,7 +177,7 @@ def _asked(connection: Any, question: Fetch) -> Fetched:
     connection.sendall(wire.encode(question))
     while (said := channel.received(connection)).get("answer") != question["seq"]:
         pass  # Acknowledgements, and control events that are for the workers.
-    return messages.checked(said["event"], Fetched)
+    return checked(said["event"], Fetched)
 
 
 def _row(kind: str, data: bytes) -> pa.RecordBatch:

@@ -18,6 +18,7 @@ from nbkeras.job import failures
 from nbkeras.job.job import Job
 from nbkeras.job.rendezvous import Answer, Meeting
 from nbkeras.transport import messages, wire
+from nbkeras.transport.checking import checked
 from nbkeras.transport.events import Server
 from nbkeras.transport.wire import Event
 
@@ -95,7 +96,7 @@ class Mailbox:
 
     def _hear(self, peer: str, event: Event, blob: bytes, answer: Answer) -> None:
         if peer == NOTEBOOK:
-            answer(self._fetched(messages.checked(event, messages.Fetch)))
+            answer(self._fetched(checked(event, messages.Fetch)))
             return
         self._spoke[peer] = time.monotonic()
         if event.get("type") == "alive":

@@ -25,6 +25,7 @@ from nbkeras.plan import Plan
 from nbkeras.spark.shared import Inside
 from nbkeras.transport import addresses, messages
 from nbkeras.transport.channel import Channel
+from nbkeras.transport.checking import checked
 from nbkeras.transport.wire import Event
 from nbkeras.worker import backends, spoken
 from nbkeras.worker.alone import Alone
@@ -127,7 +128,7 @@ class Trainer:
             with spoken.forwarded(
                 lambda line: channel.send(messages.Said(type="said", rank=self._rank, line=line))
             ):
-                self._fit.run(rows, messages.checked(channel.ask(rows.ready()), messages.Shards))
+                self._fit.run(rows, checked(channel.ask(rows.ready()), messages.Shards))
         except Exception as error:
             if self._group.broke(error):
                 raise PeerLost(f"the sum with the other workers broke off: {one_line(error)}") from error
@@ -201,13 +202,13 @@ class Trainer:
                     executor=self._assignment.executor,
                 )
                 # The first to arrive waits for the others: the notebook counts them and may give up.
-                answer = messages.checked(channel.ask(hello), messages.Addresses)
+                answer = checked(channel.ask(hello), messages.Addresses)
                 if self._plan.workers == 1:
                     self._set_threads(answer["neighbours"])
                     return Alone()
                 # A backend may bind once in a process: all look at their ports before one of them does.
                 free = messages.Port(type="port", free=self._backend.is_free(port))
-                if messages.checked(channel.ask(free), messages.PortsFree)["free"]:
+                if checked(channel.ask(free), messages.PortsFree)["free"]:
                     self._set_threads(answer["neighbours"])
                     return self._backend.join(
                         port, answer["addresses"], self._rank, self._job.secret, gpus=self._job.gpus

@@ -12,8 +12,9 @@ import numpy as np
 from nbkeras.errors import ModelError
 from nbkeras.model import state
 from nbkeras.plan import Plan
-from nbkeras.transport import messages, wire
+from nbkeras.transport import wire
 from nbkeras.transport.channel import Channel
+from nbkeras.transport.checking import checked
 from nbkeras.transport.messages import Decision, Epoch
 from nbkeras.worker.callbacks.combine import Combine
 from nbkeras.worker.collectives import Collective
@@ -58,7 +59,7 @@ class Follow(keras.callbacks.Callback):  # type: ignore[misc]
                 event["ask"] = True
                 event["last"] = bool(self.model.stop_training) or epoch + 1 == self._plan.epochs
                 event["optimizers"] = state.built(self.model)
-                self._obey(messages.checked(self._channel.ask(event, self._weights()), Decision))
+                self._obey(checked(self._channel.ask(event, self._weights()), Decision))
             else:
                 self._channel.send(event)
         self._follow()
