@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
+from nbkeras.data import kinds
 from nbkeras.data.shards import CHECKSUM_BITS, VALIDATION, nulls_message
 from nbkeras.errors import ClusterError, DataError, WorkerLost
 from nbkeras.job import failures
@@ -32,7 +33,8 @@ from nbkeras.transport import addresses
 from nbkeras.transport.channel import Channel
 from nbkeras.transport.wire import Event
 from nbkeras.worker import fork_server, stream
-from nbkeras.worker.spool import Spool, decode, local_directory, unnamed
+from nbkeras.worker.files import local_directory, unnamed
+from nbkeras.worker.spool import Spool
 
 #: Schema of the rows that training and evaluation give back, and its Arrow form.
 RESULT = "kind string, rank int, data binary"
@@ -132,7 +134,8 @@ def predict(job: Job, names: list[str], batches: Iterator[pa.RecordBatch]) -> It
         for batch in batches:
             nulls: dict[str, int] = {}
             inputs = [
-                decode(batch.column(PREFIX + one.name), one, nulls) for one in job.plan.structure.features
+                kinds.encoding(one).decode(batch.column(PREFIX + one.name), one, nulls)
+                for one in job.plan.structure.features
             ]
             if nulls:
                 raise DataError(nulls_message(nulls))

@@ -37,9 +37,9 @@ from nbkeras.worker.callbacks.save import Save, attributes
 from nbkeras.worker.callbacks.terminate import Terminate
 from nbkeras.worker.collectives import Collective
 from nbkeras.worker.feed import Arrays
+from nbkeras.worker.files import mapped, pages, scratch
 from nbkeras.worker.parts import Parts
 from nbkeras.worker.readahead import ReadAhead
-from nbkeras.worker.spool import mapped, pages, scratch
 from nbkeras.worker.steering import Steering, Wishes
 
 
