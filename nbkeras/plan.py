@@ -33,7 +33,7 @@ class Field:
         title: how an error names it ("model input 'image'", "label").
         dtype: NumPy dtype of the values; None keeps the column's own.
         shape: shape of one row's value; None takes it from the first row.
-        raw: the column holds the bytes of a row rather than numbers.
+        kind: how its values travel, by the name of an encoding of :mod:`nbkeras.data.kinds`.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Field:
     title: str
     dtype: str | None = None
     shape: tuple[int, ...] | None = None
-    raw: bool = False
+    kind: str = "array"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import functions as F
 
-from nbkeras.data import columns
+from nbkeras.data import columns, kinds
 from nbkeras.data.signature import Input, Signature
 from nbkeras.errors import DataError
 
@@ -100,11 +100,9 @@ def test_a_text_label_is_refused_with_what_to_do(people):
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1)])
 def test_nested_arrays_keep_their_shape(spark, shape):
-    from nbkeras.worker.spool import decode
-
     values = np.arange(np.prod(shape), dtype=float).reshape(shape)
     df = spark.createDataFrame([(values.tolist(),)], ["image"])
     (field,) = columns.feature_fields(df, one_input(shape), None, [])
     column = df.select(columns.expression(df, field)).toArrow().column("x0").combine_chunks()
 
-    assert np.array_equal(decode(column, field, {})[0], values)
+    assert np.array_equal(kinds.encoding(field).decode(column, field, {})[0], values)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbkeras.plan import Field, Structure
-from nbkeras.worker import schedule, spool
+from nbkeras.worker import files, schedule
 from nbkeras.worker.backends import arrays as numpy_arrays
 from nbkeras.worker.backends import tensorflow
 from nbkeras.worker.feed import feed
@@ -20,7 +20,7 @@ STRUCTURE = Structure((Field("x0", ("x",), "x"), Field("y0", ("y",), "y"), Field
 def mapped(array):
     """A copy at the start of a page, as the spool's are."""
     array = np.asarray(array)
-    return np.frombuffer(spool.pages(array.tobytes()), dtype=array.dtype)[: array.size].reshape(array.shape)
+    return np.frombuffer(files.pages(array.tobytes()), dtype=array.dtype)[: array.size].reshape(array.shape)
 
 
 def rows(number):
@@ -33,7 +33,7 @@ def rows(number):
 
 
 def canonical(number, seed=4):
-    order = spool.scratch(number)
+    order = files.scratch(number)
     order[:] = np.random.default_rng(seed).permutation(number)
     return order
 
@@ -187,7 +187,7 @@ def test_iterating_takes_no_copy_of_the_rows(tmp_path, batches, epochs):
     number, width = 200_000, 256  # 205 MB
     with (tmp_path / "rows").open("w+b") as file:
         file.truncate(number * width * 4)
-        arrays = {"x0": spool.mapped(file.fileno(), "<f4", (number, width))}
+        arrays = {"x0": files.mapped(file.fileno(), "<f4", (number, width))}
         counts = np.full(number // 1000, 1000)
         structure = Structure((Field("x0", ("a",), "a"),), ("x",))
         fed = feed(arrays, canonical(number), counts, structure, seed=(1,))

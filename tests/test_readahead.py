@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nbkeras.plan import Field, Structure
-from nbkeras.worker import readahead, spool
+from nbkeras.worker import files, readahead
 from nbkeras.worker.feed import feed
 
 pytestmark = pytest.mark.usefixtures("any_backend")
@@ -33,7 +33,7 @@ def file(tmp_path):
 
 def in_memory(file, rows):
     """Those of some rows whose pages the kernel holds: to read one would bring it there."""
-    array = spool.mapped(file.fileno(), "u1", (ROWS * WIDTH,))
+    array = files.mapped(file.fileno(), "u1", (ROWS * WIDTH,))
     held = (ctypes.c_ubyte * ROWS)()
     if ctypes.CDLL(None, use_errno=True).mincore(ctypes.c_void_p(array.ctypes.data), array.nbytes, held):
         raise OSError(ctypes.get_errno(), "mincore")
@@ -43,7 +43,7 @@ def in_memory(file, rows):
 @pytest.fixture
 def callback(file, monkeypatch):
     monkeypatch.setattr(readahead, "_AHEAD", 16 * BATCH * WIDTH)  # sixteen steps
-    array = spool.mapped(file.fileno(), "<f4", (ROWS, WIDTH // 4), scattered=True)
+    array = files.mapped(file.fileno(), "<f4", (ROWS, WIDTH // 4), scattered=True)
     counts = np.full(ROWS // BATCH, BATCH)
     fed = feed({"x0": array}, np.arange(ROWS), counts, STRUCTURE, (3,))
     fed.permute(0)
@@ -80,6 +80,6 @@ def test_nothing_is_asked_for_while_memory_holds_the_rows(callback, file, monkey
 
 
 def test_a_scattered_row_is_read_without_those_around_it(file):
-    array = spool.mapped(file.fileno(), "<f4", (ROWS, WIDTH // 4), scattered=True)
+    array = files.mapped(file.fileno(), "<f4", (ROWS, WIDTH // 4), scattered=True)
     assert array[200, 0] == 200 * WIDTH / 4
     assert in_memory(file, range(ROWS)) == [200]

@@ -41,7 +41,7 @@ def test_of_rows_of_different_shapes_it_is_the_first_alone():
 
 
 def test_bytes_are_the_numbers_that_they_hold():
-    raw = Field("x0", ("a",), "model input 'x'", "float32", (2,), raw=True)
+    raw = Field("x0", ("a",), "model input 'x'", "float32", (2,), "raw")
     x, _ = first_batch(rows(row(np.array([1, 2], "float32").tobytes()), fields=(raw, LABEL)))
     assert x.tolist() == [[1.0, 2.0]]
 

@@ -76,14 +76,15 @@ class Column:
             field: of a schema.
             shape: of the numbers in one row, where it holds some.
         """
-        from nbkeras.data import columns
+        from nbkeras.data import kinds
+        from nbkeras.data.kinds.array import innermost
 
-        held = columns.kind(field.dataType)
+        kind = kinds.of(field.dataType)
         why = "empty" if shape is not None and not math.prod(shape) else ""
-        if held is None:
-            name = columns.element(field.dataType).typeName()
+        if kind is None:
+            name = innermost(field.dataType).typeName()
             why = next((reason for part, reason in _REASONS.items() if part in name), "other")
-        return cls(field.name, field.dataType.simpleString(), shape, held == "number", why)
+        return cls(field.name, field.dataType.simpleString(), shape, kind is not None and kind.single, why)
 
 
 @dataclass(frozen=True)
@@ -233,10 +234,10 @@ def moments(df: Any, names: Sequence[str]) -> dict[str, tuple[float, float]]:
     """
     from pyspark.sql import functions as F
 
-    from nbkeras.data import columns
+    from nbkeras.data import columns, kinds
 
     with _asked(df):
-        single = [name for name in names if columns.kind(df.schema[name].dataType) == "number"]
+        single = [name for name in names if (kind := kinds.of(df.schema[name].dataType)) and kind.single]
         together = [single] if single else []
         found: dict[str, tuple[Any, Any]] = {}
         for some in [*together, *([name] for name in names if name not in single)]:
@@ -318,22 +319,16 @@ def _asked(df: Any) -> Iterator[None]:
 
 
 def _shapes(df: Any) -> dict[str, tuple[int, ...] | None]:
-    """Of the numbers in a row, for each column that holds some."""
-    from nbkeras.data import columns
+    """The shape of the numbers in a row, for each column that holds some."""
+    from nbkeras.data import kinds
 
-    kinds = {one.name: columns.kind(one.dataType) for one in df.schema.fields}
-    found: dict[str, tuple[int, ...] | None] = {name: (1,) for name, one in kinds.items() if one == "number"}
-    arrays = [name for name, one in kinds.items() if one in ("array", "vector")]
-    rows = df.select([quoted(name) for name in arrays]).take(_ROWS) if arrays else []
-    for index, name in enumerate(arrays):
+    held = {field.name: kind for field in df.schema.fields if (kind := kinds.of(field.dataType))}
+    # A number's shape is known without a row.
+    found: dict[str, tuple[int, ...] | None] = {n: one.shape(None) for n, one in held.items() if one.single}
+    read = [name for name, kind in held.items() if not kind.single]
+    rows = df.select([quoted(name) for name in read]).take(_ROWS) if read else []
+    for index, name in enumerate(read):
         values = [row[index] for row in rows if row[index] is not None]
         first = values[0] if values else next(iter(df.select(quoted(name)).dropna().first() or ()), None)
-        found[name] = None if first is None else _shape(first)
+        found[name] = None if first is None else held[name].shape(first)
     return found
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    """Of an array of Spark's, or of arrays in it, as far as the first ones tell."""
-    if not hasattr(value, "__len__"):
-        return ()
-    return (len(value), *(_shape(value[0]) if len(value) else ()))

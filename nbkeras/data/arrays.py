@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras.data.columns import numeric
+from nbkeras.data.kinds.raw import Raw
 from nbkeras.data.rows import Rows
 from nbkeras.data.signature import Input, Signature
 from nbkeras.errors import DataError
@@ -145,7 +146,7 @@ def _array(thing: Any, title: str) -> Array:
 
 
 def _field(name: str, title: str, array: Array) -> tuple[Field, Array]:
-    return Field(name, (title,), title, array.dtype.str, array.shape[1:], raw=True), array
+    return Field(name, (title,), title, array.dtype.str, array.shape[1:], Raw.name), array
 
 
 def _alike(field: Field, array: Array, like: Structure) -> tuple[Field, Array]:

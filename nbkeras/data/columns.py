@@ -9,23 +9,14 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
+from nbkeras.data import kinds
+from nbkeras.data.kinds.array import Array
+from nbkeras.data.kinds.kind import Kind
 from nbkeras.data.names import quoted
 from nbkeras.data.signature import Signature
 from nbkeras.errors import DataError
 from nbkeras.plan import Field
-
-#: Spark's type for a NumPy type; narrower ones are cast from the next wider.
-_SPARK_TYPES = {
-    "float32": "float",
-    "float64": "double",
-    "float16": "float",
-    "bfloat16": "float",
-    "int64": "bigint",
-    "uint32": "bigint",
-    "bool": "boolean",
-}
 
 
 def feature_fields(
@@ -53,7 +44,7 @@ def feature_fields(
     if not candidates:
         raise DataError(f"{signature}, but no column is left for it: {offered(df)}")
     for name in candidates:
-        if kind(df.schema[name].dataType) is None:
+        if kinds.of(df.schema[name].dataType) is None:
             raise DataError(
                 f"column '{name}' is {df.schema[name].dataType.simpleString()}, which no model takes: "
                 f"turn it into numbers or leave it out with df.drop('{name}')"
@@ -65,7 +56,7 @@ def feature_fields(
                 "with the input's name (df.withColumnRenamed)"
             )
         return tuple(
-            Field(f"x{index}", (one.name,), f"model input '{one.name}'", numeric(one.dtype), one.shape)
+            _field(df, f"x{index}", (one.name,), f"model input '{one.name}'", numeric(one.dtype), one.shape)
             for index, one in enumerate(signature.inputs)
         )
     return (_only_field(df, signature, candidates),)
@@ -74,14 +65,14 @@ def feature_fields(
 def _only_field(df: DataFrame, signature: Signature, candidates: list[str]) -> Field:
     """The field of a model's one input: a column of arrays, or several of numbers."""
     (only,) = signature.inputs
-    kinds = [kind(df.schema[name].dataType) for name in candidates]
-    if len(candidates) > 1 and set(kinds) != {"number"}:
+    single = all(_kind(df, name).single for name in candidates)
+    if len(candidates) > 1 and not single:
         raise DataError(
             f"{signature}; {offered(df)}: name the columns to use, one array column or several "
             "numeric ones, with df.select('…', …)"
         )
-    numbers = len(candidates) if kinds[0] == "number" else None
-    if numbers is not None and only.shape is not None and math.prod(only.shape) != numbers:
+    numbers = len(candidates)
+    if single and only.shape is not None and math.prod(only.shape) != numbers:
         taken = math.prod(only.shape)
         advice = (
             "leave out what is no feature with df.drop('…'), as a label that y does not name"
@@ -93,7 +84,7 @@ def _only_field(df: DataFrame, signature: Signature, candidates: list[str]) -> F
             f"{_many(numbers)} left for it ({_listed(candidates)}); {offered(df)}: {advice}"
         )
     title = f"model input '{only.name}'"
-    return Field("x0", tuple(candidates), title, numeric(only.dtype), only.shape)
+    return _field(df, "x0", tuple(candidates), title, numeric(only.dtype), only.shape)
 
 
 def label_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Field, ...]:
@@ -106,18 +97,14 @@ def label_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Fiel
     for index, name in enumerate(names):
         existing(df, name, "label")
         dtype = df.schema[name].dataType
-        if kind(dtype) is None:
+        kind = kinds.of(dtype)
+        if kind is None:
             raise DataError(
                 f"label column '{name}' is {dtype.simpleString()}: turn it into numbers first, "
                 "for example with pyspark.ml.feature.StringIndexer"
             )
-        whole = isinstance(
-            element(dtype), (T.ByteType, T.ShortType, T.IntegerType, T.LongType, T.BooleanType)
-        )
-        title = f"label '{name}'"
-        fields.append(
-            Field(f"y{index}", (name,), title, "int64" if whole and kind(dtype) != "vector" else floatx)
-        )
+        target = "int64" if kind.is_whole(dtype) else floatx
+        fields.append(_field(df, f"y{index}", (name,), f"label '{name}'", target))
     return tuple(fields)
 
 
@@ -128,28 +115,25 @@ def weight_field(df: DataFrame, name: str, floatx: str) -> Field:
         DataError: no such column, or one that does not hold numbers.
     """
     existing(df, name, "sample_weight")
-    if kind(df.schema[name].dataType) != "number":
+    kind = kinds.of(df.schema[name].dataType)
+    if kind is None or not kind.single:
         found = df.schema[name].dataType.simpleString()
         raise DataError(f"sample_weight column '{name}' is {found}: it must hold one number per row")
-    return Field("w", (name,), "sample_weight", floatx, ())
+    return _field(df, "w", (name,), "sample_weight", floatx, ())
 
 
 def expression(df: DataFrame, field: Field) -> Column:
     """The field's column: cast to its type, several sources stacked into one array."""
     assert field.dtype is not None
-    parts = [_cast(column(name), df.schema[name].dataType, field.dtype) for name in field.sources]
+    parts = [
+        _kind(df, name).cast(column(name), df.schema[name].dataType, field.dtype) for name in field.sources
+    ]
     return (parts[0] if len(parts) == 1 else F.array(*parts)).alias(field.name)
 
 
 def numbers(df: DataFrame, name: str) -> Column:
-    """All numbers of a column as doubles: an array has a row for each of its own."""
-    dtype = df.schema[name].dataType
-    cast = _cast(column(name), dtype, "float64")
-    if kind(dtype) == "number":
-        return cast
-    while isinstance(dtype, T.ArrayType) and isinstance(dtype.elementType, T.ArrayType):
-        cast, dtype = F.flatten(cast), dtype.elementType
-    return F.explode(cast)
+    """All numbers of a column as doubles: an array has a row for each number in it."""
+    return _kind(df, name).numbers(column(name), df.schema[name].dataType)
 
 
 def column(name: str) -> Column:
@@ -196,17 +180,6 @@ def distinct(df: DataFrame, outputs: Sequence[str]) -> None:
             raise DataError(f"column '{name}' is in the DataFrame {df.columns.count(name)} times: rename one")
 
 
-def kind(dtype: T.DataType) -> str | None:
-    """``number``, ``array``, ``vector``, or None for what no model takes."""
-    if isinstance(dtype, (T.NumericType, T.BooleanType)):
-        return "number"
-    if isinstance(dtype, T.ArrayType):
-        return "array" if kind(element(dtype)) == "number" else None
-    if isinstance(dtype, T.UserDefinedType) and type(dtype).__name__ == "VectorUDT":
-        return "vector"
-    return None
-
-
 def offered(df: DataFrame) -> str:
     """The DataFrame's columns and types, the first twenty."""
     columns = [f"{field.name} {field.dataType.simpleString()}" for field in df.schema.fields]
@@ -228,25 +201,24 @@ def numeric(dtype: str) -> str:
     return dtype
 
 
-def element(dtype: T.DataType) -> T.DataType:
-    """What an array holds, or one of arrays; of anything else the type itself."""
-    while isinstance(dtype, T.ArrayType):
-        dtype = dtype.elementType
-    return dtype
+def _field(
+    df: DataFrame,
+    name: str,
+    sources: tuple[str, ...],
+    title: str,
+    dtype: str,
+    shape: tuple[int, ...] | None = None,
+) -> Field:
+    """A field in the form in which its columns travel: several are stacked into an array."""
+    kind = _kind(df, sources[0]).name if len(sources) == 1 else Array.name
+    return Field(name, sources, title, dtype, shape, kind)
 
 
-def _cast(source: Column, dtype: T.DataType, target: str) -> Column:
-    wanted = _SPARK_TYPES.get(target, "int")
-    if kind(dtype) == "vector":
-        from pyspark.ml.functions import vector_to_array
-
-        return vector_to_array(source, "float64" if wanted == "double" else "float32")
-    depth, inner = 0, dtype
-    while isinstance(inner, T.ArrayType):
-        depth, inner = depth + 1, inner.elementType
-    if inner.simpleString() == wanted:
-        return source
-    return source.cast("array<" * depth + wanted + ">" * depth)
+def _kind(df: DataFrame, name: str) -> Kind:
+    """The kind of a column that a model takes."""
+    kind = kinds.of(df.schema[name].dataType)
+    assert kind is not None
+    return kind
 
 
 def _many(number: int) -> str:

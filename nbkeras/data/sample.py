@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from nbkeras.data import kinds
 from nbkeras.data.rows import Rows
 from nbkeras.errors import DataError, ModelError, one_line
 from nbkeras.plan import Field
@@ -100,5 +101,5 @@ def _array(value: Any, field: Field, rows: int) -> np.ndarray[Any, Any]:
     if value is None:
         where = "its first row" if rows == 1 else f"its first {rows} rows"
         raise DataError(f"column '{', '.join(field.sources)}' holds a null in {where}")
-    array = np.frombuffer(value, field.dtype) if field.raw else np.asarray(value, field.dtype)
+    array = kinds.encoding(field).array(value, field)
     return array if field.shape is None else array.reshape(field.shape)

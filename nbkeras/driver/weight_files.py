@@ -26,7 +26,7 @@ import numpy.typing as npt
 from nbkeras.errors import ClusterError, ModelError
 from nbkeras.job.checkpoint import Checkpoint
 from nbkeras.run.run import Run
-from nbkeras.worker.spool import unnamed
+from nbkeras.worker.files import unnamed
 
 Layout = list[tuple[str, tuple[int, ...]]]
 

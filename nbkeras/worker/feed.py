@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nbkeras.plan import Structure
-from nbkeras.worker.spool import scratch
+from nbkeras.worker.files import scratch
 
 Arrays = dict[str, npt.NDArray[Any]]
 

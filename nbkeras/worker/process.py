@@ -26,7 +26,8 @@ from nbkeras.spark.shared import Inside
 from nbkeras.transport import messages
 from nbkeras.transport.channel import Channel
 from nbkeras.worker import fork_server, stream
-from nbkeras.worker.spool import Spool, local_directory, unnamed
+from nbkeras.worker.files import local_directory, unnamed
+from nbkeras.worker.spool import Spool
 
 
 class TrainerFailed(Exception):

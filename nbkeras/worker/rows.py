@@ -14,7 +14,7 @@ from nbkeras.transport.messages import Ready, Shards
 from nbkeras.worker import feed, schedule
 from nbkeras.worker.collectives import Collective
 from nbkeras.worker.feed import Arrays, Feed
-from nbkeras.worker.spool import mapped, pages, scratch
+from nbkeras.worker.files import mapped, pages, scratch
 
 
 class Rows:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
+from nbkeras.data import kinds
 from nbkeras.data.shards import nulls_message
 from nbkeras.errors import DataError
 from nbkeras.job import failures
@@ -24,7 +25,6 @@ from nbkeras.transport.channel import Channel
 from nbkeras.transport.wire import Event
 from nbkeras.worker import stream
 from nbkeras.worker.process import TrainerFailed, TrainerProcess
-from nbkeras.worker.spool import decode
 
 #: Schema of the rows that training and evaluation give back, and its Arrow form.
 RESULT = "kind string, rank int, data binary"
@@ -125,7 +125,8 @@ def predict(job: Job, names: list[str], batches: Iterator[pa.RecordBatch]) -> It
         for batch in batches:
             nulls: dict[str, int] = {}
             inputs = [
-                decode(batch.column(PREFIX + one.name), one, nulls) for one in job.plan.structure.features
+                kinds.encoding(one).decode(batch.column(PREFIX + one.name), one, nulls)
+                for one in job.plan.structure.features
             ]
             if nulls:
                 raise DataError(nulls_message(nulls))

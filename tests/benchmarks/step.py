@@ -13,7 +13,7 @@ import task
 from nbkeras.plan import Field, Structure
 from nbkeras.worker import backends
 from nbkeras.worker.feed import feed
-from nbkeras.worker.spool import mapped, unnamed
+from nbkeras.worker.files import mapped, unnamed
 
 ROWS, TIMES = 60_000, 5
 

@@ -1,0 +1,41 @@
+"""Kinds of columns: each module holds everything about one, from Spark's type to the arrays of a worker.
+
+A new kind is a module here, and a place in :data:`KINDS`.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import types as T
+
+from nbkeras.data.kinds.array import Array
+from nbkeras.data.kinds.boolean import Boolean
+from nbkeras.data.kinds.decimal import Decimal
+from nbkeras.data.kinds.kind import Encoding, Kind
+from nbkeras.data.kinds.number import Number
+from nbkeras.data.kinds.raw import Raw
+from nbkeras.data.kinds.vector import Vector
+from nbkeras.plan import Field
+
+__all__ = ["KINDS", "Kind", "encoding", "of"]
+
+_SINGLE = (Number(), Boolean(), Decimal())
+KINDS: tuple[Kind, ...] = (*_SINGLE, Array(_SINGLE), Vector())
+
+
+def of(dtype: T.DataType) -> Kind | None:
+    """The kind of a column by Spark's type, or None for what no model takes.
+
+    Example:
+        >>> from pyspark.sql import types as T
+        >>> from nbkeras.data import kinds
+        >>> kinds.of(T.ArrayType(T.BooleanType())).name
+        'array'
+        >>> kinds.of(T.StringType()) is None
+        True
+    """
+    return next((kind for kind in KINDS if kind.holds(dtype)), None)
+
+
+def encoding(field: Field) -> Encoding:
+    """How the values of a field travel."""
+    return next(one for one in (*KINDS, Raw()) if one.name == field.kind)
