@@ -110,7 +110,7 @@ class Fit:
 
     def _check_labels(self, rows: Rows, data: Feed) -> None:
         for arrays in (rows.training_arrays(), rows.validation_arrays()):
-            note = labels.check(self.model, self.job.plan.structure, arrays, lambda: data.rows(4)[0])
+            note = labels.check(self.model, self.job.plan.schema, arrays, lambda: data.rows(4)[0])
             if note:
                 self.channel.send(Note(type="note", sentence=note))
 
@@ -174,7 +174,7 @@ class Fit:
         What is not named weighs 1, as where Keras reads arrays.
         """
         given: dict[int, float] | None = self.job.plan.class_weight
-        fields = self.job.plan.structure.labels
+        fields = self.job.plan.schema.labels
         if not given or len(fields) != 1:
             return given  # Keras says what it takes.
         y = rows.training_arrays()[fields[0].name]

@@ -44,7 +44,7 @@ class TrainerProcess:
     def __init__(self, job: Job, rank: int) -> None:
         self._job, self._rank = job, rank
         directory = local_directory()
-        fields = job.plan.structure.fields
+        fields = job.plan.schema.fields
         self._train, self._validation = (Spool(fields, directory, job.encrypted) for _ in range(2))
         self._log: IO[bytes] = unnamed(directory, encrypted=job.encrypted)
         self._pipe: Connection

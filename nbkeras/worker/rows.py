@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nbkeras.job.job import Job, Shard, Spooled
-from nbkeras.plan import ORDER
+from nbkeras.schema import ORDER
 from nbkeras.transport.messages import Ready, Shards
 from nbkeras.worker import feed, schedule
 from nbkeras.worker.collectives import Collective
@@ -34,7 +34,7 @@ class Rows:
 
     def __init__(self, job: Job, rank: int, files: list[int], spooled: Spooled, group: Collective) -> None:
         self._plan, self._encrypted, self._rank, self._group = job.plan, job.encrypted, rank, group
-        names = [ORDER, *(one.name for one in self._plan.structure.fields)]
+        names = [ORDER, *(one.name for one in self._plan.schema.fields)]
         self.files = dict(zip(names, files, strict=False))
         self._validation_files = dict(zip(names, files[len(names) :], strict=True))
         self._spooled, self.nulls = spooled, spooled.nulls
@@ -84,7 +84,7 @@ class Rows:
         order = self._order(self.files, self._spooled.train)
         seed = None if plan.seed is None else (plan.seed, self._rank)
         encrypted = self._encrypted
-        return steps, feed.feed(arrays, order, steps.counts, plan.structure, seed, encrypted=encrypted)
+        return steps, feed.feed(arrays, order, steps.counts, plan.schema, seed, encrypted=encrypted)
 
     def validation(self, shards: Shards) -> tuple[schedule.Steps, Feed]:
         """This worker's steps of a validation and their rows; all workers must come here.
@@ -100,7 +100,7 @@ class Rows:
             steps = dataclasses.replace(steps, table=steps.table[: plan.validation_steps])
         arrays = self._filled(self.validation_arrays(), shards["validation"], shards["layout"])
         order = self._order(self._validation_files, self._spooled.validation)
-        return steps, feed.feed(arrays, order, steps.counts, plan.structure)
+        return steps, feed.feed(arrays, order, steps.counts, plan.schema)
 
     def evaluation(self) -> Feed | None:
         """The rows to evaluate on, in batches of their own; None where there are none."""
@@ -110,7 +110,7 @@ class Rows:
         size = schedule.batch_rows(shard.rows, self._plan.batch_size, None)
         counts = np.diff([*range(0, shard.rows, size), shard.rows])
         order = self._order(self._validation_files, shard)
-        return feed.feed(self.validation_arrays(), order, counts, self._plan.structure)
+        return feed.feed(self.validation_arrays(), order, counts, self._plan.schema)
 
     def _steps(self, shards: list[int], batch_size: int | None, number: int | None) -> schedule.Steps:
         """This worker's part in the batches of some rows.
@@ -158,5 +158,5 @@ class Rows:
     def _arrays(self, files: dict[str, int], shard: Shard, *, shuffled: bool = False) -> Arrays:
         # In the order of their hashes, rows lie as if they were shuffled.
         scattered = shuffled or not self._plan.ordered
-        fields = self._plan.structure.fields
+        fields = self._plan.schema.fields
         return {one.name: self._mapped(files, shard, one.name, scattered=scattered) for one in fields}

@@ -19,7 +19,7 @@ from nbkeras.errors import DataError
 from nbkeras.job import failures
 from nbkeras.job.job import Job
 from nbkeras.job.mailbox import Mailbox
-from nbkeras.plan import PREFIX
+from nbkeras.schema import PREFIX
 from nbkeras.transport import addresses, messages
 from nbkeras.transport.channel import Channel
 from nbkeras.transport.wire import Event
@@ -126,7 +126,7 @@ def predict(job: Job, names: list[str], batches: Iterator[pa.RecordBatch]) -> It
             nulls: dict[str, int] = {}
             inputs = [
                 kinds.encoding(one).decode(batch.column(PREFIX + one.name), one, nulls)
-                for one in job.plan.structure.features
+                for one in job.plan.schema.features
             ]
             if nulls:
                 raise DataError(nulls_message(nulls))

@@ -237,7 +237,7 @@ class Trainer:
         """Answer each batch of inputs with the model's outputs, until the task has no more."""
         self._set_threads(self._assignment.neighbours)
         model = self._load()["model"]
-        names = self._plan.structure.inputs
+        names = self._plan.schema.inputs
         while (inputs := self._inbox.get()) is not None:
             found = []
             # Spark's batches have thousands of rows, of which the layers may give far more numbers.
