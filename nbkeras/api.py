@@ -14,9 +14,10 @@ from nbkeras.driver.attend import Host, Silent, attend
 from nbkeras.errors import DataError, ModelError, OptionError
 from nbkeras.model import settings
 from nbkeras.patch import Calls, history, routed
-from nbkeras.plan import BACKENDS, Plan, Structure, whole
+from nbkeras.plan import BACKENDS, Plan, whole
 from nbkeras.run.listeners import Listener, hearing
 from nbkeras.run.run import Run, calling
+from nbkeras.schema import Schema
 from nbkeras.spark.session import attached
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def fit(
     if begun is not None and seed is None:
         seed = begun.origin.seed
     plan = Plan(
-        structure=Structure((), ()),
+        schema=Schema((), ()),
         workers=cluster.executors(spark) if workers == "auto" else whole("workers", workers, 1),
         seed=_seed(seed) if shuffle else None,
         batch_size=batch_size,
@@ -184,7 +185,7 @@ def fit(
     chosen = settings.of(
         model,
         plan,
-        None if train.numbered else train.structure,
+        None if train.numbered else train.schema,
         (*deciders, *others),
         validation_split,
     )
@@ -221,7 +222,7 @@ def fit(
         )
         whole_plan = replace(
             plan,
-            structure=train.structure,
+            schema=train.schema,
             ordered=ordered,
             validates=validation is not None or split > 0,
             asks=bool(notebook),
@@ -282,7 +283,7 @@ def evaluate(
     if names_columns(data, y) and y is None:
         raise DataError(f"y is missing: name the label column, y='…'; {columns_of(data)}")
     rows = source.rows(data, y, sample_weight)
-    if not rows.structure.labels:
+    if not rows.schema.labels:
         raise DataError("y is missing: give the labels")
     _say_guessed(source.guessed(rows))
     build(model, rows)
@@ -291,7 +292,7 @@ def evaluate(
     if reason:
         print(f"Evaluating on one worker: {reason}.")  # noqa: T201  # why it takes longer
     plan = Plan(
-        rows.structure,
+        rows.schema,
         workers=1 if reason else max(1, cluster.slots(spark)),
         batch_size=batch_size,
         backend=_backend(backend),
@@ -360,7 +361,7 @@ def predict(
     shapes = [tuple(one.shape[1:]) for one in keras.tree.flatten(structure)]
     cluster.ship(spark)
     plan = Plan(
-        rows.structure,
+        rows.schema,
         workers=max(1, cluster.slots(spark)),
         batch_size=batch_size,
         backend=_backend(backend),

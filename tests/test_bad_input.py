@@ -24,7 +24,8 @@ from waiting import LIMIT
 import nbkeras
 from nbkeras.errors import ClusterError, DataError, ModelError, OptionError, TrainingError
 from nbkeras.notebook.options import Parser
-from nbkeras.plan import Plan, Structure
+from nbkeras.plan import Plan
+from nbkeras.schema import Schema
 from nbkeras.spark import cluster
 
 NOTEBOOK = os.getpid()
@@ -259,7 +260,7 @@ def test_an_option_that_cannot_be_names_itself_and_what_it_takes(line, words):
 )
 def test_an_argument_that_cannot_be_names_itself_and_what_it_takes(name, value):
     with refused(OptionError, f"{name}=", repr(value)):
-        Plan(Structure((), ()), **{name: value})
+        Plan(Schema((), ()), **{name: value})
 
 
 @pytest.mark.parametrize(

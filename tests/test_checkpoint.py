@@ -27,7 +27,8 @@ from nbkeras.job.archive import dumps
 from nbkeras.job.checkpoint import Checkpoint, Origin
 from nbkeras.job.store import Store, absolute
 from nbkeras.notebook.record import Runs
-from nbkeras.plan import Plan, Structure
+from nbkeras.plan import Plan
+from nbkeras.schema import Schema
 
 pytestmark = pytest.mark.usefixtures("any_backend")
 
@@ -392,7 +393,7 @@ def test_a_place_that_cannot_be_written_to_is_told_before_the_first_step(fit, tm
 
 
 def plan(loss):
-    return Plan(Structure((), ()), checkpoint="/here", about={"settings": {"loss": loss}})
+    return Plan(Schema((), ()), checkpoint="/here", about={"settings": {"loss": loss}})
 
 
 @pytest.mark.parametrize("name", ["mse", "mean_squared_error", "MeanSquaredError"])

@@ -16,8 +16,9 @@ from nbkeras.job.checkpoint import Checkpoint, Origin
 from nbkeras.job.rendezvous import Meeting
 from nbkeras.job.store import Store
 from nbkeras.model import state
-from nbkeras.plan import Plan, Structure
+from nbkeras.plan import Plan
 from nbkeras.run.run import Run
+from nbkeras.schema import Schema
 
 
 class Submitted:
@@ -84,7 +85,7 @@ def train(submitted, model):
     def train(*stages, resume=None, deciders=(), epoch_end=None, run=None, **how):
         run = run or Run("digits", model, epochs=3, workers=1)
         submitted.stages = list(stages)
-        plan = Plan(Structure((), ()), **{"epochs": 3, "seed": 1, **how})
+        plan = Plan(Schema((), ()), **{"epochs": 3, "seed": 1, **how})
         training.Driver(None, plan, None, run, list(deciders), epoch_end, resume).train()
         return run
 

@@ -17,7 +17,8 @@ import pytest
 from nbkeras.driver import inference
 from nbkeras.errors import Aborted, ClusterError, DataError, TrainingError
 from nbkeras.model import state
-from nbkeras.plan import ORDER, Field, Plan, Structure
+from nbkeras.plan import Plan
+from nbkeras.schema import ORDER, Field, Schema
 
 RANDOM = np.random.default_rng(0)
 X, Y = RANDOM.normal(size=(30, 3)).astype("float32"), RANDOM.normal(size=(30, 1)).astype("float32")
@@ -333,7 +334,7 @@ def test_predictions_of_arrays_come_in_the_order_of_the_arrays(monkeypatch):
 
     monkeypatch.setattr(inference, "predict_dataframe", MagicMock())
     monkeypatch.setattr(inference, "_attended", attended)
-    plan = Plan(Structure((Field("x0", ("x",), "x"),), ("x",)))
+    plan = Plan(Schema((Field("x0", ("x",), "x"),), ("x",)))
     numbers, pairs = inference.predict_arrays(plan, None, MagicMock(), [(1,), (2,)])
     assert asked == ["predict"]
     assert numbers.tolist() == [[0.5], [1.5], [2.5]]

@@ -17,7 +17,7 @@ from nbkeras.builder.table import Table
 from nbkeras.data import columns, kinds
 from nbkeras.data.signature import Input, Signature
 from nbkeras.errors import DataError
-from nbkeras.plan import Field
+from nbkeras.schema import Field
 
 
 def field(dtype=None, shape=None, kind="array"):

@@ -9,7 +9,7 @@ import pytest
 import nbkeras
 from nbkeras.errors import DataError
 from nbkeras.model import labels
-from nbkeras.plan import Field, Structure
+from nbkeras.schema import Field, Schema
 
 SPARSE = "sparse_categorical_crossentropy"
 
@@ -37,7 +37,7 @@ def checked(kind, loss, *columns, outputs=None):
     arrays = {f"y{index}": np.asarray(one) for index, one in enumerate(columns)}
     fields = [Field("x0", ("x",), "x", "float32", (2,))]
     fields += [Field(name, (name,), name, "float32", ()) for name in arrays]
-    return labels.check(model, Structure(tuple(fields), ("x",), outputs), arrays, lambda: np.zeros((1, 2)))
+    return labels.check(model, Schema(tuple(fields), ("x",), outputs), arrays, lambda: np.zeros((1, 2)))
 
 
 @pytest.mark.parametrize("kind", ["flat", "own"])

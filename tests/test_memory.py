@@ -7,7 +7,8 @@ import keras
 import pytest
 
 from nbkeras.driver import memory
-from nbkeras.plan import Plan, Structure
+from nbkeras.plan import Plan
+from nbkeras.schema import Schema
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def net(units=8):
 
 
 def plan(workers=1, batch_size=32):
-    return Plan(Structure((), ()), workers=workers, batch_size=batch_size)
+    return Plan(Schema((), ()), workers=workers, batch_size=batch_size)
 
 
 def asked(sentence):

@@ -11,7 +11,8 @@ import kernel
 import pytest
 
 from nbkeras.errors import ClusterError
-from nbkeras.plan import Plan, Structure
+from nbkeras.plan import Plan
+from nbkeras.schema import Schema
 from nbkeras.spark import protection
 from nbkeras.transport import tls
 
@@ -29,7 +30,7 @@ def session(**settings):
 
 
 def plan(workers, backend="tensorflow", gpus=None):
-    return Plan(Structure((), ()), workers=workers, backend=backend, gpus=gpus)
+    return Plan(Schema((), ()), workers=workers, backend=backend, gpus=gpus)
 
 
 @pytest.mark.parametrize("key", ENCRYPTING)

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nbkeras.plan import Field, Structure
+from nbkeras.schema import Field, Schema
 from nbkeras.worker import files, readahead
 from nbkeras.worker.feed import feed
 
 pytestmark = pytest.mark.usefixtures("any_backend")
 
-STRUCTURE = Structure((Field("x0", ("x",), "x"),), ("x",))
+STRUCTURE = Schema((Field("x0", ("x",), "x"),), ("x",))
 ROWS, WIDTH, BATCH = 512, os.sysconf("SC_PAGESIZE"), 8
 
 

@@ -15,7 +15,8 @@ from nbkeras.driver.relay import Errand, _first, fetch
 from nbkeras.errors import ClusterError, DataError, OptionError, TrainingError
 from nbkeras.job.job import Job
 from nbkeras.job.mailbox import NOTEBOOK, Mailbox, ports
-from nbkeras.plan import Plan, Structure
+from nbkeras.plan import Plan
+from nbkeras.schema import Schema
 from nbkeras.spark import cluster, shared
 from nbkeras.spark.shared import Inside
 from nbkeras.transport import channel, wire
@@ -201,7 +202,7 @@ def test_weights_too_large_for_rows_come_through_the_relay_too(spark, far, array
 
 
 def opened():
-    job = Job("train", Plan(Structure((), ()), workers=1), Inside(b""), ("", 0), SECRET, weights=1 << 22)
+    job = Job("train", Plan(Schema((), ()), workers=1), Inside(b""), ("", 0), SECRET, weights=1 << 22)
     return Mailbox("127.0.0.1", job)
 
 

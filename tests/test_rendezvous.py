@@ -8,7 +8,8 @@ from nbkeras.errors import ClusterError, DataError
 from nbkeras.job import rendezvous
 from nbkeras.job.checkpoint import Origin
 from nbkeras.job.rendezvous import Meeting
-from nbkeras.plan import Field, Plan, Structure
+from nbkeras.plan import Plan
+from nbkeras.schema import Field, Schema
 
 FIELDS = (Field("x0", ("a", "b"), "model input 'x'", "float32", (2,)), Field("y0", ("label",), "label"))
 LAYOUT = {"x0": ["<f4", [2]], "y0": ["<i8", []]}
@@ -18,7 +19,7 @@ class Workers:
     """So many workers, which come in any order, and what they are answered."""
 
     def __init__(self, number=2, **how):
-        self.meeting = Meeting(Plan(Structure(FIELDS, ("x",)), workers=number, **how))
+        self.meeting = Meeting(Plan(Schema(FIELDS, ("x",)), workers=number, **how))
         self.told = {}
 
     def answers(self, rank):

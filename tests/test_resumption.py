@@ -10,9 +10,10 @@ from nbkeras.errors import OptionError
 from nbkeras.job.checkpoint import Checkpoint, Origin
 from nbkeras.job.store import Store
 from nbkeras.model import settings
-from nbkeras.plan import Plan, Structure
+from nbkeras.plan import Plan
+from nbkeras.schema import Schema
 
-NOWHERE = Structure((), ())
+NOWHERE = Schema((), ())
 
 
 def begun(epoch=1, *, workers=2, ended=False, **chosen):

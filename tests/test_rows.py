@@ -144,9 +144,9 @@ def test_wide_rows_travel_in_small_batches_and_the_setting_comes_back(spark):
 def test_validation_arrays_take_the_types_of_the_training_arrays(spark):
     x, y = np.ones((4, 1)), np.arange(4, dtype=np.int64)
     train = arrays.from_arrays(spark, SIGNATURE, x, y, None, "float32")
-    validation = arrays.from_arrays(spark, SIGNATURE, x, y.astype(np.int8), None, "float32", train.structure)
+    validation = arrays.from_arrays(spark, SIGNATURE, x, y.astype(np.int8), None, "float32", train.schema)
 
-    assert validation.structure == train.structure
+    assert validation.schema == train.schema
     assert [np.frombuffer(row.y0, "int64")[0] for row in validation.df.orderBy("order").collect()] == [
         0,
         1,
@@ -154,4 +154,4 @@ def test_validation_arrays_take_the_types_of_the_training_arrays(spark):
         3,
     ]
     with pytest.raises(DataError, match=r"shape \(2,\), the training data rows of shape \(\)"):
-        arrays.from_arrays(spark, SIGNATURE, x, np.ones((4, 2)), None, "float32", train.structure)
+        arrays.from_arrays(spark, SIGNATURE, x, np.ones((4, 2)), None, "float32", train.schema)

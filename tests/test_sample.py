@@ -11,7 +11,7 @@ import pytest
 from nbkeras.data.rows import Rows
 from nbkeras.data.sample import build, build_metrics, first_batch
 from nbkeras.errors import DataError, ModelError
-from nbkeras.plan import Field, Structure
+from nbkeras.schema import Field, Schema
 
 NUMBER = Field("x0", ("a",), "model input 'x'", "float32", (1,))
 LABEL = Field("y0", ("label",), "label 'label'", "int64")
@@ -20,7 +20,7 @@ LABEL = Field("y0", ("label",), "label 'label'", "int64")
 def rows(*found, fields=(NUMBER, LABEL)):
     """Rows as Spark gives them, a dict for each."""
     chosen = SimpleNamespace(take=lambda number: list(found[:number]))
-    return Rows(SimpleNamespace(select=lambda *_: chosen), Structure(fields, ("x",)))
+    return Rows(SimpleNamespace(select=lambda *_: chosen), Schema(fields, ("x",)))
 
 
 def row(x=1.0, y=0):

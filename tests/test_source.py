@@ -13,7 +13,7 @@ from tables import Table
 from nbkeras.data import source
 from nbkeras.data.source import Source
 from nbkeras.errors import ClusterError, DataError, OptionError
-from nbkeras.plan import ORDER
+from nbkeras.schema import ORDER
 
 
 class Arrow:
@@ -212,7 +212,7 @@ def test_arrays_are_numbered_rows_of_bytes_in_the_types_of_the_model(arrow):
     y = np.array([7, 8, 9], "int16")
     rows, validation, split = Source(arrow, net(), None).both(np.arange(6).reshape(3, 2), y, None, None, 0.0)
     assert (validation, split, rows.numbered) == (None, 0.0, True)
-    assert [(one.name, one.dtype, one.shape) for one in rows.structure.fields] == [
+    assert [(one.name, one.dtype, one.shape) for one in rows.schema.fields] == [
         ("x0", "<f4", (2,)),
         ("y0", "<i2", ()),
     ]
@@ -248,7 +248,7 @@ def test_rows_are_the_same_whatever_they_come_in(arrow, x):
 def test_a_part_of_the_arrays_is_split_off_at_the_end_with_its_weights(arrow):
     x, y = np.arange(8.0).reshape(4, 2), np.arange(4.0)
     train, validation, split = Source(arrow, net(), None).both(x, y, y * 2, None, 0.25)
-    assert (split, train.structure) == (0.0, validation.structure)
+    assert (split, train.schema) == (0.0, validation.schema)
     first, last = table_of(arrow, 0), table_of(arrow, 1)
     assert (first("y0", "float32"), first("w", "float32")) == ([[0], [1], [2]], [[0], [2], [4]])
     assert (last("y0", "float32"), last("w", "float32")) == ([[3]], [[6]])
@@ -257,7 +257,7 @@ def test_a_part_of_the_arrays_is_split_off_at_the_end_with_its_weights(arrow):
 def test_validation_rows_beside_weighted_ones_weigh_1_as_in_keras(arrow):
     x, y = np.ones((2, 2)), np.zeros(2)
     _, validation, _ = Source(arrow, net(), None).both(x, y, [0.5, 2.0], (x, y), 0.0)
-    assert validation.structure.weighted
+    assert validation.schema.weighted
     assert table_of(arrow)("w", "float32") == [[1], [1]]
 
 
@@ -275,8 +275,8 @@ def test_several_inputs_and_labels_come_by_name_or_in_their_order(arrow):
         ({"right": other, "left": one}, {first: np.ones(3), second: np.zeros(3)}, (first, second)),
     ]:
         rows, _, _ = Source(arrow, model, None).both(x, y, None, None, 0.0)
-        assert rows.structure.inputs == ("left", "right")
-        assert rows.structure.outputs == outputs
+        assert rows.schema.inputs == ("left", "right")
+        assert rows.schema.outputs == outputs
         values = table_of(arrow)
         assert (values("x0", "float32"), values("x1", "float32")) == ([[1]] * 3, [[0, 0]] * 3)
         assert (values("y0", "float32"), values("y1", "float32")) == ([[1]] * 3, [[0]] * 3)
@@ -362,7 +362,7 @@ def test_validation_columns_are_those_of_training_and_their_rows_weigh_1_without
     train, validation, split = Source(None, model, None).both(train_df, "label", "weight", held, 0.5)
     assert (source.features_of(train), source.features_of(validation), split) == (("a", "b"), ("a", "b"), 0.0)
     assert weighed == [(held, "weight")]
-    assert train.structure == validation.structure
+    assert train.schema == validation.schema
 
 
 @pytest.mark.parametrize("given", ["test_df", 3, np.ones((4, 2)), ("a", "b")])

@@ -9,7 +9,7 @@ import pytest
 from processes import unnamed_files
 
 from nbkeras.errors import DataError
-from nbkeras.plan import ORDER, Field
+from nbkeras.schema import ORDER, Field
 from nbkeras.worker.files import mapped
 from nbkeras.worker.spool import Spool
 

@@ -14,11 +14,12 @@ from nbkeras.driver.submission import Cancelled, Submission
 from nbkeras.errors import ClusterError, NbkerasError, OptionError, PeerLost, TrainingError, WorkerLost
 from nbkeras.job import failures
 from nbkeras.job.job import Failure, Job
-from nbkeras.plan import Plan, Structure
+from nbkeras.plan import Plan
 from nbkeras.run.run import Run
+from nbkeras.schema import Schema
 from nbkeras.spark.shared import INSIDE, Inside
 
-JOB = Job("train", Plan(Structure((), ()), workers=2), Inside(b""), ("notebook", 9), b"")
+JOB = Job("train", Plan(Schema((), ()), workers=2), Inside(b""), ("notebook", 9), b"")
 RAISED = {"rank": 1, "host": "there", **failures.event(Failure("ValueError", "no scale", ()))}
 
 
@@ -36,7 +37,7 @@ def submit(monkeypatch):
     monkeypatch.setattr(submission.cluster, "task", lambda *_: Stage())
 
     def submit(*, size=0, **how):
-        plan = Plan(Structure((), ()), **{"workers": 2, **how})
+        plan = Plan(Schema((), ()), **{"workers": 2, **how})
         run = Run("digits", None, epochs=1, workers=plan.workers)
         made = Submission(None, plan, None, run, Inside(b""), None, None, size, again=False)
         made._ended.set()  # nobody is waited for

@@ -24,7 +24,8 @@ from nbkeras.data.shards import nulls_message
 from nbkeras.errors import ClusterError, DataError, WorkerLost
 from nbkeras.job import failures
 from nbkeras.job.job import Failure, Job
-from nbkeras.plan import ORDER, PREFIX, Field, Plan, Structure
+from nbkeras.plan import Plan
+from nbkeras.schema import ORDER, PREFIX, Field, Schema
 from nbkeras.spark.shared import Inside
 from nbkeras.worker import stream, task
 
@@ -32,7 +33,7 @@ FIELDS = (
     Field("x0", ("a",), "model input 'x'", "float32", (1,)),
     Field("y0", ("label",), "label 'label'", "int64"),
 )
-PLAN = Plan(Structure(FIELDS, ("x",)), workers=2)
+PLAN = Plan(Schema(FIELDS, ("x",)), workers=2)
 
 
 def job(kind="train", **how):
@@ -448,7 +449,7 @@ def test_an_evaluation_that_fails_says_so_in_a_row(hire):
     assert (kind, rank, json.loads(data)["message"]) == ("failure", 0, "no scale")
 
 
-PREDICTS = Plan(Structure(FIELDS[:1], ("x",)))
+PREDICTS = Plan(Schema(FIELDS[:1], ("x",)))
 
 
 def lies_still(trainer):

@@ -16,7 +16,7 @@ from nbkeras.data.kinds.raw import Raw
 from nbkeras.data.rows import Rows
 from nbkeras.data.signature import Input, Signature
 from nbkeras.errors import DataError
-from nbkeras.plan import ORDER, Field, Structure
+from nbkeras.schema import ORDER, Field, Schema
 
 Array = npt.NDArray[Any]
 #: Bytes of one column in one chunk: far below the 2 GiB that Arrow's offsets reach.
@@ -30,7 +30,7 @@ def from_arrays(
     y: Any,
     sample_weight: Any,
     floatx: str,
-    like: Structure | None = None,
+    like: Schema | None = None,
 ) -> Rows:
     """The rows of arrays, numbered in their order.
 
@@ -67,7 +67,7 @@ def from_arrays(
     rows = _rows(arrays)
     df = _dataframe(spark, arrays, rows)
     names = tuple(one.name for one in signature.inputs)
-    return Rows(df, Structure(tuple(field for field, _ in arrays), names, outputs), numbered=True)
+    return Rows(df, Schema(tuple(field for field, _ in arrays), names, outputs), numbered=True)
 
 
 def split(thing: Any, part: float) -> tuple[Any, Any]:
@@ -149,7 +149,7 @@ def _field(name: str, title: str, array: Array) -> tuple[Field, Array]:
     return Field(name, (title,), title, array.dtype.str, array.shape[1:], Raw.name), array
 
 
-def _alike(field: Field, array: Array, like: Structure) -> tuple[Field, Array]:
+def _alike(field: Field, array: Array, like: Schema) -> tuple[Field, Array]:
     known = next((one for one in like.fields if one.name == field.name), None)
     if known is None or known.shape != field.shape:
         trained = "none" if known is None else f"rows of shape {known.shape}"

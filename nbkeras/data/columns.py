@@ -16,7 +16,7 @@ from nbkeras.data.kinds.kind import Kind
 from nbkeras.data.names import quoted
 from nbkeras.data.signature import Signature
 from nbkeras.errors import DataError
-from nbkeras.plan import Field
+from nbkeras.schema import Field
 
 
 def feature_fields(

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from nbkeras.data import columns
 from nbkeras.data.signature import Signature
 from nbkeras.errors import DataError
-from nbkeras.plan import CHECK, ORDER, PREFIX, Structure
+from nbkeras.schema import CHECK, ORDER, PREFIX, Schema
 
 #: Rows of one partition that ``monotonically_increasing_id`` can number.
 _NUMBERS = (1 << 33) - 1
@@ -27,12 +27,12 @@ class Rows:
     Attributes:
         df: one column per field, named as the field; ``order`` too when
             ``numbered``; ``validation`` when flagged.
-        structure: the fields, and how Keras takes them.
+        schema: the fields, and how Keras takes them.
         numbered: whether ``order`` is each row's position already.
     """
 
     df: DataFrame
-    structure: Structure
+    schema: Schema
     numbered: bool = False
 
 
@@ -65,7 +65,7 @@ def from_dataframe(
     inputs = columns.feature_fields(df, signature, features, others)
     fields = (*inputs, *labels, *weight)
     selected = df.select(*[columns.expression(df, one) for one in fields])
-    return Rows(selected, Structure(fields, tuple(one.name for one in signature.inputs), outputs))
+    return Rows(selected, Schema(fields, tuple(one.name for one in signature.inputs), outputs))
 
 
 def exchanged(
@@ -111,7 +111,7 @@ def exchanged(
         flagged = F.lit(True).alias("validation")
         df = df.withColumn("validation", F.lit(False)).unionByName(theirs.select("*", flagged))
     if checked and numbered:
-        df = df.withColumn(CHECK, _hash(train.structure))
+        df = df.withColumn(CHECK, _hash(train.schema))
     if workers == 1:
         return df.repartition(1), numbered
     shard = F.pmod(F.col(ORDER), F.lit(workers))
@@ -122,7 +122,7 @@ def exchanged(
 
 def hashed(rows: Rows) -> DataFrame:
     """The rows with the column ``order``: their position or their hash."""
-    return rows.df if rows.numbered else rows.df.withColumn(ORDER, _hash(rows.structure))
+    return rows.df if rows.numbered else rows.df.withColumn(ORDER, _hash(rows.schema))
 
 
 def in_order(rows: Rows) -> DataFrame:
@@ -132,16 +132,16 @@ def in_order(rows: Rows) -> DataFrame:
 
 def inputs(df: DataFrame, rows: Rows) -> list[Column]:
     """The model inputs' columns of a DataFrame, named apart from its own."""
-    return [columns.expression(df, one).alias(f"{PREFIX}{one.name}") for one in rows.structure.features]
+    return [columns.expression(df, one).alias(f"{PREFIX}{one.name}") for one in rows.schema.features]
 
 
-def _hash(structure: Structure) -> Column:
-    return F.xxhash64(*[F.col(one.name) for one in structure.fields])
+def _hash(schema: Schema) -> Column:
+    return F.xxhash64(*[F.col(one.name) for one in schema.fields])
 
 
 def _split(rows: Rows, part: float) -> Column:
     """Whether a row is for validation: other bits of its hash than those that choose its worker."""
-    bits = F.pmod(F.shiftright(_hash(rows.structure), 32), F.lit(_GRAIN))
+    bits = F.pmod(F.shiftright(_hash(rows.schema), 32), F.lit(_GRAIN))
     return bits < F.lit(round(part * _GRAIN))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from nbkeras.data import kinds
 from nbkeras.data.rows import Rows
 from nbkeras.errors import DataError, ModelError, one_line
-from nbkeras.plan import Field
+from nbkeras.schema import Field
 
 
 def build(model: Any, rows: Rows) -> None:
@@ -67,10 +67,10 @@ def build_metrics(model: Any, rows: Rows) -> None:
 
 def outputs(model: Any, rows: Rows) -> Any:
     """The model's outputs for one row, as it nests them: of zeros where the inputs' shapes are known."""
-    fields = rows.structure.features
+    fields = rows.schema.features
     if all(one.shape is not None for one in fields):
         zeros = [np.zeros((1, *(one.shape or ())), one.dtype) for one in fields]
-        inputs = zeros[0] if len(zeros) == 1 else dict(zip(rows.structure.inputs, zeros, strict=True))
+        inputs = zeros[0] if len(zeros) == 1 else dict(zip(rows.schema.inputs, zeros, strict=True))
     else:
         inputs = first_batch(rows)[0]
     return model(inputs, training=False)
@@ -86,15 +86,15 @@ def first_batch(rows: Rows, number: int = 1) -> tuple[Any, ...]:
     Raises:
         DataError: there is no row, or a null.
     """
-    found = rows.df.select(*[one.name for one in rows.structure.fields]).take(number)
+    found = rows.df.select(*[one.name for one in rows.schema.fields]).take(number)
     if not found:
         raise DataError("the DataFrame has no rows")
     arrays = {
-        one.name: [_array(row[one.name], one, len(found)) for row in found] for one in rows.structure.fields
+        one.name: [_array(row[one.name], one, len(found)) for row in found] for one in rows.schema.fields
     }
     if any(len({one.shape for one in same}) > 1 for same in arrays.values()):
         arrays = {name: same[:1] for name, same in arrays.items()}
-    return rows.structure.nest({name: np.stack(same) for name, same in arrays.items()})
+    return rows.schema.nest({name: np.stack(same) for name, same in arrays.items()})
 
 
 def _array(value: Any, field: Field, rows: int) -> np.ndarray[Any, Any]:

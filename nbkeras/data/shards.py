@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nbkeras.data.names import listed
 from nbkeras.errors import DataError
-from nbkeras.plan import Field
+from nbkeras.schema import Field
 
 #: A checksum has 63 bits, so that JSON and Spark hold it as a whole number.
 CHECKSUM_BITS = (1 << 63) - 1

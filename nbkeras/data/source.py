@@ -63,7 +63,7 @@ class Source:
                 y,
                 sample_weight,
                 floatx,
-                like.structure if like is not None else None,
+                like.schema if like is not None else None,
             )
         df = data_frame(self._spark, data)
         if y is not None and not (isinstance(y, (str, list, tuple, dict)) and _all_text(y)):
@@ -125,10 +125,10 @@ class Source:
                 "or (x, y, sample_weight)"
             )
         x, labels, weights = (*given, None)[:3]
-        if train.structure.weighted and weights is None:
+        if train.schema.weighted and weights is None:
             # Keras weighs validation rows by 1 where no weights are given.
             weights = np.ones(len(labels))
-        if weights is not None and not train.structure.weighted:
+        if weights is not None and not train.schema.weighted:
             raise OptionError(
                 "validation_data has sample weights, the training data has none: give both or neither"
             )
@@ -147,7 +147,7 @@ class Source:
         """
         named = self._features is not None or self._model in _trained_on
         columns = features_of(made)
-        return () if named or made.numbered or len(columns) == len(made.structure.features) else columns
+        return () if named or made.numbered or len(columns) == len(made.schema.features) else columns
 
     def remember(self, train: Rows) -> None:
         """Keep the names of the feature columns for later evaluations and predictions."""
@@ -157,7 +157,7 @@ class Source:
 
 def features_of(train: Rows) -> tuple[str, ...]:
     """The feature columns, in the model's order."""
-    return tuple(name for one in train.structure.features for name in one.sources)
+    return tuple(name for one in train.schema.features for name in one.sources)
 
 
 def names_columns(data: Any, y: Any) -> bool:

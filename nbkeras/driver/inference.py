@@ -21,7 +21,8 @@ from nbkeras.errors import Aborted, ClusterError, DataError, WorkerLost
 from nbkeras.job import failures
 from nbkeras.job.job import Job
 from nbkeras.model import additivity, exactness, pickling, state
-from nbkeras.plan import ORDER, PREFIX, Plan
+from nbkeras.plan import Plan
+from nbkeras.schema import ORDER, PREFIX
 from nbkeras.spark import cluster, exceptions, preflight, protection, session
 from nbkeras.spark.shared import Shared
 from nbkeras.worker import task
@@ -58,7 +59,7 @@ def evaluate(spark: SparkSession, plan: Plan, model: Any, df: DataFrame) -> dict
 
     def collect() -> list[Any]:
         preflight.require(spark, plan.backend)
-        with cluster.bounded_batches(spark, plan.structure.row_bytes):
+        with cluster.bounded_batches(spark, plan.schema.row_bytes):
             return df.coalesce(plan.workers).mapInArrow(work, task.RESULT).collect()
 
     def states() -> list[bytes]:
@@ -269,7 +270,7 @@ def predict_dataframe(
     # mapInArrow looks columns up by name: one with a dot in it would be taken for a field of a struct.
     plain = [
         *(f"kept{index}" for index in range(kept)),
-        *(PREFIX + one.name for one in plan.structure.features),
+        *(PREFIX + one.name for one in plan.schema.features),
     ]
     return df.select("*", *inputs).toDF(*plain).coalesce(plan.workers).mapInArrow(work, schema)
 
@@ -288,9 +289,9 @@ def predict_arrays(plan: Plan, model: Any, df: DataFrame, shapes: list[Shape]) -
         TrainingError: an exception on a worker.
     """
     names = [f"output{index}" for index in range(len(shapes))]
-    inputs = [df[one.name].alias(PREFIX + one.name) for one in plan.structure.features]
+    inputs = [df[one.name].alias(PREFIX + one.name) for one in plan.schema.features]
     predicted = predict_dataframe(
-        plan, model, df.select(ORDER, *[one.name for one in plan.structure.features]), inputs, names, shapes
+        plan, model, df.select(ORDER, *[one.name for one in plan.schema.features]), inputs, names, shapes
     )
     table = _attended(df.sparkSession, "predict", lambda: _arrow(predicted.select(ORDER, *names)))
     positions = np.argsort(table.column(ORDER).to_numpy())

@@ -207,7 +207,7 @@ class Submission:
         self._run.enter("slots")
         with (
             dynamic_allocation.stage(self._spark, self._plan.workers, self._run),
-            cluster.bounded_batches(self._spark, self._plan.structure.row_bytes),
+            cluster.bounded_batches(self._spark, self._plan.schema.row_bytes),
         ):
             self._stage.run(lambda: preflight.require(self._spark, self._plan.backend))
             hosts = reached(self._spark, self._stage, job.address, self._secret)

@@ -125,7 +125,7 @@ class Meeting:
         if self._plan.validates and not sum(ready["validation"] for ready in readies):
             raise DataError("the validation data has no rows")
         layouts = [ready["layout"] for ready in readies if ready["layout"]]
-        for layout, one in itertools.product(layouts[1:], self._plan.structure.fields):
+        for layout, one in itertools.product(layouts[1:], self._plan.schema.fields):
             require_one_shape(one, tuple(layouts[0][one.name][1]), tuple(layout[one.name][1]))
         if self._plan.workers > 1 and not all(ready["complete"] for ready in readies):
             raise DataError(

@@ -13,27 +13,27 @@ import numpy as np
 import numpy.typing as npt
 
 from nbkeras.errors import DataError
-from nbkeras.plan import Structure
+from nbkeras.schema import Schema
 
 #: Labels that are looked at together.
 _PIECE = 1 << 20
 
 
 def check(
-    model: Any, structure: Structure, arrays: Mapping[str, npt.NDArray[Any]], batch: Callable[[], Any]
+    model: Any, schema: Schema, arrays: Mapping[str, npt.NDArray[Any]], batch: Callable[[], Any]
 ) -> str:
     """What is to be said of labels that Keras takes for other classes than they name; none of whole numbers.
 
     Args:
         model: compiled.
-        structure: of the rows.
+        schema: of the rows.
         arrays: the values of all rows, by field.
         batch: gives some rows of the inputs; called where the model does not know the shapes of its outputs.
 
     Raises:
         DataError: a label has no output that stands for it.
     """
-    for name, loss, units in _numbered(model, structure, batch):
+    for name, loss, units in _numbered(model, schema, batch):
         labels, ignored = arrays[name].reshape(-1), getattr(loss, "ignore_class", None)
         for begin in range(0, len(labels), _PIECE):
             piece = labels[begin : begin + _PIECE]
@@ -52,12 +52,12 @@ def check(
     return ""
 
 
-def _numbered(model: Any, structure: Structure, batch: Callable[[], Any]) -> Iterator[tuple[str, Any, int]]:
+def _numbered(model: Any, schema: Schema, batch: Callable[[], Any]) -> Iterator[tuple[str, Any, int]]:
     """The label fields that hold numbers of classes, with their loss and the number of classes."""
-    fields, given = [one.name for one in structure.labels], model.loss
+    fields, given = [one.name for one in schema.labels], model.loss
     losses = list(given) if isinstance(given, (list, tuple)) else [given] * len(fields)
     if isinstance(given, dict):
-        losses = [given.get(name) for name in structure.outputs or ()]
+        losses = [given.get(name) for name in schema.outputs or ()]
     found = [(name, loss) for name, loss in zip(fields, losses, strict=False) if _is_sparse(loss)]
     if not found:
         return
@@ -65,7 +65,7 @@ def _numbered(model: Any, structure: Structure, batch: Callable[[], Any]) -> Ite
     if not isinstance(outputs, dict):
         outputs = getattr(model, "outputs", None) or model(batch(), training=False)
     if isinstance(outputs, dict):
-        outputs = [outputs.get(name) for name in structure.outputs or outputs]
+        outputs = [outputs.get(name) for name in schema.outputs or outputs]
     by_field = dict(zip(fields, keras.tree.flatten(outputs), strict=False))
     for name, loss in found:
         if by_field.get(name) is not None and by_field[name].shape[-1] is not None:

@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nbkeras.plan import Plan, Structure
+from nbkeras.plan import Plan
+from nbkeras.schema import Schema
 
 #: Of Keras' own configuration: names that it makes up, and what is told elsewhere.
 _APART = ("name", "dtype", "learning_rate", "inner_optimizer", "fn")
@@ -16,7 +17,7 @@ _APART = ("name", "dtype", "learning_rate", "inner_optimizer", "fn")
 def of(
     model: Any,
     plan: Plan,
-    structure: Structure | None = None,
+    schema: Schema | None = None,
     callbacks: Sequence[Any] = (),
     validation_split: float = 0.0,
 ) -> dict[str, Any]:
@@ -28,17 +29,18 @@ def of(
     Args:
         model: compiled.
         plan: of the training.
-        structure: of its rows, where its columns have names.
+        schema: of its rows, where its columns have names.
         callbacks: of the user.
         validation_split: as in ``fit``.
 
     Example:
         >>> import keras
         >>> from nbkeras.model import settings
-        >>> from nbkeras.plan import Plan, Structure
+        >>> from nbkeras.plan import Plan
+        >>> from nbkeras.schema import Schema
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         >>> model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
-        >>> chosen = settings.of(model, Plan(Structure((), ()), epochs=5, seed=1))
+        >>> chosen = settings.of(model, Plan(Schema((), ()), epochs=5, seed=1))
         >>> [chosen[name] for name in ("epochs", "batch_size", "optimizer", "learning_rate", "momentum")]
         [5, 32, 'SGD', 0.1, 0.9]
     """
@@ -53,9 +55,9 @@ def of(
         "backend": plan.backend,
         "sync_every": plan.sync_every,
     }
-    if structure is not None:
-        chosen["label"] = [name for one in structure.labels for name in one.sources]
-        chosen["features"] = [name for one in structure.features for name in one.sources]
+    if schema is not None:
+        chosen["label"] = [name for one in schema.labels for name in one.sources]
+        chosen["features"] = [name for one in schema.features for name in one.sources]
     for name in ("steps_per_epoch", "validation_steps", "class_weight", "gpus", "initial_epoch"):
         if value := getattr(plan, name):
             chosen[name] = described(value)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nbkeras.plan import Structure
+from nbkeras.schema import Schema
 from nbkeras.worker.files import scratch
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -24,7 +24,7 @@ class Feed:
         order: positions in the order of the epoch; backends read it where it lies.
         counts: local rows of each step. Keras cannot run an empty batch, so where
             a step has none, some row stands in; its gradient and metrics are dropped.
-        structure: how Keras takes the fields.
+        schema: how Keras takes the fields.
         seed: permutes the rows in each epoch; None keeps the order.
     """
 
@@ -32,7 +32,7 @@ class Feed:
     canonical: npt.NDArray[np.int64]
     order: npt.NDArray[np.int64]
     counts: npt.NDArray[np.int64]
-    structure: Structure
+    schema: Schema
     seed: tuple[int, ...] | None = None
 
     def permute(self, epoch: int) -> None:
@@ -44,14 +44,14 @@ class Feed:
     def rows(self, number: int) -> tuple[Any, ...]:
         """The first rows as one batch: x, y and weights as Keras takes them."""
         chosen = self.canonical[:number]
-        return self.structure.nest({name: array[chosen] for name, array in self.arrays.items()})
+        return self.schema.nest({name: array[chosen] for name, array in self.arrays.items()})
 
 
 def feed(
     arrays: Arrays,
     canonical: npt.NDArray[np.int64],
     counts: npt.NDArray[np.int64],
-    structure: Structure,
+    schema: Schema,
     seed: tuple[int, ...] | None = None,
     *,
     encrypted: bool = False,
@@ -59,4 +59,4 @@ def feed(
     """A feed, with room for the order of its epochs; encrypted: none of it on a disk in the clear."""
     order = canonical if seed is None else scratch(len(canonical), encrypted=encrypted)
     order[:] = canonical
-    return Feed(arrays, canonical, order, counts, structure, seed)
+    return Feed(arrays, canonical, order, counts, schema, seed)

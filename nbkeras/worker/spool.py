@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from nbkeras.data import kinds
 from nbkeras.data.shards import CHECKSUM_BITS, require_one_shape
-from nbkeras.plan import CHECK, ORDER, Field
+from nbkeras.schema import CHECK, ORDER, Field
 from nbkeras.worker.files import unnamed
 
 #: The NumPy type and the shape of one row of each field.

@@ -26,7 +26,7 @@ from nbkeras.errors import ClusterError, DataError, WorkerLost
 from nbkeras.job import failures
 from nbkeras.job.job import Assignment, Failure, Job, Shard, Spooled
 from nbkeras.job.mailbox import Mailbox
-from nbkeras.plan import PREFIX
+from nbkeras.schema import PREFIX
 from nbkeras.spark import gpus
 from nbkeras.spark.shared import Inside
 from nbkeras.transport import addresses
@@ -135,7 +135,7 @@ def predict(job: Job, names: list[str], batches: Iterator[pa.RecordBatch]) -> It
             nulls: dict[str, int] = {}
             inputs = [
                 kinds.encoding(one).decode(batch.column(PREFIX + one.name), one, nulls)
-                for one in job.plan.structure.features
+                for one in job.plan.schema.features
             ]
             if nulls:
                 raise DataError(nulls_message(nulls))
@@ -167,7 +167,7 @@ class _Trainer:
     def __init__(self, job: Job, rank: int) -> None:
         self._job, self._rank = job, rank
         directory = local_directory()
-        fields = job.plan.structure.fields
+        fields = job.plan.schema.fields
         self._train, self._validation = (Spool(fields, directory, job.encrypted) for _ in range(2))
         self._log: IO[bytes] = unnamed(directory, encrypted=job.encrypted)
         self._pipe: Connection

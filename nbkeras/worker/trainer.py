@@ -25,7 +25,8 @@ from nbkeras.job.checkpoint import Origin
 from nbkeras.job.job import Assignment, Shard, Spooled
 from nbkeras.job.store import Store
 from nbkeras.model import exactness, labels, pickling, state
-from nbkeras.plan import ORDER, Plan
+from nbkeras.plan import Plan
+from nbkeras.schema import ORDER
 from nbkeras.spark.shared import Inside
 from nbkeras.transport import addresses
 from nbkeras.transport.channel import Channel
@@ -104,7 +105,7 @@ class Trainer:
         if self._job.kind != "train":
             threading.Thread(target=self._live, daemon=True).start()
         self._plan: Plan = self._job.plan
-        names = [ORDER, *(one.name for one in self._plan.structure.fields)]
+        names = [ORDER, *(one.name for one in self._plan.schema.fields)]
         self._files = dict(zip(names, files, strict=False))
         self._validation_files = dict(zip(names, files[len(names) :], strict=True))
         self._backend = backends.load()
@@ -243,7 +244,7 @@ class Trainer:
     def _arrays(self, files: dict[str, int], shard: Shard, *, shuffled: bool = False) -> Arrays:
         # In the order of their hashes, rows lie as if they were shuffled.
         scattered = shuffled or not self._plan.ordered
-        fields = self._plan.structure.fields
+        fields = self._plan.schema.fields
         return {one.name: self._mapped(files, shard, one.name, scattered=scattered) for one in fields}
 
     # -- training ------------------------------------------------------------
@@ -260,7 +261,7 @@ class Trainer:
         arrays = self._filled(own, shards["rows"], shards["layout"])
         canonical = self._canonical if len(self._canonical) else scratch(1)
         encrypted = self._job.encrypted
-        rows = feed.feed(arrays, canonical, steps.counts, plan.structure, seed, encrypted=encrypted)
+        rows = feed.feed(arrays, canonical, steps.counts, plan.schema, seed, encrypted=encrypted)
         checked, validation = self._validation(spooled, shards)
         self._look_at_labels(channel, own, spooled, rows)
         group.local = plan.sync_every > 1
@@ -328,7 +329,7 @@ class Trainer:
 
     def _look_at_labels(self, channel: Channel, own: Arrays, spooled: Spooled, rows: feed.Feed) -> None:
         for arrays in (own, self._arrays(self._validation_files, spooled.validation)):
-            said = labels.check(self._model, self._plan.structure, arrays, lambda: rows.rows(4)[0])
+            said = labels.check(self._model, self._plan.schema, arrays, lambda: rows.rows(4)[0])
             if said:
                 channel.send({"type": "note", "sentence": said})
 
@@ -338,7 +339,7 @@ class Trainer:
         What is not named weighs 1, as where Keras reads arrays.
         """
         given: dict[int, float] | None = self._plan.class_weight
-        fields = self._plan.structure.labels
+        fields = self._plan.schema.labels
         if not given or len(fields) != 1:
             return given  # Keras says what it takes.
         y = arrays[fields[0].name]
@@ -399,7 +400,7 @@ class Trainer:
         arrays = self._arrays(self._validation_files, spooled.validation)
         filled = self._filled(arrays, shards["validation"], shards["layout"])
         order = self._order(spooled.validation) if spooled.validation.rows else scratch(1)
-        return steps, self._backend.batches(feed.feed(filled, order, steps.counts, plan.structure))
+        return steps, self._backend.batches(feed.feed(filled, order, steps.counts, plan.schema))
 
     def _order(self, shard: Shard) -> npt.NDArray[np.int64]:
         """Positions of the validation rows in an order that does not depend on how they came."""
@@ -433,7 +434,7 @@ class Trainer:
             size = schedule.batch_rows(shard.rows, self._plan.batch_size, None)
             counts = np.diff([*range(0, shard.rows, size), shard.rows])
             arrays = self._arrays(self._validation_files, shard)
-            batches = feed.feed(arrays, self._order(shard), counts, self._plan.structure)
+            batches = feed.feed(arrays, self._order(shard), counts, self._plan.schema)
             self._model.evaluate(self._backend.batches(batches), verbose=0)
             self._task.send(("result", {"rows": shard.rows}))
             self._task.send(("bytes", state.pack(self._model.metrics_variables)))
@@ -442,7 +443,7 @@ class Trainer:
         """Answer each batch of inputs with the model's outputs, until the task has no more."""
         self._set_threads(self._assignment.neighbours)
         self._load()
-        names = self._plan.structure.inputs
+        names = self._plan.schema.inputs
         while (inputs := self._inbox.get()) is not None:
             found = []
             # Spark's batches have thousands of rows, of which the layers may give far more numbers.

@@ -10,7 +10,7 @@ import numpy as np
 import results
 import task
 
-from nbkeras.plan import Field, Structure
+from nbkeras.schema import Field, Schema
 from nbkeras.worker import backends
 from nbkeras.worker.feed import feed
 from nbkeras.worker.files import mapped, unnamed
@@ -20,7 +20,7 @@ ROWS, TIMES = 60_000, 5
 
 def main() -> None:
     x, y = task.arrays(ROWS)
-    structure = Structure((Field("x0", ("x",), "x"), Field("y0", ("y",), "y")), ("x",))
+    structure = Schema((Field("x0", ("x",), "x"), Field("y0", ("y",), "y")), ("x",))
     counts = np.diff([*range(0, ROWS, task.BATCH), ROWS])
     arrays = {"x0": on_disk(x), "y0": on_disk(y)}
     fed = feed(arrays, np.arange(ROWS), counts, structure, (1,))

@@ -14,7 +14,7 @@ from nbkeras.data.kinds.kind import Encoding, Kind
 from nbkeras.data.kinds.number import Number
 from nbkeras.data.kinds.raw import Raw
 from nbkeras.data.kinds.vector import Vector
-from nbkeras.plan import Field
+from nbkeras.schema import Field
 
 __all__ = ["KINDS", "Kind", "encoding", "of"]
 

@@ -16,7 +16,7 @@ from nbkeras.data.kinds.kind import Kind, fitted, spark_type
 from nbkeras.data.names import listed
 from nbkeras.data.shards import WITHIN
 from nbkeras.errors import DataError
-from nbkeras.plan import Field
+from nbkeras.schema import Field
 
 
 class Array(Kind):

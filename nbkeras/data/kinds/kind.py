@@ -14,7 +14,7 @@ from pyspark.sql import types as T
 
 from nbkeras.data.names import listed
 from nbkeras.errors import DataError
-from nbkeras.plan import Field
+from nbkeras.schema import Field
 
 #: Spark's type for a NumPy type; narrower ones are cast from the next wider.
 _SPARK_TYPES = {

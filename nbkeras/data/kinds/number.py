@@ -10,7 +10,7 @@ from pyspark.sql import Column
 from pyspark.sql import types as T
 
 from nbkeras.data.kinds.kind import Kind, fitted, spark_type
-from nbkeras.plan import Field
+from nbkeras.schema import Field
 
 
 class Number(Kind):

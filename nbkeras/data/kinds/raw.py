@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from nbkeras.data.kinds.kind import Encoding
-from nbkeras.plan import Field
+from nbkeras.schema import Field
 
 
 class Raw(Encoding):

@@ -12,7 +12,7 @@ from pyspark.sql import types as T
 
 from nbkeras.data.kinds.array import Array
 from nbkeras.data.kinds.kind import Kind, spark_type
-from nbkeras.plan import Field
+from nbkeras.schema import Field
 
 _CAST = Array(())
 

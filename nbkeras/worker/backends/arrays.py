@@ -49,7 +49,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         # A step without rows takes one that is there, to stand in.
         start = min(self._starts[step], len(feed.order) - 1)
         chosen = feed.order[start : start + max(feed.counts[step], 1)]
-        return feed.structure.nest({name: array[chosen] for name, array in feed.arrays.items()})
+        return feed.schema.nest({name: array[chosen] for name, array in feed.arrays.items()})
 
 
 def batches(feed: Feed) -> Batches:

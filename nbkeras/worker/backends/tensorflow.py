@@ -46,7 +46,7 @@ def batches(feed: Feed) -> tf.data.Dataset:
     def batch(step: Any, held: Any) -> Any:
         order, *arrays = held
         chosen = order[starts[step] : starts[step] + sizes[step]]
-        return feed.structure.nest(
+        return feed.schema.nest(
             {name: tf.gather(array, chosen) for name, array in zip(names, arrays, strict=True)}
         )
 

@@ -1,0 +1,96 @@
+"""Schema: the fields of a row, the user's columns that they come from, and how Keras takes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+#: The column and field that orders the rows of a shard: position or hash of the row.
+ORDER = "order"
+#: The column with a row's hash where its order is a position.
+CHECK = "check"
+#: Sets the inputs' columns apart from a DataFrame's own where both travel.
+PREFIX = "nbkeras_"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a row on its way to a worker, and the columns that it comes from.
+
+    Attributes:
+        name: ``x0``, ``x1``, … for model inputs, ``y0``, … for labels, ``w``.
+        sources: the user's columns; several are stacked into one vector.
+        title: how an error names it ("model input 'image'", "label").
+        dtype: NumPy dtype of the values; None keeps the column's own.
+        shape: shape of one row's value; None takes it from the first row.
+        kind: how its values travel, by the name of an encoding of :mod:`nbkeras.data.kinds`.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    title: str
+    dtype: str | None = None
+    shape: tuple[int, ...] | None = None
+    kind: str = "array"
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The fields of a row, and how Keras takes them.
+
+    Attributes:
+        fields: of a row.
+        inputs: model input names in the order of the fields x0, x1, ….
+        outputs: output names for the label fields; None where Keras gets an
+            array or a tuple.
+    """
+
+    fields: tuple[Field, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...] | None = None
+
+    @property
+    def features(self) -> tuple[Field, ...]:
+        """The fields of the model's inputs."""
+        return tuple(one for one in self.fields if one.name.startswith("x"))
+
+    @property
+    def labels(self) -> tuple[Field, ...]:
+        """The fields of the labels."""
+        return tuple(one for one in self.fields if one.name.startswith("y"))
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows carry a sample weight."""
+        return any(one.name == "w" for one in self.fields)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row's values, as far as their shapes are known; eight for each number at most."""
+        return sum(8 * math.prod(one.shape or ()) for one in self.fields)
+
+    def nest(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        """x, y and sample_weight, as far as there are any, from arrays by field name.
+
+        One model input gives an array, several give a dict by input name; labels
+        are an array, a tuple (a list would be one tensor to tf.data), or a dict
+        by output name.
+
+        Example:
+            >>> from nbkeras.schema import Field, Schema
+            >>> one = Schema((Field("x0", ("a",), "a"), Field("y0", ("b",), "b")), ("x",))
+            >>> one.nest({"x0": [1], "y0": [2]})
+            ([1], [2])
+        """
+        x = [values[one.name] for one in self.features]
+        parts: list[Any] = [x[0] if len(x) == 1 else dict(zip(self.inputs, x, strict=True))]
+        y = [values[one.name] for one in self.labels]
+        if self.outputs is not None:
+            parts.append(dict(zip(self.outputs, y, strict=True)))
+        elif y:
+            parts.append(y[0] if len(y) == 1 else tuple(y))
+        if self.weighted:
+            parts.append(values["w"])
+        return tuple(parts)
