@@ -15,12 +15,12 @@ from nbkeras import api
 from nbkeras.builder.editor import Editor
 from nbkeras.builder.layers import KINDS
 from nbkeras.builder.table import require_frame
-from nbkeras.driver.attend import Display
 from nbkeras.errors import OptionError, one_line
 from nbkeras.notebook import frontend, hosts, looks
 from nbkeras.notebook.hosts.jupyter import Live
 from nbkeras.notebook.view import View
 from nbkeras.notebook.words import BUILDER, for_page
+from nbkeras.run.display import Display
 from nbkeras.run.run import Run
 
 #: Pages, besides the one that speaks, whose last message is remembered.
