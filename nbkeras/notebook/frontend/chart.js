@@ -17,6 +17,22 @@ export function curveName(curve, words) {
   return curve.entry || (curve.validation ? words.validation : words.train);
 }
 
+// The elements of a chart: {target, svg, box}, the box with the values at one epoch.
+export function newChart(figure, title) {
+  make(figure, "figcaption", { "aria-hidden": "true" }, title);
+  // The arrow keys read the values: neither a screen reader nor the notebook may take them.
+  const target = make(figure, "div", {
+    class: "nbkeras-chart", role: "application", tabindex: 0, "data-lm-suppress-shortcuts": "true",
+  });
+  const svg = make(target, "svg", { "aria-hidden": "true" });
+  return { target, svg, box: make(target, "div", { class: "nbkeras-values", "aria-hidden": "true", hidden: true }) };
+}
+
+// Tells screen readers what a chart shows.
+export function describe({ target }, title, values, words) {
+  target.setAttribute("aria-label", `${fill(words.chart, { title, values })} ${words.chart_keys}`);
+}
+
 // Draws curves ({name, entry, validation, colour, last, points, best}) and returns where everything is.
 // There is room for the losses of the epoch in work too, [epochs from 0, loss].
 export function drawChart(svg, curves, { width, epochs, words, log = false, smoothing = 0, losses = [] }) {
