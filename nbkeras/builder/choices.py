@@ -1,4 +1,4 @@
-"""What is chosen in a builder, and what is to be seen of it, as plain data."""
+"""The choices in a builder, and what the page shows of them, as plain data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nbkeras.builder.network import Looked
 from nbkeras.builder.table import Features, Table, Task
 from nbkeras.plan import BACKENDS
 
-#: What is learnt, by the name of the choice; by itself, the label's values tell.
+#: What the network learns; with ``auto`` the values of the label decide.
 TASKS: tuple[str, ...] = ("auto", "binary", "classes", "regression", "input")
 BACKEND_CHOICES = ("auto", *BACKENDS)
 NUMBERS: dict[str, Argument] = {
@@ -29,12 +29,12 @@ NUMBERS: dict[str, Argument] = {
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be learnt from what, as it was chosen last; its parts may not go together.
+    """What the network learns from which columns, as chosen last; the choices may contradict each other.
 
     Attributes:
         data: the name of a DataFrame.
-        label: of its columns.
-        ticked: columns to learn from, perhaps the label among them, which is one again when it is no label.
+        label: the name of a column.
+        ticked: the columns to learn from; the label among them counts once another label is chosen.
         task: of ``TASKS``.
     """
 
@@ -49,7 +49,7 @@ class Choices:
 
     Args:
         frames: DataFrames by the names of their variables.
-        models: that may be opened, by the names of their variables.
+        models: the models that the user may open, by the names of their variables.
 
     Raises:
         OptionError: there is no DataFrame.
@@ -76,7 +76,7 @@ class Choices:
         return network != presets.PRESETS[self._preset](network.input_shape, self._answer)
 
     def columns(self) -> list[dict[str, Any]]:
-        """The columns, and why one is left out, as plain data; apart, as there may be thousands."""
+        """The columns, with the reason for each that is left out; not in the state, as they may be many."""
         question = self._question
         chosen = {*question.ticked} - {question.label}
         return [
@@ -91,7 +91,7 @@ class Choices:
         ]
 
     def state(self) -> dict[str, Any]:
-        """All else that is to be seen, as plain data."""
+        """Everything else that the page shows, as plain data."""
         design, question = self.design, self._question
         looked = self._looked()
         return {
@@ -123,7 +123,7 @@ class Choices:
             "metrics": list(design.metrics),
             "errors": {name: words for name, words in self._errors.items() if "." not in name},
             "code": design.cell(),
-            # A model that could not be opened has changed nothing.
+            # A model that could not be opened changes nothing.
             "ready": not {*self._errors} - {"model"}
             and not any(one.error for one in looked)
             and bool(looked),
@@ -145,7 +145,7 @@ class Choices:
         ]
 
     def _looked(self) -> list[Looked]:
-        """What each layer gives; the last one has to answer what is asked."""
+        """The output of each layer, with an error if the last one does not fit the task."""
         looked = self.design.network.looked_at()
         if not looked or looked[-1].shape is None:
             return looked

@@ -21,9 +21,9 @@ from nbkeras.builder.network import Network
 from nbkeras.builder.table import Features, Task
 from nbkeras.errors import NbkerasError, OptionError, one_line
 
-#: At first.
+#: The share of the rows that a new design validates on.
 _VALIDATION = 0.2
-#: What a question is made of: whether its parts go together is found for all of them at once.
+#: The fields of a question, which are checked together.
 _ASKED = ("label", "features", "task")
 _NETWORKS = ("preset", "model")
 _CHOICES = ("data", *_ASKED, *_NETWORKS, "loss", "metrics", "optimizer", "workers", "backend")
@@ -33,12 +33,12 @@ _Rows = list[tuple[int, Layer]]
 
 
 class Editor(Choices):
-    """Changes a design by actions, each a word and what it is about.
+    """Changes a design by actions, each with a name and arguments.
 
     Args:
         frames: DataFrames by the names of their variables, at least one.
-        name: of the one to begin with; the first if None.
-        models: that may be opened, by the names of their variables.
+        name: the DataFrame to begin with; the first if None.
+        models: the models that the user may open, by the names of their variables.
 
     Raises:
         ClusterError: its session was stopped, or what computes it fails.
@@ -55,10 +55,10 @@ class Editor(Choices):
         self._next = itertools.count()
         self._on_data(next(iter(frames)) if name is None else name)
 
-    # -- what is done ----------------------------------------------------------
+    # -- actions ----------------------------------------------------------
 
     def act(self, action: str, **about: Any) -> None:
-        """One change; what is wrong with it is in :meth:`state`.
+        """Make one change; :meth:`state` has the error of an invalid one.
 
         Args:
             action: ``data``, ``label``, ``features``, ``task``, ``preset``, ``model``, ``loss``,
@@ -66,10 +66,10 @@ class Editor(Choices):
                 ``validation_split``, ``patience``, ``workers``, ``backend``, each with ``value``;
                 ``add`` with ``kind`` and ``at``; ``remove`` with ``at``; ``move`` with ``at`` and
                 ``to``; ``set`` with ``at``, ``name`` and ``value``.
-            about: what it is about.
+            about: the arguments of the action.
 
         Raises:
-            OptionError: there is no such action, or it lacks something.
+            OptionError: the action or one of its arguments does not exist.
         """
         if action not in _ACTIONS:
             raise OptionError(f"the builder does not know {action}: use one of {', '.join(_ACTIONS)}")
@@ -83,13 +83,13 @@ class Editor(Choices):
             self._typed[self._field], self._errors[self._field] = about.get("value"), str(error)
         except (KeyError, TypeError, IndexError) as error:
             raise OptionError(f"the builder does not know {action} with {about}") from error
-        except Exception as error:  # noqa: BLE001  # Spark may have been stopped, or the rows be gone
+        except Exception as error:  # noqa: BLE001  # Spark may have stopped, or the rows may be gone
             self._typed[self._field], self._errors[self._field] = about.get("value"), one_line(error)
         else:
             self._forget(*(_NETWORKS if action in _NETWORKS else (self._field,)))
 
     def _forget(self, *fields: str) -> None:
-        """Nothing is wrong with some fields any more, nor with those of layers that are gone."""
+        """Drop the errors of some fields, and those of layers that were removed."""
         numbers = set(map(str, self._numbers))
         gone = [one for one in self._errors if "." in one and one.partition(".")[0] not in numbers]
         for one in (*fields, *gone):
@@ -97,7 +97,7 @@ class Editor(Choices):
             self._errors.pop(one, None)
 
     def place(self, number: Any) -> int | None:
-        """Where the layer of a number in :meth:`state` is by now; None where it is gone."""
+        """The position of a layer by its number in :meth:`state`; None if it was removed."""
         return self._numbers.index(number) if number in self._numbers else None
 
     def _on_data(self, value: str) -> None:
@@ -129,7 +129,7 @@ class Editor(Choices):
         self._fit()
 
     def _fit(self) -> None:
-        """Take the question, and give the network the input and the last layer that go with it."""
+        """Apply the question: give the network the input and the last layer that fit it."""
         question, found = self._question, self._table()
         ticked = set(question.ticked)
         features = [name for name in found.features(question.label) if name in ticked]
@@ -206,7 +206,7 @@ class Editor(Choices):
         self._take(presets.PRESETS[value](self._taken.shape, self._answer))
 
     def _on_model(self, value: str) -> None:
-        """Go on with the layers of a model made by hand."""
+        """Take over the layers of a model that the user has written."""
         if value not in self._models:
             known = f"use one of {', '.join(self._models)}" if self._models else "there is none"
             raise OptionError(f"there is no model {value!r}: {known}")
@@ -266,7 +266,7 @@ class Editor(Choices):
         self._change(lambda rows: [*rows[:at], added, *rows[at:]])
 
     def _first_image(self) -> int:
-        """Where the network has images first, behind what is there for the features."""
+        """The first position at which the network has images, behind the layers for the features."""
         network = self.design.network
         shapes = [network.input_shape, *(one.shape for one in network.looked_at())]
         kinds = [one.kind for one in network.layers]
@@ -293,14 +293,14 @@ class Editor(Choices):
         self.design = replace(self.design, network=network)
 
     def _change(self, change: Callable[[_Rows], _Rows]) -> None:
-        """Some layers in another order, or fewer, or more: each keeps its number."""
+        """Reorder, remove or add layers: each keeps its number."""
         network = self.design.network
         rows = change(list(zip(self._numbers, network.layers, strict=True)))
         self._numbers = [number for number, _ in rows]
         self.design = replace(self.design, network=replace(network, layers=tuple(one for _, one in rows)))
 
     def _take(self, network: Network) -> None:
-        """Another network: as many layers of the same kinds are the same ones with other arguments."""
+        """Replace the network; layers keep their numbers where the kinds of all layers are the same."""
         kinds = [one.kind for one in self.design.network.layers]
         if len(self._numbers) != len(kinds) or [one.kind for one in network.layers] != kinds:
             self._numbers = [next(self._next) for _ in network.layers]

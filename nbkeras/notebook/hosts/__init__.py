@@ -120,13 +120,13 @@ def has_widgets() -> bool:
     return zeppelin.context() is None and _kernel() is not None and not headless()
 
 
-def watch(told: Callable[[], None]) -> None:
-    """Have something called, from now on, when a run begins, moves and ends, by the thread that shows it.
+def watch(changed: Callable[[], None]) -> None:
+    """Call a function whenever a run begins, changes or ends, in the thread that shows the run.
 
     Args:
-        told: takes the place of what was called before.
+        changed: the function; it replaces the one of the last call.
     """
-    _watch[:] = [told]
+    _watch[:] = [changed]
 
 
 @contextlib.contextmanager
