@@ -42,7 +42,7 @@ class Panel(anywidget.AnyWidget):
     state = traitlets.Dict(help="see nbkeras.builder.editor.Editor.state").tag(sync=True)
     columns = traitlets.Any(help="see nbkeras.builder.editor.Editor.columns").tag(sync=True)
     training = traitlets.Dict(help="what of a training it waits for, and what went wrong").tag(sync=True)
-    heard = traitlets.Dict(help="of each page, the number of the last message that was heard").tag(sync=True)
+    heard = traitlets.Dict(help="by page, the number of the last message that was received").tag(sync=True)
 
     def __init__(self, editor: Editor, on_train: Callable[[], None], on_use: Callable[[], None]) -> None:
         self._editor, self._on_train, self._on_use = editor, on_train, on_use
@@ -184,8 +184,8 @@ class Builder:
             one.close()
 
     def _ended(self, error: BaseException | None) -> None:
-        told = "" if error is None else one_line(error)
-        self._panel.training = {"phase": "", "error": told}
+        reason = "" if error is None else one_line(error)
+        self._panel.training = {"phase": "", "error": reason}
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         shown: Any = self._box._repr_mimebundle_(**kwargs)  # IPython's protocol

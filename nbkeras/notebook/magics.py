@@ -86,7 +86,7 @@ class KerasSpark(Magics):
         names = self.shell.user_ns
         for option in ("data", "validation"):
             if option in options:
-                frame(options[option], names, option)  # a wrong name is told before the body runs
+                frame(options[option], names, option)  # a wrong name is reported before the body runs
         before = dict(names)
         where = {key: options[key] for key in TYPED if key in options}
         with hosts.cell(body.source), api.on_spark(**where, **self._spark()) as calls:

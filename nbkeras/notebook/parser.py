@@ -178,7 +178,7 @@ def _value(word: str, namespace: Mapping[str, Any]) -> str:
 
 
 def evaluate(expression: str, namespace: Mapping[str, Any]) -> Any:
-    """Give the value of a user's expression; whatever it raises is told in one line."""
+    """Evaluate a user's expression; report any exception in one line."""
     try:
         return eval(expression, dict(namespace))  # noqa: S307  # the user's own words, as in any cell
     except Exception as error:

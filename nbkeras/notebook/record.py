@@ -51,7 +51,7 @@ class Runs(Sequence[Run]):
     """All runs of this process and those that were read from checkpoints, the newest last.
 
     Args:
-        kept: the runs; it may grow.
+        runs: a list that may grow.
 
     Example:
         >>> run = Run("digits", model=None, epochs=2, workers=1)
@@ -63,8 +63,8 @@ class Runs(Sequence[Run]):
         nbkeras.errors.OptionError: there is no run named 'digts'; did you mean digits?
     """
 
-    def __init__(self, kept: list[Run]) -> None:
-        self._runs = kept
+    def __init__(self, runs: list[Run]) -> None:
+        self._runs = runs
         self._read: dict[str, Run] = {}
         self._moves = _Moves()
 

@@ -66,7 +66,7 @@ class Panel(anywidget.AnyWidget):
 
     def update(self) -> None:
         """Show all runs as they are now."""
-        with self._lock:  # a click may be heard beside the busy cell
+        with self._lock:  # a click may arrive in a thread beside the busy cell
             state, points = self._encoded()
             with self.hold_sync():
                 self.state, self.points = state, points
