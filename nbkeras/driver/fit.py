@@ -28,7 +28,7 @@ from nbkeras.schema import Schema
 from nbkeras.spark import cluster, dynamic_allocation, protection
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 _numbers = itertools.count(1)
 _WAITS = "nobody is at this notebook, which would end before a training in the background: it is waited for"
@@ -93,38 +93,16 @@ def fit(
     schema = run.schema = None if train.numbered else train.schema
     chosen = settings.of(model, plan, schema, (*deciders, *others), given.validation_split)
     run.settings = chosen | resumption.restored(begun, chosen)
-    for sentence in (
-        *exactness.notes(model, plan.workers, plan.sync_every),
-        *protection.notes(spark, plan),
-        *resumption.notes(model, plan, chosen, begun, resume=options.resume),
-        *([_WAITS] if options.background and not run.background else []),
-        *([dynamic_allocation.note(plan.workers)] if dynamic and options.workers == "auto" else []),
-        *([] if dynamic else _waits_for(spark, plan.workers)),
-    ):
+    going_on = resumption.notes(model, plan, chosen, begun, resume=options.resume)
+    for sentence in _notes(spark, options, plan, run, going_on, dynamic=dynamic):
         run.note(sentence)
     run.listen(hearing(options.listeners))
     registry.runs.append(run)
     notebook = user.NotebookCallbacks(others, model, {"epochs": plan.epochs, "verbose": 0, "steps": None})
 
     def prepare() -> Callable[[], None]:
-        build(model, train)
-        run.settings["weights"] = settings.weights(model)
-        if (sentence := memory.note(spark, model, plan)) is not None:
-            run.note(sentence)
-        cluster.ship(spark)
-        checked = plan.checkpoint is not None
-        df, ordered = exchanged(
-            spark,
-            train,
-            validation,
-            workers=plan.workers,
-            shuffle=shuffle,
-            validation_split=split,
-            checked=checked,
-        )
-        validates = validation is not None or split > 0
-        whole_plan = replace(_with_rows(plan, train, run, notebook), ordered=ordered, validates=validates)
-        return training.Driver(spark, whole_plan, df, run, deciders, notebook.epoch_end, begun).train
+        df, complete = _exchange(spark, plan, run, (train, validation, split), notebook, shuffle=shuffle)
+        return training.Driver(spark, complete, df, run, deciders, notebook.epoch_end, begun).train
 
     begins = plan.initial_epoch if begun is None else begun.next_epoch(plan.epochs)
     shows = Silent() if verbose in (0, False) else host
@@ -179,16 +157,69 @@ def _run(host: Host, options: Options, model: Any, plan: Plan, begun: Checkpoint
     return run
 
 
-def _with_rows(plan: Plan, train: Rows, run: Run, notebook: user.NotebookCallbacks) -> Plan:
-    """The plan, with what it trains on and what a checkpoint says of its run."""
-    about = {
-        "settings": run.settings,
-        "code": run.code,
-        "began": run.began,
-        "schema": None if run.schema is None else run.schema.described(),
-    }
-    asks = bool(notebook)
-    return replace(plan, schema=train.schema, asks=asks, needs_weights=notebook.needs_weights, about=about)
+def _exchange(
+    spark: SparkSession,
+    plan: Plan,
+    run: Run,
+    rows: tuple[Rows, Rows | None, float],
+    notebook: user.NotebookCallbacks,
+    *,
+    shuffle: bool,
+) -> tuple[DataFrame, Plan]:
+    """The rows on their way to the workers, and the plan that knows them; the model is built on the first.
+
+    Args:
+        spark: the session.
+        plan: of the training.
+        run: of the training.
+        rows: to train and to validate on, and the part still to be split off, from :meth:`Source.both`.
+        notebook: the callbacks that run in the notebook.
+        shuffle: as in :func:`nbkeras.fit`.
+    """
+    train, validation, split = rows
+    build(run.model, train)
+    run.settings["weights"] = settings.weights(run.model)
+    if (sentence := memory.note(spark, run.model, plan)) is not None:
+        run.note(sentence)
+    cluster.ship(spark)
+    df, ordered = exchanged(
+        spark,
+        train,
+        validation,
+        workers=plan.workers,
+        shuffle=shuffle,
+        validation_split=split,
+        checked=plan.checkpoint is not None,
+    )
+    complete = replace(
+        plan,
+        schema=train.schema,
+        ordered=ordered,
+        validates=validation is not None or split > 0,
+        asks=bool(notebook),
+        needs_weights=notebook.needs_weights,
+        about={
+            "settings": run.settings,
+            "code": run.code,
+            "began": run.began,
+            "schema": None if run.schema is None else run.schema.described(),
+        },
+    )
+    return df, complete
+
+
+def _notes(
+    spark: SparkSession, options: Options, plan: Plan, run: Run, going_on: list[str], *, dynamic: bool
+) -> list[str]:
+    """What a user should know of a training before it begins, in sentences."""
+    return [
+        *exactness.notes(run.model, plan.workers, plan.sync_every),
+        *protection.notes(spark, plan),
+        *going_on,
+        *([_WAITS] if options.background and not run.background else []),
+        *([dynamic_allocation.note(plan.workers)] if dynamic and options.workers == "auto" else []),
+        *([] if dynamic else _waits_for(spark, plan.workers)),
+    ]
 
 
 def _waits_for(spark: SparkSession, workers: int) -> list[str]:
