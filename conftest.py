@@ -226,11 +226,11 @@ def any_backend(request: pytest.FixtureRequest) -> Iterator[None]:
     For tests of what there is around a training. A tiny one takes a third of the time that it takes with
     TensorFlow.
     """
-    from nbkeras import api
+    from nbkeras.driver import checks
 
-    backend, chosen = api._backend, request.config.getoption("any_backend")  # noqa: SLF001  # asked by all
+    backend, chosen = checks.backend, request.config.getoption("any_backend")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api, "_backend", lambda asked: backend(chosen if asked == "auto" else asked))
+        patch.setattr(checks, "backend", lambda asked: backend(chosen if asked == "auto" else asked))
         yield
 
 

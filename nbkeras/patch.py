@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from nbkeras.errors import OptionError
+from nbkeras.options import Options
 from nbkeras.run.run import calling
 
 _LOCAL = (
@@ -34,7 +35,7 @@ class Calls:
 
     def __init__(
         self,
-        options: dict[str, Any],
+        options: Options,
         fit: Callable[..., Any],
         evaluate: Callable[..., dict[str, Any]],
         predict: Callable[..., Any],
@@ -111,9 +112,9 @@ class Calls:
             validation_steps=validation_steps,
             validation_batch_size=validation_batch_size,
             validation_freq=validation_freq,
-            **self._options,
+            **self._options.changed(),
         )
-        if not self._options["background"]:
+        if not self._options.background:
             return run.model.history
         # Where nobody is at the notebook the run was waited for, and what goes on with it still does.
         if not run.done.is_set():
@@ -159,7 +160,7 @@ class Calls:
 
     def _where(self) -> dict[str, Any]:
         """The options that evaluation and prediction have too."""
-        return {name: self._options[name] for name in ("backend", "spark")}
+        return {"backend": self._options.backend, "spark": self._options.spark}
 
 
 #: The block that the calling context is in, the innermost.
@@ -212,18 +213,6 @@ def _routed(name: str, local: Callable[..., Any]) -> Callable[..., Any]:
         return calls.call(name, local, model, x, args, kwargs)
 
     return call
-
-
-def history(run: Any) -> Any:
-    """The run's logs as the ``keras.callbacks.History`` that ``fit`` returns."""
-    import keras
-
-    done = keras.callbacks.History()
-    done.set_model(run.model)
-    done.set_params({"verbose": 0, "epochs": run.epochs, "steps": run.snapshot().steps})
-    # The run's own lists: they grow with it in the background.
-    done.epoch, done.history = run.epoch_numbers, run.history
-    return done
 
 
 def _say(sentence: str, verbose: Any) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
 
 #: The column and field that orders the rows of a shard: position or hash of the row.
 ORDER = "order"
@@ -62,9 +62,33 @@ class Schema:
         return tuple(one for one in self.fields if one.name.startswith("y"))
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The user's columns that feed the model, in the order of its inputs."""
+        return tuple(name for one in self.features for name in one.sources)
+
+    @property
     def weighted(self) -> bool:
         """Whether rows carry a sample weight."""
         return any(one.name == "w" for one in self.fields)
+
+    def described(self) -> dict[str, Any]:
+        """It as plain data, ready for JSON.
+
+        Example:
+            >>> from nbkeras.schema import Field, Schema
+            >>> one = Schema((Field("x0", ("a",), "model input 'x'", shape=(1,)),), ("x",))
+            >>> Schema.read(one.described()) == one
+            True
+        """
+        return asdict(self)
+
+    @classmethod
+    def read(cls, described: Mapping[str, Any]) -> Self:
+        """The schema that :meth:`described` wrote, also where JSON has made lists of its tuples."""
+        made = tuple(
+            Field(*(_tuple(values[one.name]) for one in fields(Field))) for values in described["fields"]
+        )
+        return cls(made, tuple(described["inputs"]), _tuple(described["outputs"]))
 
     @property
     def row_bytes(self) -> int:
@@ -94,3 +118,7 @@ class Schema:
         if self.weighted:
             parts.append(values["w"])
         return tuple(parts)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, (list, tuple)) else value

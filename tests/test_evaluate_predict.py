@@ -477,3 +477,25 @@ def test_features_are_remembered_by_name_when_columns_come_in_another_order(spar
     ours = predicted.orderBy("another").toPandas().prediction
     np.testing.assert_allclose(ours, model.predict(x, verbose=0)[:, 0], 1e-4, 1e-5)
     assert result["loss"] == pytest.approx(model.evaluate(x, kind, verbose=0), rel=1e-5)
+
+
+def test_features_are_found_in_a_checkpoint_by_a_model_that_goes_on_or_takes_its_weights(
+    spark, arrays, tmp_path
+):
+    x, kind, _ = arrays
+    table = pd.DataFrame(x, columns=list("abcd")).assign(label=kind)
+    how = {"workers": 1, "spark": spark, "checkpoint": tmp_path / "kept", "seed": 1, "verbose": 0}
+    model, again, other = dense(1), dense(1), dense(1)
+    for one in (model, again):
+        one.compile("adam", "mse")
+    nbkeras.fit(model, spark.createDataFrame(table), "label", features=["b", "a", "d", "c"], **how)
+    more = spark.createDataFrame(table.assign(another=1.0))
+
+    run = nbkeras.fit(again, more, "label", epochs=2, resume=True, **how)
+    nbkeras.runs.read(tmp_path / "kept").load_weights(other)
+    predicted = [nbkeras.predict(one, more, spark=spark).toPandas().prediction for one in (again, other)]
+
+    assert (run.schema.columns, len(run.epoch_numbers)) == (("b", "a", "d", "c"), 2)
+    np.testing.assert_allclose(predicted[0], predicted[1], 1e-6, 1e-6)
+    expected = again.predict(x[:, [1, 0, 3, 2]], verbose=0)[:, 0]
+    np.testing.assert_allclose(np.sort(predicted[0]), np.sort(expected), 1e-4, 1e-5)

@@ -101,6 +101,33 @@ def test_a_run_does_not_wait_for_a_listener_and_who_waits_is_told(monkeypatch, c
     assert [words[0] for words in other.heard] == ["begun", "ended"]
 
 
+def test_progress_that_waits_behind_a_slow_listener_comes_once():
+    free, begun = threading.Event(), threading.Event()
+
+    class Slow(Diary):
+        def epoch(self, run, epoch, logs):
+            begun.set()
+            free.wait()
+
+        def progress(self, run):
+            self._write("progress", run.place)
+
+    slow = Slow()
+    run = digits(slow)
+    run.record_epoch(0, {"loss": 0.5})
+    begun.wait()
+    for step in range(1, 6):
+        run.record_progress(1, step, 5, 100.0)
+    free.set()
+    run.pause()
+    run.end("stopped")
+
+    assert calls.finish(run)
+    heard = [words for words in slow.heard if words[0] == "progress"]
+    assert heard[0] == ("progress", (2, 5))
+    assert len(heard) <= 2
+
+
 @pytest.mark.parametrize("error", [ValueError("no server\nat all"), KeyboardInterrupt(), SystemExit(3)])
 def test_what_a_listener_raises_is_noted_once_and_all_are_called_on(error):
     class Broken(Diary):

@@ -16,6 +16,7 @@ import nbkeras
 from nbkeras.errors import DataError
 from nbkeras.notebook import magics
 from nbkeras.notebook.builder import Builder
+from nbkeras.run import registry
 from nbkeras.run.run import Run
 
 
@@ -50,7 +51,7 @@ class Api:
 
     def __init__(self):
         self.calls = []
-        self.runs = []
+        self.runs = registry.runs
         self.fits = 0
 
     @contextlib.contextmanager
@@ -71,6 +72,7 @@ class Api:
 def api(monkeypatch):
     for name in nbkeras.__all__:
         getattr(nbkeras, name)  # first asked for now, it would stay that of the fake
+    monkeypatch.setattr(registry, "runs", [])
     fake = Api()
     monkeypatch.setattr(nbkeras, "api", fake, raising=False)
     monkeypatch.setitem(sys.modules, "nbkeras.api", fake)

@@ -24,17 +24,18 @@ from traitlets.config import Config
 from waiting import LIMIT
 
 import nbkeras
-from nbkeras import api
-from nbkeras.driver import weight_files
+from nbkeras.driver import checks, weight_files
 from nbkeras.errors import ModelError, OptionError
 from nbkeras.job.checkpoint import Checkpoint, Origin
 from nbkeras.job.store import Store
 from nbkeras.model import settings
-from nbkeras.notebook import comparison, hosts, magics
+from nbkeras.notebook import comparison, magics
 from nbkeras.notebook.record import Runs
 from nbkeras.notebook.runs import Panel
 from nbkeras.notebook.words import RUNS
 from nbkeras.plan import Plan
+from nbkeras.run import calls, listeners, registry
+from nbkeras.run.listeners import hearing
 from nbkeras.run.run import Run
 from nbkeras.schema import Schema
 
@@ -50,6 +51,11 @@ def net(units=3, **how):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, "tanh"), keras.layers.Dense(1)])
     model.compile(keras.optimizers.Adam(**how), "mse", metrics=["mae"])
     return model
+
+
+@pytest.fixture(autouse=True)
+def _displays_of_one_test(monkeypatch):
+    monkeypatch.setattr(listeners, "displays", [])
 
 
 @pytest.fixture(scope="module")
@@ -216,9 +222,9 @@ def test_a_wait_that_has_a_limit_ends_at_it():
 
 def test_a_model_in_training_is_waited_for_with_a_word(monkeypatch, capsys):
     run = Run("a", net(), 1, workers=1)
-    monkeypatch.setattr(api, "runs", [run])
+    monkeypatch.setattr(registry, "runs", [run])
     monkeypatch.setattr(run, "wait", lambda tick: (tick(), run.end("finished")))
-    api._await(run.model)
+    checks.wait_for_training(run.model)
     assert capsys.readouterr().out == "Waiting for a, which trains this model.\n"
 
 
@@ -694,18 +700,19 @@ def test_the_panel_moves_when_a_run_begins_stands_still_and_ends(capsys):
     panel = Panel(Runs(known))
     run = Run("b", None, 2, workers=1)
     known.append(run)
-    shown = hosts.display(run)
+    run.listen(hearing(()))
+    assert calls.finish(run)
     assert [one["status"] for one in panel.state["runs"]] == ["finished", "running"]
     run.enter("paused")
-    shown.update()
+    assert calls.finish(run)
     assert [one["status"] for one in panel.state["runs"]] == ["finished", "paused"]
     assert "paused" in repr(run)
     assert "paused" in repr(Runs(known)).splitlines()[-1]
     run.enter("training")
-    shown.update()
+    assert calls.finish(run)
     assert [one["status"] for one in panel.state["runs"]] == ["finished", "running"]
     run.end("stopped")
-    shown.finish()
+    assert calls.finish(run)
     assert [one["status"] for one in panel.state["runs"]] == ["finished", "stopped"]
 
 
@@ -718,14 +725,27 @@ def test_the_panel_takes_runs_that_are_forgotten_away():
     assert panel.state["chosen"] == []
 
 
-def test_a_panel_that_breaks_harms_no_training(capsys):
+def test_a_panel_shows_what_was_at_work_before_it_and_only_the_newest_does():
+    run = Run("b", None, 2, workers=1)
+    runs = Runs([run])
+    before, panel = Panel(runs), Panel(runs)
+    run.enter("paused")
+    assert calls.finish(run)
+    assert [one.state["runs"][0]["status"] for one in (before, panel)] == ["running", "paused"]
+
+
+def test_a_panel_that_breaks_harms_no_training_and_is_named():
     def broken():
         raise RuntimeError("no page")
 
-    hosts.watch(broken)
+    runs = Runs([])
+    runs.watch(broken)
     run = Run("b", None, 2, workers=1)
-    hosts.display(run)
-    assert run.notes == []
+    run.listen(hearing(()))
+    run.record_epoch(0, {"loss": 0.5})
+    assert calls.finish(run)
+    assert run.history == {"loss": [0.5]}
+    assert run.notes == ["listener _Moves.begun has failed: RuntimeError: no page"]
 
 
 def test_where_there_are_no_widgets_the_magic_prints_the_table(shell, elsewhere, capsys):

@@ -325,21 +325,21 @@ def test_columns_that_nobody_has_named_are_guessed_until_a_training_or_the_user_
 
     assert guessed(Fits(NUMBERS)) == ("a", "b", "label")
     assert guessed(Fits(NUMBERS), ["label", "a", "b"]) == ()
-    found = Source(None, model, None)
-    found.remember(found.rows(Fits(NUMBERS), (), None))
-    assert guessed(Fits(NUMBERS)) == ()
+    trained = Source(None, model, None)
+    known = trained.rows(Fits(NUMBERS), (), None).schema
+    again = Source(None, model, None, known)
+    assert again.guessed(again.rows(Fits(NUMBERS), (), None)) == ()
     model = net(("both", (2,)))
     assert guessed(Fits("both array<double>")) == ()
 
 
 def test_the_columns_that_a_model_was_trained_on_are_taken_again(unspoken):
     model, more = net(), Fits("a double, id double, b double, label int")
-    train = Source(None, model, ["b", "a"]).rows(more, "label", None, known=False)
-    Source(None, model, None).remember(train)
-    again = Source(None, model, None).rows(more, "label", None)
-    assert source.features_of(train) == source.features_of(again) == ("b", "a")
-    other = Source(None, model, ["id", "a"]).rows(more, "label", None)
-    assert source.features_of(other) == ("id", "a")
+    train = Source(None, model, ["b", "a"]).rows(more, "label", None).schema
+    again = Source(None, model, None, train).rows(more, "label", None).schema
+    assert train.columns == again.columns == ("b", "a")
+    other = Source(None, model, ["id", "a"], train).rows(more, "label", None).schema
+    assert other.columns == ("id", "a")
     with pytest.raises(DataError, match="3 columns are left"):
         Source(None, model, None).both(more, "label", None, None, 0.0)
     with pytest.raises(DataError, match="3 columns are left"):
@@ -360,7 +360,7 @@ def test_validation_columns_are_those_of_training_and_their_rows_weigh_1_without
     held = Fits("b double, more string, a double, label int")
     model = net()
     train, validation, split = Source(None, model, None).both(train_df, "label", "weight", held, 0.5)
-    assert (source.features_of(train), source.features_of(validation), split) == (("a", "b"), ("a", "b"), 0.0)
+    assert (train.schema.columns, validation.schema.columns, split) == (("a", "b"), ("a", "b"), 0.0)
     assert weighed == [(held, "weight")]
     assert train.schema == validation.schema
 

@@ -272,7 +272,7 @@ def test_a_name_cannot_end_the_script_of_an_ended_run():
     assert "<img src=x>" not in page
 
 
-@pytest.mark.parametrize("name", ["view.js", "ended.js", "builder.js"])
+@pytest.mark.parametrize("name", ["view.js", "ended.js", "builder.js", "runs.js"])
 def test_a_script_is_put_together_of_every_file_it_needs_once(name):
     made = frontend.script(name)
 

@@ -139,7 +139,7 @@ class Network:
                 try:
                     layer = evaluated(one.code())
                     tensor = layer(tensor)
-                except Exception as error:  # noqa: BLE001  # Keras raises what it likes, and all of it is told
+                except Exception as error:  # noqa: BLE001  # Keras may raise anything; the field shows it
                     found.append(Looked(None, error=_words(error, tuple(tensor.shape[1:]))))
                     tensor = None
                 else:

@@ -30,7 +30,7 @@ _LABELS = (
     "price",
 )
 _ARRAYS = ("features", "x", "inputs", "image", "images", "pixels")
-#: What names a row or weighs it, and says nothing of it.
+#: Columns that identify or weight a row, and are no features.
 _NUMBERS_OF_ROWS = re.compile(r"^(id|index|.*_id|weight|weights|sample_weight)$", re.IGNORECASE)
 #: A label with higher numbers is a quantity.
 _MOST_CLASSES = 100
@@ -54,10 +54,10 @@ class Column:
     """A column of a DataFrame.
 
     Attributes:
-        name: of the column.
+        name: the name of the column.
         kind: Spark's name of its type.
-        shape: of the numbers in one row of it; None where all rows are null.
-        single: whether it is a number itself, and not an array, which may be of one number too.
+        shape: the shape of its value in one row; None if all rows are null.
+        single: whether its value is a number; False for an array, even of one number.
         why: it is left out, ``words``, ``times``, ``parts``, ``bytes``, ``empty`` or ``other``; empty
             where a network may learn from it.
     """
@@ -308,7 +308,7 @@ def _short(data: Any) -> str:
 
 @contextmanager
 def _asked(df: Any) -> Iterator[None]:
-    """Spark at work on a DataFrame: what it fails of is told as :func:`nbkeras.fit` tells it."""
+    """Report failures of Spark in the block as :func:`nbkeras.fit` does."""
     from nbkeras.data import source
 
     source.data_frame(df.sparkSession, df)  # which says that its session was stopped

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from nbkeras.data import kinds
 from nbkeras.data.kinds.array import Array
 from nbkeras.data.kinds.kind import Kind
-from nbkeras.data.names import quoted
+from nbkeras.data.names import first, quoted
 from nbkeras.data.signature import Signature
 from nbkeras.errors import DataError
 from nbkeras.schema import Field
@@ -81,7 +81,7 @@ def _only_field(df: DataFrame, signature: Signature, candidates: list[str]) -> F
         )
         raise DataError(
             f"{signature}, which is {taken} number{'s' if taken > 1 else ''}, but "
-            f"{_many(numbers)} left for it ({_listed(candidates)}); {offered(df)}: {advice}"
+            f"{_many(numbers)} left for it ({first(candidates)}); {offered(df)}: {advice}"
         )
     title = f"model input '{only.name}'"
     return _field(df, "x0", tuple(candidates), title, numeric(only.dtype), only.shape)
@@ -183,8 +183,7 @@ def distinct(df: DataFrame, outputs: Sequence[str]) -> None:
 def offered(df: DataFrame) -> str:
     """The DataFrame's columns and types, the first twenty."""
     columns = [f"{field.name} {field.dataType.simpleString()}" for field in df.schema.fields]
-    more = f", … ({len(columns)} in all)" if len(columns) > 20 else ""
-    return f"the DataFrame has {', '.join(columns[:20])}{more}"
+    return f"the DataFrame has {first(columns, 20)}"
 
 
 def numeric(dtype: str) -> str:
@@ -223,7 +222,3 @@ def _kind(df: DataFrame, name: str) -> Kind:
 
 def _many(number: int) -> str:
     return "1 column is" if number == 1 else f"{number} columns are"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

@@ -15,6 +15,17 @@ def quoted(name: str) -> str:
     return name if name.isidentifier() and name.isascii() else f"`{name.replace('`', '``')}`"
 
 
+def first(names: Sequence[str], most: int = 8) -> str:
+    """The first of many columns, and how many there are.
+
+    Example:
+        >>> first(("height", "width", "depth"), 2)
+        'height, width, … (3 in all)'
+    """
+    more = f", … ({len(names)} in all)" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def listed(names: Sequence[str]) -> str:
     """Columns, as a message names them.
 

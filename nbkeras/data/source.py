@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,13 +9,12 @@ import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras.data import arrays, rows
+from nbkeras.data.names import first
 from nbkeras.data.rows import Rows
 from nbkeras.data.signature import signature
 from nbkeras.errors import ClusterError, DataError, OptionError
+from nbkeras.schema import Schema
 from nbkeras.spark.session import is_stopped
-
-#: The feature columns that each model was trained on.
-_trained_on: weakref.WeakKeyDictionary[Any, tuple[str, ...]] = weakref.WeakKeyDictionary()
 
 
 class Source:
@@ -25,25 +23,30 @@ class Source:
     Args:
         spark: the session.
         model: whose inputs they feed.
-        features: feature columns; None for those that the model was trained on,
-            or all that are not label or weight.
+        features: feature columns; None for those of ``known``, or all that are not label or weight.
+        known: the schema that the model was trained with, if any.
     """
 
-    def __init__(self, spark: SparkSession, model: Any, features: Sequence[str] | None) -> None:
+    def __init__(
+        self,
+        spark: SparkSession,
+        model: Any,
+        features: Sequence[str] | None,
+        known: Schema | None = None,
+    ) -> None:
         self._spark, self._model = spark, model
         # One name is a list of one, though text is a sequence too.
         self._features = (features,) if isinstance(features, str) else features
+        if self._features is None and known is not None:
+            self._features = known.columns
 
-    def rows(
-        self, data: Any, y: Any, sample_weight: Any, *, known: bool = True, like: Rows | None = None
-    ) -> Rows:
+    def rows(self, data: Any, y: Any, sample_weight: Any, *, like: Rows | None = None) -> Rows:
         """The rows of some data.
 
         Args:
             data: a DataFrame of Spark or pandas, or arrays.
             y: label columns, or arrays.
             sample_weight: weight column, or an array.
-            known: whether the columns that the model was trained on are preferred.
             like: training rows beside which these travel.
 
         Raises:
@@ -75,10 +78,17 @@ class Source:
             raise DataError(
                 f"sample_weight of a DataFrame is the name of a column, not a {type(sample_weight).__name__}"
             )
-        features = self._features
-        if features is None and known:
-            features = _trained_on.get(self._model)
-        return rows.from_dataframe(df, signature(self._model), y, floatx, features, sample_weight)
+        return rows.from_dataframe(df, signature(self._model), y, floatx, self._features, sample_weight)
+
+    def labelled(self, data: Any, y: Any, sample_weight: Any) -> Rows:
+        """The rows of data whose labels, in a DataFrame, must be named.
+
+        Raises:
+            DataError: they are not, or the data does not fit the model.
+        """
+        if names_columns(data, y) and y is None:
+            raise DataError(f"y is missing: name the label column, y='…'; {columns_of(data)}")
+        return self.rows(data, y, sample_weight)
 
     def both(
         self, data: Any, y: Any, sample_weight: Any, validation_data: Any, validation_split: Any
@@ -95,14 +105,12 @@ class Source:
             )
         if validation_data is not None:
             validation_split = 0.0
-        if names_columns(data, y) and y is None:
-            raise DataError(f"y is missing: name the label column, y='…'; {columns_of(data)}")
         if validation_split and not names_columns(data, y):
             (data, held_x), (y, held_y), (sample_weight, held_weight) = (
                 arrays.split(_array(one), validation_split) for one in (data, y, sample_weight)
             )
             validation_data, validation_split = (held_x, held_y, held_weight), 0.0
-        train = self.rows(data, y, sample_weight, known=False)
+        train = self.labelled(data, y, sample_weight)
         if validation_data is None:
             return train, None, float(validation_split)
         return train, self._validation(validation_data, data, y, sample_weight, train), 0.0
@@ -116,7 +124,7 @@ class Source:
                 )
             if isinstance(sample_weight, str) and sample_weight not in given.columns:
                 given = self._weighted(given, sample_weight)
-            chosen = self._features if self._features is not None else features_of(train)
+            chosen = self._features if self._features is not None else train.schema.columns
             source = Source(self._spark, self._model, chosen)
             return source.rows(given, y, sample_weight)
         if not isinstance(given, tuple) or len(given) not in (2, 3):
@@ -140,24 +148,22 @@ class Source:
         return data_frame(self._spark, given).withColumn(name, F.lit(1.0))
 
     def guessed(self, made: Rows) -> tuple[str, ...]:
-        """The feature columns of one input that neither the user nor a training has named.
+        """The feature columns of a single input that neither the user nor a training has named.
 
         Args:
             made: from these features.
         """
-        named = self._features is not None or self._model in _trained_on
-        columns = features_of(made)
-        return () if named or made.numbered or len(columns) == len(made.schema.features) else columns
+        columns = made.schema.columns
+        named = self._features is not None or made.numbered or len(columns) == len(made.schema.features)
+        return () if named else columns
 
-    def remember(self, train: Rows) -> None:
-        """Keep the names of the feature columns for later evaluations and predictions."""
-        if not train.numbered:
-            _trained_on[self._model] = features_of(train)
-
-
-def features_of(train: Rows) -> tuple[str, ...]:
-    """The feature columns, in the model's order."""
-    return tuple(name for one in train.schema.features for name in one.sources)
+    def say_guessed(self, made: Rows) -> None:
+        """Name the columns that a model takes because nothing says which: one may be the label."""
+        if columns := self.guessed(made):
+            print(  # noqa: T201  # no other result tells it
+                f"The model takes the columns {first(columns)}, in this order: choose others with "
+                "df.select('…', …)."
+            )
 
 
 def names_columns(data: Any, y: Any) -> bool:

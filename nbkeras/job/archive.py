@@ -99,6 +99,20 @@ _REST = shapes.record(
         )
     ),
 )
+_SCHEMA = shapes.record(
+    fields=shapes.items(
+        shapes.record(
+            name=shapes.text,
+            sources=shapes.items(shapes.text),
+            title=shapes.text,
+            dtype=shapes.either(shapes.none, shapes.text),
+            shape=shapes.either(shapes.none, shapes.items(_COUNT)),
+            kind=shapes.text,
+        )
+    ),
+    inputs=shapes.items(shapes.text),
+    outputs=shapes.either(shapes.none, shapes.items(shapes.text)),
+)
 _ABOUT = shapes.partial(
     settings=shapes.partial(
         epochs=shapes.whole(1, 10_000_000),
@@ -107,6 +121,7 @@ _ABOUT = shapes.partial(
         learning_rate=shapes.either(shapes.number, shapes.text, shapes.none),
     ),
     code=shapes.either(shapes.none, shapes.text),
+    schema=shapes.either(shapes.none, _SCHEMA),
     began=_TIME,
     saved=_TIME,
     weights=shapes.items(_COUNT),

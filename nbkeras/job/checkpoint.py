@@ -12,6 +12,7 @@ import numpy.typing as npt
 from nbkeras.errors import DataError, ModelError, OptionError
 from nbkeras.model import settings
 from nbkeras.plan import Plan
+from nbkeras.schema import Schema
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ class Checkpoint:
         variables: their values, from :func:`nbkeras.model.state.pack`.
         deciders: what each deciding callback knows: plain attributes, and lists of arrays.
         about: what it tells of its run, which nothing needs to go on: ``settings``, ``code``, ``began``,
-            and from the worker ``saved`` and ``weights``, the places of the model's weights among the
-            variables. Empty where an older version wrote it.
+            ``schema``, and from the worker ``saved`` and ``weights``, the places of the model's weights among
+            the variables. Empty where an older version wrote it.
         training: whose checkpoint it is, kept by a training that goes on; in hexadecimal digits, empty where
             an older version wrote it.
     """
@@ -106,6 +107,12 @@ class Checkpoint:
         """The settings of its run; empty where an older version wrote it."""
         chosen: dict[str, Any] = self.about.get("settings", {})
         return chosen
+
+    @property
+    def schema(self) -> Schema | None:
+        """The columns that it was trained on; None for arrays, and where an older version wrote it."""
+        described = self.about.get("schema")
+        return None if described is None else Schema.read(described)
 
     def require_same_compiled(self, plan: Plan) -> None:
         """Make sure that a plan has the same optimizer and loss: a history of two losses would say nothing.

@@ -15,12 +15,12 @@ from nbkeras import api
 from nbkeras.builder.editor import Editor
 from nbkeras.builder.layers import KINDS
 from nbkeras.builder.table import require_frame
-from nbkeras.driver.attend import Display
 from nbkeras.errors import OptionError, one_line
 from nbkeras.notebook import frontend, hosts, looks
 from nbkeras.notebook.hosts.jupyter import Live
 from nbkeras.notebook.view import View
 from nbkeras.notebook.words import BUILDER, for_page
+from nbkeras.run.display import Display
 from nbkeras.run.run import Run
 
 #: Pages, besides the one that speaks, whose last message is remembered.
@@ -42,7 +42,7 @@ class Panel(anywidget.AnyWidget):
     state = traitlets.Dict(help="see nbkeras.builder.editor.Editor.state").tag(sync=True)
     columns = traitlets.Any(help="see nbkeras.builder.editor.Editor.columns").tag(sync=True)
     training = traitlets.Dict(help="what of a training it waits for, and what went wrong").tag(sync=True)
-    heard = traitlets.Dict(help="of each page, the number of the last message that was heard").tag(sync=True)
+    heard = traitlets.Dict(help="by page, the number of the last message that was received").tag(sync=True)
 
     def __init__(self, editor: Editor, on_train: Callable[[], None], on_use: Callable[[], None]) -> None:
         self._editor, self._on_train, self._on_use = editor, on_train, on_use
@@ -184,8 +184,8 @@ class Builder:
             one.close()
 
     def _ended(self, error: BaseException | None) -> None:
-        told = "" if error is None else one_line(error)
-        self._panel.training = {"phase": "", "error": told}
+        reason = "" if error is None else one_line(error)
+        self._panel.training = {"phase": "", "error": reason}
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         shown: Any = self._box._repr_mimebundle_(**kwargs)  # IPython's protocol

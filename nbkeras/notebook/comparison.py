@@ -30,10 +30,10 @@ class Summary:
     """One run as a line of a table.
 
     Attributes:
-        metric, best: the loss that it is judged by, validation's where there is one, with its
-            lowest value and that one's epoch; another metric where there is no loss.
-        seconds: that it took or has taken so far.
-        rate: rows per second, 0 where nobody knows.
+        metric, best: the loss (on the validation rows if there are any), its lowest value and the
+            epoch of that value; another metric if there is no loss.
+        seconds: its duration so far.
+        rate: rows per second, 0 if unknown.
         began: seconds since 1970.
     """
 

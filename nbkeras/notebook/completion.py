@@ -8,7 +8,7 @@ from typing import Any
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult
 
 from nbkeras.notebook.namespace import frames_of
-from nbkeras.notebook.options import FRAMES, Parser
+from nbkeras.notebook.parser import FRAMES, Parser
 
 _COLUMNS = ("--label", "--features")
 

@@ -57,7 +57,7 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
     """Draw the form of a DataFrame and read it.
 
     Args:
-        df: a Spark DataFrame; rows of it are looked at, and the label's values.
+        df: a Spark DataFrame; this reads a few of its rows, and the values of the label.
         name: of its variable.
         fields: where the form is drawn.
 
@@ -95,7 +95,7 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
     if not learns_itself:
         learnt, outputs = task(values_of(df, label), label, TASKS[learn])
     answer = presets.last(learnt, outputs)
-    sizes = _sizes(layers)  # of the other networks nobody asks, but what is wrong there is told
+    sizes = _sizes(layers)  # only a dense network uses them, but errors in them are always reported
     make = partial(presets.mlp, units=sizes) if preset == _MLP else presets.PRESETS[preset]
     losses, metrics = FITTING[learnt]
     design = Design(

@@ -85,7 +85,7 @@ class _Finder(MetaPathFinder):
                     return
                 with contextlib.suppress(ValueError):  # another thread has
                     sys.meta_path.remove(self)
-                with _heard():
+                with _filtered_errors():
                     load(module)
                 _ask_for_devices(module)
 
@@ -112,15 +112,15 @@ def _ask_for_devices(tensorflow: ModuleType) -> None:
     Where there may be one, a cell may still choose by ``CUDA_VISIBLE_DEVICES`` what is seen.
     """
     if sys.platform == "linux" and not any(Path(one).exists() for one in _GPUS):
-        with contextlib.suppress(Exception), _heard():  # what is wrong with it, its first use tells
+        with contextlib.suppress(Exception), _filtered_errors():  # what is wrong with it, its first use tells
             tensorflow.config.list_physical_devices()
 
 
 @contextlib.contextmanager
-def _heard() -> Iterator[None]:
-    """Keep what is written to the descriptor of the errors, then write what is not of the machine.
+def _filtered_errors() -> Iterator[None]:
+    """Capture the standard error of the block, then write it without the lines about the machine.
 
-    All of it where an exception leaves the block.
+    If an exception leaves the block, write everything.
     """
     with tempfile.TemporaryFile() as said:
         errors = os.dup(2)

@@ -13,8 +13,9 @@ from nbkeras.notebook import explain, form, hint, hosts
 from nbkeras.notebook.body import Body
 from nbkeras.notebook.completion import Completion
 from nbkeras.notebook.namespace import assigned_model, frame, frames_of, models_of, spark_of
-from nbkeras.notebook.options import WHERE, Parser, suggest
+from nbkeras.notebook.parser import Parser, suggest
 from nbkeras.notebook.words import ANSWERS
+from nbkeras.options import TYPED
 
 _PARSER = Parser()
 #: Words that steer a training that is at work, and which word behind them is its name.
@@ -85,9 +86,9 @@ class KerasSpark(Magics):
         names = self.shell.user_ns
         for option in ("data", "validation"):
             if option in options:
-                frame(options[option], names, option)  # a wrong name is told before the body runs
+                frame(options[option], names, option)  # a wrong name is reported before the body runs
         before = dict(names)
-        where = {key: options[key] for key in WHERE if key in options}
+        where = {key: options[key] for key in TYPED if key in options}
         with hosts.cell(body.source), api.on_spark(**where, **self._spark()) as calls:
             body.run()
         if calls.fits:  # by a function, say, that the cell calls
@@ -243,9 +244,9 @@ def _steer(word: str, rest: str) -> None:
 
 
 def _at_work() -> list[Any]:
-    # Without the module nothing was ever started, and there is no reason to load it.
-    api = sys.modules.get("nbkeras.api")
-    return [run for run in api.runs if not run.done.is_set()] if api is not None else []
+    from nbkeras.run import registry
+
+    return registry.at_work()
 
 
 def _named(word: str, place: int) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nbkeras.errors import ModelError, OptionError
-from nbkeras.notebook.options import evaluate, suggest
+from nbkeras.notebook.parser import evaluate, suggest
 
 
 def spark_of(names: Mapping[str, Any]) -> Any:

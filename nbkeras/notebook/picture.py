@@ -97,11 +97,11 @@ class Line:
 
     Attributes:
         x, y: its points, finite and in the order of x.
-        colour: of it.
+        colour: its colour.
         validation: whether it is drawn dashed.
-        label: what stands at its end, nothing if empty.
-        best: a point of it that is marked.
-        faint: whether it is of the epoch in work, whose own value is still to come.
+        label: the text at its end, if any.
+        best: the point to mark.
+        faint: whether it shows the current epoch, whose value is not final.
     """
 
     x: Sequence[float] | NDArray[np.float64]

@@ -9,7 +9,7 @@ import ipywidgets
 
 
 class QuietLine(ipywidgets.Widget):  # type: ignore[misc]  # ipywidgets ships no types
-    """Takes messages of the page; nothing is seen of it.
+    """Receives messages of the page; it shows nothing.
 
     JupyterLab sends what widgets say to a thread of the kernel beside the one
     that runs cells (a subshell, from ipykernel 7.0 on). ipykernel 7.4 sends it

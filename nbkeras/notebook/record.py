@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
-from nbkeras import api
 from nbkeras.errors import OptionError
-from nbkeras.notebook import comparison, hosts, text
+from nbkeras.notebook import comparison, text
 from nbkeras.notebook.comparison import Comparison, Summary, html_table, plain_table, summary
-from nbkeras.notebook.options import suggest
+from nbkeras.notebook.parser import suggest
 from nbkeras.notebook.words import RUNS
+from nbkeras.run import listeners, registry
+from nbkeras.run.listeners import Listener
+from nbkeras.run.progress import Phase
 from nbkeras.run.run import Run
 
 #: Runs that a table shows; of more the newest.
@@ -20,11 +22,36 @@ _MOST = 200
 _HEADS = ("name", "status", "best", "best_epoch", "epochs", "seconds", "rate", "workers", "began")
 
 
+class _Moves(Listener):
+    """Calls what watches all runs, whatever happens to one."""
+
+    def __init__(self) -> None:
+        self.moved: Callable[[], None] = lambda: None
+
+    def begun(self, run: Run) -> None:  # all runs are watched alike
+        self.moved()
+
+    def phase(self, run: Run, phase: Phase) -> None:  # as above
+        self.moved()
+
+    def epoch(self, run: Run, epoch: int, logs: dict[str, Any]) -> None:  # as above
+        self.moved()
+
+    def note(self, run: Run, sentence: str) -> None:  # as above
+        self.moved()
+
+    def progress(self, run: Run) -> None:  # as above
+        self.moved()
+
+    def ended(self, run: Run) -> None:  # as above
+        self.moved()
+
+
 class Runs(Sequence[Run]):
     """All runs of this process and those that were read from checkpoints, the newest last.
 
     Args:
-        kept: the runs; it may grow.
+        runs: a list that may grow.
 
     Example:
         >>> run = Run("digits", model=None, epochs=2, workers=1)
@@ -36,9 +63,23 @@ class Runs(Sequence[Run]):
         nbkeras.errors.OptionError: there is no run named 'digts'; did you mean digits?
     """
 
-    def __init__(self, kept: list[Run]) -> None:
-        self._runs = kept
+    def __init__(self, runs: list[Run]) -> None:
+        self._runs = runs
         self._read: dict[str, Run] = {}
+        self._moves = _Moves()
+
+    def watch(self, moved: Callable[[], None]) -> None:
+        """Have a function called when runs begin, move, end, are read or forgotten; the newest is called.
+
+        Args:
+            moved: called in the thread of listeners, or in that of who reads or forgets.
+        """
+        self._moves.moved = moved
+        if self._moves not in listeners.displays:
+            listeners.displays.append(self._moves)
+        for run in self:
+            if not run.done.is_set():
+                run.listen([self._moves])
 
     @overload
     def __getitem__(self, key: int | str) -> Run: ...
@@ -98,7 +139,7 @@ class Runs(Sequence[Run]):
         else:
             self._runs.append(run)
         self._read[uri] = run
-        hosts.changed()
+        self._moves.moved()
         return run
 
     def forget(self, *runs: str | int | Run) -> None:
@@ -129,7 +170,7 @@ class Runs(Sequence[Run]):
         self._read = {uri: one for uri, one in self._read.items() if one not in chosen}
         for run in chosen:
             run.let_go()
-        hosts.changed()
+        self._moves.moved()
 
     def compare(self, *runs: str | int | Run) -> Comparison:
         """Put runs side by side: curves over each other, best epochs, settings that differ.
@@ -188,7 +229,7 @@ class Runs(Sequence[Run]):
 
 
 #: The runs of this process.
-runs = Runs(api.runs)
+runs = Runs(registry.runs)
 
 
 def _cells(one: Summary) -> list[str]:
@@ -218,7 +259,7 @@ def _of_checkpoint(name: str, found: Any) -> Run:
     settings["rows"] = found.origin.rows
     asked = int(settings.get("epochs", found.epoch + 1))
     run = Run(name, None, asked, found.origin.workers)
-    run.settings, run.code = settings, about.get("code")
+    run.settings, run.code, run.schema = settings, about.get("code"), found.schema
     run.began = float(about.get("began") or 0)
     for epoch, logs in found.epochs:
         lists = {key: np.asarray(one) if isinstance(one, list) else one for key, one in logs.items()}

@@ -13,7 +13,7 @@ import anywidget
 import traitlets
 
 from nbkeras.errors import NbkerasError, one_line
-from nbkeras.notebook import comparison, frontend, hosts, text
+from nbkeras.notebook import comparison, frontend, text
 from nbkeras.notebook.chart import COLOURS, packed, thin
 from nbkeras.notebook.comparison import MARKS, Comparison, Summary, best_words, shown
 from nbkeras.notebook.hosts.pace import Pace
@@ -62,11 +62,11 @@ class Panel(anywidget.AnyWidget):
         super().__init__(words=words, state=state, points=points)
         self._pace = Pace(_FASTEST, _SLOWEST, _SHARE)
         self.on_msg(self._receive)
-        hosts.watch(self._moved)
+        runs.watch(self._moved)
 
     def update(self) -> None:
         """Show all runs as they are now."""
-        with self._lock:  # a click may be heard beside the busy cell
+        with self._lock:  # a click may arrive in a thread beside the busy cell
             state, points = self._encoded()
             with self.hold_sync():
                 self.state, self.points = state, points

@@ -35,13 +35,25 @@ class _Calls:
         self._noted: weakref.WeakKeyDictionary[Notes, list[Any]] = weakref.WeakKeyDictionary()
         self._thread: threading.Thread | None = None
 
-    def put(self, run: Notes, those: Iterable[Any], what: str, given: tuple[Any, ...]) -> None:
-        """Have a method of some listeners called, behind all that was asked for before."""
+    def put(self, run: Notes, those: Iterable[Any], what: str, *given: Any) -> None:
+        """Have a method of some listeners called in their thread, behind all that was asked for before.
+
+        Args:
+            run: that something has happened to.
+            those: of the run.
+            what: the method.
+            given: what it takes besides the run. Without any, a call that waits already is enough.
+        """
         with self._changed:
-            self._waiting.extend((run, one, what, given) for one in those)
+            for one in those:
+                if given or not self._waits(run, one, what):
+                    self._waiting.append((run, one, what, given))
             if self._waiting and self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="nbkeras-listeners", daemon=True)
                 self._thread.start()
+
+    def _waits(self, run: Notes, listener: Any, what: str) -> bool:
+        return any(r is run and one is listener and w == what for r, one, w, _ in self._waiting)
 
     def finish(self, run: Notes, seconds: float) -> bool:
         """Wait until all calls for a run were made; False where that takes longer."""
@@ -79,18 +91,7 @@ class _Calls:
 
 
 _calls = _Calls()
-
-
-def call(run: Notes, those: Iterable[Any], what: str, *given: Any) -> None:
-    """Call a method of some listeners, in their own thread.
-
-    Args:
-        run: that something has happened to.
-        those: of the run.
-        what: the method.
-        given: what it takes besides the run.
-    """
-    _calls.put(run, those, what, given)
+put = _calls.put
 
 
 def finish(run: Notes, seconds: float = PATIENCE) -> bool:

@@ -46,16 +46,21 @@ class Listener:
     def note(self, run: Run, sentence: str) -> None:
         """It has something to say to the user."""
 
+    def progress(self, run: Run) -> None:
+        """It has moved within an epoch or a phase, or was steered: what waits behind others comes once."""
+
     def ended(self, run: Run) -> None:
         """It has ended, as ``run.status`` says: its weights are in ``run.model``."""
 
 
 #: Hear all runs that begin from now on.
 listeners: list[Listener] = []
+#: Those of the package's own displays of all runs.
+displays: list[Listener] = []
 
 
 def hearing(those: Iterable[Any]) -> list[Listener]:
-    """The listeners of a training: those of all runs, then its own, each once.
+    """The listeners of a training: displays, those of all runs, then its own, each once.
 
     Raises:
         OptionError: one is none.
@@ -67,7 +72,7 @@ def hearing(those: Iterable[Any]) -> list[Listener]:
 of nbkeras.Listener
     """
     found: list[Listener] = []
-    for one in (*listeners, *those):
+    for one in (*displays, *listeners, *those):
         if not isinstance(one, Listener):
             name = f"the class {one.__name__}" if isinstance(one, type) else f"a {type(one).__name__}"
             raise OptionError(f"listeners holds {name}: give objects of a subclass of nbkeras.Listener")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import queue
-import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -12,14 +10,9 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from nbkeras.errors import ModelError, OptionError
-from nbkeras.run import calls, steering
-from nbkeras.run.curves import Curves
-from nbkeras.run.progress import Phase, Progress
-from nbkeras.run.snapshot import Snapshot, Status
-from nbkeras.run.steering import Steering
+from nbkeras.run import steering
+from nbkeras.run.state import State
 
-#: Different lines that are noted of what workers say.
-MOST_HEARD = 40
 _calling: ContextVar[Run | None] = ContextVar("nbkeras_calling", default=None)
 
 
@@ -44,27 +37,15 @@ class Weights(Protocol):
         """
 
 
-class Run:
+class Run(State):
     """One training: its history, phase and end, and the ways to steer and to stop it.
 
     Safe to read and to steer from any thread: :meth:`pause`, :meth:`resume`,
     :meth:`set_learning_rate`, :meth:`stop`, :meth:`abort`. ``nbkeras.fit`` makes it.
 
+    What is known of it, such as :attr:`history`, is in :class:`nbkeras.run.state.State`.
+
     Attributes:
-        name: shown in the chart.
-        epochs: the epochs asked for.
-        workers: the number of workers.
-        history: metric name to one value per epoch, as in
-            ``keras.callbacks.History.history``.
-        epoch_numbers: the epochs of the history's values, from 0 as in Keras.
-        version: grows with every change, so that a display can skip a
-            snapshot of what it has drawn already.
-        done: set when the run has ended in any way.
-        stopping: set when a stop was asked for.
-        steering: what the workers are asked for while they train.
-        began: when, in seconds since 1970.
-        settings: what was chosen for it, by name; see :mod:`nbkeras.model.settings`.
-        code: of the cell that trained it, as it was typed; None where there was none.
         weights: that it has ended with; None where there are none, or no room to keep them.
 
     Example:
@@ -76,38 +57,15 @@ class Run:
     """
 
     def __init__(self, name: str, model: Any, epochs: int, workers: int, *, background: bool = False) -> None:
-        self.name = name
+        super().__init__(name, epochs, workers, background=background)
         self._model: Callable[[], Any] = lambda: model
-        self.epochs = epochs
-        self.workers = workers
-        self.background = background
-        self.began = time.time()
-        self.settings: dict[str, Any] = {}
-        self.code: str | None = None
         self.weights: Weights | None = None
-        self._curves = Curves()
-        self.history = self._curves.history
-        self.epoch_numbers = self._curves.epochs
-        self.partial: int | None = None
-        self.notes: list[str] = []
-        self._heard: set[str] = set()
-        self.error: BaseException | None = None
-        self.version = 0
-        self.phase: Phase = "preparing"
-        self.done = threading.Event()
-        self.stopping = threading.Event()
-        self.steering = Steering()
+        self._given: list[weakref.ref[Any]] = []
         #: Work that must happen in the thread that waits (notebook callbacks).
         self.calls: queue.Queue[Callable[[], None]] = queue.Queue()
-        self._lock = threading.Lock()
         self._aborting = False
-        self._ended: Status | None = None
         self._on_stop: Callable[[], None] = lambda: None
         self._on_abort: Callable[[], None] = lambda: None
-        self._progress = Progress()
-        self._listeners: list[Any] = []
-        self._rows_read: dict[int, int] = {}
-        self._diverged = False
 
     @property
     def model(self) -> Any:
@@ -132,25 +90,12 @@ class Run:
         if self.model is not None:
             self._model = weakref.ref(self.model)
 
-    @property
-    def status(self) -> Status:
-        """How it has ended; before that whether it is at work or stands still."""
-        return self._ended or ("paused" if self.phase == "paused" else "running")
-
-    @property
-    def place(self) -> tuple[int, int]:
-        """The epoch in work, from 1, and its batches that are done; 0 before the first."""
-        with self._lock:
-            return self._progress.epoch, self._progress.step
-
-    # -- what the owner does ------------------------------------------------
-
     def stop(self) -> None:
         """Stop after the batch in work; weights and history are kept."""
         if not self.done.is_set() and not self.stopping.is_set():
             self.stopping.set()
             self.pausing.clear()
-            self.version += 1
+            self._moved()
             self._on_stop()
 
     def abort(self) -> None:
@@ -160,11 +105,6 @@ class Run:
             self.stopping.set()
             self.pausing.clear()
             self._on_abort()
-
-    @property
-    def pausing(self) -> threading.Event:
-        """Set from :meth:`pause` to :meth:`resume`."""
-        return self.steering.pausing
 
     def pause(self) -> None:
         """Stand still after the batch in work, or before the first; the workers keep their Spark slots.
@@ -182,13 +122,13 @@ class Run:
         if not (self.done.is_set() or self.stopping.is_set() or self.pausing.is_set()):
             self.steering.require(f"{self.name} cannot pause")
             self.steering.pause(pausing=True)
-            self.version += 1
+            self._moved()
 
     def resume(self) -> None:
         """Go on after a pause, where the training stood still."""
         if self.pausing.is_set():
             self.steering.pause(pausing=False)
-            self.version += 1
+            self._moved()
 
     def set_learning_rate(self, rate: float) -> None:
         """Train with another learning rate from the next step on, all workers from the same.
@@ -261,6 +201,11 @@ class Run:
                 f"(its code may show how), then nbkeras.runs[{self.name!r}].load_weights(model)"
             )
         self.weights.load(model)
+        self._given.append(weakref.ref(model))
+
+    def knows(self, model: Any) -> bool:
+        """Whether it trained this model, or has given it its weights."""
+        return self.model is model or any(given() is model for given in self._given)
 
     def _work(self, seconds: float) -> None:
         """Do the calls that wait for this thread, for up to so many seconds."""
@@ -276,8 +221,6 @@ class Run:
             finally:
                 _calling.reset(token)
 
-    # -- what the driver reports ----------------------------------------------
-
     def connect(
         self,
         *,
@@ -292,165 +235,3 @@ class Run:
             abort()
         elif self.stopping.is_set():
             stop()
-
-    def listen(self, those: list[Any]) -> None:
-        """Tell listeners (:class:`nbkeras.Listener`) what happens to this run, first that it has begun."""
-        self._listeners = those
-        self._tell("begun")
-
-    def _tell(self, what: str, *given: Any) -> None:
-        calls.call(self, self._listeners, what, *given)
-
-    def enter(self, phase: Phase) -> None:
-        """Go on to a phase; a run that has ended stays so."""
-        with self._lock:
-            if not self.done.is_set():
-                if phase != self.phase:
-                    self._tell("phase", phase)
-                self._progress.enter(phase)
-                self.phase = phase
-                self.version += 1
-
-    def note(self, sentence: str) -> None:
-        """Keep one sentence for the user; a repeated one is kept once."""
-        with self._lock:
-            if sentence not in self.notes:
-                self._append(sentence)
-
-    def _append(self, sentence: str) -> None:
-        self.notes.append(sentence)
-        self.version += 1
-        self._tell("note", sentence)
-
-    def hear(self, worker: int, line: str) -> None:
-        """Note what a worker has said: most of it the others say too, and in another attempt again."""
-        with self._lock:
-            if line in self._heard or len(self._heard) > MOST_HEARD:
-                return
-            self._heard.add(line)
-            said = f"worker {worker}: {line}"
-            rest = f"workers have said more than {MOST_HEARD} different lines: the rest is left out"
-            self._append(said if len(self._heard) <= MOST_HEARD else rest)
-
-    def restart(self, sentence: str) -> None:
-        """Say why a training begins again, from the start or a checkpoint; its history stays."""
-        with self._lock:
-            self._append(sentence)
-            self._rows_read.clear()
-            self._progress.restart()
-            self.phase = "slots"
-            self._tell("phase", "slots")
-
-    def record_rows(self, worker: int, rows: int) -> None:
-        """Note how many rows a worker has received so far."""
-        with self._lock:
-            self._rows_read[worker] = rows
-            self.version += 1
-
-    def record_progress(
-        self,
-        epoch: int,
-        step: int,
-        steps: int,
-        rows_per_second: float,
-        learning_rate: float | None = None,
-        loss: float | None = None,
-    ) -> None:
-        """Note the batches done in an epoch (counted from 0), and the mean loss of the first worker's."""
-        with self._lock:
-            loss = None if epoch in self._curves else loss
-            if self._progress.record(epoch, step, steps, rows_per_second, learning_rate, loss):
-                self.version += 1
-
-    def record_learning_rate(self, number: int, before: float, rate: float, epoch: int, step: int) -> None:
-        """Note the step (from 0) from which on the workers have a learning rate that was set by hand."""
-        self.steering.obeyed(number, epoch)
-        since = f"learning rate {before:g} -> {rate:g} from epoch {epoch + 1}, step {step + 1} on"
-        self.settings.setdefault("steered", []).append(since)
-        self.note(since)
-
-    def record_epoch(
-        self,
-        epoch: int,
-        logs: dict[str, Any],
-        measured: dict[str, float | None] | None = None,
-        *,
-        partial: bool = False,
-    ) -> None:
-        """Keep the logs of an epoch (counted from 0), and what it took; one that is known is ignored."""
-        with self._lock:
-            if epoch in self._curves:
-                return
-            self._progress.end_epoch()
-            self._curves.add(epoch, logs, measured or {})
-            self._tell("epoch", epoch, dict(logs))
-            loss = self._curves.of_metrics.get("loss", [0.0])[-1]
-            if partial:
-                self.partial = epoch + 1
-            self.version += 1
-        if not (math.isfinite(loss) or self._diverged) and "loss" in logs:
-            self._diverged = True
-            given = "TerminateOnNaN" in self.settings.get("callbacks", ())
-            self.note(
-                f"the loss is NaN or infinite since epoch {epoch + 1}: try a smaller learning rate or "
-                "clipnorm=1.0 in the optimizer, and look for NaN and unknown classes in the data"
-                f"{'' if given else '; TerminateOnNaN() in the callbacks stops there'}"
-            )
-
-    def end(self, status: Status, error: BaseException | None = None, seconds: float | None = None) -> None:
-        """Close the run; only the first call counts.
-
-        Args:
-            status: how it has ended.
-            error: what ended it.
-            seconds: that it took; None for those since it was made.
-        """
-        with self._lock:
-            if self.done.is_set():
-                return
-            self._ended, self.error, self.phase = status, error, "done"
-            self._progress.end(seconds)
-            self.pausing.clear()
-            self.version += 1
-            self.done.set()
-            self._tell("ended")
-
-    # -- what displays read -------------------------------------------------
-
-    def snapshot(self) -> Snapshot:
-        """Everything a display needs, copied at one moment."""
-        with self._lock:
-            progress, curves = self._progress, self._curves
-            return Snapshot(
-                name=self.name,
-                status=self.status,
-                phase=self.phase,
-                workers=self.workers,
-                background=self.background,
-                epochs=self.epochs,
-                epoch=progress.epoch,
-                step=progress.step,
-                steps=progress.steps,
-                rows_read=sum(self._rows_read.values()),
-                rows_per_second=progress.rows_per_second(int(self.settings.get("batch_size", 0))),
-                learning_rate=progress.learning_rate,
-                losses=tuple(progress.losses),
-                elapsed=progress.elapsed(),
-                remaining=progress.remaining(self.epochs),
-                curves={name: curve.copy() for name, curve in curves.of_metrics.items()},
-                measured={
-                    name: curve.copy()
-                    for name, curve in curves.measured.items()
-                    if name not in curves.of_metrics
-                },
-                last=dict(curves.last),
-                epoch_numbers=[number + 1 for number in self.epoch_numbers],
-                partial=self.partial,
-                stopping=self.stopping.is_set(),
-                pausing=self.pausing.is_set(),
-                notes=tuple(self.notes),
-                error=None if self.error is None else f"{type(self.error).__name__}: {self.error}",
-            )
-
-    def __repr__(self) -> str:
-        return f"<Run {self.name!r}: {self.status}, {len(self.epoch_numbers)} of {self.epochs} epochs>"

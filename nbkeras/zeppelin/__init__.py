@@ -1,1 +1,1 @@
-"""Setting up Apache Zeppelin: what it needs, what a server has, and what lies between them."""
+"""Setting up Apache Zeppelin: the settings that it needs, those of a server, and their differences."""

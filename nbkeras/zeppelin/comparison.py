@@ -1,4 +1,4 @@
-"""A server's settings beside those that this environment needs."""
+"""Compares a server's settings with those that this environment needs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from nbkeras.zeppelin.settings import (
     pyspark_folder,
 )
 
-#: Older ones take `jupyter_client`, as pip spells it now, for missing.
+#: Older versions report `jupyter_client`, as pip spells it now, as missing.
 OLDEST = (0, 12)
 
 
 def compare(server: Server, wanted: list[Setting]) -> list[Check]:
-    """A server's settings beside those that this environment needs.
+    """Compare a server's settings with those that this environment needs.
 
     Example:
         >>> one = Interpreter("python", "python", {"zeppelin.python": {"value": "python"}}, {})
@@ -64,7 +64,7 @@ def _check(setting: Setting, interpreter: Interpreter) -> Check:
 
 
 def _difference(setting: Setting, value: str, interpreter: Interpreter) -> tuple[str, bool]:
-    """What is wrong with a value, and whether that has to be changed."""
+    """The error of a value, and whether the value has to change."""
     own_spark = interpreter.value("SPARK_HOME").rstrip("/")
     other_spark = own_spark and own_spark != str(pyspark_folder())
     if setting.name in PYTHONS and Path(value).is_absolute():

@@ -54,7 +54,7 @@ def write(folder: Path, wanted: list[Setting], server: Server | None = None) -> 
 
 
 def request_body(wanted: list[Setting], interpreter: Interpreter | None = None) -> dict[str, Any]:
-    """What Zeppelin takes as an interpreter's new settings, for one group of them.
+    """The new settings of one group of interpreters, in Zeppelin's format.
 
     Zeppelin drops every property that is not in it, so those that the interpreter already has are repeated.
 
@@ -76,7 +76,7 @@ def request_body(wanted: list[Setting], interpreter: Interpreter | None = None) 
 
 
 def note(name: str) -> Path:
-    """Where a note for Zeppelin lies, in an installed package or in a checkout.
+    """The path of a note for Zeppelin, in an installed package or in a checkout.
 
     Example:
         >>> note("quickstart.zpln").exists()
@@ -88,7 +88,7 @@ def note(name: str) -> Path:
 def _contents(
     folder: Path, groups: list[str], wanted: list[Setting], server: Server | None
 ) -> dict[str, tuple[bytes, str]]:
-    """Each file's name to what it holds and what to do with it."""
+    """By the name of each file, its content and how to use it."""
     contents = {}
     for group in groups:
         interpreter = server.interpreters[group] if server else None
@@ -102,7 +102,7 @@ def _contents(
 
 
 def _put(path: Path, content: bytes) -> bool:
-    """Write a file unless another is there; whether it holds this now."""
+    """Write a file unless there is another one; return whether it has this content now."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():

@@ -1,4 +1,4 @@
-"""A running Zeppelin, asked for its settings over REST."""
+"""Reads the settings of a running Zeppelin over REST."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from nbkeras.errors import ZeppelinError
 from nbkeras.zeppelin.settings import GROUPS
 
-#: Path of the interpreters' settings in the REST API; one's id follows it.
+#: Path of the interpreters' settings in the REST API; the id of a setting follows it.
 INTERPRETERS = "/api/interpreter/setting"
 #: What a change has to repeat beside the properties, as it is in a new interpreter.
 OTHER_PARTS: dict[str, Any] = {"option": {"remote": True}, "dependencies": []}
@@ -29,7 +29,7 @@ class Interpreter:
     Attributes:
         id: that its address ends with.
         group: "python" or "spark".
-        properties: each name to its ``name``, ``value``, ``type`` and what else Zeppelin keeps of it.
+        properties: by name, its ``name``, ``value``, ``type`` and whatever else Zeppelin stores.
         rest: its own `OTHER_PARTS`.
     """
 
@@ -119,13 +119,13 @@ def _base(address: str) -> str:
 
 
 def _get(base: str, path: str) -> Any:
-    """The ``body`` of what the REST API answers."""
+    """The ``body`` of an answer of the REST API."""
     try:
         request = urllib.request.Request(base + path, headers={"Accept": "application/json"})  # noqa: S310
         with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310  # _base lets http pass
             text = answer.read()
     except urllib.error.HTTPError as error:
-        # Zeppelin sends whom it does not know to its login, which is not for GET.
+        # Zeppelin redirects anonymous users to its login, which does not accept GET.
         if error.code in (401, 403) or re.search(r"/login(;|$)", error.url):
             raise ZeppelinError(
                 f"Zeppelin at {base} wants a login, so its settings cannot be read; type `nbkeras zeppelin` "
@@ -149,7 +149,7 @@ def _not_zeppelin(base: str, reason: str) -> ZeppelinError:
 
 
 def _choose(found: list[Any], group: str) -> Interpreter | None:
-    # The one that bears the group's name, else any: people may add more.
+    # The setting with the group's name, else any: users may add more.
     of_group = [one for one in found if isinstance(one, dict) and one.get("group") == group and "id" in one]
     if not of_group:
         return None

@@ -1,4 +1,4 @@
-"""What Zeppelin has to be set to, so that its paragraphs run in this environment."""
+"""The settings with which Zeppelin's paragraphs run in this environment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from nbkeras.requirements import installed
 from nbkeras.spark import java
 
-#: Group of interpreters to the one in it that runs `%%keras_spark`.
+#: By group of interpreters, the interpreter that runs `%%keras_spark`.
 GROUPS = {"python": "%python.ipython", "spark": "%spark.ipyspark"}
 #: What Zeppelin looks for in the output of `pip freeze`, and pip itself.
 PACKAGES = ("jupyter_client", "grpcio", "protobuf", "ipython", "ipykernel", "pip")
@@ -63,7 +63,7 @@ class Setting:
         return value.strip().rstrip("/") == self.value.rstrip("/")
 
     def applied(self, before: str) -> str | bool:
-        r"""The value that takes the place of another.
+        r"""The value to replace another one with.
 
         Example:
             >>> Setting("python", "some.precode", "%load_ext nbkeras", "").applied("import os")
@@ -118,7 +118,7 @@ def missing_packages() -> list[str]:
 
 
 def install_command(packages: list[str]) -> str:
-    """What to type to install packages into this environment.
+    """The command that installs packages into this environment.
 
     Example:
         >>> install_command(["grpcio"]).endswith("-m pip install grpcio")

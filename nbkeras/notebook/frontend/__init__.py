@@ -1,4 +1,4 @@
-"""The scripts of the widgets: small modules, put together to the one that a widget may have."""
+"""The scripts of the widgets: small modules, joined into the single script that a widget may have."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import re
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-#: `import { a, b } from "./c.js";` is the one form that is understood: names stay what they are.
+#: The only form of import that is supported is `import { a, b } from "./c.js";`.
 _IMPORT = re.compile(r'^import \{([\w\s,$]*)\} from "\./([\w.-]+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|let|class)\b)", re.MULTILINE)
 
 
 def script(name: str) -> str:
-    """Put a module and all that it imports into one script, each once and before who needs it.
+    """Put a module and everything that it imports into one script, each before those that import it.
 
-    All share one scope, so that no two of them may give a name twice: the
-    browser would refuse the script.
+    All modules share one scope, so a name may be defined in one of them only:
+    the browser refuses the script otherwise.
 
     Args:
-        name: of a file in this folder.
+        name: the name of a file in this folder.
 
     Example:
         >>> made = script("dom.js")  # which imports number.js
@@ -32,7 +32,7 @@ def style(*names: str) -> str:
     """The style sheets of this folder, one after the other.
 
     Args:
-        names: of the files.
+        names: the names of the files.
 
     Example:
         >>> ".nbkeras" in style("panel.css")
@@ -47,6 +47,6 @@ def _collect(name: str, found: dict[str, str]) -> dict[str, str]:
     source = (_HERE / name).read_text(encoding="utf-8")
     for _, needed in _IMPORT.findall(source):
         _collect(needed, found)
-    # The names of the files are what one looks for in the browser's debugger.
+    # The name of the file helps in the browser's debugger.
     found[name] = f"// -- {name} --\n" + _EXPORT.sub("", _IMPORT.sub("", source))
     return found

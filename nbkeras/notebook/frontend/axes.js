@@ -19,11 +19,11 @@ export function epochTicks(first, last) {
   return [...ticks, last];
 }
 
-// What the axis of values reaches from and to; a flat curve gets some room around it.
+// The ends of the axis of values, with some room around a flat curve.
 export function valueRange(values, log) {
   if (!values.length) return log ? [0.1, 1] : [0, 1];
   const low = Math.min(...values), high = Math.max(...values);
-  // What lies nearer together than float32 can tell apart, smoothing has made.
+  // Smaller differences than float32 has come from the smoothing.
   if (high - low > 1e-8 * Math.max(Math.abs(low), Math.abs(high))) return [low, high];
   if (log) return [low / 2, high * 2];
   const room = Math.abs(low) / 10 || 0.5;
@@ -48,11 +48,11 @@ function powerTicks(low, high, decades) {
   return ticks.filter((tick) => tick >= low && tick <= high);
 }
 
-// Labels are pushed apart until none covers another (as spread in chart.py).
+// Moves labels apart until none covers another (as spread in chart.py).
 export function spread(labels, gap, low, high) {
   labels.sort((a, b) => a.y - b.y);
   let floor = low;
-  for (const one of labels) floor = (one.place = Math.max(one.y, floor)) + gap;
+  for (const label of labels) floor = (label.place = Math.max(label.y, floor)) + gap;
   let ceiling = high;
-  for (const one of labels.toReversed()) ceiling = (one.place = Math.min(one.place, ceiling)) - gap;
+  for (const label of labels.toReversed()) ceiling = (label.place = Math.min(label.place, ceiling)) - gap;
 }

@@ -17,8 +17,24 @@ export function curveName(curve, words) {
   return curve.entry || (curve.validation ? words.validation : words.train);
 }
 
+// The elements of a chart: {target, svg, box}, the box with the values at one epoch.
+export function newChart(figure, title) {
+  make(figure, "figcaption", { "aria-hidden": "true" }, title);
+  // The arrow keys read the values: neither a screen reader nor the notebook may take them.
+  const target = make(figure, "div", {
+    class: "nbkeras-chart", role: "application", tabindex: 0, "data-lm-suppress-shortcuts": "true",
+  });
+  const svg = make(target, "svg", { "aria-hidden": "true" });
+  return { target, svg, box: make(target, "div", { class: "nbkeras-values", "aria-hidden": "true", hidden: true }) };
+}
+
+// Tells screen readers what a chart shows.
+export function describe({ target }, title, values, words) {
+  target.setAttribute("aria-label", `${fill(words.chart, { title, values })} ${words.chart_keys}`);
+}
+
 // Draws curves ({name, entry, validation, colour, last, points, best}) and returns where everything is.
-// There is room for the losses of the epoch in work too, [epochs from 0, loss].
+// Leaves room for the losses of the current epoch, [epochs from 0, loss], too.
 export function drawChart(svg, curves, { width, epochs, words, log = false, smoothing = 0, losses = [] }) {
   const right = width - RIGHT, bottom = HEIGHT - BOTTOM;
   const drawn = curves.map((curve) => ({
@@ -28,7 +44,7 @@ export function drawChart(svg, curves, { width, epochs, words, log = false, smoo
   }));
   const all = drawn.flatMap((curve) => [...curve.measured, ...curve.line]);
   const known = drawn.flatMap((curve) => curve.points.map((point) => point[0]));
-  // A first epoch that is long has the chart for itself.
+  // A long first epoch fills the chart.
   const first = !known.length && losses.length > 0;
   const x0 = first ? Math.ceil(losses[0][0]) - 1 : Math.min(1, ...known);
   const x1 = first ? x0 + 1 : Math.max(x0 + 1, lastEpochShown(epochs, Math.max(1, ...known)));
@@ -56,12 +72,12 @@ export function drawChart(svg, curves, { width, epochs, words, log = false, smoo
   return { curves: drawn, epochs: reached, X, Y, epochAt, width, top: TOP, bottom, right, log, low: y0, high: y1 };
 }
 
-// Whether a chart has no room for all of the losses of the epoch in work.
+// Whether a loss of the current epoch lies outside a chart.
 export function lacksRoom(plot, losses) {
   return losses.some(([, y]) => (y < plot.low || y > plot.high) && (!plot.log || y > 0));
 }
 
-// The losses of the epoch in work, up to where it has come, over a chart of the loss that is drawn.
+// Draws the losses of the current epoch so far over the chart of the loss.
 export function drawLosses({ svg, plot }, losses, words, said) {
   svg.querySelector(".nbkeras-so-far")?.remove();
   const places = losses.filter(([, y]) => !plot.log || y > 0)

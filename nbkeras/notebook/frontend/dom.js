@@ -15,10 +15,17 @@ export function make(parent, name, attributes = {}, words = undefined) {
   return made;
 }
 
+// The key finds the button again after a redraw.
+export function button(parent, key, label, act, attributes = {}) {
+  const made = make(parent, "button", { type: "button", "data-key": key, ...attributes }, label);
+  made.addEventListener("click", act);
+  return made;
+}
+
 // What a widget says: in the language that the kernel's environment has chosen, else in the page's own.
 export function wordsOf(model) {
   const all = model.get("words"), page = document.documentElement.lang;
-  const language = all.chosen || (page && page !== "en" ? page : navigator.language); // en is JupyterLab's for all
+  const language = all.chosen || (page && page !== "en" ? page : navigator.language); // JupyterLab always sets en
   return all[language.startsWith("zh") ? "zh" : "en"];
 }
 
@@ -29,11 +36,11 @@ export function fill(words, values) {
   });
 }
 
-// For ids that tie an element to another one, and messages to their answers.
+// An id, for an element that another one refers to, or for a message that waits for its answer.
 export const unique = () => `nbkeras-${Math.random().toString(36).slice(2)}`;
 
-// Put a text into the clipboard; false where the page has none, as one that came over plain HTTP from another
-// machine: then the text is selected in the element that shows it.
+// Copies a text to the clipboard. Returns false where the page has no clipboard, as over plain HTTP from
+// another machine, and selects the text in the element that shows it.
 export async function copyText(text, shown) {
   try {
     await navigator.clipboard.writeText(text);

@@ -1,4 +1,4 @@
-// Files of what is shown, made in the browser: no kernel is asked.
+// Files of the charts, made in the browser without the kernel.
 
 import { make } from "./dom.js";
 import { HEIGHT, drawChart } from "./chart.js";
@@ -13,7 +13,7 @@ export function fileName(run, ending) {
   return `${safe || "run"}.${ending}`;
 }
 
-// All charts in one picture that stands for itself: plain colours on white.
+// All charts in one picture, which needs no style sheet: plain colours on white.
 export function picture(state, curves, words, settings) {
   const charts = [...byChart(curves)], columns = Math.min(2, charts.length);
   const width = columns * CHART + 2 * EDGE;

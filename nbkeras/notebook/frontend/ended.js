@@ -10,23 +10,23 @@ function showEnded(id, { points, ...values }) {
   showInPlace(document.getElementById(id), { ...values, points: new DataView(bytes.buffer) });
 }
 
-function showInPlace(place, held) {
+function showInPlace(place, traits) {
   const picture = place?.querySelector("figure");
   if (!picture) return;
-  const model = { get: (name) => held[name], on() {}, off() {}, send() {} };
-  // Not in place of the picture before all is drawn: what fails leaves the picture where it is.
+  const model = { get: (name) => traits[name], on() {}, off() {}, send() {} };
+  // Replaces the picture only when everything is drawn: after an error the picture is still there.
   const el = document.createElement("div");
   render({ model, el });
   picture.replaceWith(el);
 }
 
-// Goes on showing a run once its picture is there.
-export function stay(id, held) {
+// Shows a run as a panel again, once its picture is there.
+export function stay(id, traits) {
   const show = () => {
     const place = document.getElementById(id);
     if (place) {
       looking.disconnect();
-      showInPlace(place, held);
+      showInPlace(place, traits);
     }
   };
   const looking = new MutationObserver(show);

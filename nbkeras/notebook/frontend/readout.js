@@ -1,12 +1,12 @@
-// The values of all curves at one epoch, which is marked in every chart: under the pointer, or by keys.
+// The values of all curves at one epoch, which is marked in every chart: under the pointer, or chosen by keys.
 
 import { fill, make } from "./dom.js";
 import { number } from "./number.js";
 import { nearest } from "./series.js";
 
-const ROWS = 10; // of the box; more curves stand in further columns
+const MAX_ROWS = 10; // of the box; more curves stand in further columns
 
-// One value as people read it: smoothed where it is, and with its own epoch where this one's was left out.
+// A value as people read it: smoothed if the curve is, and with its own epoch where this one was left out.
 function reading(curve, epoch, words) {
   if (!curve.measured.length) return null;
   const at = nearest(curve.measured.map((point) => point[0]), epoch);
@@ -20,7 +20,7 @@ function reading(curve, epoch, words) {
   return { x, y, value };
 }
 
-// Beside the line, in the corner where it covers the fewest points.
+// Puts the box beside the line, in the corner where it covers the fewest points.
 function place(box, plot, x) {
   const gap = 10, wide = box.offsetWidth, high = box.offsetHeight;
   const points = plot.curves.flatMap((curve) => curve.line).map(([epoch, value]) => [plot.X(epoch), plot.Y(value)]);
@@ -30,81 +30,92 @@ function place(box, plot, x) {
   if (!sides.length) sides.push(Math.max(0, plot.width - wide));
   const heights = [plot.top, Math.max(plot.top, plot.bottom - high - 4)];
   const places = sides.flatMap((left) => heights.map((top) => [left, top]));
-  const [left, top] = places.reduce((best, one) => (covers(one) < covers(best) ? one : best));
+  const [left, top] = places.reduce((best, other) => (covers(other) < covers(best) ? other : best));
   box.style.left = `${left}px`;
   box.style.top = `${top}px`;
 }
 
-// The charts: a list of {target, svg, box, plot}, as they are drawn now.
-export function readOut(charts, words, said) {
-  let pointed = null, stepped = null;
-
-  function draw({ svg, box, plot }) {
-    svg.querySelector(".nbkeras-mark")?.remove();
-    box.replaceChildren();
-    const epoch = pointed ?? stepped;
-    box.hidden = epoch === null || !plot.epochs.length;
-    if (box.hidden) return [];
-    const x = plot.X(Math.min(epoch, plot.epochs.at(-1)));
-    const mark = make(svg, "g", { class: "nbkeras-mark" });
-    make(mark, "line", { x1: x, x2: x, y1: plot.top, y2: plot.bottom });
-    make(box, "strong", {}, fill(words.read_epoch, { epoch }));
-    const list = make(box, "div", { class: "nbkeras-readings" });
-    list.style.setProperty("--rows", Math.min(ROWS, plot.curves.length));
-    const values = [];
-    for (const curve of plot.curves) {
-      const read = reading(curve, epoch, words);
-      if (!read) continue;
-      make(mark, "circle", { cx: plot.X(read.x), cy: plot.Y(read.y), r: 4, stroke: curve.ink });
-      const row = make(list, "span");
-      make(row, "i", { class: curve.validation ? "nbkeras-dashed" : "" }).style.borderColor = curve.ink;
-      make(row, "span", {}, fill(words.value, { name: curve.said, value: read.value }));
-      values.push(`${curve.name} ${read.value}`);
-    }
-    place(box, plot, x);
-    return values;
+// Draws the values at an epoch, or none, and returns them as text.
+function drawValues({ svg, box, plot }, epoch, words) {
+  svg.querySelector(".nbkeras-mark")?.remove();
+  box.replaceChildren();
+  box.hidden = epoch === null || !plot.epochs.length;
+  if (box.hidden) return [];
+  const x = plot.X(Math.min(epoch, plot.epochs.at(-1)));
+  const mark = make(svg, "g", { class: "nbkeras-mark" });
+  make(mark, "line", { x1: x, x2: x, y1: plot.top, y2: plot.bottom });
+  make(box, "strong", {}, fill(words.read_epoch, { epoch }));
+  const list = make(box, "div", { class: "nbkeras-readings" });
+  list.style.setProperty("--rows", Math.min(MAX_ROWS, plot.curves.length));
+  const values = [];
+  for (const curve of plot.curves) {
+    const read = reading(curve, epoch, words);
+    if (!read) continue;
+    make(mark, "circle", { cx: plot.X(read.x), cy: plot.Y(read.y), r: 4, stroke: curve.ink });
+    const row = make(list, "span");
+    make(row, "i", { class: curve.validation ? "nbkeras-dashed" : "" }).style.borderColor = curve.ink;
+    make(row, "span", {}, fill(words.value, { name: curve.said, value: read.value }));
+    values.push(`${curve.name} ${read.value}`);
   }
+  place(box, plot, x);
+  return values;
+}
 
-  function drawAll() {
+// The epoch that a key goes to from another one, or from none.
+function stepTo(key, epochs, from) {
+  const last = epochs.length - 1, at = from === null ? null : nearest(epochs, from);
+  const to = {
+    Home: 0, End: last,
+    ArrowLeft: at === null ? last : Math.max(0, at - 1),
+    ArrowRight: at === null ? 0 : Math.min(last, at + 1),
+  }[key];
+  return epochs[to];
+}
+
+function listenToPointer({ target, plotOf }, point) {
+  const move = (event) => {
+    const { epochs, epochAt } = plotOf();
+    if (epochs.length) point(epochs[nearest(epochs, epochAt(event.clientX - target.getBoundingClientRect().left))]);
+  };
+  target.addEventListener("pointermove", move);
+  target.addEventListener("pointerdown", move);
+  target.addEventListener("pointerleave", () => point(null));
+}
+
+function listenToKeys(target, step, leave) {
+  target.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.key === "Escape") leave();
+    if (!["Home", "End", "ArrowLeft", "ArrowRight"].includes(event.key)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    step(event.key);
+  });
+}
+
+// Reads the values of `charts()`, the charts {target, svg, box, plot} as they are drawn now. A screen reader
+// says the text of `said`.
+export function readOut(charts, words, said) {
+  const at = { pointed: null, stepped: null }; // epochs: under the pointer, and chosen by keys
+  const draw = (chart) => drawValues(chart, at.pointed ?? at.stepped, words);
+
+  function go(epochs) {
+    Object.assign(at, epochs);
     for (const chart of charts()) draw(chart);
   }
 
   function step(chart, key) {
-    const epochs = chart.plot.epochs;
-    if (!epochs.length) return;
-    const at = stepped === null ? null : nearest(epochs, stepped);
-    const to = {
-      Home: 0, End: epochs.length - 1,
-      ArrowLeft: at === null ? epochs.length - 1 : Math.max(0, at - 1),
-      ArrowRight: at === null ? 0 : Math.min(epochs.length - 1, at + 1),
-    }[key];
-    pointed = null;
-    stepped = epochs[to];
-    drawAll();
-    said.textContent = [fill(words.read_epoch, { epoch: stepped }), ...draw(chart)].join(", ");
+    if (!chart.plot.epochs.length) return;
+    go({ pointed: null, stepped: stepTo(key, chart.plot.epochs, at.stepped) });
+    said.textContent = [fill(words.read_epoch, { epoch: at.stepped }), ...draw(chart)].join(", ");
   }
 
   function listen(chart) {
     const { target } = chart;
-    const point = (event) => {
-      if (!chart.plot.epochs.length) return;
-      const { epochs, epochAt } = chart.plot;
-      pointed = epochs[nearest(epochs, epochAt(event.clientX - target.getBoundingClientRect().left))];
-      drawAll();
-    };
-    target.addEventListener("pointermove", point);
-    target.addEventListener("pointerdown", point);
-    target.addEventListener("pointerleave", () => { pointed = null; drawAll(); });
-    target.addEventListener("blur", () => { stepped = null; drawAll(); });
-    target.addEventListener("keydown", (event) => {
-      if (event.altKey || event.ctrlKey || event.metaKey) return;
-      if (event.key === "Escape") { stepped = pointed = null; drawAll(); }
-      if (!["Home", "End", "ArrowLeft", "ArrowRight"].includes(event.key)) return;
-      event.preventDefault();
-      event.stopPropagation();
-      step(chart, event.key);
-    });
+    listenToPointer({ target, plotOf: () => chart.plot }, (pointed) => go({ pointed }));
+    target.addEventListener("blur", () => go({ stepped: null }));
+    listenToKeys(target, (key) => step(chart, key), () => go({ pointed: null, stepped: null }));
   }
 
-  return { draw: drawAll, listen };
+  return { draw: () => go({}), listen };
 }

@@ -37,7 +37,7 @@ export function smooth(points, weight) {
   });
 }
 
-// The points of a curve as measured, the line through them, and how many have no place on the axis.
+// The points of a curve as measured, the line through them, and how many points the axis cannot show.
 export function prepare(curve, { log = false, smoothing = 0 } = {}) {
   const fits = ([, y]) => !log || y > 0;
   const measured = curve.points.filter(fits);
@@ -45,7 +45,7 @@ export function prepare(curve, { log = false, smoothing = 0 } = {}) {
   return { ...curve, measured, line, smoothed: smoothing > 0, leftOut: curve.points.length - measured.length };
 }
 
-// Of numbers that grow, the place of the one that is nearest to a number.
+// The index of the number nearest to a wanted one, among ascending numbers.
 export function nearest(numbers, wanted) {
   let low = 0, high = numbers.length - 1;
   while (low < high) {

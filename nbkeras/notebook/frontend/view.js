@@ -3,7 +3,7 @@
 import { stay } from "./ended.js";
 import { render } from "./panel.js";
 
-const KEPT = ["words", "state", "points"];
+const TRAITS = ["words", "state", "points"];
 
 export default {
   render({ model, el }) {
@@ -11,7 +11,7 @@ export default {
     return () => {
       close();
       const { phase, place } = model.get("state");
-      if (phase === "done") stay(place, Object.fromEntries(KEPT.map((name) => [name, model.get(name)])));
+      if (phase === "done") stay(place, Object.fromEntries(TRAITS.map((name) => [name, model.get(name)])));
     };
   },
 };

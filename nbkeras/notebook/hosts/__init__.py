@@ -9,20 +9,18 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
 
-from nbkeras.driver.attend import Display
 from nbkeras.errors import OptionError, one_line
 from nbkeras.notebook import picture, text
 from nbkeras.notebook.form import Fields
 from nbkeras.notebook.hosts import terminal, zeppelin
 from nbkeras.notebook.hosts.terminal import Lines
 from nbkeras.notebook.words import ANSWERS, PLACES
+from nbkeras.run.display import Display
 from nbkeras.run.run import Run
 from nbkeras.wait import What
 
 #: The code of the cell magic that runs.
 _code: ContextVar[str | None] = ContextVar("code", default=None)
-#: Called when a run begins, moves and ends: by the panel of all runs, the newest.
-_watch: list[Callable[[], None]] = []
 
 
 def display(run: Run, how: Callable[[Run], Display] | None = None) -> Display:
@@ -118,15 +116,6 @@ def show_widget(widget: Any) -> None:
 def has_widgets() -> bool:
     """Whether this place shows widgets, and somebody watches."""
     return zeppelin.context() is None and _kernel() is not None and not headless()
-
-
-def watch(told: Callable[[], None]) -> None:
-    """Have something called, from now on, when a run begins, moves and ends, by the thread that shows it.
-
-    Args:
-        told: takes the place of what was called before.
-    """
-    _watch[:] = [told]
 
 
 @contextlib.contextmanager
@@ -225,7 +214,6 @@ class _Guard:
             self._shown = how(run)
         except Exception as error:  # noqa: BLE001  # a chart is worth less than hours of training
             self._tell(error)
-        changed()
 
     def update(self) -> None:
         if not self._failed:
@@ -234,7 +222,6 @@ class _Guard:
             except Exception as error:  # noqa: BLE001  # as above
                 self._failed = True
                 self._tell(error)
-        changed()
 
     def _tell(self, error: Exception) -> None:
         self._run.note(ANSWERS["chart_failed"].format(error=one_line(error)))
@@ -244,13 +231,3 @@ class _Guard:
             self._shown.finish()
         except Exception:  # noqa: BLE001  # as above
             print(text.sentence(self._run.snapshot()))  # noqa: T201  # text is what every place can show
-        changed()
-
-
-def changed() -> None:
-    """Tell who watches the runs that there is something new."""
-    for one in list(_watch):
-        try:
-            one()
-        except Exception:  # noqa: BLE001  # a panel is worth less than hours of training
-            _watch.clear()

@@ -85,8 +85,8 @@ class Live:
         _later(self._close)
 
     def _close(self) -> None:
-        # A page that was reloaded meanwhile cannot be told of the picture, as it has lost the
-        # output; it goes on showing the view, so the view stays. Else nothing of it is saved.
+        # A page that was reloaded meanwhile has lost the output, so the picture cannot reach it. It
+        # shows the view, which therefore stays. Otherwise the view is closed, and no file saves it.
         for view, slot in self._views:
             if slot is not None and len(view.shown) < 2:
                 view.close()

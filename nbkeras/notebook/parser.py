@@ -7,10 +7,11 @@ import difflib
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field
 from typing import Any, Never
 
 from nbkeras.errors import OptionError
-from nbkeras.plan import BACKENDS
+from nbkeras.options import TYPED
 
 #: Options that name a DataFrame: their ``{expression}`` stays one until it is needed.
 FRAMES = ("--data", "--validation")
@@ -77,43 +78,8 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
         where = self.add_argument_group("where and how")
-        where.add_argument(
-            "--workers", metavar="N|auto", type=_workers, help="trainers that share the work (auto)"
-        )
-        where.add_argument(
-            "--background", action="store_true", help="go on at once; the chart lives, fit gives the run"
-        )
-        where.add_argument("--name", help="shown in the chart; %%keras_spark stop NAME knows it")
-        where.add_argument(
-            "--backend",
-            type=_one_of(*BACKENDS),
-            choices=BACKENDS,
-            help="what Keras computes with on the workers (as in the notebook)",
-        )
-        where.add_argument(
-            "--checkpoint", metavar="URI", help="folder that keeps the training after each epoch"
-        )
-        where.add_argument("--resume", action="store_true", help="go on from the newest checkpoint there")
-        where.add_argument(
-            "--heartbeat",
-            metavar="SECONDS",
-            type=_seconds,
-            help="silence after which a worker counts as lost (60)",
-        )
-        where.add_argument(
-            "--gpus", metavar="N", type=_count, help="GPUs of each worker (those that Spark gives by itself)"
-        )
-        where.add_argument(
-            "--sync-every",
-            metavar="K",
-            type=_count,
-            help="steps that workers take apart before their weights become their mean (1: none)",
-        )
-        where.add_argument(
-            "--trusted-network",
-            action="store_true",
-            help="several workers though Spark protects the network: what they send is in the clear",
-        )
+        for option in TYPED.values():
+            where.add_argument(self.spelling(option.name), **_reading(option))
         where.add_argument("--explain", action="store_true", help="print the Python call instead of running")
         what = self.add_argument_group("what to train on, when the cell does not call fit")
         what.add_argument("--data", metavar="NAME", help="the DataFrame to train on")
@@ -140,7 +106,7 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             raise OptionError(self._explain_unknown(unknown[0]))
         options = vars(typed)
-        details = [self.spelling(key) for key in options if key not in (*WHERE, "explain", "data")]
+        details = [self.spelling(key) for key in options if key not in (*TYPED, "explain", "data")]
         if details and "data" not in options:
             raise OptionError(f"{details[0]} needs --data NAME, the DataFrame to train on")
         return options
@@ -178,21 +144,6 @@ class Parser(argparse.ArgumentParser):
         )
 
 
-#: The options that ``on_spark`` takes as well as ``fit``.
-WHERE = (
-    "workers",
-    "background",
-    "name",
-    "backend",
-    "checkpoint",
-    "resume",
-    "heartbeat",
-    "gpus",
-    "sync_every",
-    "trusted_network",
-)
-
-
 def suggest(word: str, known: Sequence[str]) -> str:
     """Say which known word was probably meant, or list them all.
 
@@ -227,11 +178,20 @@ def _value(word: str, namespace: Mapping[str, Any]) -> str:
 
 
 def evaluate(expression: str, namespace: Mapping[str, Any]) -> Any:
-    """Give the value of a user's expression; whatever it raises is told in one line."""
+    """Evaluate a user's expression; report any exception in one line."""
     try:
         return eval(expression, dict(namespace))  # noqa: S307  # the user's own words, as in any cell
     except Exception as error:
         raise OptionError(f"{expression} has no value: {type(error).__name__}: {error}") from error
+
+
+def _reading(option: Field[Any]) -> dict[str, Any]:
+    """How argparse reads an option, by its type and what it says of itself."""
+    words, choices = option.metadata["help"], option.metadata["choices"]
+    if option.type == "bool":
+        return {"action": "store_true", "help": words}
+    how = {"type": _one_of(*choices), "choices": choices} if choices else {"type": _TYPES[str(option.type)]}
+    return {**how, "help": words, "metavar": option.metadata["metavar"]}
 
 
 def _workers(word: str) -> int | str:
@@ -262,3 +222,14 @@ def _one_of(*choices: str) -> Callable[[str], str]:
         raise argparse.ArgumentTypeError(f"got {word!r}; {suggest(word, choices)}")
 
     return check
+
+
+#: What reads an option, by the type that it is declared with.
+_TYPES: dict[str, Callable[[str], Any]] = {
+    "int | str": _workers,
+    "int": _count,
+    "int | None": _count,
+    "float": _seconds,
+    "str | None": str,
+    "str | os.PathLike[str] | None": str,
+}

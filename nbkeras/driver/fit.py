@@ -1,0 +1,235 @@
+"""One call of fit: from its arguments to a run that trains."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from nbkeras.data.rows import Rows, exchanged
+from nbkeras.data.sample import build
+from nbkeras.data.source import Source
+from nbkeras.driver import callbacks as user
+from nbkeras.driver import checks, memory, resumption, training
+from nbkeras.driver.attend import attend
+from nbkeras.job.checkpoint import Checkpoint
+from nbkeras.job.store import absolute
+from nbkeras.model import exactness, settings
+from nbkeras.options import Options
+from nbkeras.plan import Plan, whole
+from nbkeras.run import registry
+from nbkeras.run.display import Host, Silent
+from nbkeras.run.listeners import hearing
+from nbkeras.run.run import Run
+from nbkeras.schema import Schema
+from nbkeras.spark import cluster, dynamic_allocation, protection
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_numbers = itertools.count(1)
+_WAITS = "nobody is at this notebook, which would end before a training in the background: it is waited for"
+
+
+@dataclass(frozen=True)
+class Given:
+    """The data of a training as the user gave it; see :func:`nbkeras.fit`."""
+
+    data: Any
+    y: Any
+    features: Any
+    sample_weight: Any
+    validation_data: Any
+    validation_split: float
+
+
+def fit(
+    spark: SparkSession,
+    host: Host,
+    options: Options,
+    model: Any,
+    given: Given,
+    *,
+    shuffle: bool,
+    seed: int | None,
+    callbacks: Any,
+    verbose: Any,
+    **limits: Any,
+) -> Run:
+    """Train a model, and show it.
+
+    Args:
+        spark: the session.
+        host: shows the run.
+        options: where and how to train.
+        model: compiled.
+        given: the data.
+        shuffle, seed, callbacks, verbose: as in :func:`nbkeras.fit`.
+        limits: arguments of ``keras.Model.fit`` that a plan has by their names, such as ``epochs``.
+
+    Raises:
+        NbkerasError: an argument, the data or the model cannot be, or the training fails.
+    """
+    deciders, others = user.divided(callbacks)
+    dynamic = dynamic_allocation.is_on(spark)
+    if not dynamic:
+        cluster.settle(spark, None if options.workers == "auto" else whole("workers", options.workers, 1))
+    begun = resumption.newest(options.checkpoint, resume=options.resume)
+    if begun is not None and seed is None:
+        seed = begun.origin.seed
+    plan = _plan(spark, options, begun, seed=checks.seed(seed) if shuffle else None, **limits)
+    resumption.require_same(begun, plan)
+    checks.require(spark, plan, dynamic=dynamic, trusted=options.trusted_network)
+    source = Source(spark, model, given.features, None if begun is None else begun.schema)
+    train, validation, split = source.both(
+        given.data, given.y, given.sample_weight, given.validation_data, given.validation_split
+    )
+    if plan.workers > 1:
+        exactness.refuse(model)
+    run = _run(host, options, model, plan, begun)
+    schema = run.schema = None if train.numbered else train.schema
+    chosen = settings.of(model, plan, schema, (*deciders, *others), given.validation_split)
+    run.settings = chosen | resumption.restored(begun, chosen)
+    going_on = resumption.notes(model, plan, chosen, begun, resume=options.resume)
+    for sentence in _notes(spark, options, plan, run, going_on, dynamic=dynamic):
+        run.note(sentence)
+    run.listen(hearing(options.listeners))
+    registry.runs.append(run)
+    notebook = user.NotebookCallbacks(others, model, {"epochs": plan.epochs, "verbose": 0, "steps": None})
+
+    def prepare() -> Callable[[], None]:
+        df, complete = _exchange(spark, plan, run, (train, validation, split), notebook, shuffle=shuffle)
+        return training.Driver(spark, complete, df, run, deciders, notebook.epoch_end, begun).train
+
+    begins = plan.initial_epoch if begun is None else begun.next_epoch(plan.epochs)
+    shows = Silent() if verbose in (0, False) else host
+    try:
+        with cluster.link(spark).undisturbed():
+            return attend(run, prepare, notebook, shows, begins, spark)
+    finally:
+        # As Keras does, also where an error or an interrupt ends the cell.
+        model.history = history(run)
+
+
+def history(run: Run) -> Any:
+    """The run's logs as the ``keras.callbacks.History`` that ``keras.Model.fit`` returns."""
+    import keras
+
+    done = keras.callbacks.History()
+    done.set_model(run.model)
+    done.set_params({"verbose": 0, "epochs": run.epochs, "steps": run.snapshot().steps})
+    # The run's own lists: they grow with it in the background.
+    done.epoch, done.history = run.epoch_numbers, run.history
+    return done
+
+
+def _plan(spark: SparkSession, options: Options, begun: Checkpoint | None, **limits: Any) -> Plan:
+    """The plan of a training before its rows are known: options that Spark or Keras decides are settled.
+
+    Raises:
+        OptionError: an option cannot be.
+    """
+    named = {one.name: getattr(options, one.name) for one in fields(Plan) if hasattr(options, one.name)}
+    auto = options.workers == "auto"
+    checkpoint = options.checkpoint
+    settled = {
+        "workers": cluster.executors(spark) if auto else whole("workers", options.workers, 1),
+        "backend": checks.backend(options.backend),
+        "checkpoint": None if checkpoint is None else absolute(os.fspath(checkpoint)),
+        "training": secrets.token_hex(4) if begun is None else begun.training,
+    }
+    return Plan(Schema((), ()), **(named | settled | limits))
+
+
+def _run(host: Host, options: Options, model: Any, plan: Plan, begun: Checkpoint | None) -> Run:
+    """The run of a plan; in the background only where somebody stays at the notebook."""
+    run = Run(
+        options.name or f"run {next(_numbers)}",
+        model,
+        resumption.total(begun, plan.epochs),
+        plan.workers,
+        background=options.background and not host.headless(),
+    )
+    run.code = host.code()
+    return run
+
+
+def _exchange(
+    spark: SparkSession,
+    plan: Plan,
+    run: Run,
+    rows: tuple[Rows, Rows | None, float],
+    notebook: user.NotebookCallbacks,
+    *,
+    shuffle: bool,
+) -> tuple[DataFrame, Plan]:
+    """The rows on their way to the workers, and the plan that knows them; the model is built on the first.
+
+    Args:
+        spark: the session.
+        plan: of the training.
+        run: of the training.
+        rows: to train and to validate on, and the part still to be split off, from :meth:`Source.both`.
+        notebook: the callbacks that run in the notebook.
+        shuffle: as in :func:`nbkeras.fit`.
+    """
+    train, validation, split = rows
+    build(run.model, train)
+    run.settings["weights"] = settings.weights(run.model)
+    if (sentence := memory.note(spark, run.model, plan)) is not None:
+        run.note(sentence)
+    cluster.ship(spark)
+    df, ordered = exchanged(
+        spark,
+        train,
+        validation,
+        workers=plan.workers,
+        shuffle=shuffle,
+        validation_split=split,
+        checked=plan.checkpoint is not None,
+    )
+    complete = replace(
+        plan,
+        schema=train.schema,
+        ordered=ordered,
+        validates=validation is not None or split > 0,
+        asks=bool(notebook),
+        needs_weights=notebook.needs_weights,
+        about={
+            "settings": run.settings,
+            "code": run.code,
+            "began": run.began,
+            "schema": None if run.schema is None else run.schema.described(),
+        },
+    )
+    return df, complete
+
+
+def _notes(
+    spark: SparkSession, options: Options, plan: Plan, run: Run, going_on: list[str], *, dynamic: bool
+) -> list[str]:
+    """What a user should know of a training before it begins, in sentences."""
+    return [
+        *exactness.notes(run.model, plan.workers, plan.sync_every),
+        *protection.notes(spark, plan),
+        *going_on,
+        *([_WAITS] if options.background and not run.background else []),
+        *([dynamic_allocation.note(plan.workers)] if dynamic and options.workers == "auto" else []),
+        *([] if dynamic else _waits_for(spark, plan.workers)),
+    ]
+
+
+def _waits_for(spark: SparkSession, workers: int) -> list[str]:
+    """What a training of so many workers waits for, where those of this notebook have the slots."""
+    others = registry.at_work()
+    taken = sum(one.workers for one in others)
+    if not others or taken + workers <= (slots := cluster.slots(spark)):
+        return []
+    names, hold = " and ".join(one.name for one in others), "hold" if len(others) > 1 else "holds"
+    waits = (
+        f"{names} {hold} {taken} of {slots} task slots, this training needs {workers}: it begins when they"
+    )
+    return [f"{waits} are free (nbkeras.runs[{others[-1].name!r}].stop() ends that one)"]
