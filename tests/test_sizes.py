@@ -14,13 +14,6 @@ MAX_FUNCTION = 60  # lines, without the docstring
 MAX_MODULE = 350
 #: Begins a line in the head of a module that is longer, with the reason.
 EXCUSE = "Long because"
-#: Modules that are being cut.
-BEING_CUT = {
-    "driver/submission.py",
-    "worker/backends/tensorflow.py",
-    "worker/task.py",
-    "worker/trainer.py",
-}
 PACKAGE = Path(nbkeras.__file__).parent
 JAVASCRIPT = Parser(Language(tree_sitter_javascript.language()))
 #: The kinds of nodes that are functions in tree-sitter's grammar of JavaScript.
@@ -37,8 +30,7 @@ FUNCTIONS = {
 def sources(*endings):
     """The text of each module with one of some endings, by its path within the package."""
     files = sorted(file for ending in endings for file in PACKAGE.rglob(f"*.{ending}"))
-    named = {file.relative_to(PACKAGE).as_posix(): file.read_text(encoding="utf-8") for file in files}
-    return {name: source for name, source in named.items() if name not in BEING_CUT}
+    return {file.relative_to(PACKAGE).as_posix(): file.read_text(encoding="utf-8") for file in files}
 
 
 def python_functions(source):
