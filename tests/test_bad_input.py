@@ -106,14 +106,14 @@ def test_arrays_of_another_length_than_the_model_takes_name_both_lengths(table):
         fit(net(inputs=3), table.select("both", "label"))
 
 
-@pytest.mark.soak  # test_spool.py has it
+@pytest.mark.soak  # test_kinds.py has it
 def test_arrays_of_several_lengths_name_the_column_and_the_lengths(spark):
     df = spark.createDataFrame([([1.0, 2.0], 0), ([1.0, 2.0, 3.0], 1)], "v array<double>, label int")
     with refused(DataError, "column 'v'", "2 to 3 values", "one length"):
         fit(net(), df)
 
 
-@pytest.mark.soak  # test_spool.py has it
+@pytest.mark.soak  # test_kinds.py has it
 def test_an_empty_array_column_is_refused(spark):
     df = spark.createDataFrame([([], 0), ([], 1)], "v array<double>, label int")
     with refused(DataError, "'point'", "(2,)", "column 'v'", "(0,)"):
@@ -148,7 +148,7 @@ def test_nulls_among_labels_are_counted(spark):
         fit(net(), df)
 
 
-@pytest.mark.soak  # test_spool.py has it
+@pytest.mark.soak  # test_kinds.py has it
 def test_arrays_that_are_null_are_counted(spark):
     df = spark.createDataFrame([([1.0, 2.0], 0), (None, 1), (None, 1)], "v array<double>, label int")
     with refused(DataError, "column 'v' holds 2 nulls", "dropna"):
