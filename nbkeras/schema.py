@@ -67,6 +67,11 @@ class Schema:
         return tuple(name for one in self.features for name in one.sources)
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """The user's label columns, in the order of the outputs."""
+        return tuple(name for one in self.labels for name in one.sources)
+
+    @property
     def weighted(self) -> bool:
         """Whether rows carry a sample weight."""
         return any(one.name == "w" for one in self.fields)

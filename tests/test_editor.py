@@ -24,6 +24,9 @@ from nbkeras.errors import ClusterError, DataError, OptionError
 from nbkeras.model.footprint import Footprint
 from nbkeras.notebook.builder import Builder, Panel
 from nbkeras.notebook.words import BUILDER
+from nbkeras.run import registry
+from nbkeras.run.run import Run
+from nbkeras.schema import Field, Schema
 
 
 def pandas():
@@ -183,6 +186,24 @@ def test_a_model_made_by_hand_is_gone_on_with(editor):
     assert kinds(editor) == ["Conv2D", "Flatten", "Dense"]
     assert editor.state()["input"] == [8, 8, 1]
     assert "keras.layers.Conv2D(8, 3)" in editor.state()["code"]
+    assert editor.state()["ready"]
+
+
+def test_a_model_that_was_trained_brings_its_columns(spark, monkeypatch):
+    df = spark.createDataFrame(
+        pd.DataFrame({"a": [1.0, 2.0], "b": [0.5, 1.5], "c": [1.0, 3.0], "y": [0.1, 0.2]})
+    )
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    run = Run("a", model, 1, workers=1)
+    fields = (Field("x0", ("c", "a"), "model input 'x'"), Field("y0", ("b",), "label 'b'"))
+    run.schema = Schema(fields, ("x",))
+    monkeypatch.setattr(registry, "runs", [run])
+    editor = Editor({"df": df}, models={"model": model})
+    assert features(editor) == ["a", "b", "c"]
+
+    editor.act("model", value="model")
+
+    assert (features(editor), editor.state()["label"], kinds(editor)) == (["a", "c"], "b", ["Dense"])
     assert editor.state()["ready"]
 
 

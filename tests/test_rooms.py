@@ -115,6 +115,9 @@ def test_the_page_for_contributors_names_every_room_and_files_that_are_there():
     } == set()
     rooms = set(ROOMS) - {"__init__"}
     assert {room for room in rooms if not re.search(rf"\b{room}(/|\.py)", page)} == set()
+    drawing = re.search(r"```\n(what people see.*?)```", page, re.DOTALL)[1].splitlines()
+    drawn = [re.findall(r"(\w+)(?:/|\.py)", line) for line in reversed(drawing)]
+    assert [name for line in drawn for name in line] == [name for name in ROOMS if name != "__init__"]
     pairs = re.findall(r"`([\w/]+\.(?:py|js))`\s+`(?:\w+\.)?(\w+)`", page)
     assert len(pairs) > 15
     assert [pair for pair in pairs if pair[1] not in (PACKAGE / pair[0]).read_text(encoding="utf-8")] == []

@@ -20,6 +20,7 @@ from nbkeras.builder.layers import FOREMOST, IMAGES, NORMALIZATION, Layer
 from nbkeras.builder.network import Network
 from nbkeras.builder.table import Features, Task
 from nbkeras.errors import NbkerasError, OptionError, one_line
+from nbkeras.run import registry
 
 #: The share of the rows that a new design validates on.
 _VALIDATION = 0.2
@@ -210,6 +211,7 @@ class Editor(Choices):
         if value not in self._models:
             known = f"use one of {', '.join(self._models)}" if self._models else "there is none"
             raise OptionError(f"there is no model {value!r}: {known}")
+        self._ask_as_trained(self._models[value])
         network = Network.of(self._models[value])
         numbers = math.prod(self._taken.shape)
         if (wanted := math.prod(network.input_shape)) != numbers:
@@ -222,6 +224,17 @@ class Editor(Choices):
                 f"{value} takes {network.input_shape} for each row; several features are {self._taken.shape}"
             )
         self._take(network)
+
+    def _ask_as_trained(self, model: Any) -> None:
+        """Choose the label and the features that a model was trained on, where the DataFrame has them."""
+        schema, found = registry.schema(model), self._table()
+        labels = () if schema is None else schema.targets
+        if schema is None or len(labels) != 1 or labels[0] not in found.labels:
+            return
+        if set(schema.columns) <= set(found.features(labels[0])):
+            self._question = replace(self._question, label=labels[0], ticked=schema.columns)
+            self._fit()
+            self._field = "model"
 
     def _on_loss(self, value: str) -> None:
         losses, _ = FITTING[self._learnt]

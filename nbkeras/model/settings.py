@@ -56,8 +56,8 @@ def of(
         "sync_every": plan.sync_every,
     }
     if schema is not None:
-        chosen["label"] = [name for one in schema.labels for name in one.sources]
-        chosen["features"] = [name for one in schema.features for name in one.sources]
+        chosen["label"] = list(schema.targets)
+        chosen["features"] = list(schema.columns)
     for name in ("steps_per_epoch", "validation_steps", "class_weight", "gpus", "initial_epoch"):
         if value := getattr(plan, name):
             chosen[name] = described(value)
