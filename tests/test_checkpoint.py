@@ -56,11 +56,11 @@ def checkpoint(epoch=0, variables=b"\x00\x00\x80?"):
 
 
 def same(one, other):
-    ours, theirs = one.deciders[0][1]["best_weights"], other.deciders[0][1]["best_weights"]
+    ours, theirs = one.callbacks[0][1]["best_weights"], other.callbacks[0][1]["best_weights"]
     return (
         (one.origin, one.epochs, one.layout, one.variables)
         == (other.origin, other.epochs, other.layout, other.variables)
-        and one.deciders[0][0] == other.deciders[0][0]
+        and one.callbacks[0][0] == other.callbacks[0][0]
         and all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(ours, theirs, strict=True))
     )
 

@@ -14,7 +14,7 @@ from nbkeras.driver.inbox import Inbox
 from nbkeras.driver.submission import Cancelled
 from nbkeras.errors import Aborted, DataError, ModelError, NbkerasError, OptionError, PortTaken, WorkerLost
 from nbkeras.job.checkpoint import Checkpoint, Origin
-from nbkeras.job.rendezvous import Meeting
+from nbkeras.job.rendezvous import Rendezvous
 from nbkeras.job.store import Store
 from nbkeras.model import state
 from nbkeras.plan import Plan
@@ -83,23 +83,23 @@ def trained():
 def train(submitted, model):
     """Train on stages that do this, and give the run."""
 
-    def train(*stages, resume=None, deciders=(), epoch_end=None, run=None, **how):
+    def train(*stages, resume=None, callbacks=(), epoch_end=None, run=None, **how):
         run = run or Run("digits", model, epochs=3, workers=1)
         submitted.stages = list(stages)
         plan = Plan(Schema((), ()), **{"epochs": 3, "seed": 1, **how})
-        training.Driver(None, plan, None, run, list(deciders), epoch_end, resume).train()
+        training.Driver(None, plan, None, run, list(callbacks), epoch_end, resume).train()
         return run
 
     return train
 
 
-def gives(model, *, epochs=((0, 1.0),), deciders=(), partial=None, pieces=2):
+def gives(model, *, epochs=((0, 1.0),), callbacks=(), partial=None, pieces=2):
     """A stage that ends with a report, and with this model's variables in pieces."""
     report = {
         "epochs": [[epoch, {"loss": loss}] for epoch, loss in epochs],
         "partial": partial,
         "optimizers": state.built(model),
-        "deciders": list(deciders),
+        "callbacks": list(callbacks),
     }
     packed = state.pack(state.variables(model))
     size = -(-len(packed) // max(1, pieces))
@@ -145,7 +145,7 @@ def same(one, other):
 def test_a_training_lands_weights_optimizer_epochs_and_what_callbacks_know(train, model, trained):
     stop = keras.callbacks.EarlyStopping()
     run = train(
-        gives(trained, epochs=[(0, 2.0), (1, 1.0)], deciders=[{"wait": 7}], pieces=3), deciders=[stop]
+        gives(trained, epochs=[(0, 2.0), (1, 1.0)], callbacks=[{"wait": 7}], pieces=3), callbacks=[stop]
     )
     assert (run.status, run.error, run.history, run.partial) == ("finished", None, {"loss": [2.0, 1.0]}, None)
     assert same(model, trained)
@@ -356,7 +356,7 @@ def test_a_stop_before_a_checkpoint_was_gone_on_from_leaves_what_it_holds(train,
 
 
 def test_a_checkpoint_of_another_training_is_refused_before_anything_is_submitted(train, submitted, trained):
-    run = train(resume=checkpoint(trained), deciders=[keras.callbacks.EarlyStopping()])
+    run = train(resume=checkpoint(trained), callbacks=[keras.callbacks.EarlyStopping()])
     assert (run.status, type(run.error), submitted.made) == ("failed", OptionError, [])
     with pytest.raises(OptionError, match=r"made with 0 callbacks .* now there are 1"):
         run.wait()
@@ -366,7 +366,7 @@ def test_trainers_that_have_all_their_rows_and_are_not_ready_yet_are_said_to_sta
     inbox = object.__new__(Inbox)
     inbox._run = run = Run("digits", model=None, epochs=1, workers=2)
     inbox._plan, inbox._read = SimpleNamespace(workers=2), set()
-    inbox._meeting = Meeting(inbox._plan)
+    inbox._rendezvous = Rendezvous(inbox._plan)
     phases = []
     for rank, rows, ended in ((0, 5, True), (1, 2, False), (1, 4, True)):
         event = {"rank": rank, "rows": rows, **({"all": True} if ended else {})}

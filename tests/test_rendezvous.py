@@ -7,7 +7,7 @@ import pytest
 from nbkeras.errors import ClusterError, DataError
 from nbkeras.job import rendezvous
 from nbkeras.job.checkpoint import Origin
-from nbkeras.job.rendezvous import Meeting
+from nbkeras.job.rendezvous import Rendezvous
 from nbkeras.plan import Plan
 from nbkeras.schema import Field, Schema
 
@@ -19,7 +19,7 @@ class Workers:
     """So many workers, which come in any order, and what they are answered."""
 
     def __init__(self, number=2, **how):
-        self.meeting = Meeting(Plan(Schema(FIELDS, ("x",)), workers=number, **how))
+        self.rendezvous = Rendezvous(Plan(Schema(FIELDS, ("x",)), workers=number, **how))
         self.told = {}
 
     def answers(self, rank):
@@ -35,14 +35,14 @@ class Workers:
             "complete": True,
             **other,
         }
-        self.meeting.ready(f"trainer-{rank}", event, self.answers(rank))
+        self.rendezvous.ready(f"trainer-{rank}", event, self.answers(rank))
 
     def hello(self, rank, executor):
         event = {"host": f"node{rank}", "port": 70 + rank, "executor": executor}
-        self.meeting.hello(f"trainer-{rank}", event, self.answers(rank))
+        self.rendezvous.hello(f"trainer-{rank}", event, self.answers(rank))
 
     def port(self, rank, *, free):
-        self.meeting.port(f"trainer-{rank}", {"free": free}, self.answers(rank))
+        self.rendezvous.port(f"trainer-{rank}", {"free": free}, self.answers(rank))
 
 
 def test_addresses_are_told_by_rank_when_all_have_come_with_who_shares_an_executor():
@@ -80,19 +80,19 @@ def test_ports_that_are_taken_again_and_again_end_the_training():
 def test_all_workers_are_told_of_the_rows_of_all():
     workers = Workers(2, validates=True)
     workers.ready(1, rows=0, validation=2)
-    assert (workers.meeting.begun, workers.meeting.complete, workers.told) == (True, False, {})
+    assert (workers.rendezvous.begun, workers.rendezvous.complete, workers.told) == (True, False, {})
     workers.ready(0, rows=5)
     told = {"rows": [5, 0], "validation": [0, 2], "layout": LAYOUT, "number": 7, "checksum": 30}
     assert workers.told == {0: [told], 1: [told]}
-    assert (workers.meeting.complete, workers.meeting.rows) == (True, 7)
+    assert (workers.rendezvous.complete, workers.rendezvous.rows) == (True, 7)
 
 
 def test_nobody_is_let_go_before_all_have_trained():
     workers = Workers(3)
     for rank in (2, 0):
-        workers.meeting.trained(f"trainer-{rank}", workers.answers(rank))
+        workers.rendezvous.trained(f"trainer-{rank}", workers.answers(rank))
         assert workers.told == {}
-    workers.meeting.trained("trainer-1", workers.answers(1))
+    workers.rendezvous.trained("trainer-1", workers.answers(1))
     assert workers.told == {0: [{}], 1: [{}], 2: [{}]}
 
 
@@ -131,9 +131,9 @@ def test_what_is_wrong_with_the_rows_is_said_when_all_have_come(first, second, h
 )
 def test_a_training_goes_on_with_the_rows_that_it_began_with(rows, checksum, message):
     workers = Workers(1)
-    workers.meeting = Meeting(workers.meeting._plan, Origin(None, True, 32, 1, rows, checksum))
+    workers.rendezvous = Rendezvous(workers.rendezvous._plan, Origin(None, True, 32, 1, rows, checksum))
     with pytest.raises(DataError, match=message):
         workers.ready(0)
-    workers.meeting = Meeting(workers.meeting._plan, Origin(None, True, 32, 1, 3, 10))
+    workers.rendezvous = Rendezvous(workers.rendezvous._plan, Origin(None, True, 32, 1, 3, 10))
     workers.ready(0)
     assert workers.told[0][0]["number"] == 3

@@ -176,12 +176,12 @@ def test_a_rate_set_while_it_trains_makes_what_keras_makes_of_it_at_that_step(
 def test_the_rate_that_callbacks_of_keras_set_is_told_and_the_loss_so_far(fit, monkeypatch):
     told, losses = [], {}
     monkeypatch.setattr(Run, "record_progress", spied(Run.record_progress, told, losses))
-    deciders = [
+    callbacks = [
         keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * (0.5 if epoch == 1 else 1.0)),
         keras.callbacks.ReduceLROnPlateau("loss", mode="max", factor=0.1, patience=2),
         Waits(lambda run, epoch: (epoch, run.snapshot().steps) in losses),
     ]
-    run = fit(net(), callbacks=deciders, epochs=4, workers=1, background=False)
+    run = fit(net(), callbacks=callbacks, epochs=4, workers=1, background=False)
 
     rates = [0.002, 0.001, 0.001, 0.0001]
     assert {epoch for epoch, _, _ in told} == {0, 1, 2, 3}

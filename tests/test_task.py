@@ -416,9 +416,9 @@ def test_rows_that_spark_could_not_go_on_with_are_left_to_spark(hire, told):
 
 def test_workers_that_cannot_reach_the_notebook_meet_where_rank_0_says():
     context = SimpleNamespace(partitionId=lambda: 1, allGather=lambda said: ['["rank0", 7]', said])
-    with task._meeting_place(job(address=("", 0)), context) as (here, mailbox):
+    with task._with_mailbox(job(address=("", 0)), context) as (here, mailbox):
         assert (here.address, mailbox) == (("rank0", 7), None)
-    with task._meeting_place(job(), None) as (here, mailbox):
+    with task._with_mailbox(job(), None) as (here, mailbox):
         assert (here.address, mailbox) == (("notebook", 1), None)
 
 
@@ -427,7 +427,7 @@ def test_rank_0_opens_the_mailbox_and_tells_the_others_where_it_is():
     context = SimpleNamespace(
         partitionId=lambda: 0, allGather=lambda said: gathered.append(said) or [said, ""]
     )
-    with task._meeting_place(job(address=("", 0)), context) as (here, mailbox):
+    with task._with_mailbox(job(address=("", 0)), context) as (here, mailbox):
         assert here.address == mailbox.address == tuple(json.loads(gathered[0]))
         socket.create_connection(here.address).close()
     with pytest.raises(OSError, match="refused"):

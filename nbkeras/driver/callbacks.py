@@ -13,7 +13,7 @@ from nbkeras.model import state
 from nbkeras.transport.messages import Decision
 
 #: They judge the logs and must act in the step or epoch in which they judge.
-DECIDERS = (
+ON_WORKERS = (
     keras.callbacks.EarlyStopping,
     keras.callbacks.ReduceLROnPlateau,
     keras.callbacks.LearningRateScheduler,
@@ -35,23 +35,23 @@ _TEST_HOOKS = ("on_test_begin", "on_test_end")
 
 
 def divided(callbacks: Any) -> tuple[list[Any], list[Any]]:
-    """The deciding callbacks and those of the notebook, each in their order.
+    """The callbacks that run on the workers and those that run in the notebook, each in their order.
 
     Raises:
         OptionError: not a callback, or one that wants to be called for each batch or validation.
     """
-    deciders, others = [], []
+    on_workers, in_notebook = [], []
     for one in keras.tree.flatten(callbacks) if callbacks else []:
         if not isinstance(one, keras.callbacks.Callback):
             raise OptionError(f"callbacks holds {one!r}, which is no keras.callbacks.Callback")
-        if type(one) in DECIDERS:
-            deciders.append(one)
+        if type(one) in ON_WORKERS:
+            on_workers.append(one)
         elif isinstance(one, keras.callbacks.ProgbarLogger):
             continue  # The chart shows the progress.
         else:
             _refuse_hooks(one)
-            others.append(one)
-    return deciders, others
+            in_notebook.append(one)
+    return on_workers, in_notebook
 
 
 def _refuse_hooks(callback: Any) -> None:

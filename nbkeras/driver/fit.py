@@ -73,7 +73,7 @@ def fit(
     Raises:
         NbkerasError: an argument, the data or the model cannot be, or the training fails.
     """
-    deciders, others = user.divided(callbacks)
+    on_workers, in_notebook = user.divided(callbacks)
     dynamic = dynamic_allocation.is_on(spark)
     if not dynamic:
         cluster.settle(spark, None if options.workers == "auto" else whole("workers", options.workers, 1))
@@ -91,18 +91,20 @@ def fit(
         exactness.refuse(model)
     run = _run(host, options, model, plan, begun)
     schema = run.schema = None if train.numbered else train.schema
-    chosen = settings.of(model, plan, schema, (*deciders, *others), given.validation_split)
+    chosen = settings.of(model, plan, schema, (*on_workers, *in_notebook), given.validation_split)
     run.settings = chosen | resumption.restored(begun, chosen)
     going_on = resumption.notes(model, plan, chosen, begun, resume=options.resume)
     for sentence in _notes(spark, options, plan, run, going_on, dynamic=dynamic):
         run.note(sentence)
     run.listen(hearing(options.listeners))
     registry.runs.append(run)
-    notebook = user.NotebookCallbacks(others, model, {"epochs": plan.epochs, "verbose": 0, "steps": None})
+    notebook = user.NotebookCallbacks(
+        in_notebook, model, {"epochs": plan.epochs, "verbose": 0, "steps": None}
+    )
 
     def prepare() -> Callable[[], None]:
         df, complete = _exchange(spark, plan, run, (train, validation, split), notebook, shuffle=shuffle)
-        return training.Driver(spark, complete, df, run, deciders, notebook.epoch_end, begun).train
+        return training.Driver(spark, complete, df, run, on_workers, notebook.epoch_end, begun).train
 
     begins = plan.initial_epoch if begun is None else begun.next_epoch(plan.epochs)
     shows = Silent() if verbose in (0, False) else host

@@ -10,7 +10,7 @@ import numpy as np
 from nbkeras.driver.watchdog import BEFORE_WORKERS, Watchdog
 from nbkeras.errors import NbkerasError
 from nbkeras.job import failures
-from nbkeras.job.rendezvous import Answer, Meeting
+from nbkeras.job.rendezvous import Answer, Rendezvous
 from nbkeras.model import state
 from nbkeras.plan import Plan
 from nbkeras.run.run import Run
@@ -34,7 +34,7 @@ class Inbox:
         plan: of the training.
         run: takes phases, rows and epochs.
         stage: the Spark action.
-        meeting: of the workers.
+        rendezvous: of the workers.
         watchdog: learns who has sent an event.
         epoch_end: called in the thread that waits for the run, when ``plan.asks``.
         fail: called with what has ended the stage.
@@ -49,13 +49,13 @@ class Inbox:
         plan: Plan,
         run: Run,
         stage: cluster.Task,
-        meeting: Meeting,
+        rendezvous: Rendezvous,
         watchdog: Watchdog,
         epoch_end: EpochEnd,
         fail: Callable[[NbkerasError], None],
     ) -> None:
         self._plan, self._run, self._stage = plan, run, stage
-        self._meeting, self._watchdog, self._epoch_end, self._fail = meeting, watchdog, epoch_end, fail
+        self._rendezvous, self._watchdog, self._epoch_end, self._fail = rendezvous, watchdog, epoch_end, fail
         self._read: set[str] = set()
         self.weights: bytes | None = None
         self.saved: int | None = None
@@ -80,28 +80,28 @@ class Inbox:
         self._run.record_rows(event["rank"], event["rows"])
         if event.get("all"):
             self._read.add(peer)
-        if not self._meeting.begun:
+        if not self._rendezvous.begun:
             # A trainer that has all its rows may still import Keras.
             self._run.enter("starting" if len(self._read) == self._plan.workers else "reading")
 
     def _on_hello(self, peer: str, event: messages.Hello, blob: bytes, answer: Answer) -> None:
-        if self._run.stopping.is_set() and not self._meeting.begun:
+        if self._run.stopping.is_set() and not self._rendezvous.begun:
             # The stop may have come before Spark had the job.
             self._stage.cancel()
-        if not self._meeting.begun and self._run.phase in BEFORE_WORKERS:
+        if not self._rendezvous.begun and self._run.phase in BEFORE_WORKERS:
             self._run.enter("reading")
-        self._meeting.hello(peer, event, answer)
+        self._rendezvous.hello(peer, event, answer)
 
     def _on_port(self, peer: str, event: messages.Port, blob: bytes, answer: Answer) -> None:
-        self._meeting.port(peer, event, answer)
+        self._rendezvous.port(peer, event, answer)
 
     def _on_ready(self, peer: str, event: messages.Ready, blob: bytes, answer: Answer) -> None:
         if self._run.stopping.is_set():
             self._stage.cancel()
             return
-        self._meeting.ready(peer, event, answer)
-        if self._meeting.complete:
-            self._run.settings["rows"] = self._meeting.rows
+        self._rendezvous.ready(peer, event, answer)
+        if self._rendezvous.complete:
+            self._run.settings["rows"] = self._rendezvous.rows
             self._run.enter("starting")
 
     def _on_phase(self, peer: str, event: messages.Phase, blob: bytes, answer: Answer) -> None:
@@ -162,7 +162,7 @@ class Inbox:
         self.saved = event["epoch"]
 
     def _on_trained(self, peer: str, event: messages.Trained, blob: bytes, answer: Answer) -> None:
-        self._meeting.trained(peer, answer)
+        self._rendezvous.trained(peer, answer)
 
     def _on_weights(self, peer: str, event: messages.Weights, blob: bytes, answer: Answer) -> None:
         self.weights = blob

@@ -18,7 +18,7 @@ from nbkeras.errors import ClusterError, NbkerasError, PeerLost, WorkerLost
 from nbkeras.job import archive, failures
 from nbkeras.job.checkpoint import Checkpoint
 from nbkeras.job.job import Job
-from nbkeras.job.rendezvous import Meeting
+from nbkeras.job.rendezvous import Rendezvous
 from nbkeras.plan import Plan
 from nbkeras.run.run import Run
 from nbkeras.spark import cluster, dynamic_allocation, exceptions, gpus, preflight, protection, session
@@ -69,13 +69,13 @@ class Submission:
         self._payload, self._resume = payload, resume
         self._size = size
         self._secret = secrets.token_bytes(32)
-        self._meeting = Meeting(plan, None if resume is None else resume.origin)
+        self._rendezvous = Rendezvous(plan, None if resume is None else resume.origin)
         self._failure: NbkerasError | None = None
         self._aborted = False
         self._ended = threading.Event()
         self._stage = cluster.task(spark, f"nbkeras: {run.name}")
-        self._watchdog = Watchdog(spark, plan, run, self._stage, self._meeting, self._fail)
-        self._inbox = Inbox(plan, run, self._stage, self._meeting, self._watchdog, epoch_end, self._fail)
+        self._watchdog = Watchdog(spark, plan, run, self._stage, self._rendezvous, self._fail)
+        self._inbox = Inbox(plan, run, self._stage, self._rendezvous, self._watchdog, epoch_end, self._fail)
         self._inbox.saved = None if resume is None else resume.epoch
         self._server: Server | Relay | _Nobody | None = None
 
@@ -235,7 +235,7 @@ class Submission:
 
     def stop(self) -> None:
         """Stop after the batch in work; with nothing trained there is nothing to keep."""
-        if not self._meeting.complete or self._server is None:
+        if not self._rendezvous.complete or self._server is None:
             self._stage.cancel()
         elif not self._ended.is_set():
             self._server.control(messages.Stop(type="stop"), standing=True)

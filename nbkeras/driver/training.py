@@ -38,7 +38,7 @@ class Driver:
         plan: of the training.
         df: its rows, from :func:`nbkeras.data.rows.exchanged`.
         run: takes phases, rows and epochs, and ends with the training.
-        deciders: callbacks that run on the workers.
+        callbacks: callbacks that run on the workers.
         epoch_end: called in the thread that waits for the run, when ``plan.asks``.
         resume: the checkpoint to go on from.
     """
@@ -49,12 +49,12 @@ class Driver:
         plan: Plan,
         df: DataFrame,
         run: Run,
-        deciders: list[Any],
+        callbacks: list[Any],
         epoch_end: EpochEnd,
         resume: Checkpoint | None = None,
     ) -> None:
         self._spark, self._plan, self._df, self._run = spark, plan, df, run
-        self._deciders, self._notebook, self._resume = deciders, epoch_end, resume
+        self._callbacks, self._notebook, self._resume = callbacks, epoch_end, resume
         self._store = None if plan.checkpoint is None else Store(plan.checkpoint)
         self._told: dict[int, Decision] = {}
         self._submission: Submission | None = None
@@ -65,7 +65,7 @@ class Driver:
         try:
             if self._resume is not None:
                 self._resume.require_same_compiled(self._plan)
-                self._resume.require_same_model(self._run.model, len(self._deciders))
+                self._resume.require_same_model(self._run.model, len(self._callbacks))
                 self._recall(self._resume)
             self._optimizers = state.optimizers(self._run.model)
             self._run.connect(stop=self._stop, abort=self._abort, steer=self._steer)
@@ -135,7 +135,7 @@ class Driver:
         """What rank 0 returns in the end, and the weights where they came beside it."""
         size = state.bound(self._run.model)
         # Once: in between, callbacks may give the user's model the weights of an epoch.
-        payload = cluster.share(self._spark, pickling.contents(self._run.model, self._deciders))
+        payload = cluster.share(self._spark, pickling.contents(self._run.model, self._callbacks))
         try:
             return self._attempts(payload, size)
         finally:
@@ -219,6 +219,6 @@ class Driver:
             own = state.own(model)
             state.assign(own, weights[: state.size(own)])
             self._run.note("the model was compiled again in the meantime: its optimizer is as it was made")
-        for callback, attributes in zip(self._deciders, report["deciders"], strict=True):
+        for callback, attributes in zip(self._callbacks, report["callbacks"], strict=True):
             for key, value in attributes.items():
                 setattr(callback, key, value)

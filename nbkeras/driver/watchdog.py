@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pyspark.sql import SparkSession
 
 from nbkeras.errors import ClusterError, NbkerasError, WorkerLost
-from nbkeras.job.rendezvous import Meeting
+from nbkeras.job.rendezvous import Rendezvous
 from nbkeras.plan import Plan
 from nbkeras.run.progress import Phase
 from nbkeras.run.run import Run
@@ -42,7 +42,7 @@ class Watchdog:
         plan: of the training.
         run: learns what is waited for.
         stage: the Spark action.
-        meeting: of the workers.
+        rendezvous: of the workers.
         fail: called with a worker that is lost.
 
     Attributes:
@@ -56,11 +56,11 @@ class Watchdog:
         plan: Plan,
         run: Run,
         stage: cluster.Task,
-        meeting: Meeting,
+        rendezvous: Rendezvous,
         fail: Callable[[NbkerasError], None],
     ) -> None:
         self._spark, self._plan, self._run = spark, plan, run
-        self._stage, self._meeting, self._fail = stage, meeting, fail
+        self._stage, self._rendezvous, self._fail = stage, rendezvous, fail
         self.came: set[str] = set()
         self.left: set[str] = set()
         self.submitted = False
@@ -80,7 +80,7 @@ class Watchdog:
         waited = alone = stood = 0
         place = self._run.place
         while not ended.wait(1.0):
-            if self._run.stopping.is_set() and not self._meeting.complete:
+            if self._run.stopping.is_set() and not self._rendezvous.complete:
                 self._stage.cancel()  # A stop is lost on Spark that comes before it has the job.
             before, counts = counts, server.event_counts()
             for peer, number in counts.items():

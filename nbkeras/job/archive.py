@@ -1,6 +1,6 @@
 """Archives: a checkpoint as the bytes of a file.
 
-It is NumPy's ``.npz`` without pickles: the variables' bytes, the arrays that deciding callbacks keep, and a
+It is NumPy's ``.npz`` without pickles: the variables' bytes, the arrays of the workers' callbacks, and a
 JSON text for the rest, which is held against a shape when it is read: anybody may have written it.
 """
 
@@ -47,15 +47,15 @@ def loads(data: bytes) -> Checkpoint:
 def entries(one: Checkpoint) -> dict[str, npt.NDArray[Any]]:
     """The entries of a file. Arrays are held as bytes: NumPy's format knows no bfloat16."""
     made = {"variables": np.frombuffer(one.variables, np.uint8)}
-    deciders = []
-    for number, (plain, lists) in enumerate(one.deciders):
+    callbacks = []
+    for number, (plain, lists) in enumerate(one.callbacks):
         shapes = {}
         for name, arrays in lists.items():
             shapes[name] = [[array.dtype.name, list(array.shape)] for array in arrays]
             for index, array in enumerate(arrays):
                 content = np.ascontiguousarray(array).tobytes()
                 made[f"decider{number}.{name}.{index}"] = np.frombuffer(content, np.uint8)
-        deciders.append([plain, shapes])
+        callbacks.append([plain, shapes])
     rest = {
         "format": _FORMAT,
         "origin": vars(one.origin),
@@ -63,7 +63,7 @@ def entries(one: Checkpoint) -> dict[str, npt.NDArray[Any]]:
         "ended": one.ended,
         "layout": one.layout,
         "optimizers": one.optimizers,
-        "deciders": deciders,
+        "deciders": callbacks,
         "about": one.about,
         "training": one.training,
     }
@@ -154,7 +154,7 @@ def checkpoint(entries: Any) -> Checkpoint:
     places = [*about.get("weights", []), *(place for one in rest["optimizers"] for place in one or [])]
     if places and max(places) >= len(rest["layout"]):
         raise ValueError("it names variables that it does not hold")
-    deciders = []
+    callbacks = []
     for number, (plain, described) in enumerate(rest["deciders"]):
         lists = {
             name: [
@@ -163,7 +163,7 @@ def checkpoint(entries: Any) -> Checkpoint:
             ]
             for name, each in described.items()
         }
-        deciders.append((plain, lists))
+        callbacks.append((plain, lists))
     variables = entries["variables"].tobytes()
     layout = [(dtype, tuple(shape)) for dtype, shape in rest["layout"]]
     size = sum(_dtype(dtype).itemsize * math.prod(shape) for dtype, shape in layout)
@@ -176,7 +176,7 @@ def checkpoint(entries: Any) -> Checkpoint:
         layout=layout,
         optimizers=rest["optimizers"],
         variables=variables,
-        deciders=deciders,
+        callbacks=callbacks,
         about=about,
         training=training,
     )

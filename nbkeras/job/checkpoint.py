@@ -79,7 +79,7 @@ class Checkpoint:
         layout: (type, shape) of each variable.
         optimizers: which variables they were built for, from :func:`nbkeras.model.state.built`.
         variables: their values, from :func:`nbkeras.model.state.pack`.
-        deciders: what each deciding callback knows: plain attributes, and lists of arrays.
+        callbacks: the state of each callback that runs on the workers: plain attributes, and lists of arrays.
         about: what it tells of its run, which nothing needs to go on: ``settings``, ``code``, ``began``,
             ``schema``, and from the worker ``saved`` and ``weights``, the places of the model's weights among
             the variables. Empty where an older version wrote it.
@@ -93,7 +93,7 @@ class Checkpoint:
     layout: list[tuple[str, tuple[int, ...]]]
     optimizers: list[list[int] | None]
     variables: bytes = field(repr=False)
-    deciders: list[tuple[dict[str, Any], dict[str, list[npt.NDArray[Any]]]]] = field(repr=False)
+    callbacks: list[tuple[dict[str, Any], dict[str, list[npt.NDArray[Any]]]]] = field(repr=False)
     about: dict[str, Any] = field(default_factory=dict, repr=False)
     training: str = ""
 
@@ -127,8 +127,8 @@ class Checkpoint:
             if not same(before[name], now[name]):
                 raise _another(name, repr(before[name]), repr(now[name]), plan)
 
-    def require_same_model(self, model: Any, deciders: int) -> None:
-        """Make sure that it is of such a model, with so many deciding callbacks.
+    def require_same_model(self, model: Any, callbacks: int) -> None:
+        """Make sure that it is of such a model, with so many callbacks on its workers.
 
         An optimizer that is not built yet takes whatever it will need.
 
@@ -152,10 +152,10 @@ class Checkpoint:
                     f"the checkpoint is of another model: variable {index} of weights and optimizer is "
                     f"{_described(before)} there and {_described(now)} here; build and compile the same model"
                 )
-        if len(self.deciders) != deciders:
+        if len(self.callbacks) != callbacks:
             raise OptionError(
-                f"the checkpoint was made with {len(self.deciders)} callbacks such as EarlyStopping, "
-                f"now there are {deciders}: give the same"
+                f"the checkpoint was made with {len(self.callbacks)} callbacks such as EarlyStopping, "
+                f"now there are {callbacks}: give the same"
             )
 
     def restore(self, model: Any) -> None:

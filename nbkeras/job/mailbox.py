@@ -16,7 +16,7 @@ from typing import Self
 from nbkeras.errors import NbkerasError
 from nbkeras.job import failures
 from nbkeras.job.job import Job
-from nbkeras.job.rendezvous import Answer, Meeting
+from nbkeras.job.rendezvous import Answer, Rendezvous
 from nbkeras.transport import messages, wire
 from nbkeras.transport.checking import checked
 from nbkeras.transport.events import Server
@@ -60,7 +60,7 @@ class Mailbox:
 
     def __init__(self, host: str, job: Job) -> None:
         self._workers, self._mute = job.plan.workers, job.mute
-        self._meeting = Meeting(job.plan, job.origin)
+        self._rendezvous = Rendezvous(job.plan, job.origin)
         self._changed = threading.Condition()
         self._log, self._begin = bytearray(), 0
         self._progress: dict[str, Event] = {}
@@ -115,7 +115,7 @@ class Mailbox:
         if message is None:
             return
         try:
-            if self._meeting.take(peer, message, answer):
+            if self._rendezvous.take(peer, message, answer):
                 return
         except NbkerasError as error:
             self._fail(failures.event(failures.describe(error), rank=0))

@@ -18,7 +18,7 @@ PORTS = 5
 NO_ROWS = "the DataFrame has no rows to train on: df.count() is 0, or validation_split took them all"
 
 
-class Meeting:
+class Rendezvous:
     """Answers the workers when all have come: their addresses, their rows, and that all have done.
 
     Args:

@@ -73,13 +73,13 @@ def loads(data: bytes) -> Any:
     return thing
 
 
-def contents(model: Any, deciders: list[Any]) -> bytes:
+def contents(model: Any, callbacks: list[Any]) -> bytes:
     """A model, callbacks and Keras' settings as bytes for the workers.
 
     Raises:
         ModelError: something in them cannot leave the notebook.
     """
-    bare = [copy.copy(one) for one in deciders]
+    bare = [copy.copy(one) for one in callbacks]
     for one in bare:
         one._model = None  # noqa: SLF001  # set_model(None) does nothing
     settings = {
@@ -90,7 +90,7 @@ def contents(model: Any, deciders: list[Any]) -> bytes:
         "wide": "float64" in {keras.config.floatx(), *(str(one.dtype) for one in model.variables)},
     }
     # Apart, and first: what they set has to be set before there is a variable.
-    return pickle.dumps(settings) + dumps({"model": model, "deciders": bare})
+    return pickle.dumps(settings) + dumps({"model": model, "callbacks": bare})
 
 
 def restored(data: bytes) -> dict[str, Any]:

@@ -24,9 +24,9 @@ from nbkeras.worker.callbacks.save import Save, attributes
 from nbkeras.worker.callbacks.terminate import Terminate
 from nbkeras.worker.collectives import Collective
 from nbkeras.worker.feed import Feed
-from nbkeras.worker.parts import Parts
 from nbkeras.worker.readahead import ReadAhead
 from nbkeras.worker.rows import Rows
+from nbkeras.worker.scaling import Scaling
 from nbkeras.worker.schedule import Steps
 from nbkeras.worker.steering import Requests, Steering
 from nbkeras.worker.together import Together
@@ -45,7 +45,7 @@ class Fit:
         task: pipe to the Spark task.
         requests: of the user.
         model: compiled and built.
-        deciders: the deciding callbacks.
+        callbacks: the callbacks that run on the workers.
 
     Attributes:
         parts: the model's losses and metrics where several workers share them.
@@ -59,13 +59,13 @@ class Fit:
     task: Connection
     requests: Requests
     model: Any
-    deciders: list[Any]
-    parts: Parts | None = None
+    callbacks: list[Any]
+    scaling: Scaling | None = None
 
     @property
     def sums_in_validation(self) -> bool:
         """Whether the workers sum in each step of a validation."""
-        return self.parts is not None and self.parts.messages
+        return self.scaling is not None and self.scaling.messages
 
     def run(self, rows: Rows, shards: Shards) -> None:
         """Train, and give the task what has come of it; all workers must come here.
@@ -83,14 +83,14 @@ class Fit:
         checked, validation = rows.validation(shards) if plan.validates else (None, None)
         self._check_labels(rows, data)
         seeds = self._join_group(steps, checked, data)
-        meets = self.parts is None or self.parts.messages
+        meets = self.scaling is None or self.scaling.messages
         steering = Steering(self.group, self.channel, self.requests)
         batches = None if validation is None else self.backend.batches(validation)
         combine = Combine(
             self.group, self.channel, plan, data, steps, batches, checked, steering, meets=meets
         )
         follow = Follow(self.group, self.channel, plan, self.rank, combine)
-        callbacks: list[Any] = [self._draw(seeds), combine, *self._own_deciders(), follow]
+        callbacks: list[Any] = [self._draw(seeds), combine, *self._own_callbacks(), follow]
         if len(rows):
             callbacks.append(ReadAhead(data, rows.files))
         if self.rank == 0:
@@ -119,9 +119,9 @@ class Fit:
         self.group.local = self.job.plan.sync_every > 1
         self.group.synchronise(self.model, steps, checked)
         if isinstance(self.group, Together):
-            self.parts = Parts(self.model, self.group)
-            self.parts.install(steps, checked, data.rows(4))
-            if self.parts.coupled and self.rank == 0:
+            self.scaling = Scaling(self.model, self.group)
+            self.scaling.install(steps, checked, data.rows(4))
+            if self.scaling.coupled and self.rank == 0:
                 sentence = (
                     f"{exactness.COUPLED}: each worker sees its own part of it, "
                     "so the result is not that of one process, which --workers 1 gives"
@@ -149,12 +149,12 @@ class Fit:
             on_epoch_begin=lambda epoch, _: self.backend.draw([*seeds, self.rank, epoch])
         )
 
-    def _own_deciders(self) -> list[Any]:
-        """The deciding callbacks of this worker: they run where the summed logs are judged."""
+    def _own_callbacks(self) -> list[Any]:
+        """The callbacks of this worker: they run where the summed logs are judged."""
         if self.group.size == 1:
-            return self.deciders
-        terminates = [one for one in self.deciders if type(one) is keras.callbacks.TerminateOnNaN]
-        own = [] if self.rank else [one for one in self.deciders if one not in terminates]
+            return self.callbacks
+        terminates = [one for one in self.callbacks if type(one) is keras.callbacks.TerminateOnNaN]
+        own = [] if self.rank else [one for one in self.callbacks if one not in terminates]
         return [*own, Terminate(self.group)] if terminates else own
 
     def _save(
@@ -166,7 +166,7 @@ class Fit:
         if store is not None and begins < plan.epochs and not self.job.again:
             store.require_writable(f"worker {self.rank} on {socket.gethostname()}", plan.training)
         origin = Origin.of(plan, shards["number"], shards["checksum"])
-        return Save(combine, follow, self.channel, store, origin, self.deciders, resume, plan)
+        return Save(combine, follow, self.channel, store, origin, self.callbacks, resume, plan)
 
     def _class_weight(self, rows: Rows) -> dict[int, float] | None:
         """The weight of every class: Keras looks them up in a table where it reads a ``tf.data.Dataset``.
@@ -187,7 +187,7 @@ class Fit:
         report = {
             "epochs": follow.epochs,
             "partial": combine.partial,
-            "deciders": [attributes(one) for one in self.deciders],
+            "callbacks": [attributes(one) for one in self.callbacks],
             "optimizers": state.built(self.model),
         }
         self.task.send(("result", report))

@@ -43,7 +43,7 @@ def train(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatc
 
     context = BarrierTaskContext.get()
     rank = context.partitionId()
-    with _meeting_place(job, context) as (here, mailbox):
+    with _with_mailbox(job, context) as (here, mailbox):
         yield from _trained(here, rank, batches)
         if mailbox is not None and (failure := mailbox.failure()) is not None:
             yield _row("failure", rank, json.dumps(failure).encode())
@@ -80,7 +80,7 @@ def _trained(job: Job, rank: int, batches: Iterator[pa.RecordBatch]) -> Iterator
 
 
 @contextmanager
-def _meeting_place(job: Job, context: Any) -> Iterator[tuple[Job, Mailbox | None]]:
+def _with_mailbox(job: Job, context: Any) -> Iterator[tuple[Job, Mailbox | None]]:
     """The job with the address at which its workers meet, and the mailbox that rank 0 opens there."""
     if job.address[0]:
         yield job, None

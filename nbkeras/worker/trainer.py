@@ -112,7 +112,7 @@ class Trainer:
         self._group = self._join(channel)
         contents = self._load()
         rows = self._rows()
-        model, deciders = contents["model"], contents["deciders"]
+        model, callbacks = contents["model"], contents["callbacks"]
         self._fit = Fit(
             self._job,
             self._rank,
@@ -122,7 +122,7 @@ class Trainer:
             self._task,
             self._requests,
             model,
-            deciders,
+            callbacks,
         )
         try:
             with spoken.forwarded(

@@ -31,7 +31,7 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
         channel: to the notebook.
         store: takes the checkpoints; None keeps none.
         origin: what the training is made with.
-        deciders: the deciding callbacks.
+        callbacks: the callbacks that run on the workers.
         resume: the checkpoint to go on from.
         plan: of the training: what a checkpoint tells of it.
     """
@@ -43,20 +43,20 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
         channel: Channel,
         store: Store | None,
         origin: Origin,
-        deciders: list[Any],
+        callbacks: list[Any],
         resume: Checkpoint | None,
         plan: Plan,
     ) -> None:
         super().__init__()
         self._combine, self._follow, self._channel, self._store = combine, follow, channel, store
         self._plan, self._failed = plan, False
-        self._origin, self._deciders, self._resume = origin, deciders, resume
+        self._origin, self._callbacks, self._resume = origin, callbacks, resume
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Give the deciding callbacks what they knew: their own beginning has made them forget."""
+        """Give the callbacks back what they knew: their own beginning has made them forget."""
         if self._resume is not None:
             self._follow.epochs[:0] = self._resume.epochs
-            for one, (plain, lists) in zip(self._deciders, self._resume.deciders, strict=True):
+            for one, (plain, lists) in zip(self._callbacks, self._resume.callbacks, strict=True):
                 vars(one).update(plain | lists)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -71,7 +71,7 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
             state.layout(variables),
             state.built(self.model),
             state.pack(variables),
-            [(attributes(one), _array_lists(one)) for one in self._deciders],
+            [(attributes(one), _array_lists(one)) for one in self._callbacks],
             {**self._plan.about, "saved": time.time(), "weights": state.places(self.model)},
             self._plan.training,
         )
@@ -90,7 +90,7 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def attributes(callback: Any) -> dict[str, Any]:
-    """What a deciding callback has found out, such as ``best`` and ``stopped_epoch``.
+    """What a callback has found out, such as ``best`` and ``stopped_epoch``.
 
     What it was made with stays as it is: Keras turns the sign of ``min_delta`` once it knows the direction,
     and would turn it again in a callback that has the number but not the direction.
@@ -105,7 +105,7 @@ def attributes(callback: Any) -> dict[str, Any]:
 
 
 def _array_lists(callback: Any) -> dict[str, list[npt.NDArray[Any]]]:
-    """The arrays that a deciding callback keeps, such as ``best_weights``."""
+    """The arrays that a callback keeps, such as ``best_weights``."""
     return {
         key: [np.asarray(one) for one in value]
         for key, value in vars(callback).items()

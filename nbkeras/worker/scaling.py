@@ -35,7 +35,7 @@ from nbkeras.worker.together import Together
 
 
 @dataclass
-class Parts:
+class Scaling:
     """A model whose losses and metrics are this worker's parts of the whole.
 
     Args:
