@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from nbkeras.model.digits import shortest
 from nbkeras.plan import Plan
 from nbkeras.schema import Schema
 
@@ -95,7 +96,7 @@ def described(value: Any) -> Any:
     if hasattr(value, "tolist") and getattr(value, "ndim", 0) == 0:
         value = value.tolist()
     if isinstance(value, float):
-        value = _shortest(value) if math.isfinite(value) else str(value)  # JSON has no NaN
+        value = shortest(value) if math.isfinite(value) else str(value)  # JSON has no NaN
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if hasattr(value, "get_config"):
@@ -214,11 +215,3 @@ def _number(read: Callable[[], float]) -> float | None:
         return read()
     except Exception:  # noqa: BLE001  # a variable that cannot be read is not worth a training
         return None
-
-
-def _shortest(value: float) -> float:
-    """0.001 and not 0.0010000000474974513, as which a variable of 32 bits gives it back."""
-    import numpy as np
-
-    short = float(str(np.float32(value)))
-    return short if abs(short - value) <= 1e-7 * abs(value) else value

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nbkeras.errors import ModelError
+from nbkeras.model.digits import shortest
 from nbkeras.model.settings import unwrapped
 
 Vector = npt.NDArray[np.float64]
@@ -180,15 +181,10 @@ def rates(optimizer: Any) -> Callable[[int], float | None]:
     optimizer = unwrapped(optimizer)
     rate = optimizer._learning_rate  # noqa: SLF001  # the public one hides the schedule
     if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        now = _shortest(optimizer.learning_rate)
+        now = shortest(keras.ops.convert_to_numpy(optimizer.learning_rate))
         return lambda _: now
     begun = steps(optimizer)
-    return lambda more: _shortest(rate(begun + more))
-
-
-def _shortest(number: Any) -> float:
-    """The number with as few digits as it takes in its type: 0.1 and not 0.10000000149."""
-    return float(str(keras.ops.convert_to_numpy(number)))
+    return lambda more: shortest(keras.ops.convert_to_numpy(rate(begun + more)))
 
 
 def plain(value: Any) -> Any:
