@@ -12,8 +12,8 @@ def shortest(number: Any) -> float:
         number: of Python or NumPy.
 
     Example:
-        >>> shortest(0.0010000000474974513), shortest(1 / 3)
-        (0.001, 0.3333333333333333)
+        >>> shortest(0.0010000000474974513), shortest(0.1234)
+        (0.001, 0.1234)
     """
     import numpy as np
 
