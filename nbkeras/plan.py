@@ -47,7 +47,7 @@ class Plan:
     Example:
         >>> from nbkeras.plan import Plan
         >>> from nbkeras.schema import Schema
-        >>> Plan(Schema((), ()), epochs=0)
+        >>> Plan(Schema(), epochs=0)
         Traceback (most recent call last):
         nbkeras.errors.OptionError: epochs=0: use a whole number from 1
     """

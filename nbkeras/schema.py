@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -42,14 +42,14 @@ class Schema:
 
     Attributes:
         fields: of a row.
-        inputs: model input names in the order of the fields x0, x1, ….
-        outputs: output names for the label fields; None where Keras gets an
-            array or a tuple.
+        x: how the fields of the inputs are nested: their names in dicts and tuples (a list would be one
+            tensor to ``tf.data``). None for the field itself where there is one, else a tuple.
+        y: likewise, how the fields of the labels are nested.
     """
 
-    fields: tuple[Field, ...]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...] | None = None
+    fields: tuple[Field, ...] = ()
+    x: Any = None
+    y: Any = None
 
     @property
     def features(self) -> tuple[Field, ...]:
@@ -81,7 +81,7 @@ class Schema:
 
         Example:
             >>> from nbkeras.schema import Field, Schema
-            >>> one = Schema((Field("x0", ("a",), "model input 'x'", shape=(1,)),), ("x",))
+            >>> one = Schema((Field("x0", ("a",), "model input 'x'", shape=(1,)),))
             >>> Schema.read(one.described()) == one
             True
         """
@@ -90,10 +90,10 @@ class Schema:
     @classmethod
     def read(cls, described: Mapping[str, Any]) -> Self:
         """The schema that :meth:`described` wrote, also where JSON has made lists of its tuples."""
-        made = tuple(
-            Field(*(_tuple(values[one.name]) for one in fields(Field))) for values in described["fields"]
+        made = (
+            Field(*(_tuples(values[one.name]) for one in fields(Field))) for values in described["fields"]
         )
-        return cls(made, tuple(described["inputs"]), _tuple(described["outputs"]))
+        return cls(tuple(made), _tuples(described["x"]), _tuples(described["y"]))
 
     @property
     def row_bytes(self) -> int:
@@ -103,27 +103,39 @@ class Schema:
     def nest(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """x, y and sample_weight, as far as there are any, from arrays by field name.
 
-        One model input gives an array, several give a dict by input name; labels
-        are an array, a tuple (a list would be one tensor to tf.data), or a dict
-        by output name.
-
         Example:
             >>> from nbkeras.schema import Field, Schema
-            >>> one = Schema((Field("x0", ("a",), "a"), Field("y0", ("b",), "b")), ("x",))
-            >>> one.nest({"x0": [1], "y0": [2]})
-            ([1], [2])
+            >>> fields = (Field("x0", ("a",), "a"), Field("y0", ("b",), "b"), Field("y1", ("c",), "c"))
+            >>> Schema(fields, y={"left": "y0", "right": "y1"}).nest({"x0": [1], "y0": [2], "y1": [3]})
+            ([1], {'left': [2], 'right': [3]})
         """
-        x = [values[one.name] for one in self.features]
-        parts: list[Any] = [x[0] if len(x) == 1 else dict(zip(self.inputs, x, strict=True))]
-        y = [values[one.name] for one in self.labels]
-        if self.outputs is not None:
-            parts.append(dict(zip(self.outputs, y, strict=True)))
-        elif y:
-            parts.append(y[0] if len(y) == 1 else tuple(y))
+        parts = [_nested(self.x, self.features, values)]
+        if self.labels:
+            parts.append(_nested(self.y, self.labels, values))
         if self.weighted:
             parts.append(values["w"])
         return tuple(parts)
 
+    def inputs(self, values: Sequence[Any]) -> Any:
+        """X from arrays in the order of the fields."""
+        named = {one.name: value for one, value in zip(self.features, values, strict=True)}
+        return _nested(self.x, self.features, named)
 
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, (list, tuple)) else value
+
+def _nested(names: Any, fields: tuple[Field, ...], values: Mapping[str, Any]) -> Any:
+    """Arrays in the place of their fields' names."""
+    if names is None:
+        names = tuple(one.name for one in fields)
+        names = names[0] if len(names) == 1 else names
+    if isinstance(names, dict):
+        return {key: _nested(one, fields, values) for key, one in names.items()}
+    if isinstance(names, tuple):
+        return tuple(_nested(one, fields, values) for one in names)
+    return values[names]
+
+
+def _tuples(value: Any) -> Any:
+    """Plain data with tuples in the place of lists."""
+    if isinstance(value, dict):
+        return {key: _tuples(one) for key, one in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value

@@ -260,7 +260,7 @@ def test_an_option_that_cannot_be_names_itself_and_what_it_takes(line, words):
 )
 def test_an_argument_that_cannot_be_names_itself_and_what_it_takes(name, value):
     with refused(OptionError, f"{name}=", repr(value)):
-        Plan(Schema((), ()), **{name: value})
+        Plan(Schema(), **{name: value})
 
 
 @pytest.mark.parametrize(

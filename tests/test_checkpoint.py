@@ -393,7 +393,7 @@ def test_a_place_that_cannot_be_written_to_is_told_before_the_first_step(fit, tm
 
 
 def plan(loss):
-    return Plan(Schema((), ()), checkpoint="/here", about={"settings": {"loss": loss}})
+    return Plan(Schema(), checkpoint="/here", about={"settings": {"loss": loss}})
 
 
 @pytest.mark.parametrize("name", ["mse", "mean_squared_error", "MeanSquaredError"])

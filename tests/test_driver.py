@@ -86,7 +86,7 @@ def train(submitted, model):
     def train(*stages, resume=None, callbacks=(), epoch_end=None, run=None, **how):
         run = run or Run("digits", model, epochs=3, workers=1)
         submitted.stages = list(stages)
-        plan = Plan(Schema((), ()), **{"epochs": 3, "seed": 1, **how})
+        plan = Plan(Schema(), **{"epochs": 3, "seed": 1, **how})
         training.Driver(None, plan, None, run, list(callbacks), epoch_end, resume).train()
         return run
 

@@ -196,7 +196,7 @@ def test_a_model_that_was_trained_brings_its_columns(spark, monkeypatch):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     run = Run("a", model, 1, workers=1)
     fields = (Field("x0", ("c", "a"), "model input 'x'"), Field("y0", ("b",), "label 'b'"))
-    run.schema = Schema(fields, ("x",))
+    run.schema = Schema(fields)
     monkeypatch.setattr(registry, "runs", [run])
     editor = Editor({"df": df}, models={"model": model})
     assert features(editor) == ["a", "b", "c"]

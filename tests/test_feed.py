@@ -14,7 +14,7 @@ from nbkeras.worker.backends import arrays as numpy_arrays
 from nbkeras.worker.backends import tensorflow
 from nbkeras.worker.feed import feed
 
-STRUCTURE = Schema((Field("x0", ("x",), "x"), Field("y0", ("y",), "y"), Field("w", ("w",), "w")), ("x",))
+STRUCTURE = Schema((Field("x0", ("x",), "x"), Field("y0", ("y",), "y"), Field("w", ("w",), "w")))
 
 
 def mapped(array):
@@ -138,7 +138,7 @@ def test_rows_gives_the_first_of_them_as_keras_takes_them():
 
 
 def test_labels_of_several_outputs_come_as_a_tuple(batches):
-    several = Schema((Field("x0", ("x",), "x"), Field("y0", ("y",), "y"), Field("y1", ("w",), "w")), ("x",))
+    several = Schema((Field("x0", ("x",), "x"), Field("y0", ("y",), "y"), Field("y1", ("w",), "w")))
     arrays = rows(4)
     arrays["y1"] = arrays.pop("w")
 
@@ -187,7 +187,7 @@ def test_iterating_takes_no_copy_of_the_rows(tmp_path, batches, epochs):
         file.truncate(number * width * 4)
         arrays = {"x0": files.mapped(file.fileno(), "<f4", (number, width))}
         counts = np.full(number // 1000, 1000)
-        structure = Schema((Field("x0", ("a",), "a"),), ("x",))
+        structure = Schema((Field("x0", ("a",), "a"),))
         fed = feed(arrays, canonical(number), counts, structure, seed=(1,))
         list(epochs(feed(small, canonical(8), np.array([8]), STRUCTURE), 1))  # starts TensorFlow
         before = own_memory()

@@ -334,7 +334,7 @@ def test_predictions_of_arrays_come_in_the_order_of_the_arrays(monkeypatch):
 
     monkeypatch.setattr(inference, "predict_dataframe", MagicMock())
     monkeypatch.setattr(inference, "_attended", attended)
-    plan = Plan(Schema((Field("x0", ("x",), "x"),), ("x",)))
+    plan = Plan(Schema((Field("x0", ("x",), "x"),)))
     numbers, pairs = inference.predict_arrays(plan, None, MagicMock(), [(1,), (2,)])
     assert asked == ["predict"]
     assert numbers.tolist() == [[0.5], [1.5], [2.5]]

@@ -37,7 +37,12 @@ def checked(kind, loss, *columns, outputs=None):
     arrays = {f"y{index}": np.asarray(one) for index, one in enumerate(columns)}
     fields = [Field("x0", ("x",), "x", "float32", (2,))]
     fields += [Field(name, (name,), name, "float32", ()) for name in arrays]
-    return labels.check(model, Schema(tuple(fields), ("x",), outputs), arrays, lambda: np.zeros((1, 2)))
+    return labels.check(
+        model,
+        Schema(tuple(fields), y=outputs and {name: f"y{at}" for at, name in enumerate(outputs)}),
+        arrays,
+        lambda: np.zeros((1, 2)),
+    )
 
 
 @pytest.mark.parametrize("kind", ["flat", "own"])

@@ -33,7 +33,7 @@ def net(units=8):
 
 
 def plan(workers=1, batch_size=32):
-    return Plan(Schema((), ()), workers=workers, batch_size=batch_size)
+    return Plan(Schema(), workers=workers, batch_size=batch_size)
 
 
 def asked(sentence):

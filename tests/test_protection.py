@@ -30,7 +30,7 @@ def session(**settings):
 
 
 def plan(workers, backend="tensorflow", gpus=None):
-    return Plan(Schema((), ()), workers=workers, backend=backend, gpus=gpus)
+    return Plan(Schema(), workers=workers, backend=backend, gpus=gpus)
 
 
 @pytest.mark.parametrize("key", ENCRYPTING)

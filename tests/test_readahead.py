@@ -15,7 +15,7 @@ from nbkeras.worker.feed import feed
 
 pytestmark = pytest.mark.usefixtures("any_backend")
 
-STRUCTURE = Schema((Field("x0", ("x",), "x"),), ("x",))
+STRUCTURE = Schema((Field("x0", ("x",), "x"),))
 ROWS, WIDTH, BATCH = 512, os.sysconf("SC_PAGESIZE"), 8
 
 

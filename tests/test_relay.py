@@ -205,7 +205,7 @@ def test_weights_too_large_for_rows_come_through_the_relay_too(spark, far, array
 
 
 def opened():
-    job = Job("train", Plan(Schema((), ()), workers=1), Inside(b""), ("", 0), SECRET, weights=1 << 22)
+    job = Job("train", Plan(Schema(), workers=1), Inside(b""), ("", 0), SECRET, weights=1 << 22)
     return Mailbox("127.0.0.1", job)
 
 

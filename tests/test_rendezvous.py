@@ -19,7 +19,7 @@ class Workers:
     """So many workers, which come in any order, and what they are answered."""
 
     def __init__(self, number=2, **how):
-        self.rendezvous = Rendezvous(Plan(Schema(FIELDS, ("x",)), workers=number, **how))
+        self.rendezvous = Rendezvous(Plan(Schema(FIELDS), workers=number, **how))
         self.told = {}
 
     def answers(self, rank):

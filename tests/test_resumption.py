@@ -13,7 +13,7 @@ from nbkeras.model import settings
 from nbkeras.plan import Plan
 from nbkeras.schema import Schema
 
-NOWHERE = Schema((), ())
+NOWHERE = Schema()
 
 
 def begun(epoch=1, *, workers=2, ended=False, **chosen):

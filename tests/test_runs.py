@@ -322,7 +322,7 @@ def test_a_run_knows_what_was_chosen_for_it(spark):
 def test_a_schedule_is_named_with_its_numbers():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.1, 100)), "mse")
-    rate = settings.of(model, Plan(Schema((), ())))["learning_rate"]
+    rate = settings.of(model, Plan(Schema()))["learning_rate"]
     assert rate == "CosineDecay(initial_learning_rate=0.1, decay_steps=100)"
 
 
@@ -336,7 +336,7 @@ def test_a_loss_that_cannot_say_what_it_is_made_of_is_named():
 
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", Odd())
-    assert settings.of(model, Plan(Schema((), ())))["loss"] == "Odd"
+    assert settings.of(model, Plan(Schema()))["loss"] == "Odd"
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abcd"), st.integers(0, 2)), min_size=1, max_size=4))

@@ -270,13 +270,16 @@ def test_validation_data_takes_the_place_of_a_split(arrow):
 def test_several_inputs_and_labels_come_by_name_or_in_their_order(arrow):
     model, one, other = net(("left", (1,)), ("right", (2,)), outputs=2), np.ones((3, 1)), np.zeros((3, 2))
     first, second = model.output_names
-    for x, y, outputs in [
+    for x, y, nested in [
         ([one, other], [np.ones(3), np.zeros(3)], None),
-        ({"right": other, "left": one}, {first: np.ones(3), second: np.zeros(3)}, (first, second)),
+        (
+            {"right": other, "left": one},
+            {first: np.ones(3), second: np.zeros(3)},
+            {first: "y0", second: "y1"},
+        ),
     ]:
         rows, _, _ = Source(arrow, model, None).both(x, y, None, None, 0.0)
-        assert rows.schema.inputs == ("left", "right")
-        assert rows.schema.outputs == outputs
+        assert (rows.schema.x, rows.schema.y) == (("x0", "x1"), nested)
         values = table_of(arrow)
         assert (values("x0", "float32"), values("x1", "float32")) == ([[1]] * 3, [[0, 0]] * 3)
         assert (values("y0", "float32"), values("y1", "float32")) == ([[1]] * 3, [[0]] * 3)

@@ -19,7 +19,7 @@ from nbkeras.run.run import Run
 from nbkeras.schema import Schema
 from nbkeras.spark.shared import INSIDE, Inside
 
-JOB = Job("train", Plan(Schema((), ()), workers=2), Inside(b""), ("notebook", 9), b"")
+JOB = Job("train", Plan(Schema(), workers=2), Inside(b""), ("notebook", 9), b"")
 RAISED = {**failures.event(Failure("ValueError", "no scale", ()), rank=1), "host": "there"}
 
 
@@ -37,7 +37,7 @@ def submit(monkeypatch):
     monkeypatch.setattr(submission.cluster, "task", lambda *_: Stage())
 
     def submit(*, size=0, **how):
-        plan = Plan(Schema((), ()), **{"workers": 2, **how})
+        plan = Plan(Schema(), **{"workers": 2, **how})
         run = Run("digits", None, epochs=1, workers=plan.workers)
         made = Submission(None, plan, None, run, Inside(b""), None, None, size, again=False)
         made._ended.set()  # nobody is waited for

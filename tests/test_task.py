@@ -33,7 +33,7 @@ FIELDS = (
     Field("x0", ("a",), "model input 'x'", "float32", (1,)),
     Field("y0", ("label",), "label 'label'", "int64"),
 )
-PLAN = Plan(Schema(FIELDS, ("x",)), workers=2)
+PLAN = Plan(Schema(FIELDS), workers=2)
 
 
 def job(kind="train", **how):
@@ -450,7 +450,7 @@ def test_an_evaluation_that_fails_says_so_in_a_row(hire):
     assert (kind, rank, json.loads(data)["message"]) == ("failure", 0, "no scale")
 
 
-PREDICTS = Plan(Schema(FIELDS[:1], ("x",)))
+PREDICTS = Plan(Schema(FIELDS[:1]))
 
 
 def lies_still(trainer):

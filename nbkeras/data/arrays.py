@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from nbkeras.data.columns import numeric
 from nbkeras.data.kinds.raw import Raw
 from nbkeras.data.rows import Rows
-from nbkeras.data.signature import Input, Signature
+from nbkeras.data.signature import Input, Signature, signature_of
 from nbkeras.errors import DataError
 from nbkeras.schema import ORDER, Field, Schema
 
@@ -47,13 +48,15 @@ def from_arrays(
         DataError: lengths differ, there are no rows, x does not fit the model, or
             a field has another shape than in ``like``.
     """
+    if signature.open and _is_structure(x):
+        signature = signature_of(x, signature)
     inputs = _inputs(x, signature)
     arrays: list[tuple[Field, Array]] = []
     for index, (one, array) in enumerate(zip(signature.inputs, inputs, strict=True)):
-        title = f"model input '{one.name}'"
+        title = f"model input '{one.key or one.name}'"
         numbers = _numbers(array, title, numeric(one.dtype))
         arrays.append(_field(f"x{index}", title, _fitted(numbers, one, signature)))
-    outputs = tuple(y) if isinstance(y, dict) else None
+    nested = {name: f"y{index}" for index, name in enumerate(y)} if isinstance(y, dict) else None
     labels = list(y.values()) if isinstance(y, dict) else y if isinstance(y, (list, tuple)) else [y]
     if isinstance(y, (list, tuple)) and len(signature.outputs) <= 1:
         labels = [np.asarray(y)]
@@ -66,8 +69,8 @@ def from_arrays(
         arrays = [_alike(field, array, like) for field, array in arrays]
     rows = _rows(arrays)
     df = _dataframe(spark, arrays, rows)
-    names = tuple(one.name for one in signature.inputs)
-    return Rows(df, Schema(tuple(field for field, _ in arrays), names, outputs), numbered=True)
+    schema = Schema(tuple(field for field, _ in arrays), signature.nested, nested)
+    return Rows(df, schema, numbered=True)
 
 
 def split(thing: Any, part: float) -> tuple[Any, Any]:
@@ -95,29 +98,47 @@ def split(thing: Any, part: float) -> tuple[Any, Any]:
 
 
 def _inputs(x: Any, signature: Signature) -> list[Any]:
-    names = [one.name for one in signature.inputs]
+    """An array for each input, from any way in which Keras lets them be given."""
+    number = len(signature.inputs)
     if isinstance(x, dict):
-        if set(x) != set(names):
-            raise DataError(
-                f"{signature}, but x has {', '.join(map(repr, x))}: use the inputs' names as keys"
-            )
-        return [x[name] for name in names]
-    if isinstance(x, (list, tuple)) and len(names) > 1:
-        if len(x) != len(names):
+        for names in signature.names:
+            if set(x) == set(names):
+                return [x[name] for name in names]
+    import keras
+
+    leaves = keras.tree.flatten(x)
+    if signature.nested is not None and len(leaves) == number:
+        with contextlib.suppress(TypeError, ValueError):
+            keras.tree.assert_same_structure(signature.nested, keras.tree.lists_to_tuples(x))
+            return list(leaves)
+    if isinstance(x, dict):
+        keys = ", ".join(map(repr, x))
+        raise DataError(f"{signature}, but x has {keys}: use the inputs' names as keys")
+    if isinstance(x, (list, tuple)) and all(hasattr(one, "shape") for one in x):
+        if len(x) == number:
+            return list(x)
+        if number > 1:
             raise DataError(f"{signature}, but x is a list of {len(x)} arrays")
-        return list(x)
-    if len(names) > 1:
-        raise DataError(f"{signature}: give x as a list or dict of {len(names)} arrays")
+    if number > 1:
+        raise DataError(f"{signature}: give x as a list or dict of {number} arrays")
     return [x]
+
+
+def _is_structure(x: Any) -> bool:
+    """Whether these are arrays in a dict, list or tuple; lists of numbers are an array."""
+    import keras
+
+    return isinstance(x, (dict, list, tuple)) and all(hasattr(one, "shape") for one in keras.tree.flatten(x))
 
 
 def _fitted(array: Array, one: Input, signature: Signature) -> Array:
     if one.shape is None or array.shape[1:] == one.shape:
         return array
-    # Keras adds the last axis of a vector of numbers or of grey pictures.
-    if math.prod(array.shape[1:]) == math.prod(one.shape) and (*array.shape[1:], 1) == one.shape:
+    # Keras adds the last axis of a vector of numbers or of grey pictures, and drops one of 1.
+    shape = array.shape[1:]
+    if (*shape, 1) == one.shape or shape == (*one.shape, 1):
         return array.reshape(len(array), *one.shape)
-    raise DataError(f"{signature}, but x has shape {array.shape}, which is rows of shape {array.shape[1:]}")
+    raise DataError(f"{signature}, but x has shape {array.shape}, which is rows of shape {shape}")
 
 
 def _label(label: Any, floatx: str) -> Array:

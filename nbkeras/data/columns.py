@@ -33,13 +33,15 @@ def feature_fields(
     Raises:
         DataError: the columns do not fit the model's inputs.
     """
-    named = [one.name for one in signature.inputs]
+    called = signature.names[0]
     if features is None:
         candidates = [name for name in df.columns if name not in others]
-        if set(named) <= set(candidates):
-            candidates = named
+        called = next((names for names in signature.names if set(names) <= set(candidates)), called)
+        if set(called) <= set(candidates):
+            candidates = list(called)
     else:
         candidates = list(features)
+        called = next((names for names in signature.names if set(names) == set(candidates)), called)
     candidates = [existing(df, name, "feature") for name in candidates]
     if not candidates:
         raise DataError(f"{signature}, but no column is left for it: {offered(df)}")
@@ -50,14 +52,18 @@ def feature_fields(
                 f"turn it into numbers or leave it out with df.drop('{name}')"
             )
     if len(signature.inputs) > 1:
-        if set(candidates) != set(named):
+        # Columns that are named in their order, and by no input's name, are taken as a list of arrays is.
+        strange = not set(candidates) & {name for names in signature.names for name in names}
+        if features is not None and strange and len(candidates) == len(signature.inputs):
+            called = tuple(candidates)
+        elif set(candidates) != set(called):
             raise DataError(
                 f"{signature}; {offered(df)}: give the DataFrame one column per input, "
                 "with the input's name (df.withColumnRenamed)"
             )
         return tuple(
-            _field(df, f"x{index}", (one.name,), f"model input '{one.name}'", numeric(one.dtype), one.shape)
-            for index, one in enumerate(signature.inputs)
+            _field(df, f"x{index}", (name,), f"model input '{name}'", numeric(one.dtype), one.shape)
+            for index, (name, one) in enumerate(zip(called, signature.inputs, strict=True))
         )
     return (_only_field(df, signature, candidates),)
 

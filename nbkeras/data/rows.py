@@ -57,7 +57,6 @@ def from_dataframe(
     Raises:
         DataError: the columns do not fit the model.
     """
-    outputs = tuple(y) if isinstance(y, dict) else None
     names = [y] if isinstance(y, str) else list(y.values() if isinstance(y, dict) else y or ())
     labels = columns.label_fields(df, names, floatx)
     weight = () if sample_weight is None else (columns.weight_field(df, sample_weight, floatx),)
@@ -65,7 +64,8 @@ def from_dataframe(
     inputs = columns.feature_fields(df, signature, features, others)
     fields = (*inputs, *labels, *weight)
     selected = df.select(*[columns.expression(df, one) for one in fields])
-    return Rows(selected, Schema(fields, tuple(one.name for one in signature.inputs), outputs))
+    nested = {name: f"y{index}" for index, name in enumerate(y)} if isinstance(y, dict) else None
+    return Rows(selected, Schema(fields, signature.nested, nested))
 
 
 def exchanged(

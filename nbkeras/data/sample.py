@@ -70,7 +70,7 @@ def outputs(model: Any, rows: Rows) -> Any:
     fields = rows.schema.features
     if all(one.shape is not None for one in fields):
         zeros = [np.zeros((1, *(one.shape or ())), one.dtype) for one in fields]
-        inputs = zeros[0] if len(zeros) == 1 else dict(zip(rows.schema.inputs, zeros, strict=True))
+        inputs = rows.schema.inputs(zeros)
     else:
         inputs = first_batch(rows)[0]
     return model(inputs, training=False)

@@ -143,7 +143,7 @@ def _plan(spark: SparkSession, options: Options, begun: Checkpoint | None, **lim
         "checkpoint": None if checkpoint is None else absolute(os.fspath(checkpoint)),
         "training": secrets.token_hex(4) if begun is None else begun.training,
     }
-    return Plan(Schema((), ()), **(named | settled | limits))
+    return Plan(Schema(), **(named | settled | limits))
 
 
 def _run(host: Host, options: Options, model: Any, plan: Plan, begun: Checkpoint | None) -> Run:

@@ -110,8 +110,8 @@ _SCHEMA = shapes.record(
             kind=shapes.text,
         )
     ),
-    inputs=shapes.items(shapes.text),
-    outputs=shapes.either(shapes.none, shapes.items(shapes.text)),
+    x=shapes.either(shapes.none, shapes.tree(shapes.text)),
+    y=shapes.either(shapes.none, shapes.tree(shapes.text)),
 )
 _ABOUT = shapes.partial(
     settings=shapes.partial(

@@ -94,3 +94,14 @@ def nested(each: Shape) -> Shape:
         return all(map(fits, value)) if isinstance(value, list) else each(value)
 
     return fits
+
+
+def tree(each: Shape) -> Shape:
+    """A value, or lists and objects of such, however deep."""
+
+    def fits(value: Any) -> bool:
+        if isinstance(value, dict):
+            return all(map(fits, value.values()))
+        return all(map(fits, value)) if isinstance(value, list) else each(value)
+
+    return fits

@@ -55,9 +55,10 @@ def check(
 def _numbered(model: Any, schema: Schema, batch: Callable[[], Any]) -> Iterator[tuple[str, Any, int]]:
     """The label fields that hold numbers of classes, with their loss and the number of classes."""
     fields, given = [one.name for one in schema.labels], model.loss
+    names = list(schema.y) if isinstance(schema.y, dict) else []
     losses = list(given) if isinstance(given, (list, tuple)) else [given] * len(fields)
     if isinstance(given, dict):
-        losses = [given.get(name) for name in schema.outputs or ()]
+        losses = [given.get(name) for name in names]
     found = [(name, loss) for name, loss in zip(fields, losses, strict=False) if _is_sparse(loss)]
     if not found:
         return
@@ -65,7 +66,7 @@ def _numbered(model: Any, schema: Schema, batch: Callable[[], Any]) -> Iterator[
     if not isinstance(outputs, dict):
         outputs = getattr(model, "outputs", None) or model(batch(), training=False)
     if isinstance(outputs, dict):
-        outputs = [outputs.get(name) for name in schema.outputs or outputs]
+        outputs = [outputs.get(name) for name in names or outputs]
     by_field = dict(zip(fields, keras.tree.flatten(outputs), strict=False))
     for name, loss in found:
         if by_field.get(name) is not None and by_field[name].shape[-1] is not None:

@@ -41,7 +41,7 @@ def of(
         >>> from nbkeras.schema import Schema
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         >>> model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
-        >>> chosen = settings.of(model, Plan(Schema((), ()), epochs=5, seed=1))
+        >>> chosen = settings.of(model, Plan(Schema(), epochs=5, seed=1))
         >>> [chosen[name] for name in ("epochs", "batch_size", "optimizer", "learning_rate", "momentum")]
         [5, 32, 'SGD', 0.1, 0.9]
     """

@@ -237,14 +237,12 @@ class Trainer:
         """Answer each batch of inputs with the model's outputs, until the task has no more."""
         self._set_threads(self._assignment.neighbours)
         model = self._load()["model"]
-        names = self._plan.schema.inputs
         while (inputs := self._inbox.get()) is not None:
             found = []
             # Spark's batches have thousands of rows, of which the layers may give far more numbers.
             for start in range(0, len(inputs[0]), self._plan.batch_size or _PREDICTED):
                 cut = [one[start : start + (self._plan.batch_size or _PREDICTED)] for one in inputs]
-                x = cut[0] if len(cut) == 1 else dict(zip(names, cut, strict=True))
-                outputs = model.predict_on_batch(x)
+                outputs = model.predict_on_batch(self._plan.schema.inputs(cut))
                 found.append([np.asarray(one) for one in keras.tree.flatten(outputs)])
             self._task.send(("outputs", [np.concatenate(parts) for parts in zip(*found, strict=True)]))
 

@@ -20,7 +20,7 @@ ROWS, TIMES = 60_000, 5
 
 def main() -> None:
     x, y = task.arrays(ROWS)
-    structure = Schema((Field("x0", ("x",), "x"), Field("y0", ("y",), "y")), ("x",))
+    structure = Schema((Field("x0", ("x",), "x"), Field("y0", ("y",), "y")))
     counts = np.diff([*range(0, ROWS, task.BATCH), ROWS])
     arrays = {"x0": on_disk(x), "y0": on_disk(y)}
     fed = feed(arrays, np.arange(ROWS), counts, structure, (1,))
