@@ -145,7 +145,7 @@ def test_a_dataframe_of_a_session_that_was_stopped_is_refused(monkeypatch):
         (np.ones((5, 4)), np.zeros(5), ["'point' of shape (2,)", "x has shape (5, 4)"]),
         (np.ones((5, 2)), np.zeros(4), ["differ in length", "'point' 5", "label 4", "one entry per row"]),
         (np.ones((0, 2)), np.zeros(0), ["the arrays have no rows", "(0, 2)", "give at least one"]),
-        ([[1.0, 2.0], [3.0]], [0, 1], ["model input 'point' is a list", "one length", "cut or pad"]),
+        ([[1.0, 2.0], [3.0]], [0, 1], ["model input 'point' is a list", "differ in length", "cut or pad"]),
         (np.array([["one", "two"]]), np.zeros(1), ["model input 'point'", "<U3", "numbers"]),
         (np.ones((4, 2)), "label", ["label is str", "array"]),
         ("train.csv", "label", ["str", "array", "DataFrame"]),
