@@ -1,7 +1,7 @@
 """nbkeras: a Keras cell trains on Spark, and its chart is live in the notebook.
 
-Importing it is cheap: what it offers is loaded when it is asked for. Workers import the package
-too, and import what is below the driver alone.
+Importing the package is cheap: a public name is loaded at its first use. Workers import the package too,
+but only the rooms below the driver.
 
 Example:
     >>> import nbkeras
@@ -53,7 +53,7 @@ _DEFINED = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name when it is first asked for."""
+    """Load a public name at its first use."""
     if name not in _DEFINED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     _show_what_trains()
@@ -63,7 +63,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _show_what_trains() -> None:
-    """Bring both together, here alone: what trains does not know what shows."""
+    """Connect the training to the displays. Only this function does: the training imports no display."""
     from nbkeras import api, wait
     from nbkeras.notebook import hosts
 
@@ -76,7 +76,7 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(ipython: Any) -> None:
-    """What ``%load_ext nbkeras`` calls: adds the magics, leaves GPUs to the trainers, quiets TensorFlow."""
+    """Called by ``%load_ext nbkeras``: add the magics, share GPU memory, quiet TensorFlow."""
     from nbkeras import devices
     from nbkeras.notebook import imports, magics
 
@@ -87,7 +87,7 @@ def load_ipython_extension(ipython: Any) -> None:
 
 
 def unload_ipython_extension(ipython: Any) -> None:
-    """What ``%unload_ext nbkeras`` calls: takes them away."""
+    """Called by ``%unload_ext nbkeras``: remove the magics."""
     from nbkeras.notebook import magics
 
     magics.unregister(ipython)

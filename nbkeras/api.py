@@ -1,4 +1,4 @@
-"""fit, evaluate, predict and on_spark: what the magics, the widgets and users call."""
+"""The public functions fit, evaluate, predict and on_spark, which magics, widgets and users call."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate", "fit", "host", "on_spark", "predict", "runs", "status"]
 
-#: Shows runs; set by the package to what fits the place it runs in.
+#: Shows runs; the package sets it to the host of this environment.
 host: Host = Silent()
 
 
@@ -78,11 +78,11 @@ def fit(
         validation_split: part of the rows to validate on: the last rows of
             arrays; rows of a DataFrame by their hash.
         batch_size: rows of a batch over all workers, 32 if None.
-        steps_per_epoch: batches of an epoch; the next goes on with the rows that are left.
+        steps_per_epoch: batches of an epoch; the next epoch continues with the remaining rows.
         validation_steps: batches to validate on, from the first.
         workers: number of workers; "auto" for one on a local Spark, else one
             per executor.
-        background: return at once; the run ends by itself. Meanwhile ``run.pause()``,
+        background: return at once; the training continues in the background. Meanwhile ``run.pause()``,
             ``run.resume()``, ``run.set_learning_rate(rate)`` and ``run.stop()`` steer it.
         name: shown in the chart.
         seed: of the order in which epochs visit the rows; None draws it from
@@ -91,35 +91,35 @@ def fit(
             for the notebook's own.
         checkpoint: folder that takes weights, optimizer state and history after each
             epoch: a path, or a URI that PyArrow or fsspec opens. A training that
-            loses a worker goes on from there, without it from the start.
-        resume: go on from the newest checkpoint there, if there is one; its optimizer, loss, seed and
-            batch size must be these, and its feature columns are taken where ``features`` names none.
+            loses a worker continues from there; without a checkpoint it starts again.
+        resume: continue from the newest checkpoint there, if there is one; it must have the same optimizer,
+            loss, seed and batch size, and its feature columns are used if ``features`` is None.
         heartbeat: seconds of silence after which a worker counts as lost.
-        gpus: that each worker asks Spark for; None for those that it gives by itself.
-        sync_every: several workers take so many steps, each on its own rows of the batches,
-            before their weights become their mean, weighted by rows (local SGD, Stich 2019):
-            fewer messages, and another result than that of one process. They meet at the end
-            of an epoch too, and with ``steps_per_execution`` at the end of an execution. 1
-            sums the gradients in each step.
-        trusted_network: several workers may train though Spark encrypts, or authenticates and
-            they have GPUs: gradients travel in the clear, those that NCCL sums over ports that
+        gpus: number that each worker requests from Spark; None for those that Spark assigns to each task.
+        sync_every: each of several workers takes so many steps on its own rows of the batches
+            before all average their weights, weighted by rows (local SGD, Stich 2019): fewer
+            messages, and a result that differs from one process. They also average at the end
+            of an epoch, and with ``steps_per_execution`` at the end of an execution. 1 sums
+            the gradients in each step.
+        trusted_network: allow several workers although Spark encrypts, or authenticates and
+            they have GPUs. Gradients are sent unencrypted; NCCL sends them over ports that
             listen on every address of the workers and accept unauthenticated connections.
         spark: the session; None for the active one, or a new local one.
-        shown_by: what shows the run; None for the place that it is called in.
-        listeners: objects of :class:`nbkeras.Listener`, which hear what happens to the run, besides those
+        shown_by: host that shows the run; None for that of this environment.
+        listeners: objects of :class:`nbkeras.Listener` for the events of this run, besides those
             in ``nbkeras.listeners``.
 
     Returns:
         The run, ended unless ``background``.
 
     Raises:
-        OptionError: an argument cannot be.
+        OptionError: an argument has an invalid value.
         DataError: the data does not fit the model.
-        ModelError: the model cannot be trained so.
+        ModelError: the model cannot be trained like this.
         ClusterError: Spark or its executors lack something.
         TrainingError: an exception on a worker.
-        WorkerLost: workers were gone again and again, without finishing an epoch.
-        Aborted: the second interrupt.
+        WorkerLost: workers were lost in several attempts in a row that finished no epoch.
+        Aborted: the user interrupted twice.
 
     Example:
         >>> import keras, nbkeras, numpy as np
@@ -150,10 +150,10 @@ def evaluate(
     backend: str = "auto",
     spark: SparkSession | None = None,
 ) -> dict[str, Any]:
-    """Loss and metrics of a compiled model over all rows, by name.
+    """Compute loss and metrics of a compiled model over all rows, by name.
 
     Args:
-        model: compiled; a run in the background that trains it is waited for.
+        model: compiled; if a run in the background trains it, waits for its end.
         data: a Spark DataFrame, arrays, or a pandas DataFrame.
         y: label column(s) of a DataFrame, or arrays.
         features: feature columns; None for those that the model was trained on.
@@ -163,7 +163,7 @@ def evaluate(
         spark: the session; None for the active one, or a new local one.
 
     Raises:
-        Aborted: an interrupt.
+        Aborted: the user interrupted.
         DataError: the data does not fit the model.
         ModelError: the model is not compiled.
         TrainingError: an exception on a worker.
@@ -180,13 +180,13 @@ def evaluate(
     source = Source(spark, model, features, registry.schema(model))
     rows = source.labelled(data, y, sample_weight)
     if not rows.schema.labels:
-        raise DataError("y is missing: give the labels")
+        raise DataError("y is missing: give the labels, y=…")
     source.say_guessed(rows)
     build(model, rows)
     build_metrics(model, rows)
     reason = inference.coupled(model, lambda: first_batch(rows, 4))
     if reason:
-        print(f"Evaluating on one worker: {reason}.")  # noqa: T201  # why it takes longer
+        print(f"Evaluating on one worker: {reason}.")  # noqa: T201  # says why it takes longer
     plan = Plan(
         rows.schema,
         workers=1 if reason else max(1, cluster.slots(spark)),
@@ -208,25 +208,25 @@ def predict(
     backend: str = "auto",
     spark: SparkSession | None = None,
 ) -> Any:
-    """The model's outputs for all rows.
+    """Compute the model's outputs for all rows.
 
     Args:
-        model: built; a run in the background that trains it is waited for.
+        model: built; if a run in the background trains it, waits for its end.
         data: a Spark DataFrame, arrays, or a pandas DataFrame.
         features: feature columns; None for those that the model was trained on.
-        output: name of the column with the outputs; a model with several has
-            one column each, with the output's name appended.
-        batch_size: rows that go through the model together, 1,024 if None.
+        output: name of the column with the outputs; a model with several outputs gets
+            one column for each, with the output's name appended.
+        batch_size: rows of a batch, 1,024 if None.
         backend: as in :func:`fit`.
         spark: the session; None for the active one, or a new local one.
 
     Returns:
         For a DataFrame, a lazy DataFrame that keeps its columns and adds the
         outputs: a number for a model with one output unit, else an array. For
-        arrays what ``keras.Model.predict`` returns.
+        arrays the same as ``keras.Model.predict``.
 
     Raises:
-        Aborted: an interrupt.
+        Aborted: the user interrupted.
         DataError: the data does not fit the model.
     """
     import keras
@@ -252,7 +252,7 @@ def predict(
         if not by_name:
             print(f"Predicting in the notebook, in Keras' own batches: {reason}.")  # noqa: T201  # no Spark job
             return super(keras.Model, model).predict(data, batch_size=batch_size, verbose=0)
-        print(f"Predicting in batches as Spark makes them: {reason}.")  # noqa: T201  # no other result tells it
+        print(f"Predicting in batches as Spark makes them: {reason}.")  # noqa: T201  # no result shows it
     structure = outputs(model, rows)
     shapes = [tuple(one.shape[1:]) for one in keras.tree.flatten(structure)]
     cluster.ship(spark)
@@ -291,9 +291,9 @@ def on_spark(
 ) -> Iterator[Calls]:
     """Within the block, ``fit``, ``evaluate`` and ``predict`` of Keras models run on Spark.
 
-    Other threads are not in the block: there they stay Keras' own.
+    The block does not change these methods in other threads.
 
-    A training that is at work is the last of ``nbkeras.runs``: any thread may
+    A training that is running is the last of ``nbkeras.runs``: any thread may
     pause, resume and stop it, and set its learning rate.
 
     Args:
@@ -301,10 +301,10 @@ def on_spark(
             sync_every, trusted_network, spark, shown_by, listeners: as in :func:`fit`.
 
     Yields:
-        What was called so far.
+        The methods that replace Keras' own; ``fits`` counts the calls of ``fit``.
 
     Raises:
-        OptionError: an option cannot be.
+        OptionError: an option has an invalid value.
     """
     calls = Calls(Options(**locals()), fit, evaluate, predict)
     with routed(calls):
@@ -312,7 +312,7 @@ def on_spark(
 
 
 def status(spark: SparkSession | None = None) -> str:
-    """Which Spark, how many slots, the versions here and on the executors, and what trains, as text."""
+    """Describe Spark, its slots, the versions here and on the executors, and the runs at work, as text."""
     from nbkeras.spark import survey
 
     trains = [
@@ -323,7 +323,7 @@ def status(spark: SparkSession | None = None) -> str:
 
 
 def _output_names(model: Any, output: str, structure: Any) -> list[str]:
-    """What the columns of a prediction are called: by the keys of a dict, else by the model's outputs."""
+    """Name the columns of a prediction by the keys of a dict, else by the model's output names."""
     import keras
 
     paths = [path for path, _ in keras.tree.flatten_with_path(structure)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def notebook(name: str) -> Path:
-    """Where one lies, in an installed package or in a checkout.
+    """Return the path of a notebook, in an installed package or in a checkout.
 
     Args:
         name: its path in the folder of notebooks.

@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status.
 
     Args:
-        arguments: the words after ``nbkeras``; those of this process when None.
+        arguments: the words after ``nbkeras``; None for those of this process.
 
     Example:
         >>> main(["demo", "--no-such-option"])

@@ -1,4 +1,4 @@
-"""The quickstart notebook: opened in JupyterLab, or run here and printed."""
+"""Demo: opens the quickstart notebook in JupyterLab, or runs it here and prints the result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NAME = "01_quickstart.ipynb"
 
-#: Run in the kernel before the notebook's first cell: here somebody watches each epoch, and each wait.
+#: Code that the kernel runs before the notebook's first cell: print each epoch and each wait.
 _WATCHED = """
 import contextlib
 from nbkeras.notebook import hosts
@@ -28,12 +28,12 @@ from nbkeras.notebook.words import PLACES
 Headless.every = 0
 hosts.waiting = lambda what: contextlib.nullcontext(print(PLACES[f"wait_{what}"], flush=True))
 """
-#: And behind its last.
+#: Code that it runs after the last cell.
 _ACCURACY = 'print(f"final test accuracy {accuracy:.4f}")'
 
 
 def notebook() -> Path:
-    """Where the quickstart lies, in an installed package or in a checkout.
+    """Return the path of the quickstart, in an installed package or in a checkout.
 
     Example:
         >>> notebook().name
@@ -43,13 +43,13 @@ def notebook() -> Path:
 
 
 def open_in_jupyterlab(folder: Path, *, browser: bool = True) -> NoReturn:
-    """Copy the quickstart into a folder and become the JupyterLab that shows it.
+    """Copy the quickstart into a folder and replace this process by the JupyterLab that shows it.
 
-    A copy that is already there is opened as it is.
+    A copy that exists already is opened unchanged.
 
     Args:
-        folder: made when it does not exist.
-        browser: whether JupyterLab opens one.
+        folder: created if it does not exist.
+        browser: whether JupyterLab opens a browser.
     """
     _require("jupyterlab")
     java.ensure()
@@ -69,14 +69,16 @@ def open_in_jupyterlab(folder: Path, *, browser: bool = True) -> NoReturn:
     if not browser:
         command.append("--no-browser")
     if os.geteuid() == 0:
-        command.append("--allow-root")  # or it would refuse; a container often has no other user
+        command.append(
+            "--allow-root"
+        )  # JupyterLab would refuse to start; a container often has no other user
     os.execv(sys.executable, command)  # noqa: S606  # so that Ctrl-C and the exit status are JupyterLab's
 
 
 def execute() -> int:
     """Run the quickstart without a browser, print each epoch and the accuracy, and return 0.
 
-    A cell that fails gives one line, and 1.
+    If a cell fails, print one line and return 1.
     """
     _require("nbclient")
     import nbformat
@@ -107,7 +109,7 @@ def _run(quickstart: NotebookNode, folder: str) -> int:
     client = PrintingClient(quickstart, kernel_name="python3", resources={"metadata": {"path": folder}})
     try:
         with (Path(folder) / "kernel.log").open("w") as log:
-            client.execute(stderr=log)  # the log of the kernel's program; what cells print comes as messages
+            client.execute(stderr=log)  # the kernel's own log; the output of cells arrives as messages
     except CellExecutionError as error:
         reason = f"{error.ename}: {error.evalue}"
     except DeadKernelError as error:
@@ -123,4 +125,4 @@ def _run(quickstart: NotebookNode, folder: str) -> int:
 def _require(module: str) -> None:
     if importlib.util.find_spec(module) is None:
         install = f"{sys.executable} -m pip install 'nbkeras[demo]'"
-        raise NbkerasError(f"the demo needs {module}, which is not installed; type {install}")
+        raise NbkerasError(f"the demo needs {module}, which is not installed: type {install}")

@@ -1,4 +1,4 @@
-"""What nbkeras needs on this machine: what is there, and what to type where it is wrong."""
+"""Doctor: checks what nbkeras needs on this machine, and says what to type where a check fails."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from packaging.specifiers import SpecifierSet
 from nbkeras.requirements import BACKENDS, bounds, installed
 from nbkeras.spark import java
 
-#: They may not read a request that comes while a reply is sent.
+#: Versions of ipykernel that may miss a request that arrives while they send a reply.
 _FORGETFUL = SpecifierSet(">=7.0,<7.4")
 
 
@@ -24,11 +24,11 @@ class Check:
     """One line of the table.
 
     Attributes:
-        name: of what was looked for.
-        version: that was found, or "missing".
-        problem: what is wrong, empty when nothing is.
+        name: of what was checked.
+        version: the version found, or "missing".
+        problem: what is wrong; empty if the check passed.
         remedy: what to type then.
-        needed: whether nbkeras cannot do without.
+        needed: whether nbkeras cannot work without it.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Check:
 
 
 def examine() -> list[Check]:
-    """Look at everything nbkeras needs, without importing any of it.
+    """Check everything that nbkeras needs, without importing it.
 
     Example:
         >>> from nbkeras import doctor
@@ -54,13 +54,13 @@ def examine() -> list[Check]:
         _backend(),
         _package("pandas", "pandas"),
         _kernel(),
-        # Other front ends do as well; `nbkeras demo` asks for it itself.
+        # Other front ends work as well; `nbkeras demo` checks for JupyterLab itself.
         replace(_package("JupyterLab", "jupyterlab"), needed=False),
     ]
 
 
 def table(checks: list[Check]) -> str:
-    """The checks as aligned lines, with what to type under those that failed.
+    """Format the checks as aligned lines, with what to type under those that failed.
 
     Example:
         >>> print(table([Check("Python", "3.11.7"), Check("Java", "missing", "not found", "brew install")]))

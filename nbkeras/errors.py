@@ -1,16 +1,16 @@
 """The errors that nbkeras raises on purpose: each is one line in a notebook.
 
 NbkerasError
-├── OptionError     an option or argument that cannot be
+├── OptionError     an option or argument with an invalid name or value
 ├── DataError       a DataFrame or array that does not fit the model
 ├── ModelError      a model that cannot be trained as it is
 ├── ClusterError    Spark, Java or an executor that lacks something
-│   └── PortTaken   a port that another program has taken: the same may work again
-├── ZeppelinError   a Zeppelin server that cannot be asked or set up
+│   └── PortTaken   a port that another program uses: a new attempt may succeed
+├── ZeppelinError   a Zeppelin server that cannot be reached or set up
 ├── TrainingError   an exception on a worker, with its traceback
-│   └── WorkerLost  a worker that was gone without a word
-│       └── PeerLost  the same, as the others notice it
-└── Aborted         an interrupt that has dropped something
+│   └── WorkerLost  a worker that ended or stopped responding
+│       └── PeerLost  the same, as noticed by another worker
+└── Aborted         a training, evaluation or prediction that the user interrupted
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 class NbkerasError(Exception):
     """Base of all errors that nbkeras raises on purpose.
 
-    The message says what was wrong, what was received and what to type next.
+    The message says what is wrong, what was received and what to type next.
 
     Example:
         >>> from nbkeras.errors import NbkerasError
@@ -33,7 +33,7 @@ class NbkerasError(Exception):
 
 
 class OptionError(NbkerasError):
-    """An option or argument has a name or value that cannot be used."""
+    """An option or argument has an invalid name or value."""
 
 
 class DataError(NbkerasError):
@@ -49,11 +49,11 @@ class ClusterError(NbkerasError):
 
 
 class PortTaken(ClusterError):
-    """Another program listens on a port that a worker had reserved."""
+    """Another program listens on a port that a worker has reserved."""
 
 
 class ZeppelinError(NbkerasError):
-    """A Zeppelin server cannot be asked for its settings, or they cannot be written."""
+    """The settings of a Zeppelin server cannot be read or written."""
 
 
 class TrainingError(NbkerasError):
@@ -73,19 +73,19 @@ class TrainingError(NbkerasError):
 
 
 class WorkerLost(TrainingError):
-    """A worker was gone without a word: killed, out of memory, hanging, or its machine is down."""
+    """A worker ended or stopped responding: killed, out of memory, hanging, or its machine is down."""
 
 
 class PeerLost(WorkerLost):
-    """A worker's sum with the others broke off: one of them was gone, or had an error of its own."""
+    """An all-reduce failed because another worker was lost or raised an error."""
 
 
 class Aborted(NbkerasError):
-    """A training was interrupted twice, or an evaluation or a prediction once: it was dropped at once."""
+    """The user interrupted a training twice, or an evaluation or a prediction once: it ended at once."""
 
 
 def one_line(error: BaseException) -> str:
-    """An exception's class and text in one line of bounded length.
+    """Format an exception's class and text in one line of bounded length.
 
     Example:
         >>> from nbkeras.errors import one_line
@@ -96,7 +96,7 @@ def one_line(error: BaseException) -> str:
 
 
 def words(error: BaseException) -> str:
-    """What an exception says, also where the attempt to say it fails.
+    """Return an exception's text, also if ``str`` of it raises.
 
     Example:
         >>> from nbkeras.errors import words

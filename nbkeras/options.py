@@ -1,8 +1,8 @@
-"""Options: where and how a training runs, each declared once.
+"""Options: where and how a training runs. Each option is declared once.
 
-The arguments of :func:`nbkeras.fit` and :func:`nbkeras.on_spark` are these (a test compares them), the
-cell magic reads and explains those that have a help, and a :class:`nbkeras.plan.Plan` takes those that it
-has a field for.
+:func:`nbkeras.fit` and :func:`nbkeras.on_spark` have these arguments (a test compares them), the cell
+magic accepts the options that have a help text, and a :class:`nbkeras.plan.Plan` takes those that it has a
+field for.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def words(said: str, metavar: str | None = None, choices: Sequence[str] = ()) -> dict[str, Any]:
-    """What the cell magic needs to know of an option that it takes.
+    """Make the metadata of an option of the cell magic.
 
     Args:
-        said: what its help says of the option.
-        metavar: how the help calls the option's value.
-        choices: values that the magic offers; empty where it takes any.
+        said: help text.
+        metavar: name of the option's value in the help.
+        choices: allowed values; empty for any.
     """
     return {"help": said, "metavar": metavar, "choices": tuple(choices)}
 
@@ -77,12 +77,12 @@ class Options:
     listeners: Sequence[Listener] = ()
 
     def changed(self) -> dict[str, Any]:
-        """The options that are not at their defaults, by name."""
+        """Return the options that differ from their defaults, by name."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return {one.name: values[one.name] for one in fields(self) if values[one.name] != one.default}
 
 
 #: The names of all options.
 NAMES = tuple(one.name for one in fields(Options))
-#: Those that the cell magic takes.
+#: The options that the cell magic accepts.
 TYPED = {one.name: one for one in fields(Options) if one.metadata}

@@ -1,4 +1,4 @@
-"""Keras' own methods, sent to Spark: a cell copied from a tutorial runs unchanged."""
+"""Patch of Keras' own methods so that they run on Spark: a cell from a tutorial runs unchanged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _METHODS = ("fit", "evaluate", "predict")
 
 
 class Calls:
-    """The methods that stand for ``keras.Model.fit``, ``evaluate`` and ``predict`` in a block.
+    """The methods that replace ``keras.Model.fit``, ``evaluate`` and ``predict`` in a block.
 
     Args:
         options: where and how to train, for ``fit``.
@@ -46,24 +46,24 @@ class Calls:
     def call(
         self, name: str, local: Callable[..., Any], model: Any, x: Any, args: Any, kwargs: dict[str, Any]
     ) -> Any:
-        """Do what a method of ``keras.Model`` was called for: it keeps the signature and the meaning.
+        """Run a method of ``keras.Model`` on Spark, with the same signature and meaning.
 
         Args:
             name: of the method.
-            local: Keras' own, for data that does not go to Spark.
-            model, x, args, kwargs: that it was called with.
+            local: Keras' own method, for data that stays in this process.
+            model, x, args, kwargs: arguments of the call.
 
         Raises:
-            OptionError: it takes no such argument.
+            OptionError: the method has no such argument.
         """
         ours: Callable[..., Any] = getattr(self, name)
         if name == "fit":
             self.fits += 1
         if _stays(x):
-            print(_LOCAL)  # noqa: T201  # said where Keras will print its own progress
+            print(_LOCAL)  # noqa: T201  # Keras prints its own progress there too
             return local(model, x, *args, **kwargs)
         if calling() is not None and name != "fit" and not hasattr(x, "sparkSession"):
-            # The workers hold their slots until this callback has answered.
+            # The workers hold their slots until this callback returns.
             return local(model, x, *args, **kwargs)
         signature = inspect.signature(ours)
         try:
@@ -93,7 +93,7 @@ class Calls:
         validation_batch_size: int | None = None,
         validation_freq: Any = 1,
     ) -> Any:
-        """A ``keras.callbacks.History``; in the background the run."""
+        """Train, and return a ``keras.callbacks.History``; in the background the run."""
         run = self._fit(
             model,
             x,
@@ -116,7 +116,7 @@ class Calls:
         )
         if not self._options.background:
             return run.model.history
-        # Where nobody is at the notebook the run was waited for, and what goes on with it still does.
+        # A headless notebook has waited for the run; its later cells use the run all the same.
         if not run.done.is_set():
             run.note(_LATER)
         return run
@@ -133,7 +133,7 @@ class Calls:
         callbacks: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """The loss, or a list of loss and metrics, or a dict of them, as Keras does."""
+        """Return the loss, or a list of loss and metrics, or a dict of them, as Keras does."""
         _refuse("evaluate", steps=steps, callbacks=callbacks)
         _say("Evaluating on Spark.", verbose)
         results = self._evaluate(
@@ -152,29 +152,29 @@ class Calls:
         steps: int | None = None,
         callbacks: Any = None,
     ) -> Any:
-        """An array for arrays; a DataFrame with its columns kept for a DataFrame."""
+        """Return an array for arrays; for a DataFrame, a DataFrame with one more column."""
         _refuse("predict", steps=steps, callbacks=callbacks)
-        if not hasattr(x, "sparkSession"):  # Of a Spark DataFrame, nothing is computed yet.
+        if not hasattr(x, "sparkSession"):  # the prediction of a Spark DataFrame is lazy
             _say("Predicting on Spark.", verbose)
         return self._predict(model, x, batch_size=batch_size, **self._where())
 
     def _where(self) -> dict[str, Any]:
-        """The options that evaluation and prediction have too."""
+        """Return the options that evaluation and prediction have too."""
         return {"backend": self._options.backend, "spark": self._options.spark}
 
 
-#: The block that the calling context is in, the innermost.
+#: The innermost block of the calling context.
 _block: ContextVar[Calls | None] = ContextVar("nbkeras_block", default=None)
 _lock = threading.Lock()
-#: For each block that is open in any thread what gives Keras its own methods back: the last one does.
+#: One entry for each open block of any thread. The last block to end restores Keras' own methods.
 _open: list[contextlib.ExitStack] = []
 
 
 @contextlib.contextmanager
 def routed(calls: Calls) -> Iterator[None]:
-    """Within the block, Keras' methods do what ``calls`` does.
+    """Within the block, route Keras' methods to those of ``calls``.
 
-    Elsewhere, in other threads for example, they stay Keras' own.
+    Elsewhere, such as in other threads, they stay Keras' own.
     """
     with _lock:
         _open.append(_open[-1] if _open else _replaced())
@@ -182,7 +182,7 @@ def routed(calls: Calls) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(ValueError):  # it ends in another context, which was never in it
+        with contextlib.suppress(ValueError):  # the block ends in another context than it began in
             _block.reset(token)
         with _lock:
             last = _open.pop()
@@ -191,12 +191,12 @@ def routed(calls: Calls) -> Iterator[None]:
 
 
 def _replaced() -> contextlib.ExitStack:
-    """Put methods in the place of Keras' that ask in which block they are called."""
+    """Replace Keras' methods by ones that look up the block in which they are called."""
     import keras
 
     stack = contextlib.ExitStack()
     for name in _METHODS:
-        # Of what is inherited, the class has nothing to give back.
+        # An inherited method is restored by deleting its replacement.
         if (own := vars(keras.Model).get(name)) is None:
             stack.callback(delattr, keras.Model, name)
         else:
@@ -216,7 +216,7 @@ def _routed(name: str, local: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _say(sentence: str, verbose: Any) -> None:
-    """Say what takes a while, where Keras would show its progress bar."""
+    """Print what takes a while, unless ``verbose`` turns off Keras' progress bar."""
     if verbose not in (0, False):
         print(sentence)  # noqa: T201
 

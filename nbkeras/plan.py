@@ -1,4 +1,4 @@
-"""Plan: everything that one training needs, validated, frozen and serialisable."""
+"""Plan: all parameters of one training, validated, frozen and serialisable."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from nbkeras.errors import OptionError
 from nbkeras.schema import Schema
 
-#: Seconds: workers give a sign of life each second, and a busy machine may be late with some.
+#: Seconds: workers send a heartbeat each second, and a busy machine may delay several.
 LEAST_HEARTBEAT = 5.0
 
 #: Keras backends that workers can train with.
@@ -23,23 +23,23 @@ class Plan:
     Attributes:
         schema: of a row.
         workers: number of workers.
-        ordered: rows lie on worker (position modulo workers), in their order;
-            otherwise each shard is put in the order of the rows' hashes.
-        seed: permutes the rows in each epoch; None keeps the order.
-        batch_size: rows of a global batch; None leaves it to Keras' rule.
+        ordered: row i is on worker i modulo workers, and shards are in the order of the rows;
+            otherwise each shard is in the order of the rows' hashes.
+        seed: of the permutation of the rows in each epoch; None keeps the order.
+        batch_size: rows of a global batch; None for Keras' default.
         epochs, initial_epoch: as in ``keras.Model.fit``.
         validates: whether there are validation rows.
         steps_per_epoch, validation_batch_size, validation_steps, validation_freq,
             class_weight: as in ``fit``.
         asks: whether the notebook's callbacks run at the end of each epoch.
-        needs_weights: whether they look at the model's weights.
+        needs_weights: whether these callbacks read the model's weights.
         backend: Keras backend of the workers.
-        checkpoint: where to keep checkpoints, an absolute path or a URI, or None.
-        training: whose checkpoints they are, as their names tell.
+        checkpoint: folder of the checkpoints, an absolute path or a URI, or None.
+        training: identifier of the training in the names of its checkpoints.
         heartbeat: seconds of silence after which a worker counts as lost.
-        gpus: that each worker asks Spark for; None for those that it gives by itself.
-        sync_every: steps that each worker takes on its own rows before the workers meet.
-        about: what a checkpoint tells of its run beside what it needs to go on, ready for JSON.
+        gpus: number that each worker requests from Spark; None for those that Spark assigns to each task.
+        sync_every: steps that each worker takes on its own rows before all average their weights.
+        about: description of the run that a checkpoint stores besides its state, ready for JSON.
 
     Raises:
         OptionError: a number is out of its range.
@@ -110,12 +110,12 @@ class Plan:
             )
 
     def _keep_whole(self, name: str, least: int) -> None:
-        # NumPy's numbers are of other types, which messages and checkpoints cannot hold.
+        # Convert NumPy's numbers, which JSON cannot hold.
         object.__setattr__(self, name, whole(name, getattr(self, name), least))
 
 
 def whole(name: str, value: Any, least: int) -> int:
-    """A whole number, as itself.
+    """Check that a value is a whole number, and return it as an int.
 
     Raises:
         OptionError: not a whole number, or less than ``least``.

@@ -1,4 +1,4 @@
-"""The packages that nbkeras needs: their versions, as its own metadata says, and those that are installed."""
+"""Requirements: the versions of packages that nbkeras needs, by its metadata, and those installed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib.metadata
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-#: Backend of Keras to its name for people and the distributions that bring it.
+#: Backend of Keras to its display name and the distributions that provide it.
 BACKENDS = {
     "tensorflow": ("TensorFlow", ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tensorflow-intel")),
     "torch": ("PyTorch", ("torch",)),
@@ -16,7 +16,7 @@ BACKENDS = {
 
 
 def installed(distribution: str) -> str | None:
-    """The version of a distribution in this environment, None where it is not installed.
+    """Return the version of a distribution in this environment, or None if it is not installed.
 
     Example:
         >>> installed("no-such-distribution") is None
@@ -29,8 +29,8 @@ def installed(distribution: str) -> str | None:
 
 
 def bounds() -> dict[str, SpecifierSet]:
-    """The versions that nbkeras needs, by distribution."""
-    # From the metadata, so that the bounds stand in one place.
+    """Return the versions that nbkeras needs, by distribution."""
+    # Read the metadata, so that the bounds are declared in one place.
     requirements = map(Requirement, importlib.metadata.requires("nbkeras") or [])
     found: dict[str, SpecifierSet] = {}
     for requirement in requirements:

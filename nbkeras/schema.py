@@ -1,4 +1,4 @@
-"""Schema: the fields of a row, the user's columns that they come from, and how Keras takes them."""
+"""Schema: the fields of a row, the user's columns behind them, and their place in Keras' arguments."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ PREFIX = "nbkeras_"
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a row on its way to a worker, and the columns that it comes from.
+    """One field of a row that is sent to a worker, and the columns that it comes from.
 
     Attributes:
         name: ``x0``, ``x1``, … for model inputs, ``y0``, … for labels, ``w``.
         sources: the user's columns; several are stacked into one vector.
-        title: how an error names it ("model input 'image'", "label").
+        title: its name in error messages ("model input 'image'", "label").
         dtype: NumPy dtype of the values; None keeps the column's own.
         shape: shape of one row's value; None takes it from the first row.
-        kind: how its values travel, by the name of an encoding of :mod:`nbkeras.data.kinds`.
+        kind: name of the encoding of its values, see :mod:`nbkeras.data.kinds`.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Schema:
-    """The fields of a row, and how Keras takes them.
+    """The fields of a row, and their place in Keras' arguments.
 
     Attributes:
         fields: of a row.
@@ -77,7 +77,7 @@ class Schema:
         return any(one.name == "w" for one in self.fields)
 
     def described(self) -> dict[str, Any]:
-        """It as plain data, ready for JSON.
+        """Convert the schema into plain data, ready for JSON.
 
         Example:
             >>> from nbkeras.schema import Field, Schema
@@ -89,7 +89,7 @@ class Schema:
 
     @classmethod
     def read(cls, described: Mapping[str, Any]) -> Self:
-        """The schema that :meth:`described` wrote, also where JSON has made lists of its tuples."""
+        """Read the output of :meth:`described`, also if JSON has turned its tuples into lists."""
         made = (
             Field(*(_tuples(values[one.name]) for one in fields(Field))) for values in described["fields"]
         )
@@ -97,11 +97,11 @@ class Schema:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of a row's values, as far as their shapes are known; eight for each number at most."""
+        """Upper bound of the bytes of a row, eight per number; fields of unknown shape are not counted."""
         return sum(8 * math.prod(one.shape or ()) for one in self.fields)
 
     def nest(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
-        """x, y and sample_weight, as far as there are any, from arrays by field name.
+        """Nest arrays by field name as x, y and sample_weight, without those that the schema lacks.
 
         Example:
             >>> from nbkeras.schema import Field, Schema

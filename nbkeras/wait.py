@@ -1,4 +1,4 @@
-"""What a start or a job of Spark waits for, said where it is watched: silent seconds look like a hang."""
+"""Shows what a start or a job of Spark waits for: silent seconds look like a hang."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from typing import Any, Literal
 
 What = Literal["java", "keras", "tensorflow", "evaluate", "predict"]
 
-#: Shows for what is waited, as long as a ``with`` block lasts. A notebook puts its own here.
+#: Shows the reason of waiting during a ``with`` block. A notebook replaces it by its own function.
 shown: Callable[[What], AbstractContextManager[Any]] = nullcontext

@@ -239,7 +239,7 @@ def test_in_another_thread_interrupts_are_left_alone(attended):
     assert during == [before]
 
 
-def test_who_is_silent_shows_nothing_and_has_nothing_to_lose():
+def test_a_silent_host_shows_nothing_and_loses_nothing():
     silent = attend.Silent()
     assert silent.display(None) is silent
     assert (silent.headless(), silent.code(), silent.update(), silent.finish()) == (False, None, None, None)

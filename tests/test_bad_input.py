@@ -109,7 +109,7 @@ def test_arrays_of_another_length_than_the_model_takes_name_both_lengths(table):
 @pytest.mark.soak  # test_kinds.py has it
 def test_arrays_of_several_lengths_name_the_column_and_the_lengths(spark):
     df = spark.createDataFrame([([1.0, 2.0], 0), ([1.0, 2.0, 3.0], 1)], "v array<double>, label int")
-    with refused(DataError, "column 'v'", "2 to 3 values", "one length"):
+    with refused(DataError, "column 'v'", "2 to 3 values", "one length: cut or pad them"):
         fit(net(), df)
 
 
@@ -210,13 +210,13 @@ def test_a_pandas_frame_with_text_is_refused(no_job):
 # -- models and options --------------------------------------------------------------------------------
 
 
-def test_a_model_that_is_not_compiled_is_told_how(numbers, no_job):
+def test_a_model_that_is_not_compiled_is_refused_with_what_to_type(numbers, no_job):
     with refused(ModelError, "not compiled", "model.compile(optimizer, loss)"):
         fit(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), numbers)
 
 
 @pytest.mark.parametrize("thing", [None, "model", keras.layers.Dense(1)])
-def test_what_is_no_model_names_its_type(numbers, no_job, thing):
+def test_an_object_that_is_not_a_model_is_named_by_its_type(numbers, no_job, thing):
     with refused(ModelError, "keras.Model", type(thing).__name__):
         fit(thing, numbers)
 
@@ -281,14 +281,14 @@ def test_more_workers_than_slots_are_refused_at_once_with_the_number_of_slots(nu
 @pytest.mark.parametrize(
     ("method", "takes"), [("fit", "epochs, "), ("evaluate", "batch_size, "), ("predict", "steps, ")]
 )
-def test_an_argument_that_there_is_not_is_refused_beside_those_that_there_are(numbers, no_job, method, takes):
+def test_an_unknown_argument_is_refused_with_the_names_of_the_known_ones(numbers, no_job, method, takes):
     said = f"{method} got an unexpected keyword argument 'bogus': it takes x, "
     with nbkeras.on_spark(), refused(OptionError, said, takes):
         getattr(net(), method)(numbers, bogus=1)
 
 
 @pytest.mark.parametrize("name", ["steps_per_epoch", "validation_steps"])
-def test_a_number_of_steps_that_is_no_number_is_refused(numbers, no_job, name):
+def test_an_invalid_number_of_steps_is_refused(numbers, no_job, name):
     with nbkeras.on_spark(), refused(OptionError, f"{name}=0", "whole number from 1"):
         net().fit(numbers, y="label", **{name: 0})
 
@@ -322,12 +322,14 @@ def test_a_callback_that_raises_keeps_its_traceback(numbers):
     assert 'return logs["no such metric"]' in caught.value.worker_traceback
 
 
-def test_a_backend_that_is_none_is_refused(numbers, no_job):
+def test_an_unknown_backend_is_refused(numbers, no_job):
     with refused(OptionError, "backend='numpy'", "'tensorflow', 'torch', 'jax'"):
         fit(net(), numbers, backend="numpy")
 
 
-def test_a_notebook_on_a_backend_that_cannot_train_is_told_how_to_restart(numbers, no_job, monkeypatch):
+def test_a_notebook_on_a_backend_that_cannot_train_is_refused_with_how_to_restart(
+    numbers, no_job, monkeypatch
+):
     monkeypatch.setattr(keras.config, "backend", lambda: "openvino")
 
     with refused(ModelError, "Keras runs on openvino in this notebook", "KERAS_BACKEND=tensorflow"):
@@ -344,8 +346,8 @@ def test_a_backend_that_is_not_installed_is_told_with_what_to_type_before_anythi
         fit(net(), numbers, backend="torch")
 
 
-def test_what_is_no_session_is_refused(numbers, no_job):
-    with refused(ClusterError, "spark='local'", "SparkSession"):
+def test_an_object_that_is_not_a_session_is_refused(numbers, no_job):
+    with refused(ClusterError, "spark='local'", "not a SparkSession", "omit it"):
         fit(net(), numbers, spark="local")
 
 
@@ -441,7 +443,7 @@ def test_a_layer_that_raises_on_the_worker_keeps_its_traceback_and_names_the_wor
     assert caught.value._render_traceback_()[-1].startswith("TrainingError: on worker 0")
 
 
-def test_a_layer_that_raises_on_two_workers_is_told_once(numbers):
+def test_a_layer_that_raises_on_two_workers_is_reported_once(numbers):
     with refused(TrainingError, "on worker ", "ValueError", "the scale of this layer is missing"):
         fit(net(FailsElsewhere()), numbers, workers=2)
 
@@ -475,7 +477,7 @@ def test_a_metric_that_raises_is_named_with_its_line(numbers):
     assert "in update_state" in caught.value.worker_traceback
 
 
-def test_a_loss_that_is_no_number_goes_on_as_in_keras_and_is_noted(numbers):
+def test_a_loss_that_is_nan_does_not_end_the_training_and_is_noted(numbers):
     model = net()
     model.optimizer.learning_rate = 1e38
     run = fit(model, numbers, epochs=4)
@@ -527,7 +529,7 @@ def test_a_layer_of_an_archive_that_was_shipped_since_the_last_training_is_found
     assert fit(net(module.Twice()), numbers).status == "finished"
 
 
-def test_a_data_frame_that_cannot_be_computed_tells_the_cause(spark, numbers):
+def test_a_data_frame_that_cannot_be_computed_is_refused_with_the_cause(spark, numbers):
     from pyspark.sql import functions as F
 
     divide = F.udf(lambda a: a / 0, "double")
@@ -535,7 +537,7 @@ def test_a_data_frame_that_cannot_be_computed_tells_the_cause(spark, numbers):
         fit(net(), numbers.withColumn("a", divide("a")))
 
 
-def test_a_data_frame_that_spark_cannot_compute_tells_the_cause(spark, numbers):
+def test_a_data_frame_that_spark_cannot_compute_is_refused_with_the_cause(spark, numbers):
     from pyspark.sql import functions as F
 
     with refused(ClusterError, "DIVIDE_BY_ZERO"):
@@ -677,7 +679,7 @@ def elsewhere(tmp_path_factory):
         ("stale", 0, ["the DataFrame is of a Spark session that was stopped", "create it again"]),
     ],
 )
-def test_a_cluster_that_lacks_something_is_told_in_one_line(elsewhere, where, asked, words):
+def test_what_a_cluster_lacks_is_reported_in_one_line(elsewhere, where, asked, words):
     kind, line, jobs = elsewhere[where]
     assert kind == "ClusterError", line
     assert "\n" not in line
@@ -686,7 +688,7 @@ def test_a_cluster_that_lacks_something_is_told_in_one_line(elsewhere, where, as
     assert jobs == asked  # the executors were asked, and no training was begun
 
 
-def test_what_fails_on_a_worker_is_not_told_again_by_spark(elsewhere):
+def test_a_failure_on_a_worker_is_not_reported_again_by_spark(elsewhere):
     kind, line, _ = elsewhere["layer"]
     assert kind == "TrainingError"
     assert "no scale" in line

@@ -220,7 +220,7 @@ def test_a_layer_that_cannot_be_shown_whole_is_refused(layer, message):
         Layer.of(layer())
 
 
-def test_a_model_that_is_no_chain_is_refused():
+def test_a_model_whose_layers_are_not_a_chain_is_refused():
     x = keras.Input((4,))
     dense = keras.layers.Dense(4)(x)
     branched = keras.Model(x, keras.layers.Add()([x, dense]))

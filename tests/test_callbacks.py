@@ -177,7 +177,7 @@ class Slower(keras.callbacks.Callback):
         pytest.param([Slower], 99, id="sets rates to the end"),
     ],
 )
-def test_a_callback_of_ones_own_sees_weights_and_logs_and_can_stop_and_set_rates(both, more, last):
+def test_a_custom_callback_sees_weights_and_logs_and_can_stop_and_set_rates(both, more, last):
     def chosen(_):
         return [Recorder(last), *(one() for one in more)]
 
@@ -351,7 +351,7 @@ def test_in_a_callback_spark_is_not_asked_of_the_model_in_training(spark, rows):
         nbkeras.fit(regressor(), *rows, epochs=2, callbacks=[asks], workers=1, spark=spark)
 
 
-def test_a_model_compiled_anew_meanwhile_has_the_trained_weights(spark, rows, wait_for):
+def test_a_model_compiled_again_meanwhile_has_the_trained_weights(spark, rows, wait_for):
     model, theirs = twins(regressor)
     options = {"epochs": 20, "shuffle": False, "verbose": 0}
     theirs.fit(*rows, **options)
@@ -395,7 +395,7 @@ def test_callbacks_work_in_the_background(spark, rows, monkeypatch):
     assert stopping.best == pytest.approx(run.history["loss"][1])
 
 
-def test_a_callback_that_changes_weights_is_told_that_training_does_not_see_it(spark, rows):
+def test_a_callback_that_changes_weights_gets_a_note_that_training_ignores_it(spark, rows):
     class Shrink(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             kernel = self.model.trainable_variables[0]

@@ -261,7 +261,7 @@ def test_an_error_of_a_package_of_fsspec_is_one_sentence(monkeypatch):
 
 
 @pytest.mark.parametrize("uri", ["{}", "file://{}", "memory:/{}"])
-def test_a_file_is_no_place_for_checkpoints(tmp_path, uri):
+def test_a_file_instead_of_a_folder_of_checkpoints_is_refused(tmp_path, uri):
     if uri.startswith("memory"):
         pytest.importorskip("fsspec")
     there = Store(uri.format(tmp_path))
@@ -368,7 +368,7 @@ def test_nothing_left_to_train_gives_the_weights_and_the_history_and_writes_noth
         ({"checkpoint": " ", "resume": False}, OptionError, r"checkpoint=' ' names no place"),
     ],
 )
-def test_what_does_not_fit_the_checkpoint_is_told_in_one_line(fit, kept, options, error, said):
+def test_what_does_not_fit_the_checkpoint_is_reported_in_one_line(fit, kept, options, error, said):
     options = {"checkpoint": kept, "resume": True, "epochs": 3, **options}
     model = options.pop("model", net)()
     before = model.get_weights()
@@ -379,7 +379,7 @@ def test_what_does_not_fit_the_checkpoint_is_told_in_one_line(fit, kept, options
 
 
 @pytest.mark.parametrize("behind", ["folder", pytest.param("folder/inside", marks=pytest.mark.soak)])
-def test_a_place_that_cannot_be_written_to_is_told_before_the_first_step(fit, tmp_path, behind):
+def test_a_folder_that_cannot_be_written_to_is_reported_before_the_first_step(fit, tmp_path, behind):
     (tmp_path / "file").touch()
     place = tmp_path / "file" / behind
 
@@ -405,7 +405,7 @@ def test_a_loss_has_several_names(name):
 
 
 @pytest.mark.parametrize("about", [{}, {"settings": {}}])
-def test_a_checkpoint_of_an_older_version_tells_no_loss_and_no_optimizer(about):
+def test_a_checkpoint_of_an_older_version_has_no_loss_and_no_optimizer(about):
     replace(checkpoint(), about=about).require_same_compiled(plan("mae"))
 
 

@@ -54,7 +54,7 @@ def test_pandas_3_is_too_new(versions):
     assert found.remedy.endswith("'pandas<3,>=2.2'")
 
 
-def test_jupyterlab_is_no_must(versions, capsys):
+def test_jupyterlab_is_optional(versions, capsys):
     versions["jupyterlab"] = None
 
     assert main(["doctor"]) == 0
@@ -107,7 +107,7 @@ def test_without_a_choice_the_backend_is_tensorflow(versions, monkeypatch, tmp_p
     assert check("TensorFlow").version
 
 
-def test_a_python_that_is_too_old_is_told_with_how_to_get_another(monkeypatch):
+def test_a_python_that_is_too_old_is_reported_with_how_to_get_another(monkeypatch):
     monkeypatch.setattr(doctor.platform, "python_version", lambda: "3.9.1")
 
     found = check("Python")
@@ -115,7 +115,7 @@ def test_a_python_that_is_too_old_is_told_with_how_to_get_another(monkeypatch):
     assert found.remedy.endswith("-m venv .venv")
 
 
-def test_a_backend_that_nobody_knows_is_said(monkeypatch):
+def test_an_unknown_backend_is_reported(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "theano")
 
     assert check("Backend").problem == "nbkeras knows tensorflow, torch, jax"

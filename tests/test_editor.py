@@ -173,7 +173,7 @@ def test_another_dataframe_brings_the_input_and_the_last_layer_that_fit_it(edito
     assert features(editor) == ["alcohol"]
 
 
-def test_an_untouched_preset_is_made_anew_for_another_input(editor):
+def test_an_untouched_preset_is_rebuilt_for_another_input(editor):
     editor.act("preset", value="CNN")
     editor.act("data", value="wine")
     assert kinds(editor)[:2] == ["Reshape", "Conv1D"]
@@ -559,7 +559,7 @@ def test_a_vector_of_one_number_is_learnt_from_and_is_no_label(made):
     assert editor.design.inputs == (("x", 1), ("features", 1))
 
 
-def test_a_network_of_ones_own_is_no_preset_which_can_be_chosen_again(editor):
+def test_a_custom_network_is_not_a_preset_but_a_preset_can_be_chosen_again(editor):
     assert editor.state()["preset"] == "MLP"
     editor.act("add", kind="Dropout", at=1)
     assert editor.state()["preset"] == ""
@@ -640,7 +640,7 @@ def test_spark_goes_over_the_rows_of_a_label_once(frames, monkeypatch):
     assert asked == ["price", "ash"]
 
 
-def test_what_fails_in_spark_is_told_at_the_field(editor, monkeypatch):
+def test_a_failure_in_spark_is_shown_at_the_field(editor, monkeypatch):
     def gone(*_):
         raise RuntimeError("the session is gone")
 
@@ -674,7 +674,7 @@ def test_a_dataframe_without_numbers_is_refused_and_the_old_one_stays(editor):
         ("add", {"kind": "Magic", "at": 0}, "'Magic' is no layer here"),
     ],
 )
-def test_a_wrong_choice_is_told_where_it_was_made(editor, action, about, message):
+def test_a_wrong_choice_is_shown_where_it_was_made(editor, action, about, message):
     editor.act(action, **about)
     assert editor.state()["errors"][action].startswith(message)
 
@@ -682,7 +682,7 @@ def test_a_wrong_choice_is_told_where_it_was_made(editor, action, about, message
 @pytest.mark.parametrize(
     ("action", "about"), [("fly", {}), ("add", {}), ("set", {"at": 99, "name": "x", "value": 1})]
 )
-def test_what_is_no_action_is_refused(editor, action, about):
+def test_an_unknown_action_is_refused(editor, action, about):
     with pytest.raises(OptionError, match=f"does not know {action}"):
         editor.act(action, **about)
 
@@ -704,7 +704,7 @@ def test_no_dataframe_with_numbers_leaves_nothing_to_edit(frames):
         (pd.DataFrame({"a": [1.0], "y": [0]}), "a pandas DataFrame"),
     ],
 )
-def test_what_is_no_dataframe_of_spark_is_refused_in_one_sentence(data, given):
+def test_an_object_that_is_not_a_spark_dataframe_is_refused_in_one_sentence(data, given):
     message = f"^the data is {given}: give a Spark DataFrame, as df = spark.createDataFrame"
     with pytest.raises(DataError, match=message):
         Builder(data)
@@ -713,7 +713,7 @@ def test_what_is_no_dataframe_of_spark_is_refused_in_one_sentence(data, given):
 
 
 @pytest.mark.parametrize(("column", "kind"), [("wave", "array<double>"), ("label", "int")])
-def test_what_computes_a_column_and_fails_is_told_in_one_sentence(spark, column, kind):
+def test_a_column_whose_computation_fails_is_reported_in_one_sentence(spark, column, kind):
     def raises(_):  # here, so that Spark's workers need not import this file and all that it imports
         raise ValueError("no such reading")
 
@@ -727,7 +727,7 @@ def test_what_computes_a_column_and_fails_is_told_in_one_sentence(spark, column,
     )
 
 
-def test_a_dataframe_whose_session_was_stopped_is_told_in_one_sentence(frames, monkeypatch):
+def test_a_dataframe_whose_session_was_stopped_is_refused_in_one_sentence(frames, monkeypatch):
     editor = Editor(frames, "wine")
     monkeypatch.setattr("nbkeras.data.source.is_stopped", lambda _: True)
     with pytest.raises(ClusterError, match="the DataFrame is of a Spark session that was stopped: create it"):

@@ -17,7 +17,7 @@ class Wordless(Exception):
         return self.reason  # which nobody has set
 
 
-def test_an_error_that_cannot_say_what_it_is_is_told_by_its_class_and_frames():
+def test_an_error_without_a_message_is_reported_by_its_class_and_frames():
     def layer():
         raise Wordless
 
@@ -63,12 +63,11 @@ def test_a_failure_of_a_trainer_that_spark_tells_keeps_its_own_words():
 
 
 def test_a_package_that_executors_lack_is_named_with_what_to_do():
-    said = "py4j.Py4JException: stage failed\nModuleNotFoundError: No module named 'mine'\n\tat x"
+    missing = "ModuleNotFoundError: No module named 'mine'"
+    said = f"py4j.Py4JException: stage failed\n{missing}\n\tat x"
     error = exceptions.translate(RuntimeError(said), stopped=False)
     assert type(error) is ClusterError
-    assert str(error).startswith(
-        "the Python of the executors lacks a package: ModuleNotFoundError: No module named 'mine': install it"
-    )
+    assert str(error).startswith(f"the Python of the executors lacks a package ({missing}): install it")
 
 
 BEGINNING = "org.apache.spark.SparkException: EOFException occurred while reading the port number from"

@@ -97,7 +97,7 @@ def test_the_same_seed_gives_the_same_order_and_another_seed_another(epochs):
     assert of(1) != of(1, worker=1)
 
 
-def test_an_order_hangs_on_seed_and_epoch_alone_not_on_the_epochs_before():
+def test_an_order_depends_on_seed_and_epoch_alone_not_on_the_epochs_before():
     def order(*passed):
         fed = feed(rows(20), canonical(20), np.array([20]), STRUCTURE, seed=(1, 0))
         for epoch in passed:

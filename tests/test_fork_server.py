@@ -76,7 +76,7 @@ def test_a_task_learns_by_which_signal_its_trainer_has_ended(tmp_path, wait_for)
         assert fork_server.end(life) is None  # it is said once
 
 
-def test_a_new_server_takes_away_the_sockets_of_servers_that_were_killed(tmp_path):
+def test_a_new_server_removes_the_sockets_of_servers_that_were_killed(tmp_path):
     ended = subprocess.Popen(["true"])
     ended.wait()
     sockets = [f"{keeper}-torch.sock" for keeper in (os.getpid(), ended.pid)]

@@ -74,7 +74,7 @@ def test_a_question_for_devices_that_fails_does_not_end_the_import(said):
     assert said(_BEFORE, WITHOUT="") == _OTHERS
 
 
-def test_who_has_asked_for_all_messages_sees_all(said):
+def test_a_user_that_asks_for_all_messages_sees_all(said):
     assert said(_BEFORE, TF_CPP_MIN_LOG_LEVEL="0") == _OF_THE_MACHINE + _OTHERS
 
 

@@ -115,7 +115,7 @@ def test_nulls_of_all_partitions_are_added_up_and_told_rather_than_a_result():
         inference._states(rows)
 
 
-def test_a_partition_that_failed_is_told_with_its_worker():
+def test_a_partition_that_failed_is_reported_with_its_worker():
     told = {
         "kind": "ValueError",
         "message": "no scale",
@@ -141,7 +141,7 @@ def test_metrics_of_keras_add_up_and_no_row_is_looked_at():
     assert inference.coupled(compiled(), batch) == ""
 
 
-def test_a_metric_of_ones_own_is_looked_at_and_left_as_it_begins():
+def test_a_custom_metric_is_examined_and_left_in_its_first_state():
     def four():
         return X[:4], Y[:4]
 
@@ -211,7 +211,7 @@ LOSS = "the loss of some rows is not the mean of those of each row"
         ("mse", (), OwnTest, False, "OwnTest has its own test_step"),
     ],
 )
-def test_what_hangs_on_a_batch_is_evaluated_in_keras_own_batches(loss, layers, kind, weighed, reason):
+def test_what_depends_on_a_batch_is_evaluated_in_keras_own_batches(loss, layers, kind, weighed, reason):
     model = kind([keras.Input((3,)), *(one() for one in layers), keras.layers.Dense(1)])
     model.compile("sgd", loss, run_eagerly=True)
     weights = np.linspace(0.5, 2, 4, dtype="float32") if weighed else None

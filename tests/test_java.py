@@ -126,7 +126,7 @@ def test_ensure_says_when_it_replaces_a_java_home(machine, monkeypatch, capsys):
     java.ensure()
 
     assert os.environ["JAVA_HOME"] == str(home)
-    assert capsys.readouterr().out == f"JAVA_HOME={old} is no Java that Spark can run on; using {home}.\n"
+    assert capsys.readouterr().out == f"JAVA_HOME={old} is not a Java that Spark can run on; using {home}.\n"
 
 
 def test_a_missing_java_is_installed_into_the_home_and_said_so(machine, monkeypatch, capsys):

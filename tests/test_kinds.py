@@ -45,7 +45,7 @@ def test_booleans_and_large_lists_are_read_too():
 
 
 def test_arrays_of_several_lengths_are_refused():
-    with pytest.raises(DataError, match="column 'a' holds arrays of 1 to 3 values: model input 'x' needs"):
+    with pytest.raises(DataError, match="column 'a' holds arrays of 1 to 3 values, model input 'x' needs"):
         decode(pa.array([[1.0], [1.0, 2.0, 3.0]]), field("float32"))
 
 
@@ -60,14 +60,16 @@ def test_arrays_that_are_null_or_hold_nulls_are_counted_apart():
 
 @pytest.mark.parametrize("values", [[[1.0, 2.0]], [[], []]])
 def test_arrays_that_do_not_fill_the_inputs_shape_are_refused_with_theirs(values):
-    message = rf"model input 'x' takes shape \(3,\), column 'a' holds arrays of shape \({len(values[0])},\)"
+    message = (
+        rf"model input 'x' takes shape \(3,\), column 'a' holds arrays of shape \({len(values[0])},\): give"
+    )
     with pytest.raises(DataError, match=message):
         decode(pa.array(values, pa.list_(pa.float64())), field("float32", (3,)))
 
 
 def test_values_that_do_not_fill_the_inputs_shape_are_refused():
     with pytest.raises(
-        DataError, match=r"model input 'x' takes shape \(4,\), column 'a' holds single numbers"
+        DataError, match=r"model input 'x' takes shape \(4,\), column 'a' holds single numbers: give"
     ):
         decode(pa.array([1.0, 2.0]), field("float32", (4,), "number"))
 

@@ -170,7 +170,7 @@ def test_no_thread_is_left_where_there_is_nothing_to_tell():
 
 
 @pytest.mark.parametrize(("wrong", "named"), [(Diary, "the class Diary"), (print, "a builtin_function")])
-def test_what_is_no_listener_is_refused_before_anything_begins(wrong, named):
+def test_an_object_that_is_not_a_listener_is_refused_before_anything_begins(wrong, named):
     before = len(nbkeras.runs)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")

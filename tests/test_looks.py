@@ -162,6 +162,6 @@ nbkeras.show(keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)], name="
     assert set(shown.data) == {"text/plain", "text/html", "image/png"}
 
 
-def test_what_is_no_model_is_refused():
+def test_an_object_that_is_not_a_model_is_refused():
     with pytest.raises(ModelError, match="show takes a Keras model or a run, not a str"):
         nbkeras.show("model")

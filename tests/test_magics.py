@@ -523,7 +523,7 @@ def test_an_unknown_word_is_one_line(run, line, message):
 
 
 @pytest.mark.parametrize("line", ["", "help", "--help"])
-def test_help_is_given_to_who_asks_for_it_or_types_nothing(run, line):
+def test_help_is_printed_on_request_and_for_an_empty_line(run, line):
     _, out = run(f"%keras_spark {line}")
     assert out.startswith("usage: %%keras_spark [--workers N|auto]")
     if line:

@@ -239,7 +239,8 @@ def test_packed_state_can_be_put_back_and_nothing_changes_where_it_does_not_fit(
     for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
     with pytest.raises(
-        ModelError, match=f"returned {len(packed) - 1} bytes of weights, the model has {len(packed)}"
+        ModelError,
+        match=f"returned {len(packed) - 1} bytes of weights, the model has {len(packed)}: do not change",
     ):
         state.assign(state.variables(other), packed[1:])
     for one, two in zip(model.get_weights(), other.get_weights(), strict=True):

@@ -21,6 +21,16 @@ SOURCES = [file for kind in ("*.py", "*.js") for file in (ROOT / "nbkeras").rglo
         (r"who (he|she) is", "unauthenticated"),
         (r"anew", "again, restart, reset"),
         (r"mend", "fix"),
+        (r"rid of", "remove"),
+        (r"took away", "removed"),
+        (r"hears? of", "is called for, receives"),
+        (r"lets? go of", "releases"),
+        (r"deals? out", "assigns"),
+        (r"goes with", "ends with, belongs to"),
+        (r"unless told( otherwise)?", "by default"),
+        (r"of ones own", "custom"),
+        (r"worth a training", "must not end a training"),
+        (r"to be said", "to note, to report"),
     ],
 )
 def test_a_phrase_of_our_own_gives_way_to_a_common_one(phrase, instead):

@@ -75,7 +75,7 @@ def test_whatever_tells_spark_to_encrypt_the_network_tells_us(key):
     assert protection.encrypts_network(session(**{key: "false"})) is None
 
 
-def test_a_missing_package_for_certificates_is_told_in_one_line(monkeypatch):
+def test_a_missing_package_for_certificates_is_reported_in_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "cryptography", None)
     with pytest.raises(ClusterError, match=r"^spark\.ssl\.enabled is true, .* pip install 'nbkeras\[tls\]'"):
         tls.certificate("spark.ssl.enabled")

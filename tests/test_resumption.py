@@ -110,7 +110,7 @@ def test_what_goes_on_as_it_was_says_after_which_epoch():
     assert notes(one, model, begun(1, **same(model, one))) == ["going on from the checkpoint of epoch 2"]
 
 
-def test_where_nothing_is_left_to_train_the_reason_is_told_alone():
+def test_where_nothing_is_left_to_train_only_the_reason_is_noted():
     left = "nothing is left to train"
     assert notes(plan(), None, begun(7)) == [f"the checkpoint has all epochs, up to 8 (epochs=5): {left}"]
     assert notes(plan(), None, begun(1, ended=True, workers=9)) == [
@@ -124,7 +124,7 @@ def test_other_workers_are_told_where_the_rows_are_put_in_an_order_of_their_own(
     assert notes(plan(seed=None), None, begun(workers=3))[1:] == []
 
 
-def test_another_number_of_steps_between_two_meetings_is_told():
+def test_another_number_of_steps_between_two_meetings_is_noted():
     model, one = compiled(), plan(sync_every=4)
     (_, told) = notes(one, model, begun(**same(model, one, sync_every=2)))
     assert told == "sync_every=4, 2 before: another result than that of either alone"
@@ -147,7 +147,7 @@ def test_the_learning_rate_of_an_optimizer_that_has_trained_may_be_a_callbacks_a
     assert notes(one, model, begun(**same(model, one, learning_rate=0.1)))[1:] == []
 
 
-def test_other_arguments_of_the_optimizer_are_told_by_name():
+def test_other_arguments_of_the_optimizer_are_noted_by_name():
     model, one = compiled(momentum=0.9, clipnorm=1.0), plan()
     before = same(model, one, momentum=0.5)
     del before["clipnorm"]

@@ -78,7 +78,7 @@ def test_what_is_summed_is_left_as_it_is(on_all):
     assert vectors[1].tolist() == [2] * 7
 
 
-def test_who_cannot_prove_the_secret_is_turned_away_and_holds_up_nobody(monkeypatch, listening):
+def test_a_peer_without_the_secret_is_refused_and_delays_no_worker(monkeypatch, listening):
     monkeypatch.setattr(ring, "PROVE", 0.5)
     monkeypatch.setattr(ring, "MEET", LIMIT)
     ports, addresses = listening(2)
@@ -139,7 +139,7 @@ def test_a_worker_of_another_run_is_not_believed(monkeypatch, listening):
             one.result()
 
 
-def test_a_worker_that_cannot_be_reached_or_never_comes_is_told_in_one_line(monkeypatch, listening):
+def test_a_worker_that_cannot_be_reached_or_never_connects_is_reported_in_one_line(monkeypatch, listening):
     monkeypatch.setattr(ring, "MEET", 0.5)
     (port, _), addresses = listening(2)
     with pytest.raises(ClusterError, match=r"cannot reach the next one at 127\.0\.0\.1:\d+ \("):

@@ -101,10 +101,14 @@ def test_arrays_are_numbered_and_come_back_byte_for_byte(spark):
 @pytest.mark.parametrize(
     ("x", "y", "words"),
     [
-        (np.ones((3, 1)), np.ones(2), "differ in length: model input 'x' 3, label 2"),
+        (
+            np.ones((3, 1)),
+            np.ones(2),
+            r"differ in length \(model input 'x' 3, label 2\): give each one entry per row",
+        ),
         (np.ones((0, 1)), np.ones(0), "no rows"),
         (np.ones((3, 5)), np.ones(3), r"'x' of shape \(1,\), but x has shape \(3, 5\)"),
-        (np.array([["a"]]), np.ones(1), "a model takes numbers"),
+        (np.array([["a"]]), np.ones(1), "holds <U1 values, but a model takes numbers: convert them first"),
         ({"z": np.ones((3, 1))}, np.ones(3), "x has 'z'"),
     ],
 )
@@ -153,5 +157,7 @@ def test_validation_arrays_take_the_types_of_the_training_arrays(spark):
         2,
         3,
     ]
-    with pytest.raises(DataError, match=r"shape \(2,\), the training data rows of shape \(\)"):
+    with pytest.raises(
+        DataError, match=r"shape \(2,\), the training data rows of shape \(\): give both the same"
+    ):
         arrays.from_arrays(spark, SIGNATURE, x, np.ones((4, 2)), None, "float32", train.schema)

@@ -50,11 +50,19 @@ def test_bytes_are_the_numbers_that_they_hold():
     ("found", "number", "words"),
     [
         ([], 1, r"^the DataFrame has no rows$"),
-        ([row(None)], 1, r"^column 'a' holds a null in its first row$"),
-        ([row(), row(None)], 4, r"^column 'a' holds a null in its first 2 rows$"),
+        (
+            [row(None)],
+            1,
+            r"^column 'a' holds a null in its first row: drop such rows with df\.dropna\(subset=\['a'\]\)$",
+        ),
+        (
+            [row(), row(None)],
+            4,
+            r"^column 'a' holds a null in its first 2 rows: drop such rows with df\.dropna",
+        ),
     ],
 )
-def test_rows_that_are_missing_or_have_nulls_are_told(found, number, words):
+def test_rows_that_are_missing_or_have_nulls_are_reported(found, number, words):
     with pytest.raises(DataError, match=words):
         first_batch(rows(*found), number)
 

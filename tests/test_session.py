@@ -39,7 +39,9 @@ def test_another_thread_finds_the_spark_that_runs(spark, capsys):
 def test_status_says_in_one_line_that_executors_cannot_start_python(spark, monkeypatch):
     monkeypatch.setattr(spark.sparkContext, "pythonExec", "/no/such/python")
 
-    with pytest.raises(ClusterError, match=r"^the executors cannot start Python on \S+: .*/no/such/python"):
+    with pytest.raises(
+        ClusterError, match=r"^the executors cannot start Python on \S+ \(.*/no/such/python.*\): set"
+    ):
         nbkeras.status(spark)
 
 
@@ -114,7 +116,7 @@ def test_a_local_spark_says_nothing_and_where_its_java_is_killed_another_one_sta
 
 
 @pytest.mark.process
-def test_where_spark_does_not_start_its_java_is_heard():
+def test_where_spark_does_not_start_the_error_has_the_output_of_java():
     script = """
 import nbkeras
 try:
@@ -130,7 +132,9 @@ except nbkeras.errors.ClusterError as error:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.fullmatch(r"ERROR Spark does not start \(.+\); Java said: .*nosuch.*\n", done.stdout)
+    assert re.fullmatch(
+        r"ERROR Spark does not start \(.+\); Java said: .*nosuch.*: type nbkeras doctor\n", done.stdout
+    )
 
 
 def test_the_java_of_a_gateway_that_another_program_has_made_is_not_looked_after(monkeypatch):

@@ -53,7 +53,7 @@ def refused(kind, words, model, data, y, *, features=None, weight=None, validati
     assert [word for word in words if word not in message] == [], message
 
 
-def test_a_model_of_strings_is_told_what_to_do_with_its_layer():
+def test_a_model_of_strings_is_refused_with_what_to_do_with_its_layer():
     words = keras.Input((1,), dtype="string", name="point")
     model = SimpleNamespace(inputs=[words], outputs=[words], output_names=["out"])
     refused(
@@ -78,7 +78,7 @@ NUMBERS = "a double, b double, label int"
         (NUMBERS, None, ["y is missing", "y='…'", "a, b, label"]),
         (TABLE, "label", ["'point' of shape (2,)", "both array<double>", "df.select"]),
         ("a double, label int", "label", ["'point' of shape (2,)", "1 column is left", "a double"]),
-        ("label int", "label", ["'point' of shape (2,)", "no column is left", "label int"]),
+        ("label int", "label", ["'point' of shape (2,)", "no column is left", "label int", "add one"]),
         ("a double, colour string, label int", "label", ["column 'colour' is string", "df.drop('colour')"]),
         ("a double, when date, label int", "label", ["column 'when' is date", "df.drop('when')"]),
         ("a double, when struct<x:int>, label int", "label", ["column 'when' is struct<x:int>"]),
@@ -108,7 +108,7 @@ def test_a_named_feature_that_is_not_there_is_answered_with_the_nearest_one():
     ("y", "kind"), [([SimpleNamespace()], "list"), (np.zeros(3), "ndarray"), ({"y": 3}, "dict"), (3, "int")]
 )
 def test_labels_of_a_dataframe_are_named(y, kind):
-    words = ["y of a DataFrame is the name of its label column", f"not a {kind}", "label"]
+    words = ["y of a DataFrame is the name of its label column", f"not a {kind}", "label", "give y='…'"]
     refused(DataError, words, net(), Table(NUMBERS), y)
 
 
@@ -122,7 +122,7 @@ def test_a_model_with_several_inputs_names_those_without_a_column():
     [
         ("wieght", ["sample_weight column 'wieght'", "did you mean 'weight'?"]),
         ("both", ["sample_weight column 'both' is array<double>", "one number per row"]),
-        ([1.0], ["sample_weight", "list", "name of a column"]),
+        ([1.0], ["sample_weight", "list", "name of a column", "sample_weight='…'"]),
     ],
 )
 def test_a_weight_is_the_name_of_a_column_of_numbers(weight, words):
@@ -130,7 +130,7 @@ def test_a_weight_is_the_name_of_a_column_of_numbers(weight, words):
     refused(DataError, words, net(), table, "label", weight=weight, features=["a", "b"])
 
 
-def test_a_dataframe_of_a_session_that_was_stopped_is_told(monkeypatch):
+def test_a_dataframe_of_a_session_that_was_stopped_is_refused(monkeypatch):
     monkeypatch.setattr(source, "is_stopped", lambda _: True)
     words = ["the DataFrame is of a Spark session that was stopped", "create it again"]
     refused(ClusterError, words, net(), Table(NUMBERS), "label")
@@ -143,9 +143,9 @@ def test_a_dataframe_of_a_session_that_was_stopped_is_told(monkeypatch):
     ("x", "y", "words"),
     [
         (np.ones((5, 4)), np.zeros(5), ["'point' of shape (2,)", "x has shape (5, 4)"]),
-        (np.ones((5, 2)), np.zeros(4), ["differ in length", "'point' 5", "label 4"]),
-        (np.ones((0, 2)), np.zeros(0), ["the arrays have no rows", "(0, 2)"]),
-        ([[1.0, 2.0], [3.0]], [0, 1], ["model input 'point' is a list", "one length", "cut or pad"]),
+        (np.ones((5, 2)), np.zeros(4), ["differ in length", "'point' 5", "label 4", "one entry per row"]),
+        (np.ones((0, 2)), np.zeros(0), ["the arrays have no rows", "(0, 2)", "give at least one"]),
+        ([[1.0, 2.0], [3.0]], [0, 1], ["model input 'point' is a list", "differ in length", "cut or pad"]),
         (np.array([["one", "two"]]), np.zeros(1), ["model input 'point'", "<U3", "numbers"]),
         (np.ones((4, 2)), "label", ["label is str", "array"]),
         ("train.csv", "label", ["str", "array", "DataFrame"]),
@@ -155,14 +155,14 @@ def test_a_dataframe_of_a_session_that_was_stopped_is_told(monkeypatch):
         ({"pt": np.ones((4, 2))}, np.zeros(4), ["'point' of shape (2,)", "x has 'pt'", "names as keys"]),
     ],
 )
-def test_arrays_that_do_not_fit_are_told_with_their_shapes(x, y, words):
+def test_arrays_that_do_not_fit_are_refused_with_their_shapes(x, y, words):
     refused(DataError, words, net(), x, y)
 
 
 @pytest.mark.parametrize(
     ("x", "words"),
     [
-        ([np.ones((4, 2))], ["but x is a list of 1 arrays"]),
+        ([np.ones((4, 2))], ["but x is a list of 1 arrays: give 2"]),
         (np.ones((4, 2)), ["give x as a list or dict of 2 arrays"]),
         ({"left": np.ones((4, 2))}, ["x has 'left': use the inputs' names as keys"]),
     ],
@@ -178,7 +178,7 @@ def test_a_validation_split_is_a_part(part):
 
 
 def test_a_split_that_leaves_nothing_is_refused():
-    words = ["validation_split=0.5 of 1 rows"]
+    words = ["validation_split=0.5 of 1 rows", "use another part"]
     refused(DataError, words, net(), np.ones((1, 2)), np.zeros(1), split=0.5)
 
 

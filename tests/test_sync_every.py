@@ -233,6 +233,6 @@ def test_one_worker_trains_as_keras_does(spark, arrays):
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, "two", True])
-def test_steps_that_are_no_number_are_refused(spark, arrays, wrong):
+def test_invalid_steps_are_refused(spark, arrays, wrong):
     with pytest.raises(OptionError, match=r"^sync_every=.*: use a whole number from 1$"):
         nbkeras.fit(net(), *arrays, sync_every=wrong, spark=spark)

@@ -1,4 +1,4 @@
-"""Arrays as rows: NumPy, pandas and whatever NumPy can read, to a DataFrame of bytes."""
+"""Arrays as rows: turn NumPy arrays, pandas data and whatever NumPy can read into a DataFrame of bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nbkeras.errors import DataError
 from nbkeras.schema import ORDER, Field, Schema
 
 Array = npt.NDArray[Any]
-#: Bytes of one column in one chunk: far below the 2 GiB that Arrow's offsets reach.
+#: Bytes of one column in one chunk: far below the 2 GiB that Arrow's offsets can address.
 _CHUNK = 1 << 26
 
 
@@ -33,7 +33,7 @@ def from_arrays(
     floatx: str,
     like: Schema | None = None,
 ) -> Rows:
-    """The rows of arrays, numbered in their order.
+    """Make rows of arrays, numbered in their order.
 
     Args:
         spark: the session.
@@ -42,7 +42,7 @@ def from_arrays(
         y: labels likewise, or None.
         sample_weight: one number per row, or None.
         floatx: Keras' float type, which other floats become.
-        like: of the rows beside which these travel, whose types they take.
+        like: schema of the training rows, for validation rows; these take its types.
 
     Raises:
         DataError: lengths differ, there are no rows, x does not fit the model, or
@@ -74,7 +74,7 @@ def from_arrays(
 
 
 def split(thing: Any, part: float) -> tuple[Any, Any]:
-    """The first rows and the last ``part`` of them, as ``keras.Model.fit`` cuts them.
+    """Split off the last ``part`` of the rows, as ``keras.Model.fit`` does.
 
     Example:
         >>> import numpy as np
@@ -93,7 +93,9 @@ def split(thing: Any, part: float) -> tuple[Any, Any]:
     array = np.asarray(thing)
     cut = math.floor(len(array) * (1.0 - part))
     if not 0 < cut < len(array):
-        raise DataError(f"validation_split={part} of {len(array)} rows leaves nothing on one side")
+        raise DataError(
+            f"validation_split={part} of {len(array)} rows leaves no rows on one side: use another part"
+        )
     return array[:cut], array[cut:]
 
 
@@ -118,7 +120,7 @@ def _inputs(x: Any, signature: Signature) -> list[Any]:
         if len(x) == number:
             return list(x)
         if number > 1:
-            raise DataError(f"{signature}, but x is a list of {len(x)} arrays")
+            raise DataError(f"{signature}, but x is a list of {len(x)} arrays: give {number}")
     if number > 1:
         raise DataError(f"{signature}: give x as a list or dict of {number} arrays")
     return [x]
@@ -138,7 +140,10 @@ def _fitted(array: Array, one: Input, signature: Signature) -> Array:
     shape = array.shape[1:]
     if (*shape, 1) == one.shape or shape == (*one.shape, 1):
         return array.reshape(len(array), *one.shape)
-    raise DataError(f"{signature}, but x has shape {array.shape}, which is rows of shape {shape}")
+    raise DataError(
+        f"{signature}, but x has shape {array.shape}, which is rows of shape {shape}: "
+        f"reshape x, or give the model keras.Input({shape})"
+    )
 
 
 def _label(label: Any, floatx: str) -> Array:
@@ -149,7 +154,7 @@ def _label(label: Any, floatx: str) -> Array:
 def _numbers(thing: Any, title: str, dtype: str) -> Array:
     array = _array(thing, title)
     if array.dtype.kind not in "iufb":
-        raise DataError(f"{title} holds {array.dtype} values: a model takes numbers")
+        raise DataError(f"{title} holds {array.dtype} values, but a model takes numbers: convert them first")
     return np.ascontiguousarray(array, dtype=dtype)
 
 
@@ -157,9 +162,9 @@ def _array(thing: Any, title: str) -> Array:
     try:
         array = np.asarray(thing)
     except ValueError as error:
-        # NumPy says more than a reader wants to know about nested lists of several lengths.
+        # NumPy's own message about nested lists of several lengths is long and hard to read.
         raise DataError(
-            f"{title} is a {type(thing).__name__} whose rows are not of one length: cut or pad them"
+            f"{title} is a {type(thing).__name__} whose rows differ in length: cut or pad them"
         ) from error
     if array.ndim == 0:
         raise DataError(f"{title} is {type(thing).__name__}: give an array with one entry per row")
@@ -175,7 +180,8 @@ def _alike(field: Field, array: Array, like: Schema) -> tuple[Field, Array]:
     if known is None or known.shape != field.shape:
         trained = "none" if known is None else f"rows of shape {known.shape}"
         raise DataError(
-            f"validation_data has {field.title} of rows of shape {field.shape}, the training data {trained}"
+            f"validation_data has {field.title} of rows of shape {field.shape}, the training data {trained}: "
+            "give both the same shapes"
         )
     return known, np.ascontiguousarray(array, dtype=known.dtype)
 
@@ -183,11 +189,12 @@ def _alike(field: Field, array: Array, like: Schema) -> tuple[Field, Array]:
 def _rows(arrays: Sequence[tuple[Field, Array]]) -> int:
     sizes = {field.title: len(array) for field, array in arrays}
     if len(set(sizes.values())) > 1:
-        raise DataError("the arrays differ in length: " + ", ".join(f"{k} {v}" for k, v in sizes.items()))
+        lengths = ", ".join(f"{title} {length}" for title, length in sizes.items())
+        raise DataError(f"the arrays differ in length ({lengths}): give each one entry per row")
     rows = next(iter(sizes.values()))
     if not rows:
         shapes = ", ".join(f"{field.title} has shape {array.shape}" for field, array in arrays)
-        raise DataError(f"the arrays have no rows: {shapes}")
+        raise DataError(f"the arrays have no rows ({shapes}): give at least one")
     return rows
 
 
@@ -213,7 +220,7 @@ def _dataframe(spark: SparkSession, arrays: Sequence[tuple[Field, Array]], rows:
 
 
 def _bytes(array: Array) -> pa.Array:
-    """Each row's bytes, without a copy."""
+    """View each row of an array as bytes, without a copy."""
     width = array.itemsize * math.prod(array.shape[1:])
     offsets = np.arange(0, width * len(array) + 1, max(width, 1), dtype=np.int32)
     return pa.Array.from_buffers(pa.binary(), len(array), [None, pa.py_buffer(offsets), pa.py_buffer(array)])

@@ -1,4 +1,4 @@
-"""Which columns of a DataFrame feed which input, label and weight, and as what type."""
+"""Choose the columns of a DataFrame that feed each model input, label and weight, and their types."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nbkeras.schema import Field
 def feature_fields(
     df: DataFrame, signature: Signature, features: Sequence[str] | None, others: Sequence[str]
 ) -> tuple[Field, ...]:
-    """The fields of the model's inputs.
+    """Choose the fields of the model's inputs.
 
     Args:
         df: the user's DataFrame.
@@ -44,12 +44,12 @@ def feature_fields(
         called = next((names for names in signature.names if set(names) == set(candidates)), called)
     candidates = [existing(df, name, "feature") for name in candidates]
     if not candidates:
-        raise DataError(f"{signature}, but no column is left for it: {offered(df)}")
+        raise DataError(f"{signature}, but no column is left for it ({offered(df)}): add one")
     for name in candidates:
         if kinds.of(df.schema[name].dataType) is None:
             raise DataError(
                 f"column '{name}' is {df.schema[name].dataType.simpleString()}, which no model takes: "
-                f"turn it into numbers or leave it out with df.drop('{name}')"
+                f"turn it into numbers or remove it with df.drop('{name}')"
             )
     if len(signature.inputs) > 1:
         # Columns that are named in their order, and by no input's name, are taken as a list of arrays is.
@@ -69,7 +69,7 @@ def feature_fields(
 
 
 def _only_field(df: DataFrame, signature: Signature, candidates: list[str]) -> Field:
-    """The field of a model's one input: a column of arrays, or several of numbers."""
+    """Choose the field of a model with one input: one column of arrays, or several columns of numbers."""
     (only,) = signature.inputs
     single = all(_kind(df, name).single for name in candidates)
     if len(candidates) > 1 and not single:
@@ -81,7 +81,7 @@ def _only_field(df: DataFrame, signature: Signature, candidates: list[str]) -> F
     if single and only.shape is not None and math.prod(only.shape) != numbers:
         taken = math.prod(only.shape)
         advice = (
-            "leave out what is no feature with df.drop('…'), as a label that y does not name"
+            "remove what is not a feature, such as a label that y does not name, with df.drop('…')"
             if numbers > taken
             else f"add columns, or give the model keras.Input(({numbers},))"
         )
@@ -94,7 +94,7 @@ def _only_field(df: DataFrame, signature: Signature, candidates: list[str]) -> F
 
 
 def label_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Field, ...]:
-    """The fields of the labels: whole numbers stay whole, all others become ``floatx``.
+    """Choose the fields of the labels: whole numbers stay whole, all others become ``floatx``.
 
     Raises:
         DataError: no such column, or one that does not hold numbers.
@@ -115,7 +115,7 @@ def label_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Fiel
 
 
 def weight_field(df: DataFrame, name: str, floatx: str) -> Field:
-    """The field of the sample weight.
+    """Choose the field of the sample weight.
 
     Raises:
         DataError: no such column, or one that does not hold numbers.
@@ -124,12 +124,12 @@ def weight_field(df: DataFrame, name: str, floatx: str) -> Field:
     kind = kinds.of(df.schema[name].dataType)
     if kind is None or not kind.single:
         found = df.schema[name].dataType.simpleString()
-        raise DataError(f"sample_weight column '{name}' is {found}: it must hold one number per row")
+        raise DataError(f"sample_weight column '{name}' is {found}: name a column with one number per row")
     return _field(df, "w", (name,), "sample_weight", floatx, ())
 
 
 def expression(df: DataFrame, field: Field) -> Column:
-    """The field's column: cast to its type, several sources stacked into one array."""
+    """Return the column of a field, cast to its type; several source columns are stacked into one array."""
     assert field.dtype is not None
     parts = [
         _kind(df, name).cast(column(name), df.schema[name].dataType, field.dtype) for name in field.sources
@@ -138,17 +138,17 @@ def expression(df: DataFrame, field: Field) -> Column:
 
 
 def numbers(df: DataFrame, name: str) -> Column:
-    """All numbers of a column as doubles: an array has a row for each number in it."""
+    """Return all numbers of a column as doubles: an array gives one row for each of its numbers."""
     return _kind(df, name).numbers(column(name), df.schema[name].dataType)
 
 
 def column(name: str) -> Column:
-    """A column by its exact name, also where it holds dots or backticks."""
+    """Return a column by its exact name, even if the name has dots or backticks."""
     return F.col(quoted(name))
 
 
 def existing(df: DataFrame, name: Any, role: str) -> str:
-    """The name itself, when the DataFrame has it once.
+    """Check that the DataFrame has a column exactly once, and return its name.
 
     Raises:
         DataError: it does not.
@@ -170,7 +170,7 @@ def existing(df: DataFrame, name: Any, role: str) -> str:
 
 
 def distinct(df: DataFrame, outputs: Sequence[str]) -> None:
-    """See that outputs can stand beside the columns: Spark cannot make rows with two of one name.
+    """Check that output columns can be added: Spark cannot make rows with two columns of one name.
 
     Raises:
         DataError: a column is there twice, or has the name of an output.
@@ -187,13 +187,13 @@ def distinct(df: DataFrame, outputs: Sequence[str]) -> None:
 
 
 def offered(df: DataFrame) -> str:
-    """The DataFrame's columns and types, the first twenty."""
+    """Describe the DataFrame's columns and their types, the first twenty."""
     columns = [f"{field.name} {field.dataType.simpleString()}" for field in df.schema.fields]
     return f"the DataFrame has {first(columns, 20)}"
 
 
 def numeric(dtype: str) -> str:
-    """A model input's type, when it is one of numbers.
+    """Check that a model input takes numbers, and return its type.
 
     Raises:
         DataError: the model takes strings.
@@ -214,13 +214,13 @@ def _field(
     dtype: str,
     shape: tuple[int, ...] | None = None,
 ) -> Field:
-    """A field in the form in which its columns travel: several are stacked into an array."""
+    """Make a field with the kind that its columns are sent as: several columns are sent as an array."""
     kind = _kind(df, sources[0]).name if len(sources) == 1 else Array.name
     return Field(name, sources, title, dtype, shape, kind)
 
 
 def _kind(df: DataFrame, name: str) -> Kind:
-    """The kind of a column that a model takes."""
+    """Return the kind of a column that a model can take."""
     kind = kinds.of(df.schema[name].dataType)
     assert kind is not None
     return kind

@@ -1,4 +1,4 @@
-"""Names of columns, as Spark and as messages take them."""
+"""Names of columns, as Spark and messages need them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def quoted(name: str) -> str:
-    """A column's exact name as ``df.select`` takes it: with backticks where it needs them.
+    """Quote a column's exact name for ``df.select``, with backticks where it needs them.
 
     Example:
         >>> quoted("petal_width"), quoted("petal.width")
@@ -16,7 +16,7 @@ def quoted(name: str) -> str:
 
 
 def first(names: Sequence[str], most: int = 8) -> str:
-    """The first of many columns, and how many there are.
+    """List the first of many columns, and say how many there are.
 
     Example:
         >>> first(("height", "width", "depth"), 2)
@@ -27,7 +27,7 @@ def first(names: Sequence[str], most: int = 8) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Columns, as a message names them.
+    """List columns as a message names them.
 
     Example:
         >>> listed(("height", "width"))

@@ -1,4 +1,4 @@
-"""Rows: a DataFrame in the form in which it travels, and how its rows find their workers."""
+"""Rows: a DataFrame in the form that is sent to workers, and the worker of each row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nbkeras.schema import CHECK, ORDER, PREFIX, Schema
 
 #: Rows of one partition that ``monotonically_increasing_id`` can number.
 _NUMBERS = (1 << 33) - 1
-#: Steps of the split by hash.
+#: The split by hash divides the rows into so many buckets.
 _GRAIN = 1 << 20
 
 
@@ -44,7 +44,7 @@ def from_dataframe(
     features: Sequence[str] | None = None,
     sample_weight: str | None = None,
 ) -> Rows:
-    """The rows of a DataFrame.
+    """Make rows of a DataFrame.
 
     Args:
         df: the user's DataFrame.
@@ -78,20 +78,20 @@ def exchanged(
     validation_split: float = 0.0,
     checked: bool = False,
 ) -> tuple[DataFrame, bool]:
-    """The rows of all workers, each worker's in one partition, and whether they are numbered.
+    """Repartition the rows, one partition for each worker, and say whether they are numbered.
 
-    Numbered rows are dealt: row i goes to worker i modulo workers. Others go by
-    their hash, which is the same however the rows come: a worker gets the same
-    rows in every run on the same data.
+    Row i of numbered rows goes to worker i modulo workers. The hash of any other row
+    chooses its worker. It does not depend on the order in which Spark reads the rows, so
+    a worker gets the same rows in every run on the same data.
 
     Args:
         spark: the session.
         train: training rows.
-        validation: validation rows; they travel in the same exchange, flagged.
+        validation: validation rows; they are sent in the same shuffle, flagged.
         workers: number of partitions.
         shuffle: False numbers the rows of a DataFrame, in its order.
         validation_split: part of the rows of a DataFrame to validate on, chosen by hash.
-        checked: numbered rows bring their hash along, so that other rows can be told from them.
+        checked: adds the hash of numbered rows, so that a checkpoint can detect other rows.
     """
     split = _split(train, validation_split) if validation_split else None
     numbered = train.numbered or not shuffle
@@ -121,17 +121,17 @@ def exchanged(
 
 
 def hashed(rows: Rows) -> DataFrame:
-    """The rows with the column ``order``: their position or their hash."""
+    """Return the rows with the column ``order``: their position or their hash."""
     return rows.df if rows.numbered else rows.df.withColumn(ORDER, _hash(rows.schema))
 
 
 def in_order(rows: Rows) -> DataFrame:
-    """The rows with the column ``order`` as the DataFrame has them, for one worker."""
+    """Return the rows numbered in the DataFrame's order, for one worker."""
     return rows.df if rows.numbered else _numbered(rows.df, 1)
 
 
 def inputs(df: DataFrame, rows: Rows) -> list[Column]:
-    """The model inputs' columns of a DataFrame, named apart from its own."""
+    """Return the columns of the model inputs, under names that do not clash with the DataFrame's own."""
     return [columns.expression(df, one).alias(f"{PREFIX}{one.name}") for one in rows.schema.features]
 
 
@@ -140,7 +140,7 @@ def _hash(schema: Schema) -> Column:
 
 
 def _split(rows: Rows, part: float) -> Column:
-    """Whether a row is for validation: other bits of its hash than those that choose its worker."""
+    """Whether a row is for validation, by bits of its hash that do not choose its worker."""
     bits = F.pmod(F.shiftright(_hash(rows.schema), 32), F.lit(_GRAIN))
     return bits < F.lit(round(part * _GRAIN))
 
@@ -148,8 +148,8 @@ def _split(rows: Rows, part: float) -> Column:
 def _numbered(df: DataFrame, workers: int) -> DataFrame:
     """Add each row's position in the DataFrame's order.
 
-    Partitions are counted first, since a row's position depends on the rows of
-    the partitions before its own. One worker needs the order alone.
+    The rows of each partition are counted first, since a row's position depends on the
+    partitions before its own. With one worker only the order of the numbers matters.
     """
     number = F.monotonically_increasing_id()
     if workers == 1:
@@ -167,7 +167,7 @@ def _numbered(df: DataFrame, workers: int) -> DataFrame:
 
 
 def _keys(spark: SparkSession, partitions: int) -> list[int]:
-    """For each partition, a number that Spark's own hash partitioning sends there."""
+    """Find, for each partition, a key that Spark's own hash partitioning sends there."""
     found: dict[int, int] = {}
     count = 16 * partitions
     while len(found) < partitions:

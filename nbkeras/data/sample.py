@@ -1,4 +1,4 @@
-"""One row of the data, to build a model that waits for its first input."""
+"""Sample rows of the data, to build a model whose input shape is not known yet."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def build(model: Any, rows: Rows) -> None:
     """
     import keras
 
-    # A model with a training step of its own may be called by nobody, as a pair of networks is.
+    # A model with its own training step, such as a pair of networks, may have no call at all.
     if not model.built and type(model).call is not keras.Model.call:
         inputs = first_batch(rows)[0]
         try:
@@ -33,7 +33,7 @@ def build(model: Any, rows: Rows) -> None:
         except Exception as error:
             raise ModelError(f"the model fails on one row of the data: {one_line(error)}") from error
     optimizer = getattr(model, "optimizer", None)
-    # Such a step chooses the variables of its optimizers itself.
+    # Such a training step chooses the variables of its optimizers itself.
     plain = type(model).train_step is keras.Model.train_step
     if plain and optimizer is not None and not optimizer.built:
         optimizer.build(model.trainable_variables)
@@ -46,7 +46,7 @@ def build_metrics(model: Any, rows: Rows) -> None:
         DataError: there is no row.
         ModelError: the loss or a metric fails on a row of the data.
     """
-    # With several outputs the loss has a state for each of them.
+    # With several outputs the loss has a state for each output.
     parts = (getattr(model, "_compile_loss", None), getattr(model, "_compile_metrics", None))
     loss, metrics = (part is not None and not part.built for part in parts)
     if not (loss or metrics):
@@ -66,7 +66,7 @@ def build_metrics(model: Any, rows: Rows) -> None:
 
 
 def outputs(model: Any, rows: Rows) -> Any:
-    """The model's outputs for one row, as it nests them: of zeros where the inputs' shapes are known."""
+    """Return the model's nested outputs for one row: of zeros if the inputs' shapes are known, else read."""
     fields = rows.schema.features
     if all(one.shape is not None for one in fields):
         zeros = [np.zeros((1, *(one.shape or ())), one.dtype) for one in fields]
@@ -77,11 +77,11 @@ def outputs(model: Any, rows: Rows) -> Any:
 
 
 def first_batch(rows: Rows, number: int = 1) -> tuple[Any, ...]:
-    """The first rows as a batch: x, y and sample_weight as far as there are any.
+    """Read the first rows as a batch: x, and y and sample_weight if the data has them.
 
     Args:
         rows: the data.
-        number: of rows at most; where they are of different shapes it is the first alone.
+        number: of rows at most; if their shapes differ, only the first row is read.
 
     Raises:
         DataError: there is no row, or a null.
@@ -100,6 +100,9 @@ def first_batch(rows: Rows, number: int = 1) -> tuple[Any, ...]:
 def _array(value: Any, field: Field, rows: int) -> np.ndarray[Any, Any]:
     if value is None:
         where = "its first row" if rows == 1 else f"its first {rows} rows"
-        raise DataError(f"column '{', '.join(field.sources)}' holds a null in {where}")
+        raise DataError(
+            f"column '{', '.join(field.sources)}' holds a null in {where}: drop such rows with "
+            f"df.dropna(subset={list(field.sources)})"
+        )
     array = kinds.encoding(field).array(value, field)
     return array if field.shape is None else array.reshape(field.shape)

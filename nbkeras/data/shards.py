@@ -1,4 +1,4 @@
-"""What workers say of the rows of their shards: shapes, nulls, checksums."""
+"""What workers report about the rows of their shards: shapes, nulls, checksums."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from nbkeras.schema import Field
 
 #: A checksum has 63 bits, so that JSON and Spark hold it as a whole number.
 CHECKSUM_BITS = (1 << 63) - 1
-#: Behind a column's name: the nulls are among the entries of its arrays.
+#: Suffix of a column's name: the nulls are entries of its arrays.
 WITHIN = "[]"
-#: Behind that: they are among the rows to validate on.
+#: Suffix after that: the nulls are in the validation rows.
 VALIDATION = " (validation)"
 
 
 def require_one_shape(one: Field, shape: tuple[int, ...], other: tuple[int, ...]) -> None:
-    """Two rows' values of a field must have one shape.
+    """Check that the values of a field in two rows have the same shape.
 
     Raises:
-        DataError: they have not.
+        DataError: they do not.
     """
     if shape != other:
         raise DataError(
             f"column {listed(one.sources)} holds values of shape {shape} and of shape {other}: "
-            "all rows need the same shape"
+            "give all rows the same shape"
         )
 
 
 def nulls_message(nulls: dict[str, int]) -> str:
-    """One line that names the columns, counts their nulls, and says how to be rid of them.
+    """Name the columns with nulls, count their nulls, and say how to remove them, in one line.
 
     Example:
         >>> from nbkeras.data.shards import nulls_message

@@ -1,4 +1,4 @@
-"""What a model takes and gives: names, shapes and types of its inputs and outputs."""
+"""Signature of a model: names, shapes and types of its inputs, and names of its outputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Input:
 
     Attributes:
         name: as in ``keras.Input(name=…)``.
-        shape: of one row; None where the model leaves it open.
+        shape: of one row; None where a size is not fixed.
         dtype: NumPy name of its type.
         key: in the dict that the model was made with; empty where it was made with none.
     """
@@ -55,7 +55,7 @@ class Signature:
 
 
 def signature(model: Any) -> Signature:
-    """The signature of a Keras model; of one that is not built yet, one open input.
+    """Return the signature of a Keras model; one that is not built yet has one input of any shape.
 
     Example:
         >>> import keras

@@ -1,4 +1,4 @@
-"""Source: what a user gave as data, as rows for the workers."""
+"""Source: turn the data that the user gives into rows for the workers."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ class Source:
         known: Schema | None = None,
     ) -> None:
         self._spark, self._model = spark, model
-        # One name is a list of one, though text is a sequence too.
+        # A single name is one column, though text is a sequence too.
         self._features = (features,) if isinstance(features, str) else features
         if self._features is None and known is not None:
             self._features = known.columns
 
     def rows(self, data: Any, y: Any, sample_weight: Any, *, like: Rows | None = None) -> Rows:
-        """The rows of some data.
+        """Make rows of data.
 
         Args:
             data: a DataFrame of Spark or pandas, or arrays.
             y: label columns, or arrays.
             sample_weight: weight column, or an array.
-            like: training rows beside which these travel.
+            like: training rows, for validation rows.
 
         Raises:
             DataError: the data does not fit the model.
@@ -71,33 +71,34 @@ class Source:
         df = data_frame(self._spark, data)
         if y is not None and not (isinstance(y, (str, list, tuple, dict)) and _all_text(y)):
             raise DataError(
-                f"y of a DataFrame is the name of its label column, not a {type(y).__name__}: "
-                + columns_of(data)
+                f"y of a DataFrame is the name of its label column, not a {type(y).__name__} "
+                f"({columns_of(data)}): give y='…'"
             )
         if sample_weight is not None and not isinstance(sample_weight, str):
             raise DataError(
-                f"sample_weight of a DataFrame is the name of a column, not a {type(sample_weight).__name__}"
+                f"sample_weight of a DataFrame is the name of a column, not a "
+                f"{type(sample_weight).__name__}: give sample_weight='…'"
             )
         return rows.from_dataframe(df, signature(self._model), y, floatx, self._features, sample_weight)
 
     def labelled(self, data: Any, y: Any, sample_weight: Any) -> Rows:
-        """The rows of data whose labels, in a DataFrame, must be named.
+        """Make rows of data; the labels of a DataFrame must be named.
 
         Raises:
             DataError: they are not, or the data does not fit the model.
         """
         if names_columns(data, y) and y is None:
-            raise DataError(f"y is missing: name the label column, y='…'; {columns_of(data)}")
+            raise DataError(f"y is missing ({columns_of(data)}): name the label column, y='…'")
         return self.rows(data, y, sample_weight)
 
     def both(
         self, data: Any, y: Any, sample_weight: Any, validation_data: Any, validation_split: Any
     ) -> tuple[Rows, Rows | None, float]:
-        """Rows to train and to validate on, and the part still to be split off by hash.
+        """Make the rows to train and to validate on, and return the part to be split off by hash later.
 
         Raises:
             DataError: the data does not fit the model.
-            OptionError: validation_split is no part, or validation_data no pair.
+            OptionError: validation_split is not a part, or validation_data not a tuple.
         """
         if not isinstance(validation_split, (int, float)) or not 0 <= validation_split < 1:
             raise OptionError(
@@ -134,7 +135,7 @@ class Source:
             )
         x, labels, weights = (*given, None)[:3]
         if train.schema.weighted and weights is None:
-            # Keras weighs validation rows by 1 where no weights are given.
+            # Without weights, Keras weights validation rows by 1.
             weights = np.ones(len(labels))
         if weights is not None and not train.schema.weighted:
             raise OptionError(
@@ -158,16 +159,16 @@ class Source:
         return () if named else columns
 
     def say_guessed(self, made: Rows) -> None:
-        """Name the columns that a model takes because nothing says which: one may be the label."""
+        """Print the columns that a model takes because the user has named none: one may be the label."""
         if columns := self.guessed(made):
-            print(  # noqa: T201  # no other result tells it
+            print(  # noqa: T201  # no result shows it
                 f"The model takes the columns {first(columns)}, in this order: choose others with "
                 "df.select('…', …)."
             )
 
 
 def names_columns(data: Any, y: Any) -> bool:
-    """Whether labels are columns of the data: of a Spark DataFrame, or of a pandas one with a name as y."""
+    """Whether y names columns of the data: always for a Spark DataFrame, for pandas if y is text."""
     if isinstance(data, DataFrame):
         return True
     return is_frame(data) and isinstance(y, (str, list, dict)) and _all_text(y)
@@ -179,7 +180,7 @@ def is_frame(data: Any) -> bool:
 
 
 def data_frame(spark: SparkSession, data: Any) -> DataFrame:
-    """A Spark DataFrame from a Spark or pandas one.
+    """Return a Spark DataFrame, made of pandas data if need be.
 
     Raises:
         ClusterError: its session was stopped.
@@ -192,7 +193,7 @@ def data_frame(spark: SparkSession, data: Any) -> DataFrame:
 
 
 def columns_of(data: Any) -> str:
-    """The columns of a DataFrame in words."""
+    """List the columns of a DataFrame, for a message."""
     return f"the DataFrame has {', '.join(map(str, data.columns))}"
 
 
@@ -204,7 +205,7 @@ def _all_text(y: Any) -> bool:
 
 
 def _array(data: Any) -> Any:
-    """A pandas DataFrame as the array that Keras would make of it."""
+    """Convert pandas data into the array that Keras would make of it."""
     return data.to_numpy() if hasattr(data, "to_numpy") and not isinstance(data, DataFrame) else data
 
 

@@ -1,4 +1,4 @@
-"""Additivity: whether a loss, a metric or an output of several rows follows from those of each row."""
+"""Additivity: whether the loss, metric or output of several rows follows from its values for each row."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from nbkeras.model.state import Vector
 
 
 def count(structure: Any) -> int:
-    """The rows of what Keras takes or gives."""
+    """Count the rows of what Keras takes or returns."""
     return int(keras.tree.flatten(structure)[0].shape[0])
 
 
 def cut(structure: Any, row: int | None) -> Any:
-    """One row as a batch of one, with its mask; None for all."""
+    """Return one row as a batch of one, with its mask; all rows if ``row`` is None."""
     if row is None:
         return structure
 
@@ -31,7 +31,7 @@ def cut(structure: Any, row: int | None) -> Any:
         piece = value[row : row + 1]
         if (mask := backend.get_keras_mask(value)) is not None:
             backend.set_keras_mask(piece, mask[row : row + 1])
-        # From them Keras computes a loss where the activation has kept them, else from what is clipped.
+        # Keras computes a loss from the logits where the activation has stored them.
         if (logits := getattr(value, "_keras_logits", None)) is not None:
             piece._keras_logits = logits[row : row + 1]  # noqa: SLF001
         return piece
@@ -40,7 +40,7 @@ def cut(structure: Any, row: int | None) -> Any:
 
 
 def number(loss: Any) -> float:
-    """A loss, or the sum of those of some rows."""
+    """Convert a loss into a float; the losses of several rows are summed."""
     return float(ops.convert_to_numpy(ops.sum(loss)))
 
 
@@ -50,7 +50,7 @@ def _state(metric: Any) -> Vector:
 
 
 def couples(model: Any, x: Any) -> bool:
-    """Whether the output for a row depends on the other rows of its batch, when nothing is trained.
+    """Whether the output for a row depends on the other rows of its batch, at inference.
 
     Args:
         model: built.
@@ -63,7 +63,7 @@ def couples(model: Any, x: Any) -> bool:
     whole, again = outputs(x), outputs(x)
     singles = [outputs(cut(x, row)) for row in range(count(x))]
     joined = [np.concatenate(several) for several in zip(*singles, strict=True)]
-    # Of what a layer draws at random nothing can be said.
+    # An output that differs between two calls is random: it shows nothing about coupling.
     return any(
         close(one, same) and not close(one, apart)
         for one, same, apart in zip(whole, again, joined, strict=True)
@@ -71,7 +71,7 @@ def couples(model: Any, x: Any) -> bool:
 
 
 def is_mean(model: Any, x: Any, y: Any, weights: Any) -> bool:
-    """Whether the loss of some rows is the mean of those of each of them, and no step is masked.
+    """Whether the loss of some rows is the mean of the losses of each row, and no step is masked.
 
     Args:
         model: compiled and built.
@@ -89,7 +89,7 @@ def is_mean(model: Any, x: Any, y: Any, weights: Any) -> bool:
 
 
 def growths(compiled: Any, y: Any, predicted: Any, weights: Any) -> list[list[Vector]]:
-    """By how much the state of each compiled metric grows by some rows together, then by each of them.
+    """Return how much the state of each compiled metric grows by all rows together, then by each row.
 
     Args:
         compiled: ``model._compile_metrics``, built; its metrics are reset.
@@ -105,19 +105,19 @@ def growths(compiled: Any, y: Any, predicted: Any, weights: Any) -> list[list[Ve
 
 
 def follows(whole: Vector, singles: list[Vector]) -> tuple[bool, bool]:
-    """Whether the growth by some rows is the sum, and whether it is the mean, of the growth by each."""
+    """Whether the growth by all rows is the sum, and whether it is the mean, of the growth by each row."""
     return close(whole, np.sum(singles, axis=0)), close(whole, np.mean(singles, axis=0))
 
 
 def close(one: Any, other: Any) -> bool:
-    """Whether two results are the same, but for rounding."""
+    """Whether two results are equal up to rounding."""
     return np.shape(one) == np.shape(other) and bool(
         np.allclose(one, other, rtol=1e-3, atol=1e-5, equal_nan=True)
     )
 
 
 def coupled(name: str, whole: Any, singles: Any) -> ModelError:
-    """The error of a loss that is neither the mean nor the sum over rows."""
+    """Make the error for a loss that is neither the mean nor the sum over rows."""
     return ModelError(
         f"the loss {name} of {len(singles)} rows is {np.mean(whole):.6g}, the mean of their losses is "
         f"{np.mean(singles):.6g}: with several "

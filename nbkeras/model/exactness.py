@@ -1,4 +1,4 @@
-"""What several workers can and cannot train exactly as one process would.
+"""Exactness: what several workers can and cannot train exactly as one process would.
 
 Equal to float rounding: any ``reduction`` of a loss, weights of rows and
 classes, masks, several inputs and outputs, ``add_loss`` and regularizers, a
@@ -7,19 +7,19 @@ with its clipping, accumulation, averages and schedules, embeddings, loss
 scaling, ``steps_per_execution``, ``BatchNormalization(synchronized=True)``, and
 metrics whose state adds up or that are means over batches.
 
-Close, and named: other BatchNormalization (each worker normalises its part of a
-batch; the moving statistics become the workers' mean, weighted by their rows,
-at the end of each epoch); layers that draw random numbers (each worker draws its
-own); layers of the user's own whose output for a row depends on other rows, which
-is tried with some rows; a model's own ``train_step`` (its gradients are weighted
-by rows, and its numbers for whole batches too). Mixed precision rounds each
-worker's part. An embedding of a model that runs eagerly is close where its
-optimizer squares or clips gradients. By choice only: ``sync_every``, between two
-meetings of which each worker trains by itself.
+Close, and named in a note: other BatchNormalization (each worker normalises its
+part of a batch; the moving statistics become the workers' mean, weighted by their
+rows, at the end of each epoch); layers that draw random numbers (each worker draws
+different ones); custom layers whose output for a row depends on other rows, which
+is tested on some rows; a custom ``train_step`` (its gradients and its results for
+whole batches are weighted by rows). Mixed precision rounds each worker's part. An
+embedding of a model that runs eagerly is close where its optimizer squares or
+clips gradients. Only if chosen: ``sync_every``, with which each worker trains alone
+for several steps.
 
-Refused: losses and metrics of some rows that do not follow from those of each
-row; masks where a loss is one number for all rows; a ``train_step`` that hands
-no gradients to an optimizer which the model holds.
+Refused: losses and metrics whose value for several rows does not follow from the
+values for each row; masks where a loss is one number for all rows; a ``train_step``
+that passes no gradients to an optimizer of the model.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ import keras
 
 from nbkeras.errors import ModelError
 
-#: What is said of a model that was found to couple rows, whatever its layers are.
+#: Message about a model that a test has found to couple rows.
 COUPLED = "the model's output for a row depends on the other rows of its batch"
-#: What Keras makes of inputs and outputs.
+#: The class of a model that Keras makes of inputs and outputs.
 _GRAPH = keras.src.models.functional.Functional
 
 
 def plain(model: Any) -> bool:
-    """Whether Keras' own training step asks the model for its loss, which can then be divided into parts."""
+    """Whether the model uses Keras' own training step, whose loss can be divided into parts."""
     return type(model).train_step is keras.Model.train_step
 
 
 def refuse(model: Any) -> None:
-    """Refuse a model whose parts of a batch do not add up to the whole, with several workers.
+    """Refuse a model that several workers cannot train, because the parts of a batch do not add up.
 
     Raises:
-        ModelError: says what it is and what to type.
+        ModelError: a layer masks steps and the model has its own ``compute_loss``.
     """
     if type(model).compute_loss is keras.Model.compute_loss or not plain(model):
         return
@@ -58,7 +58,7 @@ def refuse(model: Any) -> None:
 
 
 def notes(model: Any, workers: int, sync_every: int) -> list[str]:
-    """What is not as in one process of Keras, in sentences: of several workers nearly all of it."""
+    """Say in sentences how the training differs from one process of Keras."""
     sentences = []
     if layers := changed(model):
         sentences.append(
@@ -86,7 +86,7 @@ def notes(model: Any, workers: int, sync_every: int) -> list[str]:
 
 
 def masking(model: Any) -> list[Any]:
-    """The layers that mask steps of sequences."""
+    """Return the layers that mask steps of sequences."""
     return [
         layer
         for layer in _layers(model)
@@ -95,7 +95,7 @@ def masking(model: Any) -> list[Any]:
 
 
 def apart(model: Any) -> bool:
-    """Whether each row's output is known to depend on no other row: a graph of Keras' own layers alone.
+    """Whether each row's output certainly depends on no other row: the model is a graph of Keras' own layers.
 
     Example:
         >>> import keras
@@ -117,7 +117,7 @@ def apart(model: Any) -> bool:
 
 
 def changed(model: Any) -> list[str]:
-    """Names of the layers whose ``trainable`` is another one than at ``compile``, as far as Keras keeps that.
+    """Name the layers whose ``trainable`` was changed after ``compile``, if Keras has stored it.
 
     Example:
         >>> import keras
@@ -135,7 +135,7 @@ def changed(model: Any) -> list[str]:
 
 
 def synchronized(model: Any) -> list[Any]:
-    """The layers that normalise by the rows of all workers."""
+    """Return the layers that normalise by the rows of all workers."""
     return [
         layer
         for layer in _layers(model)
@@ -144,7 +144,7 @@ def synchronized(model: Any) -> list[Any]:
 
 
 def coupled(model: Any) -> list[str]:
-    """Names of the layers that make the result of several workers close, not equal.
+    """Name the layers that make the result of several workers close, not equal.
 
     Example:
         >>> import keras
@@ -163,10 +163,10 @@ def coupled(model: Any) -> list[str]:
 
 
 def _random(layer: Any) -> bool:
-    """Whether a layer draws random numbers: some hold a generator for a rate that is 0."""
+    """Whether a layer draws random numbers; a layer with a rate of 0 may have a generator too."""
     names = ("rate", "dropout", "_dropout", "recurrent_dropout")
     rates = [getattr(layer, name) for name in names if isinstance(getattr(layer, name, None), (int, float))]
-    # Layers that augment images have theirs by another name.
+    # Layers that augment images name their generator differently.
     generators = (getattr(layer, name, None) for name in ("seed_generator", "generator"))
     drawn = any(isinstance(one, keras.random.SeedGenerator) for one in generators)
     return drawn and (not rates or any(rates))

@@ -1,6 +1,6 @@
-"""Check that labels of classes are below the number of the model's outputs.
+"""Check that class labels are below the number of the model's outputs.
 
-Otherwise TensorFlow and PyTorch raise errors of their kernels, and JAX computes a loss of 0 without a word.
+Otherwise TensorFlow and PyTorch raise errors of their kernels, and JAX silently computes a loss of 0.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import numpy.typing as npt
 from nbkeras.errors import DataError
 from nbkeras.schema import Schema
 
-#: Labels that are looked at together.
+#: Number of labels that are checked together.
 _PIECE = 1 << 20
 
 
 def check(
     model: Any, schema: Schema, arrays: Mapping[str, npt.NDArray[Any]], batch: Callable[[], Any]
 ) -> str:
-    """What is to be said of labels that Keras takes for other classes than they name; none of whole numbers.
+    """Check all labels, and return a note about labels that Keras rounds to a class, or an empty string.
 
     Args:
         model: compiled.
         schema: of the rows.
         arrays: the values of all rows, by field.
-        batch: gives some rows of the inputs; called where the model does not know the shapes of its outputs.
+        batch: returns some rows of the inputs; called if the model does not know the shapes of its outputs.
 
     Raises:
-        DataError: a label has no output that stands for it.
+        DataError: a label is negative, or not below the number of outputs.
     """
     for name, loss, units in _numbered(model, schema, batch):
         labels, ignored = arrays[name].reshape(-1), getattr(loss, "ignore_class", None)
@@ -53,7 +53,7 @@ def check(
 
 
 def _numbered(model: Any, schema: Schema, batch: Callable[[], Any]) -> Iterator[tuple[str, Any, int]]:
-    """The label fields that hold numbers of classes, with their loss and the number of classes."""
+    """Yield each label field that holds class numbers, with its loss and the number of classes."""
     fields, given = [one.name for one in schema.labels], model.loss
     names = list(schema.y) if isinstance(schema.y, dict) else []
     losses = list(given) if isinstance(given, (list, tuple)) else [given] * len(fields)

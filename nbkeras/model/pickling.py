@@ -1,12 +1,11 @@
-"""Models by value: what a notebook defines reaches a process that has never seen it.
+"""Pickling of models by value, with the classes and functions that the notebook defines.
 
-Keras' own pickling goes through ``get_config``, which notebook code often lacks.
-Here a model is pickled as Python objects are, with cloudpickle for classes and
-functions of the notebook. Only what belongs to one process is replaced:
-variables become their values, compiled functions are left out (they are traced
-again), and look-up tables keyed by ``id()`` are made again. So is what a backend
-keeps in Keras' objects for itself: a model of a notebook on one backend trains
-on workers of another.
+Keras' own pickling needs ``get_config``, which notebook code often lacks. This module
+pickles a model as Python objects are pickled, with cloudpickle for classes and functions
+of the notebook. It replaces only what is valid in one process: variables become their
+values, compiled functions are dropped (the worker traces them again), and look-up tables
+keyed by ``id()`` are rebuilt. The attributes that a backend adds to Keras' objects are
+rebuilt too, so workers may train with another backend than the notebook's.
 """
 
 from __future__ import annotations
@@ -28,22 +27,22 @@ from keras.src.utils.tracking import TrackedDict, TrackedList, TrackedSet, Track
 from nbkeras.errors import ModelError
 from nbkeras.model import portable
 
-#: Compiled functions of a model: they hold a process's graph.
+#: Compiled functions of a model: they hold a graph of this process.
 _TRACED = ("train_function", "test_function", "predict_function")
 #: Losses that a layer added in its last call: tensors of that call's graph.
 _ADDED: dict[str, type] = {"_losses": list, "_loss_ids": set}
 #: Name of the variable of a ``keras.random.SeedGenerator``.
 _SEED = "seed_generator_state"
-#: What cloudpickle 3.1.3 says in place of the name of a code's file.
+#: The file name that cloudpickle 3.1.3 gives to all code.
 _NO_FILE = "<dynamic-code>"
 _TRACKED: dict[type, Any] = {TrackedList: list, TrackedDict: dict, TrackedSet: set}
 
 
 def dumps(thing: Any) -> bytes:
-    """Pickle a model, a callback or any structure that holds some.
+    """Pickle a model, a callback or any structure of these.
 
     Raises:
-        ModelError: it holds something that cannot leave the notebook.
+        ModelError: it holds an object that cannot be pickled.
 
     Example:
         >>> import keras
@@ -64,7 +63,7 @@ def dumps(thing: Any) -> bytes:
 
 
 def loads(data: bytes) -> Any:
-    """What :func:`dumps` pickled. Only for bytes that came from the notebook's own Spark job."""
+    """Unpickle the output of :func:`dumps`. Only for bytes that came from the notebook's own Spark job."""
     file = io.BytesIO(data)
     unpickler = pickle.Unpickler(file)  # noqa: S301  # as said above
     thing = unpickler.load()
@@ -74,10 +73,10 @@ def loads(data: bytes) -> Any:
 
 
 def contents(model: Any, callbacks: list[Any]) -> bytes:
-    """A model, callbacks and Keras' settings as bytes for the workers.
+    """Pack a model, callbacks and Keras' settings into bytes for the workers.
 
     Raises:
-        ModelError: something in them cannot leave the notebook.
+        ModelError: they hold an object that cannot be pickled.
     """
     bare = [copy.copy(one) for one in callbacks]
     for one in bare:
@@ -89,12 +88,12 @@ def contents(model: Any, callbacks: list[Any]) -> bytes:
         "epsilon": keras.config.epsilon(),
         "wide": "float64" in {keras.config.floatx(), *(str(one.dtype) for one in model.variables)},
     }
-    # Apart, and first: what they set has to be set before there is a variable.
+    # Settings come first, in a pickle of their own: they must be set before a variable exists.
     return pickle.dumps(settings) + dumps({"model": model, "callbacks": bare})
 
 
 def restored(data: bytes) -> dict[str, Any]:
-    """What :func:`contents` packed, with Keras set as in the notebook."""
+    """Unpack the output of :func:`contents`, with Keras set as in the notebook."""
     file = io.BytesIO(data)
     settings = pickle.load(file)  # noqa: S301  # from the notebook's own Spark job
     keras.config.set_floatx(settings["floatx"])
@@ -111,7 +110,7 @@ def restored(data: bytes) -> dict[str, Any]:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Pickles layers one after the other, not each inside the one that leads to it: models are deep."""
+    """Pickles layers one after the other, not nested: deep models would exceed the recursion limit."""
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
@@ -119,7 +118,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._later: deque[Any] = deque()
 
     def dump_all(self, thing: Any) -> None:
-        """The thing with blank layers, then each layer with what it holds."""
+        """Pickle an object with blank layers, then the attributes of each layer."""
         self.dump(thing)
         while self._later:
             layer = self._later.popleft()
@@ -140,19 +139,19 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return _blank_tracked, (kind,), (vars(obj), plain(obj)), None, None, _set_tracked
         if kind is Tracker:
             return _blank, (kind,), vars(obj), None, None, _set_tracker
-        # Preprocessing layers hold one; without its __init__ it looks for its own attributes forever.
+        # Preprocessing layers hold one. Without a call of __init__, its attribute look-up never ends.
         reduced = (kind, ()) if kind is DynamicBackend else self._coded(obj) or self._backend.reduced(obj)
         return reduced or super().reducer_override(obj)
 
     def _coded(self, obj: Any) -> Any:
-        """Of code what cloudpickle makes of it, with the file by which a traceback finds a cell's lines."""
+        """Pickle code as cloudpickle does, but with its file name, for the lines of tracebacks."""
         if not isinstance(obj, CodeType):
             return None
         make, arguments = self.dispatch_table[CodeType](obj)
         return make, tuple(obj.co_filename if one == _NO_FILE else one for one in arguments)
 
     def _held(self, obj: Any) -> dict[str, Any]:
-        """The attributes that travel."""
+        """Return the attributes that are sent."""
         values = self._backend.held(obj)
         values |= {key: None for key in _TRACED if key in values}
         if isinstance(obj, keras.Layer):
@@ -161,7 +160,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
 
 def _public(kind: type) -> type:
-    """The class that Keras has on every backend, where a backend has one of its own (torch's optimizers)."""
+    """Return the class that Keras has on every backend: torch's optimizers are subclasses of it."""
     return next(one for one in kind.__mro__ if not one.__module__.startswith("keras.src.backend."))
 
 
@@ -171,7 +170,7 @@ def _array(variable: Any) -> Any:
 
 
 def _blank(kind: Any) -> Any:
-    # A backend may have an implementation of its own for one of Keras' optimizers.
+    # A backend may have its own implementation of one of Keras' optimizers.
     known = issubclass(kind, keras.optimizers.Optimizer) and kind.__module__.startswith("keras.")
     return kind.__new__(kind) if known else object.__new__(kind)
 
@@ -188,14 +187,14 @@ def _set_variable(variable: Any, state: tuple[dict[str, Any], Any]) -> None:
         kind = random_seed_dtype()
         variable._dtype, array = kind, array.astype(kind)  # noqa: SLF001
     if array is not None:
-        # As its constructor does.
+        # As the constructor of keras.Variable does.
         variable._initialize(variable._convert_to_tensor(array, variable._dtype))  # noqa: SLF001
 
 
 def _set_saveable(obj: Any, values: dict[str, Any]) -> None:
     portable.load().hold(obj, values)
     if "_trainable_variables_indices" in values:
-        # An optimizer knows its variables by keys that hold in one process only.
+        # An optimizer refers to its variables by keys that are valid in one process only.
         new = [obj._var_key(one) for one in obj._trainable_variables]  # noqa: SLF001
         old = values["_trainable_variables_indices"]
         vars(obj)["_trainable_variables_indices"] = {key: index for index, key in enumerate(new)}
@@ -221,7 +220,7 @@ def _set_tracker(tracker: Any, values: dict[str, Any]) -> None:
 
 
 class _Alone(_Pickler):
-    """Pickles one layer, or whatever it is, without the layers that it leads to."""
+    """Pickles one object, such as a layer, without the other Keras objects that it refers to."""
 
     def __init__(self, root: Any) -> None:
         super().__init__(io.BytesIO())
@@ -234,13 +233,13 @@ class _Alone(_Pickler):
 
 
 def _culprit(thing: Any) -> str:
-    """The name of what cannot be pickled: a layer, or the whole."""
+    """Name the object that cannot be pickled: a layer, or the whole."""
     parts = list(thing.values()) if isinstance(thing, dict) else [thing]
     model = next((one for one in parts if isinstance(one, keras.Model)), None)
     layers = [] if model is None else model._flatten_layers(include_self=False)  # noqa: SLF001  # nested ones too
     for one in [*layers, *parts]:
         try:
             _Alone(one).dump_all(one)
-        except Exception:  # noqa: BLE001  # whatever it is, this is what holds it
+        except Exception:  # noqa: BLE001  # any error shows that this object cannot be pickled
             return f"{type(one).__name__} {getattr(one, 'name', '')!r}"
     return f"{type(thing).__name__}"

@@ -1,4 +1,4 @@
-"""Settings: what was chosen for a training, by name, ready for a table and for JSON."""
+"""Settings: the settings of a training by name, ready for a table and for JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nbkeras.model.digits import shortest
 from nbkeras.plan import Plan
 from nbkeras.schema import Schema
 
-#: Of Keras' own configuration: names that it makes up, and what is told elsewhere.
+#: Keys of Keras' configurations that are generated names, or are shown elsewhere.
 _APART = ("name", "dtype", "learning_rate", "inner_optimizer", "fn")
 
 
@@ -22,10 +22,10 @@ def of(
     callbacks: Sequence[Any] = (),
     validation_split: float = 0.0,
 ) -> dict[str, Any]:
-    """What was chosen for a training: numbers, words, and lists of them.
+    """Collect the settings of a training: numbers, words, and lists of them.
 
-    What has the value that Keras or nbkeras gives it by itself is left out where
-    it would say little, so two runs differ in what somebody has changed.
+    Most settings with their default value are omitted, so that two runs differ only in
+    what the user has changed.
 
     Args:
         model: compiled.
@@ -75,12 +75,12 @@ def of(
 
 
 def weights(model: Any) -> int:
-    """How many numbers a model learns or keeps: 0 as long as it is not built."""
+    """Count the numbers in a model's weights: 0 before it is built."""
     return sum(math.prod(one.shape) for one in model.weights) if model.built else 0
 
 
 def described(value: Any) -> Any:
-    """A value as a number, a word, or a list or dict of them; of an object its class and what is not usual.
+    """Describe a value by numbers and words; an object by its class and its non-default arguments.
 
     Example:
         >>> import keras
@@ -106,7 +106,7 @@ def described(value: Any) -> Any:
 
 
 def same_loss(one: Any, other: Any) -> bool:
-    """Whether two descriptions are of one loss, which Keras knows under several names.
+    """Whether two descriptions mean the same loss, which Keras knows under several names.
 
     Example:
         >>> from nbkeras.model import settings
@@ -117,7 +117,7 @@ def same_loss(one: Any, other: Any) -> bool:
 
 
 def _function(loss: Any) -> Any:
-    """What Keras computes for a loss's name; the name of one that it does not know."""
+    """Return the function that Keras uses for a loss; an unknown loss is returned as it is."""
     import keras
 
     if isinstance(loss, dict):
@@ -126,18 +126,18 @@ def _function(loss: Any) -> Any:
         return [_function(one) for one in loss]
     try:
         found = keras.losses.get(loss)
-    except Exception:  # noqa: BLE001  # the user's own, or one with arguments
+    except Exception:  # noqa: BLE001  # a custom loss, or one with arguments
         return loss
     return getattr(found, "fn", found if inspect.isfunction(found) else loss)
 
 
 def unwrapped(optimizer: Any) -> Any:
-    """An optimizer without the one that mixed precision wraps around it."""
+    """Return an optimizer without the one that mixed precision wraps around it."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def arguments(optimizer: Any) -> list[str]:
-    """The names of an optimizer's arguments, but for its learning rate; none where there is no optimizer.
+    """List the names of an optimizer's arguments except its learning rate; none without an optimizer.
 
     Example:
         >>> import keras
@@ -148,7 +148,7 @@ def arguments(optimizer: Any) -> list[str]:
         return []
     try:
         config = unwrapped(optimizer).get_config()
-    except Exception:  # noqa: BLE001  # a class of the user's own
+    except Exception:  # noqa: BLE001  # a custom class
         return []
     return [name for name in config if name not in _APART]
 
@@ -184,7 +184,7 @@ def _precision(model: Any) -> str:
 
 
 def _unusual(value: Any) -> dict[str, Any]:
-    """Of an object of Keras the arguments that are not what they are by themselves."""
+    """Return the arguments of a Keras object that differ from their defaults."""
     try:
         # Some losses leave arguments out of their configuration.
         config = getattr(value, "_fn_kwargs", {}) | value.get_config()
@@ -194,7 +194,7 @@ def _unusual(value: Any) -> dict[str, Any]:
             if "__init__" in vars(kind)
             for name, one in inspect.signature(vars(kind)["__init__"]).parameters.items()
         }
-    except Exception:  # noqa: BLE001  # a class of the user's own; it is named, which is enough
+    except Exception:  # noqa: BLE001  # a custom class: its name is enough
         return {}
     return {
         name: one
@@ -213,5 +213,5 @@ def _same(one: Any, other: Any) -> bool:
 def _number(read: Callable[[], float]) -> float | None:
     try:
         return read()
-    except Exception:  # noqa: BLE001  # a variable that cannot be read is not worth a training
+    except Exception:  # noqa: BLE001  # a variable that cannot be read must not end a training
         return None

@@ -1,4 +1,4 @@
-"""What training changes in a model: read, packed to bytes, and put back."""
+"""State: read what training changes in a model, pack it into bytes, and put it back."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Vector = npt.NDArray[np.float64]
 
 
 def variables(model: Any) -> list[Any]:
-    """The variables that training changes: the model's own, then the optimizer's.
+    """Return the variables that training changes: the model's own, then the optimizers'.
 
-    Metric states are left out: they are reset in each epoch.
+    States of metrics are not included: each epoch resets them.
     """
     return own(model) + [variable for optimizer in optimizers(model) for variable in optimizer.variables]
 
 
 def built(model: Any) -> list[list[int] | None]:
-    """For each optimizer, which of the model's variables it was built for; None where it was not yet."""
+    """Return, for each optimizer, the places of the variables that it was built for; None if not built."""
     places = {id(one): index for index, one in enumerate(own(model))}
     return [
         [places[id(one)] for one in optimizer._trainable_variables] if optimizer.built else None  # noqa: SLF001
@@ -34,7 +34,7 @@ def built(model: Any) -> list[list[int] | None]:
 
 
 def build(model: Any, places: list[list[int] | None]) -> None:
-    """Build the optimizers as those of another process, which a training step of the user's own has built."""
+    """Build the optimizers as in another process, where a custom training step has built them."""
     these = own(model)
     for optimizer, indices in zip(optimizers(model), places, strict=True):
         if indices is not None and not optimizer.built:
@@ -42,19 +42,19 @@ def build(model: Any, places: list[list[int] | None]) -> None:
 
 
 def own(model: Any) -> list[Any]:
-    """The model's own variables that training changes, without those of its optimizers."""
+    """Return the model's own variables that training changes, without those of its optimizers."""
     metrics = {id(one) for one in model.metrics_variables}
     return [one for one in model.variables if id(one) not in metrics]
 
 
 def places(model: Any) -> list[int]:
-    """The places of the model's weights among its own variables, which hold seeds too."""
+    """Return the places of the model's weights among its own variables, which include seeds."""
     known = {id(one): index for index, one in enumerate(own(model))}
     return [known[id(one)] for one in model.weights if id(one) in known]
 
 
 def optimizers(model: Any) -> list[Any]:
-    """The optimizer that the model was compiled with, then those that it or its layers hold beside it.
+    """Return the optimizer of ``compile``, then other optimizers that the model or its layers hold.
 
     Example:
         >>> import keras
@@ -77,7 +77,7 @@ def optimizers(model: Any) -> list[Any]:
 
 
 def statistics(model: Any) -> list[Any]:
-    """The numbers that layers keep of the rows they have seen, such as moving means; no frozen weights."""
+    """Return the statistics that layers keep of their inputs, such as moving means; no frozen weights."""
     found = {
         id(one): one
         for layer in model._flatten_layers()  # noqa: SLF001  # public `layers` does not look into layers
@@ -88,48 +88,48 @@ def statistics(model: Any) -> list[Any]:
 
 
 def moments(model: Any) -> list[Any]:
-    """The numbers that optimizers keep of the gradients they have seen."""
+    """Return the moments that optimizers keep of the gradients."""
     kept = [one for optimizer in optimizers(model) for one in optimizer.variables]
     return [one for one in kept if "float" in str(one.dtype) and one.name != "learning_rate"]
 
 
 def value(variable: Any) -> npt.NDArray[Any]:
-    """A copy of what a variable holds."""
+    """Return a copy of a variable's value."""
     array: npt.NDArray[Any] = keras.ops.convert_to_numpy(variable.value)
     return array
 
 
 def synchronise(model: Any) -> None:
-    """Within an epoch: let the model's variables hold what training has come to.
+    """Write the state of training into the model's variables, within an epoch.
 
-    JAX's training keeps its state apart until the epoch ends; after this it takes
-    the variables as they are, also if they were changed.
+    On JAX, Keras keeps this state apart until the epoch ends. After this call it reads
+    the variables again, also if they were changed.
     """
     if hasattr(model, "jax_state_sync"):
         model.jax_state_sync()
 
 
 def pack(these: list[Any]) -> bytes:
-    """The values of variables, one after the other."""
-    # As plain bytes, which numbers of any type can be read as; copied once, into the whole.
+    """Pack the values of variables, one after the other."""
+    # A view as bytes works for any type; join copies each value once.
     arrays = (np.ascontiguousarray(value(one), dtype=_dtype(one)) for one in these)
     return b"".join(one.reshape(-1).view(np.uint8).data for one in arrays)
 
 
 def size(these: list[Any]) -> int:
-    """Bytes of the packed values."""
+    """Return the number of bytes of the packed values."""
     return sum(_dtype(one).itemsize * int(np.prod(one.shape)) for one in these)
 
 
 def layout(these: list[Any]) -> list[tuple[str, tuple[int, ...]]]:
-    """Type and shape of each variable."""
+    """Return type and shape of each variable."""
     return [(_dtype(one).name, tuple(int(size) for size in one.shape)) for one in these]
 
 
 def bound(model: Any) -> int:
-    """Bytes that a model's packed variables take at most, whatever its optimizers will come to hold."""
+    """Return an upper bound of the bytes of the packed variables, also before optimizers are built."""
     waiting = sum(not one.built for one in optimizers(model))
-    # No optimizer of Keras has more than five numbers for each weight.
+    # No optimizer of Keras stores more than five numbers for each weight.
     return size(variables(model)) + waiting * (5 * size(own(model)) + 1024)
 
 
@@ -137,10 +137,13 @@ def assign(these: list[Any], data: bytes) -> None:
     """Put packed values back.
 
     Raises:
-        ModelError: the bytes are not those of these variables; none is changed then.
+        ModelError: the number of bytes is not that of these variables; then no variable is changed.
     """
     if len(data) != size(these):
-        raise ModelError(f"the workers returned {len(data)} bytes of weights, the model has {size(these)}")
+        raise ModelError(
+            f"the workers returned {len(data)} bytes of weights, the model has {size(these)}: "
+            "do not change the model while it trains"
+        )
     offset, view = 0, memoryview(data)
     for one in these:
         end = offset + size([one])
@@ -150,7 +153,7 @@ def assign(these: list[Any], data: bytes) -> None:
 
 
 def learning_rate(optimizer: Any) -> float | None:
-    """The learning rate, or None where a schedule sets it by the step."""
+    """Return the learning rate, or None where a schedule sets it for each step."""
     optimizer = unwrapped(optimizer)
     rate = optimizer._learning_rate  # noqa: SLF001  # the public one hides the schedule
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
@@ -159,16 +162,16 @@ def learning_rate(optimizer: Any) -> float | None:
 
 
 def steps(optimizer: Any) -> int:
-    """How many steps an optimizer has taken."""
+    """Count the steps that an optimizer has taken."""
     optimizer = unwrapped(optimizer)
     return int(value(optimizer._iterations))  # noqa: SLF001  # the public ones are updates
 
 
 def rates(optimizer: Any) -> Callable[[int], float | None]:
-    """What the learning rate is after so many more steps.
+    """Return a function that gives the learning rate after a number of further steps.
 
-    A schedule goes by the steps; a rate that is a number is read now only, as JAX
-    keeps it apart while it trains.
+    A schedule depends on the steps. A rate that is a number is read now only: on JAX,
+    Keras keeps it apart while it trains.
 
     Example:
         >>> import keras
@@ -188,12 +191,12 @@ def rates(optimizer: Any) -> Callable[[int], float | None]:
 
 
 def plain(value: Any) -> Any:
-    """A metric's result as a float, or as an array where it is one."""
+    """Convert a metric's result into a float, or into an array if it is one."""
     array = np.asarray(keras.ops.convert_to_numpy(value))
     return float(array) if array.ndim == 0 else array
 
 
 def _dtype(variable: Any) -> np.dtype[Any]:
-    """The type in which a variable's values travel: the same on every backend."""
-    # Backends have different types for seeds, see :mod:`nbkeras.model.pickling`.
+    """Return the type in which a variable's values are sent: the same on every backend."""
+    # Backends have different types for seeds, see model/pickling.py.
     return np.dtype("int64" if variable.path.endswith("seed_generator_state") else variable.dtype)

@@ -1,1 +1,1 @@
-"""A run: what a training has told so far, and what was asked of it."""
+"""A run: what a training has reported so far, and what the user has requested."""

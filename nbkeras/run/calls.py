@@ -1,4 +1,4 @@
-"""Calls of listeners: in a thread of their own, one after the other, so that no training waits for them."""
+"""Calls of listeners: one after the other, in their own thread, so that no training waits for them."""
 
 from __future__ import annotations
 
@@ -11,54 +11,54 @@ from typing import Any, Protocol
 
 from nbkeras.errors import one_line
 
-#: Seconds that a training in the foreground waits, when it has ended, for listeners that are still at work.
+#: Seconds that a training in the foreground waits at its end for listeners that are still at work.
 PATIENCE = 10.0
-#: Of these, those that pass without a word.
+#: Seconds of them that pass before it says so.
 _QUIET = 2.0
 
 
 class Notes(Protocol):
-    """A run, as far as it matters here."""
+    """The part of a run that this module uses."""
 
     def note(self, sentence: str) -> None:
-        """Keep one sentence for the user."""
+        """Add a sentence for the user."""
 
 
 class _Calls:
-    """The calls that wait for listeners, and the thread that makes them while there are any."""
+    """A queue of calls, and a thread that makes them and ends when the queue is empty."""
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[Notes, Any, str, tuple[Any, ...]]] = deque()
         self._changed = threading.Condition()
         self._works_for: Notes | None = None
-        #: Listeners whose failure was noted.
+        #: Listeners that have failed and were named in a note of the run.
         self._noted: weakref.WeakKeyDictionary[Notes, list[Any]] = weakref.WeakKeyDictionary()
         self._thread: threading.Thread | None = None
 
-    def put(self, run: Notes, those: Iterable[Any], what: str, *given: Any) -> None:
-        """Have a method of some listeners called in their thread, behind all that was asked for before.
+    def put(self, run: Notes, listeners: Iterable[Any], method: str, *arguments: Any) -> None:
+        """Queue a call of a method of some listeners.
 
         Args:
-            run: that something has happened to.
-            those: of the run.
-            what: the method.
-            given: what it takes besides the run. Without any, a call that waits already is enough.
+            run: first argument of the method.
+            listeners: of the run.
+            method: name of the method.
+            arguments: its other arguments. A call without any is not queued twice.
         """
         with self._changed:
-            for one in those:
-                if given or not self._waits(run, one, what):
-                    self._waiting.append((run, one, what, given))
+            for listener in listeners:
+                if arguments or not self._waits(run, listener, method):
+                    self._waiting.append((run, listener, method, arguments))
             if self._waiting and self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="nbkeras-listeners", daemon=True)
                 self._thread.start()
 
-    def _waits(self, run: Notes, listener: Any, what: str) -> bool:
-        return any(r is run and one is listener and w == what for r, one, w, _ in self._waiting)
+    def _waits(self, run: Notes, listener: Any, method: str) -> bool:
+        return any(r is run and one is listener and name == method for r, one, name, _ in self._waiting)
 
     def finish(self, run: Notes, seconds: float) -> bool:
-        """Wait until all calls for a run were made; False where that takes longer."""
+        """Wait until all calls for a run were made; return False if that takes longer."""
         if threading.current_thread() is self._thread:
-            return False  # a listener itself has asked
+            return False  # called by a listener: the thread cannot wait for itself
         end = time.monotonic() + seconds
         with self._changed:
             while self._works_for is run or any(call[0] is run for call in self._waiting):
@@ -75,19 +75,19 @@ class _Calls:
                 if not self._waiting:
                     self._thread = None
                     return
-                run, listener, what, given = self._waiting.popleft()
+                run, listener, method, arguments = self._waiting.popleft()
                 self._works_for = run
             try:
-                getattr(listener, what)(run, *given)
-            except BaseException as error:  # noqa: BLE001  # whatever it is, the training goes on
-                self._note(run, listener, what, error)
+                getattr(listener, method)(run, *arguments)
+            except BaseException as error:  # noqa: BLE001  # no error of a listener ends a training
+                self._note(run, listener, method, error)
 
-    def _note(self, run: Notes, listener: Any, what: str, error: BaseException) -> None:
+    def _note(self, run: Notes, listener: Any, method: str, error: BaseException) -> None:
         noted = self._noted.setdefault(run, [])
         if any(one is listener for one in noted):
-            return  # It hears of its own failure, and may fail again.
+            return  # its own note calls it again, and it may fail again
         noted.append(listener)
-        run.note(f"listener {type(listener).__name__}.{what} has failed: {one_line(error)}")
+        run.note(f"listener {type(listener).__name__}.{method} has failed: {one_line(error)}")
 
 
 _calls = _Calls()
@@ -95,7 +95,7 @@ put = _calls.put
 
 
 def finish(run: Notes, seconds: float = PATIENCE) -> bool:
-    """Wait until listeners have heard all of a run so far, and say so; False where they take longer."""
+    """Wait until all calls for a run were made, and say so; return False if that takes longer."""
     if _calls.finish(run, min(seconds, _QUIET)):
         return True
     if seconds > _QUIET:

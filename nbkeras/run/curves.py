@@ -1,23 +1,23 @@
-"""Curves: what a run has logged, by metric and epoch."""
+"""Curves: the logged values of a run, by metric and epoch."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-#: Of one metric; more make no curves, and are in the history alone.
+#: A metric with more entries makes no curves: it is in the history only.
 _MOST_ENTRIES = 1000
 
 
 class Curves:
-    """The logs of a run's epochs: as Keras keeps them, and as curves of one number for each epoch.
+    """The logs of a run's epochs: as Keras keeps them, and as curves with one number per epoch.
 
     Attributes:
         history: metric name to one value per epoch, as in ``keras.callbacks.History.history``.
         epochs: of these values, from 0.
         of_metrics: curve name to one float per epoch, NaN where an epoch has none.
-        measured: likewise, of what the history has not.
-        last: of each curve the last value that was logged.
+        measured: likewise, for values that are not in the history.
+        last: curve name to its last logged value.
 
     Example:
         >>> curves = Curves()
@@ -29,7 +29,7 @@ class Curves:
     def __init__(self) -> None:
         self.history: dict[str, list[Any]] = {}
         self.epochs: list[int] = []
-        #: By column, so that a snapshot of 10,000 epochs copies a few lists.
+        #: One list per curve, so that a snapshot of 10,000 epochs copies a few lists.
         self.of_metrics: dict[str, list[float]] = {}
         self.measured: dict[str, list[float]] = {}
         self.last: dict[str, float] = {}
@@ -39,7 +39,7 @@ class Curves:
         return epoch in self._known
 
     def add(self, epoch: int, logs: dict[str, Any], measured: dict[str, float | None]) -> None:
-        """Keep the logs of an epoch that is not known yet, and what it took."""
+        """Add the logs and the measured values of a new epoch."""
         self._known.add(epoch)
         self.epochs.append(epoch)
         for key, value in logs.items():
@@ -55,9 +55,9 @@ class Curves:
 
 
 def _split(logs: dict[str, Any]) -> dict[str, float]:
-    """One float per curve: an array metric gives one curve for each entry.
+    """Split logs into one float per curve: an array metric gives one curve for each entry.
 
-    A callback may log what it likes: what is not a number is in the history alone.
+    A callback may log any value: one that is not a number is in the history only.
     """
     import numpy as np
 

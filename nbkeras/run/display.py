@@ -1,4 +1,4 @@
-"""Displays and hosts: what shows a run, and the place that has them."""
+"""Protocols of displays, which show a run, and of hosts, which have displays."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ from nbkeras.run.run import Run
 
 
 class Display(Protocol):
-    """What shows a run while it lives and when it has ended."""
+    """Shows a run while it trains and when it has ended."""
 
     def update(self) -> None:
-        """Show the run as it is now; called about four times a second."""
+        """Show the current state of the run; called about four times a second."""
 
     def finish(self) -> None:
-        """Show the end."""
+        """Show the final state."""
 
 
 class Host(Protocol):
-    """The place that shows runs."""
+    """The environment that shows runs, such as Jupyter."""
 
     def display(self, run: Run) -> Display:
-        """A display for a run that has just begun."""
+        """Make a display for a run that has just begun."""
 
     def headless(self) -> bool:
-        """Whether nothing may go on after the cell has ended."""
+        """Whether everything must end with the cell."""
 
     def code(self) -> str | None:
-        """The source of the cell that runs, as it was typed; None where there is none."""
+        """Return the source of the running cell, as it was typed; None without a cell."""
 
 
 class Silent:
     """Shows nothing: a host and a display."""
 
     def display(self, run: Run) -> Display:
-        """Itself."""
+        """Return itself."""
         return self
 
     def headless(self) -> bool:
-        """False: there is nothing to lose."""
+        """Return False: no output could be lost."""
         return False
 
     def code(self) -> str | None:
-        """None: there are no cells."""
+        """Return None: there are no cells."""
         return None
 
     def update(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def finish(self) -> None:
-        """Nothing."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""Listeners: what else shall know of a run, such as a tracker of experiments."""
+"""Listeners: objects that are called for the events of a run, such as an experiment tracker."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from nbkeras.run.run import Run
 
 
 class Listener:
-    """Hears what happens to runs; a subclass overrides what it wants to hear.
+    """Is called for the events of runs; a subclass overrides the methods of the events that it needs.
 
-    Give it to one training, ``nbkeras.fit(…, listeners=[…])``, or have it hear all runs that begin from now
-    on, ``nbkeras.listeners.append(…)``.
+    Give it to one training, ``nbkeras.fit(…, listeners=[…])``, or to all runs that begin from now on,
+    ``nbkeras.listeners.append(…)``.
 
-    All calls come from one thread, one after the other, for all runs of the process: a listener needs no
-    lock. It can neither stop a training nor slow it down. What it raises becomes a note of the run, once, and
-    it is called on. When ``fit`` returns, it has heard all of the run, unless that takes 10 seconds.
+    One thread makes all calls, one after the other, for all runs of the process: a listener needs no lock.
+    It can neither stop a training nor slow it down. Its first exception becomes a note of the run; later
+    calls are made all the same. When ``fit`` returns, all calls for the run were made, unless that takes
+    10 seconds.
 
     Example:
         >>> from nbkeras.run import calls
@@ -38,32 +39,35 @@ class Listener:
         """A run has begun: its name, settings and workers are known."""
 
     def phase(self, run: Run, phase: Phase) -> None:
-        """It has come to another phase, such as "reading" or "training"."""
+        """The run has entered another phase, such as "reading" or "training"."""
 
     def epoch(self, run: Run, epoch: int, logs: dict[str, Any]) -> None:
-        """An epoch, from 0, has ended with these logs; those of a checkpoint to go on from come too."""
+        """An epoch, from 0, has ended with these logs; a resumed run gives its earlier epochs too."""
 
     def note(self, run: Run, sentence: str) -> None:
-        """It has something to say to the user."""
+        """The run has a new sentence for the user."""
 
     def progress(self, run: Run) -> None:
-        """It has moved within an epoch or a phase, or was steered: what waits behind others comes once."""
+        """The run has made progress, or was steered; several such events may make one call."""
 
     def ended(self, run: Run) -> None:
-        """It has ended, as ``run.status`` says: its weights are in ``run.model``."""
+        """The run has ended: ``run.status`` says how, and ``run.model`` has its weights."""
 
 
-#: Hear all runs that begin from now on.
+#: Listeners of all runs that begin from now on.
 listeners: list[Listener] = []
-#: Those of the package's own displays of all runs.
+#: Listeners of the package's own displays of all runs.
 displays: list[Listener] = []
 
 
-def hearing(those: Iterable[Any]) -> list[Listener]:
-    """The listeners of a training: displays, those of all runs, then its own, each once.
+def hearing(own: Iterable[Any]) -> list[Listener]:
+    """Collect the listeners of a training: displays, those of all runs, then its own, each once.
+
+    Args:
+        own: listeners of this training.
 
     Raises:
-        OptionError: one is none.
+        OptionError: an object is not a listener.
 
     Example:
         >>> hearing([print])
@@ -72,7 +76,7 @@ def hearing(those: Iterable[Any]) -> list[Listener]:
 of nbkeras.Listener
     """
     found: list[Listener] = []
-    for one in (*displays, *listeners, *those):
+    for one in (*displays, *listeners, *own):
         if not isinstance(one, Listener):
             name = f"the class {one.__name__}" if isinstance(one, type) else f"a {type(one).__name__}"
             raise OptionError(f"listeners holds {name}: give objects of a subclass of nbkeras.Listener")

@@ -1,12 +1,11 @@
-"""Progress: how far a training has come, how fast, and what is left of it."""
+"""Progress: the position of a training, its speed, and the time that is left."""
 
 from __future__ import annotations
 
 import time
 from typing import Literal
 
-#: What a run waits for or does, in the order in which it happens.
-#: "paused" may come between any two steps.
+#: The phases of a run, in their order. "paused" may come between any two steps.
 Phase = Literal[
     "preparing",
     "slots",
@@ -21,19 +20,19 @@ Phase = Literal[
 ]
 
 
-#: Losses that are kept of the epoch in work: a chart has room for no more.
+#: Limit of the losses kept of the current epoch: a chart has no room for more.
 _MOST_LOSSES = 100
 
 
 class Progress:
-    """The place and the clock of one training, from now on; its owner keeps threads apart.
+    """The position and the clock of one training, started now. Not thread-safe: its owner has a lock.
 
     Attributes:
-        epoch: in work, from 1; 0 before the first.
+        epoch: the current epoch, from 1; 0 before the first.
         step: batches done in this epoch.
         steps: batches of an epoch.
         learning_rate: that the workers train with now; None when unknown.
-        losses: of the epoch in work: the place, in epochs from 0, and the mean loss up to it.
+        losses: of the current epoch: pairs of position, in epochs from 0, and mean loss up to there.
 
     Example:
         >>> from nbkeras.run.progress import Progress
@@ -53,11 +52,11 @@ class Progress:
         self._ended: float | None = None
         self._trained_since: float | None = None
         self._paused_since: float | None = None
-        #: What had been trained by the first step, in which a backend compiles: seconds, and epochs.
+        #: Seconds and epochs up to the end of the first step, in which a backend compiles.
         self._first_step: tuple[float, float] | None = None
 
     def enter(self, phase: Phase) -> None:
-        """Go on to a phase; the time of a pause counts in no estimate."""
+        """Enter a phase; no estimate counts the time of a pause."""
         now = time.monotonic()
         if phase in ("training", "validating") and self._trained_since is None:
             self._trained_since = now
@@ -74,7 +73,7 @@ class Progress:
         learning_rate: float | None,
         loss: float | None = None,
     ) -> bool:
-        """Note the batches done in an epoch (from 0); False where it lies behind."""
+        """Record the batches done in an epoch (from 0); return False for an earlier epoch."""
         if epoch + 1 < self.epoch:
             return False
         if loss is not None:
@@ -90,32 +89,35 @@ class Progress:
 
     def _record_loss(self, place: float, loss: float) -> None:
         begun = [one for one in self.losses if int(place - 1e-9) <= one[0] < place]
-        # Every other one, where they are too many.
+        # If there are too many, keep every other one.
         self.losses = [*(begun[::2] if len(begun) >= _MOST_LOSSES else begun), (place, loss)]
 
     def end_epoch(self) -> None:
-        """Forget the losses of the epoch that was in work: it has ended, and has one of its own."""
+        """Forget the losses within the epoch: it has ended, and its logs have the loss."""
         self.losses = []
 
     def restart(self) -> None:
-        """Begin again, from the start or a checkpoint; the clock goes on."""
+        """Begin again, from the start or a checkpoint; the clock runs on."""
         self.losses = []
         self.epoch = self.step = self.steps = 0
         self._trained_since = self._paused_since = self._first_step = self.learning_rate = None
 
     def end(self, seconds: float | None) -> None:
-        """Stop the clock, now or after so many seconds since it began."""
+        """Stop the clock, now or at the given seconds since its start."""
         self.losses = []
         self._ended = time.monotonic() if seconds is None else self._started + seconds
 
     def elapsed(self) -> float:
-        """Seconds since it began, or that it took."""
+        """Return the seconds since the start, or the whole duration after the end."""
         return (self._ended or time.monotonic()) - self._started
 
     def remaining(self, epochs: int) -> float | None:
-        """Seconds that are left of so many epochs, none of a pause; None when unknown.
+        """Estimate the seconds that are left, without pauses; None when unknown.
 
-        They follow from the pace since the first step, which takes longer than any other.
+        The estimate uses the pace after the first step, which takes longer than any other.
+
+        Args:
+            epochs: of the training.
         """
         done = self._epochs_done()
         seconds, first = self._first_step or (0.0, done)
@@ -125,14 +127,14 @@ class Progress:
         return max(0.0, pace * (epochs - self._first_epoch - done))
 
     def rows_per_second(self, batch_size: int) -> float:
-        """Over the last seconds, when it has ended over all of the training; 0 when unknown."""
+        """Return the speed over the last seconds, after the end over the whole training; 0 when unknown."""
         if self._ended is None or self._trained_since is None:
             return self._rows_per_second
         rows = self._epochs_done() * self.steps * batch_size
         return rows / max(self._ended - self._trained_since, 1e-3) or self._rows_per_second
 
     def _trained(self) -> float:
-        """Seconds since training began, or began again, none of a pause."""
+        """Seconds since training began, or began again, without pauses."""
         if self._trained_since is None:
             return 0.0
         return (self._paused_since or time.monotonic()) - self._trained_since

@@ -1,4 +1,4 @@
-"""Registry: the runs of this process, and what is known of a model by them."""
+"""Registry: the runs of this process, and the run and schema of a model."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ runs: list[Run] = []
 
 
 def at_work() -> list[Run]:
-    """The runs that have not ended."""
+    """Return the runs that have not ended."""
     return [run for run in list(runs) if not run.done.is_set()]
 
 
 def training(model: Any) -> Run | None:
-    """The run that trains a model now, None where none does."""
+    """Return the run that trains a model now, or None."""
     return next((run for run in at_work() if run.model is model), None)
 
 
 def schema(model: Any) -> Schema | None:
-    """The schema of the newest run that trained a model on named columns, or whose weights it was given.
+    """Return the schema of the newest run on named columns that trained a model, or gave it weights.
 
     Example:
         >>> from nbkeras.run import registry

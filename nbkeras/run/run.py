@@ -1,4 +1,4 @@
-"""Run: one training as its owner sees it. Knows neither IPython nor Spark."""
+"""Run: one training as its owner sees it. It depends on neither IPython nor Spark."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _calling: ContextVar[Run | None] = ContextVar("nbkeras_calling", default=None)
 
 
 def calling() -> Run | None:
-    """The run whose callback is at work in this thread, None outside of all.
+    """Return the run whose callback is running in this thread, or None.
 
     Example:
         >>> calling() is None
@@ -27,26 +27,26 @@ def calling() -> Run | None:
 
 
 class Weights(Protocol):
-    """The weights that a run has ended with."""
+    """The final weights of a run."""
 
     def load(self, model: Any) -> None:
-        """Put them into a model.
+        """Load them into a model.
 
         Raises:
-            ModelError: it has other weights.
+            ModelError: the model's weights have other shapes.
         """
 
 
 class Run(State):
-    """One training: its history, phase and end, and the ways to steer and to stop it.
+    """One training: its history, phase and end, and methods to steer and to stop it.
 
     Safe to read and to steer from any thread: :meth:`pause`, :meth:`resume`,
     :meth:`set_learning_rate`, :meth:`stop`, :meth:`abort`. ``nbkeras.fit`` makes it.
 
-    What is known of it, such as :attr:`history`, is in :class:`nbkeras.run.state.State`.
+    Its state, such as :attr:`history`, is documented in :class:`nbkeras.run.state.State`.
 
     Attributes:
-        weights: that it has ended with; None where there are none, or no room to keep them.
+        weights: the final weights; None where there are none, or no room to store them.
 
     Example:
         >>> from nbkeras.run.run import Run
@@ -61,7 +61,7 @@ class Run(State):
         self._model: Callable[[], Any] = lambda: model
         self.weights: Weights | None = None
         self._given: list[weakref.ref[Any]] = []
-        #: Work that must happen in the thread that waits (notebook callbacks).
+        #: Calls to make in the thread that waits for the run (the notebook's callbacks).
         self.calls: queue.Queue[Callable[[], None]] = queue.Queue()
         self._aborting = False
         self._on_stop: Callable[[], None] = lambda: None
@@ -69,15 +69,15 @@ class Run(State):
 
     @property
     def model(self) -> Any:
-        """The user's own model; holds the trained weights when done.
+        """The user's own model, with the trained weights when the run has ended.
 
-        None for a run that was read from a checkpoint, and for one that has let go of a model that nobody
-        else holds.
+        None for a run that was read from a checkpoint, and after :meth:`let_go` for a model that nothing
+        else refers to.
         """
         return self._model()
 
     def let_go(self) -> None:
-        """Keep weights and model no longer; a model that somebody else holds is there as before.
+        """Release weights and model; a model that the user still refers to stays available.
 
         Example:
             >>> from nbkeras.run.run import Run
@@ -91,7 +91,7 @@ class Run(State):
             self._model = weakref.ref(self.model)
 
     def stop(self) -> None:
-        """Stop after the batch in work; weights and history are kept."""
+        """Stop after the current batch; weights and history are kept."""
         if not self.done.is_set() and not self.stopping.is_set():
             self.stopping.set()
             self.pausing.clear()
@@ -107,10 +107,10 @@ class Run(State):
             self._on_abort()
 
     def pause(self) -> None:
-        """Stand still after the batch in work, or before the first; the workers keep their Spark slots.
+        """Pause after the current batch, or before the first; the workers keep their Spark slots.
 
         Raises:
-            OptionError: the workers cannot hear it.
+            OptionError: the workers cannot receive it.
 
         Example:
             >>> from nbkeras.run.run import Run
@@ -125,16 +125,16 @@ class Run(State):
             self._moved()
 
     def resume(self) -> None:
-        """Go on after a pause, where the training stood still."""
+        """Resume a paused training."""
         if self.pausing.is_set():
             self.steering.pause(pausing=False)
             self._moved()
 
     def set_learning_rate(self, rate: float) -> None:
-        """Train with another learning rate from the next step on, all workers from the same.
+        """Set the learning rate from the next step on, from the same step on all workers.
 
         Raises:
-            OptionError: it is no positive number, the run has ended, or the
+            OptionError: it is not a positive number, the run has ended, or the
                 optimizer's learning rate follows a schedule.
         """
         if self.done.is_set():
@@ -147,11 +147,11 @@ class Run(State):
         self.steering.set_rate(checked)
 
     def wait(self, timeout: float | None = None, tick: Callable[[], None] | None = None) -> Run:
-        """Wait for the end and return the run; raises what ended it, if an error did.
+        """Wait for the end and return the run; raise the error that ended it, if any.
 
         Args:
             timeout: seconds; ``TimeoutError`` after them. None waits for the end.
-            tick: called four times a second from this thread meanwhile.
+            tick: called four times a second from this thread while it waits.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self.done.is_set():
@@ -165,15 +165,15 @@ class Run(State):
         return self
 
     def load_weights(self, into: Any = None) -> None:
-        """Put the weights that this run has ended with into a model; its optimizer stays as it is.
+        """Load the final weights of this run into a model; its optimizer does not change.
 
-        A model that is trained again has the weights of its last run, and each run keeps its own.
+        A model that is trained again has the weights of its last run, and each run keeps its own weights.
 
         Args:
-            into: a model with weights of the same shapes; None for the one that was trained.
+            into: a model with weights of the same shapes; None for the model that was trained.
 
         Raises:
-            ModelError: the run has no weights, or the model has others.
+            ModelError: the run has no weights, or the model's have other shapes.
 
         Example:
             >>> from nbkeras.run.run import Run
@@ -204,11 +204,11 @@ class Run(State):
         self._given.append(weakref.ref(model))
 
     def knows(self, model: Any) -> bool:
-        """Whether it trained this model, or has given it its weights."""
+        """Whether the run has trained this model, or the model has loaded its weights."""
         return self.model is model or any(given() is model for given in self._given)
 
     def _work(self, seconds: float) -> None:
-        """Do the calls that wait for this thread, for up to so many seconds."""
+        """Make the calls that are queued for this thread, for up to so many seconds."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and not self.done.is_set():
             try:
@@ -228,7 +228,7 @@ class Run(State):
         abort: Callable[[], None],
         steer: Callable[[], None] = lambda: None,
     ) -> None:
-        """Say what a stop and an abort do, and who tells the workers what :attr:`steering` holds."""
+        """Set the functions that stop, abort and send :attr:`steering` to the workers."""
         self._on_stop, self._on_abort = stop, abort
         self.steering.connect(steer)
         if self._aborting:

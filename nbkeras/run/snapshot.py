@@ -1,4 +1,4 @@
-"""Snapshot: a run as it is at one moment."""
+"""Snapshot: the state of a run at one moment."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ Status = Literal["running", "paused", "finished", "stopped", "failed", "aborted"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that a display needs to draw a run, at one moment.
+    """Everything that a display needs to draw a run.
 
     Attributes:
         curves: name to one float per logged epoch, metrics that give arrays
             split into one curve per entry (``f1_score[2]``); NaN where an
             epoch has no value.
-        measured: likewise, of what the history has not: the learning rate of each epoch, and its seconds
-            without pauses.
-        last: of each curve the last value that was logged.
+        measured: likewise, for values that are not in the history: the learning rate of each epoch, and
+            its seconds without pauses.
+        last: curve name to its last logged value.
         epoch_numbers: the epochs of the curves' points, from 1.
-        epoch: the epoch in work, from 1; 0 before the first.
+        epoch: the current epoch, from 1; 0 before the first.
         step, steps: batches done in this epoch and batches of an epoch.
-        rows_read: rows that have reached the workers.
-        rows_per_second: of training, over the last seconds, after the end over
-            all of it; 0 when unknown.
+        rows_read: rows that the workers have received.
+        rows_per_second: of training, over the last seconds, after the end over the
+            whole training; 0 when unknown.
         learning_rate: that the workers train with now; None when unknown.
-        losses: of the epoch in work: the place, in epochs from 0, and the mean loss up to it, of the rows of
-            the first worker.
-        elapsed, remaining: seconds, in remaining none of a pause; None when unknown.
+        losses: of the current epoch, for the rows of the first worker: pairs of position, in epochs from 0,
+            and mean loss up to there.
+        elapsed: seconds since the start.
+        remaining: estimated seconds that are left, without pauses; None when unknown.
         partial: the epoch that a stop cut short, from 1, or None.
         notes: sentences for the user, each one line.
-        stopping: whether a stop was asked for.
-        pausing: whether a pause was asked for; the phase is "paused" when the workers stand still.
+        stopping: whether a stop was requested.
+        pausing: whether a pause was requested; the phase is "paused" once the workers have paused.
     """
 
     name: str

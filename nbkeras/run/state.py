@@ -1,4 +1,4 @@
-"""State: what is known of a run; the driver reports it, displays and listeners read it."""
+"""State of a run: the driver reports it, displays and listeners read it."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from nbkeras.run.snapshot import Snapshot, Status
 from nbkeras.run.steering import Steering
 from nbkeras.schema import Schema
 
-#: Different lines that are noted of what workers say.
+#: Limit of different lines of workers' output that become notes.
 MOST_HEARD = 40
 
 
 class State:
-    """History, phase, notes and end of one training; safe to read and to report to from any thread.
+    """History, phase, notes and end of one training; thread-safe.
 
     Attributes:
         name: shown in the chart.
-        epochs: the epochs asked for.
+        epochs: the requested epochs.
         workers: the number of workers.
         history: metric name to one value per epoch, as in
             ``keras.callbacks.History.history``.
         epoch_numbers: the epochs of the history's values, from 0 as in Keras.
         version: grows with every change, so that a display can skip a
-            snapshot of what it has drawn already.
+            snapshot that it has drawn already.
         done: set when the run has ended in any way.
-        stopping: set when a stop was asked for.
-        steering: what the workers are asked for while they train.
-        began: when, in seconds since 1970.
-        settings: what was chosen for it, by name; see :mod:`nbkeras.model.settings`.
+        stopping: set when a stop was requested.
+        steering: the user's requests to the workers while they train.
+        began: time of the start, in seconds since 1970.
+        settings: of the training, by name; see :mod:`nbkeras.model.settings`.
         schema: the columns that it trains on; None where it trains on arrays.
-        code: of the cell that trained it, as it was typed; None where there was none.
+        code: of the cell that trained it, as it was typed; None without a cell.
     """
 
     def __init__(self, name: str, epochs: int, workers: int, *, background: bool = False) -> None:
@@ -70,37 +70,37 @@ class State:
 
     @property
     def status(self) -> Status:
-        """How it has ended; before that whether it is at work or stands still."""
+        """How the run has ended; before that whether it is running or paused."""
         return self._ended or ("paused" if self.phase == "paused" else "running")
 
     @property
     def place(self) -> tuple[int, int]:
-        """The epoch in work, from 1, and its batches that are done; 0 before the first."""
+        """The current epoch, from 1, and its finished batches; 0 before the first."""
         with self._lock:
             return self._progress.epoch, self._progress.step
 
     @property
     def pausing(self) -> threading.Event:
-        """Set while the training is asked to stand still."""
+        """Set while a pause is requested."""
         return self.steering.pausing
 
     # -- what the driver reports ----------------------------------------------
 
-    def listen(self, those: Iterable[Any]) -> None:
-        """Tell more listeners (:class:`nbkeras.Listener`) of this run, first that it has begun."""
-        more = [one for one in those if not any(one is other for other in self._listeners)]
+    def listen(self, listeners: Iterable[Any]) -> None:
+        """Add listeners (:class:`nbkeras.Listener`), and call their ``begun``."""
+        more = [one for one in listeners if not any(one is other for other in self._listeners)]
         self._listeners = [*self._listeners, *more]
         calls.put(self, more, "begun")
 
-    def _tell(self, what: str, *given: Any) -> None:
-        calls.put(self, self._listeners, what, *given)
+    def _tell(self, method: str, *arguments: Any) -> None:
+        calls.put(self, self._listeners, method, *arguments)
 
     def _moved(self) -> None:
         self.version += 1
         self._tell("progress")
 
     def enter(self, phase: Phase) -> None:
-        """Go on to a phase; a run that has ended stays so."""
+        """Enter a phase; a run that has ended does not change."""
         with self._lock:
             if not self.done.is_set():
                 if phase != self.phase:
@@ -110,7 +110,7 @@ class State:
                 self.version += 1
 
     def note(self, sentence: str) -> None:
-        """Keep one sentence for the user; a repeated one is kept once."""
+        """Add a sentence for the user; a repeated one is added once."""
         with self._lock:
             if sentence not in self.notes:
                 self._append(sentence)
@@ -121,7 +121,7 @@ class State:
         self._tell("note", sentence)
 
     def hear(self, worker: int, line: str) -> None:
-        """Note what a worker has said: most of it the others say too, and in another attempt again."""
+        """Note a line that a worker has printed, once for all workers and attempts."""
         with self._lock:
             if line in self._heard or len(self._heard) > MOST_HEARD:
                 return
@@ -131,7 +131,7 @@ class State:
             self._append(said if len(self._heard) <= MOST_HEARD else rest)
 
     def restart(self, sentence: str) -> None:
-        """Say why a training begins again, from the start or a checkpoint; its history stays."""
+        """Begin again, from the start or a checkpoint, and note why; the history stays."""
         with self._lock:
             self._append(sentence)
             self._rows_read.clear()
@@ -140,7 +140,7 @@ class State:
             self._tell("phase", "slots")
 
     def record_rows(self, worker: int, rows: int) -> None:
-        """Note how many rows a worker has received so far."""
+        """Record how many rows a worker has received so far."""
         with self._lock:
             self._rows_read[worker] = rows
             self._moved()
@@ -154,14 +154,14 @@ class State:
         learning_rate: float | None = None,
         loss: float | None = None,
     ) -> None:
-        """Note the batches done in an epoch (counted from 0), and the mean loss of the first worker's."""
+        """Record the batches done in an epoch (counted from 0), and their mean loss on the first worker."""
         with self._lock:
             loss = None if epoch in self._curves else loss
             if self._progress.record(epoch, step, steps, rows_per_second, learning_rate, loss):
                 self._moved()
 
     def record_learning_rate(self, number: int, before: float, rate: float, epoch: int, step: int) -> None:
-        """Note the step (from 0) from which on the workers have a learning rate that was set by hand."""
+        """Record and note the step (from 0) at which the workers have applied a learning rate set by hand."""
         self.steering.obeyed(number, epoch)
         since = f"learning rate {before:g} -> {rate:g} from epoch {epoch + 1}, step {step + 1} on"
         self.settings.setdefault("steered", []).append(since)
@@ -175,7 +175,7 @@ class State:
         *,
         partial: bool = False,
     ) -> None:
-        """Keep the logs of an epoch (counted from 0), and what it took; one that is known is ignored."""
+        """Record the logs and measured values of an epoch (counted from 0); a repeated epoch is ignored."""
         with self._lock:
             if epoch in self._curves:
                 return
@@ -200,8 +200,8 @@ class State:
 
         Args:
             status: how it has ended.
-            error: what ended it.
-            seconds: that it took; None for those since it was made.
+            error: the error that ended it.
+            seconds: its duration; None for the time since it was created.
         """
         with self._lock:
             if self.done.is_set():
@@ -216,7 +216,7 @@ class State:
     # -- what displays read -------------------------------------------------
 
     def snapshot(self) -> Snapshot:
-        """Everything a display needs, copied at one moment."""
+        """Copy everything that a display needs."""
         with self._lock:
             progress, curves = self._progress, self._curves
             return Snapshot(

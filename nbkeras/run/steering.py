@@ -1,4 +1,4 @@
-"""Steering: what the owner of a run asks of it while it trains. Knows neither IPython nor Spark."""
+"""Steering: requests of the user to a run while it trains. It depends on neither IPython nor Spark."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Rate:
 
     Attributes:
         value: the rate.
-        number: grows by one with each that is set.
-        epoch: from which it holds, from 0; None while the workers do not have it.
+        number: sequence number, which grows by one with each rate.
+        epoch: the first epoch with this rate, from 0; None until the workers have applied it.
     """
 
     value: float
@@ -27,7 +27,7 @@ class Rate:
     epoch: int | None = None
 
     def lies_before(self, epoch: int) -> bool:
-        """Whether the weights after an epoch (from 0) were trained with it, or with what came after it.
+        """Whether the weights after an epoch (from 0) were trained with this rate, or with a later one.
 
         Example:
             >>> from nbkeras.run.steering import Rate
@@ -38,70 +38,73 @@ class Rate:
 
 
 class Steering:
-    """Wishes that the workers have yet to hear, or go on to obey; safe in any thread.
+    """Requests to pause and to set the learning rate; thread-safe.
 
     Attributes:
-        pausing: set while the workers are to stand still.
+        pausing: set while the workers are to pause.
         rate: the last learning rate that was set by hand, or None.
-        lock: held while a wish changes and while it is told, so that none overtakes another.
+        lock: held while a request changes and while it is sent, so that requests stay in order.
     """
 
     def __init__(self) -> None:
         self.pausing = threading.Event()
         self.rate: Rate | None = None
         self.lock = threading.RLock()
-        self._tell: Callable[[], None] = lambda: None
+        self._send: Callable[[], None] = lambda: None
         self._refused: str | None = None
 
-    def connect(self, tell: Callable[[], None]) -> None:
-        """Say who tells the workers."""
-        self._tell = tell
+    def connect(self, send: Callable[[], None]) -> None:
+        """Set the function that sends the requests to the workers."""
+        self._send = send
 
     def refuse(self, reason: str) -> None:
-        """From now on the workers hear nothing, for a reason; they do not stand still then."""
+        """Refuse all further requests, for a reason; a pause ends."""
         self._refused = reason
         self.pausing.clear()
 
-    def require(self, wish: str) -> None:
-        """Make sure that the workers can hear a wish.
+    def require(self, failure: str) -> None:
+        """Check that requests can reach the workers.
+
+        Args:
+            failure: the first part of the error's message.
 
         Raises:
             OptionError: they cannot.
         """
         if self._refused is not None:
-            raise OptionError(f"{wish}: {self._refused}")
+            raise OptionError(f"{failure}: {self._refused}")
 
     def pause(self, *, pausing: bool) -> None:
-        """Have the workers stand still, or go on."""
+        """Request a pause, or its end."""
         with self.lock:
             if pausing:
                 self.pausing.set()
             else:
                 self.pausing.clear()
-            self._tell()
+            self._send()
 
     def set_rate(self, value: float) -> None:
-        """Give the workers another learning rate."""
+        """Request another learning rate."""
         with self.lock:
             self.rate = Rate(value, 1 if self.rate is None else self.rate.number + 1)
-            self._tell()
+            self._send()
 
     def obeyed(self, number: int, epoch: int) -> None:
-        """Note that the workers train with a learning rate from an epoch (from 0) on."""
+        """Record the epoch (from 0) from which on the workers train with a learning rate."""
         with self.lock:
             if self.rate is not None and self.rate.number == number:
                 self.rate = replace(self.rate, epoch=epoch)
 
 
 def learning_rate(value: Any, model: Any) -> float:
-    """A learning rate as a float.
+    """Convert a learning rate into a float.
 
     Args:
-        value: what was given.
+        value: a number, or its text.
         model: compiled, or None where it is not known.
 
     Raises:
-        OptionError: it is none, or the model's optimizer has a schedule.
+        OptionError: it is not a positive number, or the model's optimizer has a schedule.
 
     Example:
         >>> from nbkeras.run.steering import learning_rate
@@ -112,14 +115,14 @@ def learning_rate(value: Any, model: Any) -> float:
         rate = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         rate = math.nan
-    # Beyond float32, in which optimizers hold it, it would be infinite or nothing.
+    # Optimizers hold the rate as float32, where a value out of this range becomes infinite or 0.
     if not 1e-45 < rate < 3e38:
         raise OptionError(f"learning rate {value!r} is no positive number: type one such as 0.001")
     optimizer = getattr(model, "optimizer", None)
     optimizer = unwrapped(optimizer)
-    given = getattr(optimizer, "_learning_rate", None)
-    if callable(given) and not hasattr(given, "assign"):
-        name = getattr(given, "__name__", type(given).__name__)
+    current = getattr(optimizer, "_learning_rate", None)
+    if callable(current) and not hasattr(current, "assign"):
+        name = getattr(current, "__name__", type(current).__name__)
         raise OptionError(
             f"the learning rate follows {name}, which sets it by the step: compile the model with a number, "
             f"{type(optimizer).__name__}(learning_rate={rate:g}), to change it while it trains"

@@ -19,7 +19,7 @@ _JOB_GROUP = ("spark.jobGroup.id", "spark.job.description", "spark.job.interrupt
 
 
 class Classic:
-    """What is asked of Spark, answered by the SparkContext.
+    """Answers questions about Spark by its SparkContext.
 
     Args:
         spark: the session.
@@ -30,27 +30,27 @@ class Classic:
 
     @property
     def application(self) -> Any:
-        """What the executors' Python files belong to."""
+        """The object that the executors' Python files belong to."""
         return self._spark.sparkContext
 
     @property
     def here(self) -> bool:
-        """Whether Spark's driver is on this machine: it is a child of this process."""
+        """Whether Spark's driver is on this machine: always, it is a child of this process."""
         return True
 
     def slots(self) -> int:
-        """Tasks that can run at once."""
+        """Count the tasks that can run at once."""
         context = self._spark.sparkContext._jsc.sc()  # noqa: SLF001  # Spark has no public count of slots
         return int(context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile()))
 
     def executors(self) -> int:
-        """Executors besides the driver."""
+        """Count the executors besides the driver."""
         # The status tracker counts the driver's own entry too.
         tracker = self._spark.sparkContext._jsc.sc().statusTracker()  # noqa: SLF001  # PySpark's own lacks executors
         return max(1, len(tracker.getExecutorInfos()) - 1)
 
     def hosts(self) -> tuple[str, str]:
-        """The driver's addresses: to listen on, and as executors know it."""
+        """Return the driver's addresses: the one to listen on, and the one that executors use."""
         known = str(self._spark.conf.get("spark.driver.host"))
         return str(self._spark.conf.get("spark.driver.bindAddress", None) or known), known
 
@@ -60,20 +60,20 @@ class Classic:
         return str(self._spark.sparkContext.pythonExec)
 
     def said(self, script: str, argument: str, tasks: int) -> set[str]:
-        """The lines that a script prints in the executors' Python, even if PySpark cannot use it."""
+        """Run a script in the executors' Python, which PySpark may not support, and return its lines."""
         context = self._spark.sparkContext
         command = [context.pythonExec, "-c", script, argument]
         # PySpark's own pipe needs a Python that works.
         return set(context._jsc.parallelize([], tasks).pipe(command).collect())  # noqa: SLF001
 
     def use_this_python(self) -> None:
-        """Let tasks on this machine run this very Python, with its packages."""
+        """Let tasks on this machine run the notebook's Python, with its packages."""
         self._spark.sparkContext.pythonExec = sys.executable
 
     def add_package(self, archive: str) -> None:
-        """Give all executors the package in a zip file."""
+        """Send a package in a zip file to all executors."""
         context = self._spark.sparkContext
-        # Executors fetch it at any time. This folder goes with Java, however the notebook ends.
+        # Executors may fetch it at any time. Java deletes this folder at its end, however the notebook ends.
         kept = shutil.copy(archive, context._temp_dir)  # noqa: SLF001  # there is no public one
         context.addPyFile(str(kept))
 
@@ -84,32 +84,32 @@ class Classic:
         return Broadcasted(tuple(broadcast(data[start : start + PIECE]) for start in starts))
 
     def undisturbed(self) -> contextlib.AbstractContextManager[None]:
-        """Within the block other threads may use Spark; after it, this one's job group is what it was.
+        """Let other threads use Spark within the block, and restore this thread's job group after it.
 
-        In Zeppelin they share their connections to Java, so each finds what another has set. Elsewhere
-        each has its own, and nothing is asked of a Java that may not answer.
+        In Zeppelin all threads share their connections to Java, so each sees the job group that another has
+        set. Elsewhere each thread has its own, and no call is made to a Java that may not answer.
         """
         context = self._spark.sparkContext
         own = isinstance(context._gateway, ClientServer)  # noqa: SLF001  # there is no public one
         return contextlib.nullcontext() if own else _job_group_kept(context)
 
     def impatient(self) -> contextlib.AbstractContextManager[None]:
-        """Within the block a Spark that has ended is an error at once, as it always is."""
+        """Do nothing: a Spark that has ended always raises an error at once."""
         return contextlib.nullcontext()
 
     def task(self, name: str, title: str) -> Task:
-        """An action that can be cancelled."""
+        """Make an action that can be cancelled."""
         return Task(self._spark, name, title)
 
 
 @contextlib.contextmanager
 def _job_group_kept(context: SparkContext) -> Iterator[None]:
-    """After the block, the calling thread's job group is what it was before."""
+    """Restore the calling thread's job group after the block."""
     before = {key: context.getLocalProperty(key) for key in _JOB_GROUP}
     try:
         yield
     finally:
-        # Where Spark has ended meanwhile, there are no jobs to group.
+        # If Spark has ended meanwhile, there are no jobs to group.
         with contextlib.suppress(Exception):
             for key, value in before.items():
                 context.setLocalProperty(key, value)  # type: ignore[arg-type]
@@ -128,13 +128,13 @@ class Task:
         self._context, self._group, self._title = spark.sparkContext, group, title
 
     def run(self, action: Callable[[], Any]) -> Any:
-        """What the action returns. Leaves the calling thread's own job group as it was."""
+        """Run an action and return its result. The calling thread's own job group does not change."""
         with _job_group_kept(self._context):
             self._context.setJobGroup(self._group, self._title, interruptOnCancel=True)
             return action()
 
     def computes(self) -> bool:
-        """Whether Spark is at work for it now."""
+        """Whether Spark runs tasks of this action now."""
         tracker = self._context.statusTracker()
         with contextlib.suppress(Exception):  # Spark may have ended meanwhile
             jobs = [tracker.getJobInfo(one) for one in tracker.getJobIdsForGroup(self._group)]
@@ -143,6 +143,6 @@ class Task:
         return False
 
     def cancel(self) -> None:
-        """End it, from any thread."""
+        """Cancel the action, from any thread."""
         with contextlib.suppress(Exception):  # Spark may have ended meanwhile
             self._context.cancelJobGroup(self._group)

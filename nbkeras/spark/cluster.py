@@ -1,4 +1,4 @@
-"""What is asked of Spark itself: slots, addresses, the package on the executors."""
+"""Cluster: Spark's slots and addresses, and the package on the executors."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from nbkeras.spark.shared import Inside, Shared
 
 #: Seconds without a new slot after which no more executors are expected.
 _SLOT_SECONDS = 1.5
-#: Seconds that the first executor has to register, and that an application counts as a new one.
+#: Seconds in which the first executor must register, and in which an application counts as new.
 _FIRST_SECONDS = 60.0
-#: The rows that travel to Python at once: Spark's setting, and the bytes that they may have.
+#: Spark's setting for the rows that it sends to Python at once, and the limit of their bytes.
 _BATCH_ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
 _BATCH_BYTES = 1 << 24
-#: By session, since these remember what they have counted and sent.
+#: By session: a link caches its counts and knows which files it has sent.
 _links: weakref.WeakKeyDictionary[SparkSession, Link] = weakref.WeakKeyDictionary()
-#: Spark applications that have the package.
+#: Spark applications whose executors have the package.
 _shipped: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
@@ -44,63 +44,63 @@ class Task(Protocol):
     """A Spark action that can be cancelled alone."""
 
     def run(self, action: Callable[[], Any]) -> Any:
-        """What the action returns."""
+        """Run an action and return its result."""
 
     def computes(self) -> bool:
-        """Whether Spark is at work for it now; False where that cannot be known."""
+        """Whether Spark runs tasks of this action now; False where that is unknown."""
 
     def cancel(self) -> None:
-        """End it, from any thread."""
+        """Cancel the action, from any thread."""
 
 
 class Link(Protocol):
-    """What kinds of sessions answer differently."""
+    """Questions about Spark that classic and Connect sessions answer differently."""
 
     @property
     def application(self) -> Any:
-        """What the executors' Python files belong to."""
+        """The object that the executors' Python files belong to."""
 
     @property
     def here(self) -> bool:
         """Whether Spark's driver is on this machine."""
 
     def slots(self) -> int:
-        """Tasks that can run at once."""
+        """Count the tasks that can run at once."""
 
     def executors(self) -> int:
-        """Executors besides the driver."""
+        """Count the executors besides the driver."""
 
     def hosts(self) -> tuple[str, str]:
-        """The address to listen on and the one by which workers on other machines know it."""
+        """Return the address to listen on, and the one that workers on other machines connect to."""
 
     @property
     def python(self) -> str:
-        """The Python of the executors, as far as it is known here."""
+        """The Python of the executors, for messages."""
 
     def said(self, script: str, argument: str, tasks: int) -> set[str]:
-        """The lines that a script prints in the executors' Python, in so many tasks."""
+        """Run a script in the executors' Python, in so many tasks, and return the printed lines."""
 
     def use_this_python(self) -> None:
-        """Let tasks on this machine run this very Python, with its packages."""
+        """Let tasks on this machine run the notebook's Python, with its packages."""
 
     def add_package(self, archive: str) -> None:
-        """Give all executors the package in a zip file."""
+        """Send a package in a zip file to all executors."""
 
     def share(self, data: bytes) -> Shared:
-        """Give all executors bytes that are too many for a task."""
+        """Share bytes that are too large for a task with all executors."""
 
     def undisturbed(self) -> AbstractContextManager[None]:
-        """Within the block other threads may use Spark; after it, this one's jobs are grouped as before."""
+        """Let other threads use Spark within the block, and restore this thread's job group after it."""
 
     def impatient(self) -> AbstractContextManager[None]:
-        """Within the block a Spark that has ended is an error after seconds."""
+        """Within the block, raise an error within seconds if Spark has ended."""
 
     def task(self, name: str, title: str) -> Task:
-        """An action that can be cancelled."""
+        """Make an action that can be cancelled."""
 
 
 def link(spark: SparkSession) -> Link:
-    """The one place that knows which kinds of sessions there are."""
+    """Return the link for a session: this function alone knows the kinds of sessions."""
     if not is_connect(spark):
         return Classic(spark)
     if spark not in _links:
@@ -109,7 +109,7 @@ def link(spark: SparkSession) -> Link:
 
 
 def slots(spark: SparkSession) -> int:
-    """Tasks that can run at once."""
+    """Count the tasks that can run at once."""
     return link(spark).slots()
 
 
@@ -120,7 +120,7 @@ def is_local(spark: SparkSession) -> bool:
 
 
 def place(spark: SparkSession) -> str:
-    """Where Spark is, in words."""
+    """Describe where Spark is, for messages."""
     master = spark.conf.get("spark.master", "an unknown master")
     if not is_connect(spark):
         return f"at {master}"
@@ -129,18 +129,18 @@ def place(spark: SparkSession) -> str:
 
 
 def executors(spark: SparkSession) -> int:
-    """Executors besides the driver; 1 where the driver is the executor."""
+    """Count the executors besides the driver; 1 if the driver is the executor."""
     if is_local(spark):
         return 1
     return link(spark).executors()
 
 
 def settle(spark: SparkSession, workers: int | None) -> None:
-    """Wait until executors have registered: a session is there seconds before they are. Says so.
+    """Wait until executors have registered, seconds after the session has started, and say so.
 
     Args:
         spark: the session.
-        workers: as many slots will do; None for all that come.
+        workers: number of slots that are enough; None to wait for all executors.
     """
     if is_local(spark) or is_connect(spark):
         return
@@ -167,15 +167,15 @@ def require_slots(
     seconds: float = 0.0,
     until: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Make sure that so many tasks can run at once.
+    """Check that so many tasks can run at once.
 
-    A barrier stage that does not fit would wait for minutes before it says so.
+    Spark would wait for minutes before it reports that a barrier stage does not fit.
 
     Args:
         spark: the session.
-        workers: tasks.
-        seconds: that executors have to register.
-        until: waiting ends when this is true.
+        workers: number of tasks.
+        seconds: to wait for executors to register.
+        until: returns True to end the waiting.
 
     Raises:
         ClusterError: there are fewer slots.
@@ -194,19 +194,19 @@ def require_slots(
 
 
 def hosts(spark: SparkSession) -> tuple[str, str]:
-    """The address to listen on and the one by which workers know it: Spark's own."""
+    """Return the address to listen on and the one that workers connect to: Spark's own."""
     if is_local(spark) and link(spark).here:
         return "127.0.0.1", "127.0.0.1"
     return link(spark).hosts()
 
 
 def driver(spark: SparkSession) -> str:
-    """The host by which executors know Spark's driver."""
+    """Return the host at which executors reach Spark's driver."""
     return str(spark.conf.get("spark.driver.host", "127.0.0.1"))
 
 
 def cores(spark: SparkSession) -> int | None:
-    """Cores that one executor may use; None for all that its machine gives it."""
+    """Return the number of cores of one executor; None if Spark does not limit it."""
     if is_local(spark):
         return None
     known = spark.conf.get("spark.executor.cores", None)
@@ -214,10 +214,10 @@ def cores(spark: SparkSession) -> int | None:
 
 
 def require_backend(spark: SparkSession, backend: str) -> None:
-    """Refuse a backend that the executors lack, where that is known without asking them.
+    """Refuse a backend that executors with the notebook's own Python lack.
 
     Raises:
-        ClusterError: executors on this machine run this Python, and it has no such package.
+        ClusterError: executors on this machine run this Python, and the package is not installed.
     """
     chosen = os.environ.get("PYSPARK_PYTHON") or spark.conf.get("spark.pyspark.python", "")
     if is_local(spark) and chosen in ("", sys.executable) and importlib.util.find_spec(backend) is None:
@@ -229,14 +229,14 @@ _NOT_ON_WORKERS = ("builder", "notebook", "zeppelin")
 
 
 def ship(spark: SparkSession) -> None:
-    """Give the executors this very nbkeras, once per Spark application."""
+    """Send this nbkeras to the executors, once per Spark application."""
     ours = link(spark)
     if (
         is_local(spark)
         and "PYSPARK_PYTHON" not in os.environ
         and not spark.conf.get("spark.pyspark.python", "")
     ):
-        # Nobody has chosen a Python; Spark would take the first on PATH, not this one with its packages.
+        # The user has not set a Python: Spark would take the first on PATH, which may lack the packages.
         ours.use_this_python()
     if ours.application in _shipped:
         return
@@ -248,7 +248,7 @@ def ship(spark: SparkSession) -> None:
 
 
 def _write_package(archive: Path) -> None:
-    """Write this package into a zip file, compiled too: from the source, each process would do that again."""
+    """Write this package into a zip file, with bytecode, so that not every process compiles it again."""
     root, how = Path(__file__).parents[1], py_compile.PycInvalidationMode.UNCHECKED_HASH
     compiled = archive.with_suffix(".pyc")
     with zipfile.ZipFile(archive, "w") as bundle:
@@ -256,19 +256,19 @@ def _write_package(archive: Path) -> None:
             name = source.relative_to(root.parent)
             bundle.write(source, name)
             if name.parts[1] not in _NOT_ON_WORKERS:
-                # Another Python takes the source. Frames name the archive, as those of the source do.
+                # Another Python version takes the source. Tracebacks name the archive in both cases.
                 shown = f"{archive.name}/{name.as_posix()}"
                 py_compile.compile(str(source), str(compiled), shown, doraise=True, invalidation_mode=how)
                 bundle.write(compiled, name.with_suffix(".pyc"))
 
 
 def share(spark: SparkSession, data: bytes) -> Shared:
-    """Bytes for all workers. A task holds few of them only: Connect takes no plan of 128 MB."""
+    """Share bytes with all workers. A task holds only small ones: Connect refuses a plan of 128 MB."""
     return Inside(data) if len(data) <= shared.INSIDE else link(spark).share(data)
 
 
 def task(spark: SparkSession, title: str) -> Task:
-    """An action of a name of its own, so that it can be cancelled alone.
+    """Make an action with a unique name, so that it can be cancelled alone.
 
     Args:
         spark: the session.
@@ -279,14 +279,14 @@ def task(spark: SparkSession, title: str) -> Task:
 
 @dataclass
 class _Bound:
-    """How many rows Spark hands Python at once: before all blocks, now, and as each open block asks."""
+    """The rows that Spark sends to Python at once: before all blocks, now, and the limits of open blocks."""
 
     before: str
     now: str
     asked: list[int] = field(default_factory=list)
 
     def settle(self, spark: SparkSession) -> None:
-        # The user's own may be smaller, or none where it is no positive number.
+        # The user's limit may be smaller; 0 or a negative number means no limit.
         most = min((one for one in (int(self.before), *self.asked) if one > 0), default=0)
         wanted = str(most) if self.asked else self.before
         if wanted != self.now:
@@ -294,17 +294,16 @@ class _Bound:
             self.now = wanted
 
 
-#: By session: blocks may end in any order.
+#: Limits by session: blocks may end in any order.
 _bounds: dict[int, _Bound] = {}
 _bounding = threading.Lock()
 
 
 @contextmanager
 def bounded_batches(spark: SparkSession, row_bytes: int) -> Iterator[None]:
-    """Within the block, Spark hands Python no more than some megabytes of rows at once.
+    """Within the block, let Spark send at most some megabytes of rows to Python at once.
 
-    Spark counts rows, ten thousand of them unless told otherwise: of pictures
-    that is gigabytes.
+    Spark counts rows, ten thousand by default: for images that is gigabytes.
     """
     most = max(1, _BATCH_BYTES // max(1, row_bytes))
     with _bounding:
@@ -322,6 +321,6 @@ def bounded_batches(spark: SparkSession, row_bytes: int) -> Iterator[None]:
             bound.asked.remove(most)
             if not bound.asked:
                 del _bounds[id(spark)]
-            # A Spark that has ended is told so by what ended with it.
+            # If Spark has ended, the action within the block has raised the error.
             with suppress(Exception), link(spark).impatient():
                 bound.settle(spark)

@@ -1,4 +1,4 @@
-"""A Spark Connect session: Spark is a server elsewhere, and nothing of it lives in this process."""
+"""A Spark Connect session: Spark is a server, and no part of it is in this process."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from nbkeras.transport import addresses
 
 #: Seconds that a task of a census keeps its slot, so that all slots are taken at once.
 _HOLD = 0.5
-#: Seconds that a census may take: its tasks get no slot while other jobs hold them all.
+#: Limit of seconds of a census: its tasks get no slot while other jobs hold all of them.
 _CENSUS_SECONDS = 60.0
-#: Times that a call is tried again, some seconds in all. Connect's own would be ten minutes.
+#: Retries of a call, some seconds in all. Connect's default is ten minutes.
 _RETRIES = 6
-#: Settings with which Spark no longer counts its partitions, or its slots, by its cores.
+#: With one of these settings the number of partitions or slots does not follow from the cores.
 _OTHER_COUNTS = (
     "spark.default.parallelism",
     "spark.sql.leafNodeDefaultParallelism",
@@ -41,7 +41,7 @@ _OTHER_COUNTS = (
 
 
 class Connect:
-    """What is asked of Spark, answered by its plans and by small jobs.
+    """Answers questions about Spark by its plans and by small jobs.
 
     Args:
         spark: the session.
@@ -54,7 +54,7 @@ class Connect:
 
     @property
     def application(self) -> Any:
-        """What the executors' Python files belong to."""
+        """The object that the executors' Python files belong to."""
         return self._spark
 
     @property
@@ -63,23 +63,23 @@ class Connect:
         return addresses.is_own(self._server()[0])
 
     def slots(self) -> int:
-        """Tasks that can run at once."""
+        """Count the tasks that can run at once."""
         cores = self._parallelism()
-        # Spark says 2 also where no executor has registered.
+        # Spark reports 2 also if no executor has registered.
         sure = cores > 2 or str(self._spark.conf.get("spark.master", "")).startswith("local[")
         if sure and not any(self._spark.conf.get(key, None) for key in _OTHER_COUNTS):
             return cores // int(self._spark.conf.get("spark.task.cpus", None) or 1)
         return self._census()[0]
 
     def executors(self) -> int:
-        """Executors that have run a task a moment ago."""
+        """Count the executors that ran a task of the last census."""
         return max(1, self._census()[1])
 
     def hosts(self) -> tuple[str, str]:
-        """This machine's address on the way to the server, or that by which the cluster knows it."""
+        """Return this machine's address towards the server, or the one that the cluster uses."""
         if self.here:
             known = str(self._spark.conf.get("spark.driver.host", "127.0.0.1"))
-            # A server that only seems to be here, at the other end of a tunnel, has no address of ours.
+            # The server may be at the other end of a tunnel: then its address is not this machine's.
             own = known if addresses.is_own(known) else "127.0.0.1"
         else:
             own = addresses.towards(self._server()[0])
@@ -87,17 +87,17 @@ class Connect:
 
     @property
     def python(self) -> str:
-        """The Python of the executors: the server's environment knows it."""
+        """The Python of the executors: only the server's environment has its path."""
         return "the executors' Python"
 
     def said(self, script: str, argument: str, tasks: int) -> set[str]:
-        """The lines that a script prints in the executors' Python."""
+        """Run a script in the executors' Python and return the printed lines."""
 
         def ask(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for _ in batches:
                 pass
             command = [sys.executable, "-c", script, argument]
-            # The script's parent is not the executor here, but a worker of PySpark's daemon.
+            # Here the script's parent is a worker of PySpark's daemon, not the executor.
             environment = {**os.environ, "NBKERAS_DAEMON": str(os.getppid())}
             said = subprocess.run(command, env=environment, capture_output=True, check=True, text=True)
             yield pa.RecordBatch.from_arrays([pa.array(said.stdout.splitlines())], ["line"])
@@ -106,18 +106,18 @@ class Connect:
         return {row["line"] for row in asked.collect()}
 
     def use_this_python(self) -> None:
-        """Nothing: the server's environment has chosen when it started."""
+        """Do nothing: the server's environment has set the Python at its start."""
 
     def add_package(self, archive: str) -> None:
-        """Give all executors the package in a zip file."""
+        """Send a package in a zip file to all executors."""
         self._spark.addArtifacts(archive, pyfile=True)
-        # PySpark puts the archive on this process' own path too, where the package is already.
+        # PySpark adds the archive to this process' own path too, which has the package already.
         with contextlib.suppress(ValueError):
             sys.path.remove(archive)
 
     def share(self, data: bytes) -> Artifact:
-        """Give the executors a file; the same bytes travel once in a session."""
-        # Connect takes another file of the same name for a mistake.
+        """Send a file to the executors; the same bytes are sent once in a session."""
+        # Connect refuses another file of the same name.
         name = f"nbkeras-{hashlib.sha256(data).hexdigest()[:32]}"
         if name not in self._shared:
             with tempfile.TemporaryDirectory(prefix="nbkeras-") as folder:
@@ -128,30 +128,30 @@ class Connect:
         return Artifact(name)
 
     def undisturbed(self) -> contextlib.AbstractContextManager[None]:
-        """Within the block other threads may use Spark: their tags are their own."""
+        """Do nothing: each thread has its own tags."""
         return contextlib.nullcontext()
 
     def impatient(self) -> contextlib.AbstractContextManager[None]:
-        """Within the block a dead server is an error after seconds."""
+        """Within the block, raise an error within seconds if the server is dead."""
         return impatient(self._spark)
 
     def task(self, name: str, title: str) -> Task:
-        """An action that can be cancelled."""
+        """Make an action that can be cancelled."""
         return Task(self._spark, name)
 
     def _server(self) -> tuple[str, int]:
         return server(self._spark)
 
     def _parallelism(self) -> int:
-        """Partitions of a DataFrame that nobody has partitioned: the cores of all executors, or 2."""
+        """Return the default number of partitions of a DataFrame: the cores of all executors, or 2."""
         plan = str(self._spark.range(1)._explain_string())  # type: ignore[operator]  # noqa: SLF001  # explain() prints
         found = re.search(r"splits=(?:Some\()?(\d+)", plan)
         return int(found[1]) if found else 2
 
     def _census(self) -> tuple[int, int]:
-        """Slots and executors, counted by tasks that hold their slots for a moment.
+        """Count slots and executors by tasks that hold their slots for a moment.
 
-        Kept for as long as Spark has the same cores.
+        The result is cached while the number of cores stays the same.
 
         Raises:
             ClusterError: no task got a slot.
@@ -176,7 +176,7 @@ class Connect:
             if not late.is_set():
                 raise exceptions.translate(error) from error
             raise ClusterError(
-                f"no task got a slot in {_CENSUS_SECONDS:.0f} s: other jobs hold all of them, "
+                f"no task got a slot in {_CENSUS_SECONDS:.0f} s, because other jobs hold all of them "
                 "or no executor has registered: check the cluster, or name --workers N (workers=N)"
             ) from error
         finally:
@@ -186,14 +186,14 @@ class Connect:
 
 
 def _census() -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """A task that says when it ran and where; by value, as the executors may lack nbkeras still."""
+    """Make a task that reports when and where it ran; by value, as executors may not have nbkeras yet."""
     mark, hold = f"NBKERAS_CENSUS_{uuid.uuid4().hex}", _HOLD
 
     def count(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _ in batches:
             pass
         begun = time.monotonic()
-        # This Python has held a slot already: it is the next task's turn.
+        # A Python that has held a slot once does not wait again, so that others get tasks.
         if mark not in os.environ:
             os.environ[mark] = ""
             time.sleep(hold)
@@ -204,7 +204,7 @@ def _census() -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
 
 
 def _most(rows: list[Any]) -> tuple[int, int]:
-    """Tasks that ran at once, and executors; each executor has a clock of its own."""
+    """Count the tasks that ran at once, and the executors; each executor has its own clock."""
     spans: dict[str, list[tuple[float, int]]] = {}
     for row in rows:
         spans.setdefault(row["executor"], []).extend([(row["begun"], 1), (row["ended"], -1)])
@@ -219,17 +219,17 @@ def _most(rows: list[Any]) -> tuple[int, int]:
 
 
 def server(spark: SparkSession) -> tuple[str, int]:
-    """Host and port of the session's server."""
+    """Return host and port of the session's server."""
     client: Any = spark.client
     host, _, port = str(client._builder.endpoint).rpartition(":")  # noqa: SLF001  # the port is nowhere else
     return host.strip("[]"), int(port)
 
 
 def require_alive(spark: SparkSession) -> None:
-    """Ask the server for a sign of life before anything waits for it.
+    """Check that the server answers before anything waits for it.
 
     Raises:
-        ClusterError: it does not answer, or has forgotten the session.
+        ClusterError: it does not answer, or does not know the session any more.
     """
     host, port = server(spark)
     try:
@@ -244,7 +244,7 @@ def require_alive(spark: SparkSession) -> None:
 
 @contextlib.contextmanager
 def active(spark: SparkSession) -> Iterator[None]:
-    """Within the block this thread's session is this one: some of PySpark's calls ask for no other."""
+    """Make a session this thread's active one within the block: some of PySpark's calls use only that."""
     known: Any = type(spark)._active_session  # type: ignore[attr-defined]  # noqa: SLF001  # of this thread alone
     before = getattr(known, "session", None)
     known.session = spark
@@ -272,7 +272,7 @@ class Task:
         self._spark, self._tag = spark, tag
 
     def run(self, action: Callable[[], Any]) -> Any:
-        """What the action returns. Leaves the calling thread's own tags as they were."""
+        """Run an action and return its result. The calling thread's own tags do not change."""
         with impatient(self._spark):
             self._spark.addTag(self._tag)
             try:
@@ -281,18 +281,18 @@ class Task:
                 self._spark.removeTag(self._tag)
 
     def computes(self) -> bool:
-        """False: servers tell their clients little of that, and not all of them."""
+        """Return False: not all servers report this to their clients."""
         return False
 
     def cancel(self) -> None:
-        """End it, from any thread."""
-        # Where the server cannot be asked, the action itself says so.
+        """Cancel the action, from any thread."""
+        # If the server does not answer, the action itself raises an error.
         with contextlib.suppress(Exception), impatient(self._spark):
             self._spark.interruptTag(self._tag)
 
 
 class _Patience:
-    """The retry policies that a client had before the first of several blocks."""
+    """The retry policies of a client before the first of its open blocks, and the number of these."""
 
     def __init__(self) -> None:
         self.blocks = 0
@@ -305,7 +305,7 @@ _patience: weakref.WeakKeyDictionary[Any, _Patience] = weakref.WeakKeyDictionary
 
 @contextlib.contextmanager
 def impatient(spark: SparkSession) -> Iterator[None]:
-    """Within the block a dead server is an error after seconds, not after ten minutes."""
+    """Within the block, raise an error for a dead server within seconds, not after ten minutes."""
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
     client: Any = spark.client

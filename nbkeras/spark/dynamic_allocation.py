@@ -1,9 +1,9 @@
-"""Dynamic allocation: Spark's executors come and go, but all workers of a training must start at once.
+"""Dynamic allocation: Spark adds and removes executors, but all workers of a training must start at once.
 
 Spark refuses a barrier stage while ``spark.dynamicAllocation.enabled`` is true
-(SPARK-24942), because it cannot promise that. Here the executors are asked for
-and waited for before the stage is submitted, and Spark finds the setting off
-until the stage has ended. It takes away no executor that has work.
+(SPARK-24942), because it cannot guarantee this. So this module requests executors and
+waits for them before the stage is submitted, and turns the setting off until the stage
+has ended. Spark removes no executor that runs tasks.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from nbkeras.spark.session import is_connect
 
 _ENABLED = "spark.dynamicAllocation.enabled"
 _MOST = "spark.dynamicAllocation.maxExecutors"
-#: Seconds without a new slot after which a cluster is taken to be full.
+#: Seconds without a new slot after which a cluster counts as full.
 PATIENCE = 120.0
-#: Seconds after which Spark is asked again: its own requests take the place of ours.
+#: Seconds after which the request is repeated: Spark's own requests replace it.
 _ASK_SECONDS = 2.0
 
-#: Stages at work or about to be submitted, by Spark application.
+#: Number of stages that run or are about to be submitted, by Spark application.
 _stages: Counter[str] = Counter()
 _lock = threading.Lock()
 
 
 def is_on(spark: SparkSession) -> bool:
-    """Whether Spark takes and gives back executors by itself.
+    """Whether dynamic allocation is on.
 
     Raises:
-        ClusterError: it does, and only the Connect server could change that.
+        ClusterError: it is on, and only the Connect server could turn it off.
     """
     if cluster.is_local(spark):
         return False
@@ -49,13 +49,13 @@ def is_on(spark: SparkSession) -> bool:
                 "it cannot be turned off: start the server without it, or use a classic session"
             )
         return False
-    # A session that was made while a stage is at work knows the setting as it is now.
+    # While a stage runs the setting is off, also for a session that is made then.
     at_work = _stages[str(spark.sparkContext.applicationId)] > 0
     return at_work or str(spark.conf.get(_ENABLED, "false")).lower() == "true"
 
 
 def note(workers: int) -> str:
-    """One sentence for users who leave the number of workers to nbkeras."""
+    """Explain the number of workers that nbkeras has chosen, in one sentence."""
     return (
         f"dynamic allocation: {workers} worker{'s' if workers > 1 else ''}, one for each executor that runs "
         "now; --workers N (workers=N) asks Spark for more"
@@ -63,7 +63,7 @@ def note(workers: int) -> str:
 
 
 def require(spark: SparkSession, workers: int) -> None:
-    """Make sure that Spark may take as many executors as the workers need.
+    """Check that Spark may start as many executors as the workers need.
 
     Raises:
         ClusterError: ``spark.dynamicAllocation.maxExecutors`` is too low.
@@ -79,17 +79,17 @@ def require(spark: SparkSession, workers: int) -> None:
 
 @contextlib.contextmanager
 def stage(spark: SparkSession, workers: int, run: Run) -> Iterator[None]:
-    """Within the block there are slots for all workers, and Spark takes a barrier stage.
+    """Wait for slots for all workers, and let Spark accept a barrier stage within the block.
 
-    Without dynamic allocation nothing is done.
+    Without dynamic allocation this does nothing.
 
     Args:
         spark: the session.
         workers: tasks of the stage.
-        run: is told what is waited for; its stop ends the waiting.
+        run: gets a note about the waiting; its stop ends the waiting.
 
     Raises:
-        ClusterError: the executors did not come.
+        ClusterError: the executors did not register.
         InterruptedError: the run was stopped meanwhile.
     """
     if not is_on(spark):
@@ -97,7 +97,7 @@ def stage(spark: SparkSession, workers: int, run: Run) -> Iterator[None]:
         return
     _wait(spark, workers, run)
     context = spark.sparkContext
-    # Spark looks at its own settings, which no session can set.
+    # Spark reads its own settings, which no session can change.
     settings, application = context._conf, str(context.applicationId)  # noqa: SLF001
     with _lock:
         _stages[application] += 1
@@ -135,12 +135,12 @@ def _wait(spark: SparkSession, workers: int, run: Run) -> None:
                 asked = now
             time.sleep(0.1)
     finally:
-        # Executors that become idle would be replaced for ever.
+        # Otherwise Spark would always replace executors that become idle.
         _ask(spark, int(spark.conf.get("spark.dynamicAllocation.minExecutors", "0") or 0))
 
 
 def _ask(spark: SparkSession, executors: int) -> None:
-    """Tell Spark how many executors are wanted; those that run are not ended by a lower number."""
+    """Request a total number of executors; a lower number does not end those that run."""
     context = spark.sparkContext
     nowhere = context._jvm.PythonUtils.toScalaMap({})  # type: ignore[union-attr]  # noqa: SLF001
     context._jsc.sc().requestTotalExecutors(executors, 0, nowhere)  # noqa: SLF001  # PySpark has no such call
@@ -151,7 +151,7 @@ def _executors(spark: SparkSession) -> int:
 
 
 def _slots_of_one(spark: SparkSession) -> int:
-    """Task slots of one executor, 0 where that is not known yet."""
+    """Count the task slots of one executor; 0 while unknown."""
     if running := _executors(spark):
         return cluster.slots(spark) // running
     return (cluster.cores(spark) or 0) // int(spark.conf.get("spark.task.cpus", "1") or 1)

@@ -1,4 +1,4 @@
-"""Exceptions of Spark, Java and py4j in one line each: what has happened, and what to do."""
+"""Translates exceptions of Spark, Java and py4j into one line: what has happened, and what to do."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from nbkeras import errors
 from nbkeras.errors import ClusterError, NbkerasError, TrainingError, WorkerLost
 from nbkeras.spark import gateway
 
-#: What Spark says of tasks whose process has ended, or the one that had rows for them; the last two, where a
-#: Python ended while it began, by signal 9 or 15 or by what Spark does not know yet, and where Spark spoke
-#: with one that was gone.
+#: What Spark reports when a task's process has ended, or the one that had its rows. The last two lines: a
+#: Python that ended while it started, by signal 9 or 15 or by an unknown cause, and a Python that was gone
+#: when Spark communicated with it.
 _GONE = re.compile(
     r"ExecutorLostFailure|Python worker exited unexpectedly|Remote RPC client disassociated|worker lost|"
     r"FetchFailedException|"
@@ -19,12 +19,12 @@ _GONE = re.compile(
     r"java\.(?:io|net)\.\w+Exception.*\n(?:at (?:java|jdk|scala|sun).*\n)*"
     r"at org\.apache\.spark\.api\.python\."
 )
-#: How Spark says that its worker's Python is not the notebook's, or is not there.
+#: What Spark reports when the executors' Python has another version, or is missing.
 _VERSIONS = re.compile(r"PYTHON_VERSION_MISMATCH.* version:? (.+?) than that in driver:? ([\d.]+\d)")
 _PROGRAM = re.compile(r'Cannot run program ".*')
-#: What a prediction's task raises when its trainer has failed.
+#: Exception of a prediction's task whose trainer has failed.
 _TRAINER = "nbkeras.worker.process.TrainerFailed: "
-#: What Spark says in many lines.
+#: Errors that Spark reports in many lines.
 _UNANSWERED = "the Spark Connect server does not answer any more: see whether it runs, and make a new session"
 _KNOWN = {
     "spark.driver.maxResultSize": (
@@ -43,20 +43,20 @@ _KNOWN = {
         "spark.executor.memory"
     ),
 }
-#: Which ends in the loss of a worker too, that would only be lost again.
+#: This error also loses a worker, which would only be lost again.
 _FULL = "No space left on device"
-#: How py4j says that there is no Java at the other end: alone, not within the words of a task.
+#: What py4j reports when Java is gone: as the whole message, not within the message of a task.
 _NO_JAVA = re.compile(
     r"(?:.*: )?(?:Answer from Java side is empty|\[Errno \d+\] Connection (?:refused|reset by peer))"
 )
 
 
 def translate(error: BaseException, *, stopped: bool = False) -> NbkerasError:
-    r"""A Spark exception in one line: its Python cause if there is one.
+    r"""Translate a Spark exception into one line: its Python cause if it has one.
 
     Args:
-        error: as it came.
-        stopped: whether the session is known to have been stopped meanwhile.
+        error: the exception.
+        stopped: whether the session is known to be stopped.
 
     Example:
         >>> from nbkeras.spark.exceptions import translate
@@ -80,7 +80,7 @@ def translate(error: BaseException, *, stopped: bool = False) -> NbkerasError:
 
 
 def _of_lines(lines: list[str], text: str) -> NbkerasError:
-    """What ended a job whose workers are all there."""
+    """Translate the error of a job that has not lost a worker."""
     if raised := [line for line in lines if line.startswith(_TRAINER)]:
         return TrainingError(f"on a worker{where(text)}: {raised[-1].removeprefix(_TRAINER)[:500]}")
     if known := next((said for sign, said in _KNOWN.items() if sign in text), None):
@@ -88,7 +88,7 @@ def _of_lines(lines: list[str], text: str) -> NbkerasError:
     causes = [line for line in lines if _is_exception(line)]
     if packages := [line for line in causes if line.startswith(("ModuleNotFoundError", "ImportError"))]:
         return ClusterError(
-            f"the Python of the executors lacks a package: {packages[-1][:300]}: install it there "
+            f"the Python of the executors lacks a package ({packages[-1][:300]}): install it there "
             "or set PYSPARK_PYTHON to a Python that has it, and restart Spark"
         )
     if own := [line for line in lines if line.startswith("nbkeras.errors.")]:
@@ -104,7 +104,7 @@ def _of_lines(lines: list[str], text: str) -> NbkerasError:
 
 
 def _of_interpreter(text: str) -> ClusterError | None:
-    """That Spark could not use the executors' Python; None where it could."""
+    """Return the error of a Spark that cannot use the executors' Python; None for other errors."""
     if versions := _VERSIONS.search(text):
         return ClusterError(
             f"Python {versions[1]} of the executors{where(text)} is not of the notebook's version: set "
@@ -112,7 +112,7 @@ def _of_interpreter(text: str) -> ClusterError | None:
         )
     if missing := _PROGRAM.search(text):
         return ClusterError(
-            f"the executors cannot start Python{where(text)}: {missing[0][:300]}: set PYSPARK_PYTHON "
+            f"the executors cannot start Python{where(text)} ({missing[0][:300]}): set PYSPARK_PYTHON "
             "(or spark.pyspark.python) to a Python that is there, and restart Spark"
         )
     if "pyspark.daemon's stdout" in text and not _GONE.search(text):
@@ -125,7 +125,7 @@ def _of_interpreter(text: str) -> ClusterError | None:
 
 
 def disk_full(text: str, place: str) -> ClusterError | None:
-    """The error of a disk without room, None where a text tells of none.
+    """Return the error of a full disk; None if a text does not report one.
 
     Args:
         text: of an exception.
@@ -143,7 +143,7 @@ def disk_full(text: str, place: str) -> ClusterError | None:
 
 
 def where(text: str) -> str:
-    """The host of the task that Spark tells of, as the end of a phrase; empty where it names none.
+    """Return the host that Spark names for a task, as the end of a phrase; empty if it names none.
 
     Example:
         >>> where("Lost task 1.0 in stage 3.0 (TID 4) (10.0.0.7 executor 2): java.io.IOException")
@@ -154,6 +154,6 @@ def where(text: str) -> str:
 
 
 def _is_exception(line: str) -> bool:
-    """Whether a line is the last one of a Python traceback."""
+    """Whether a line is the last line of a Python traceback."""
     name, colon, _ = line.partition(":")
     return bool(colon) and name.replace(".", "").isidentifier() and name.endswith(("Error", "Exception"))

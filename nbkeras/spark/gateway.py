@@ -1,4 +1,4 @@
-"""The Java that PySpark has started in this process: its start, what it prints, its end."""
+"""Gateway: the start, output and end of the Java process that PySpark starts for this process."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ STOPPED = (
     "the Spark session was stopped: make a new one, spark = nbkeras.local_spark() for one on this machine, "
     "and create its DataFrames again"
 )
-#: What Py4J logs where a call of Java is interrupted, which the interrupt tells by itself.
+#: What Py4J logs when an interrupt breaks a call of Java: the interrupt itself is enough.
 _OF_INTERRUPTS = {
     "KeyboardInterrupt while sending command.",
     "Exception occurred while shutting down connection",
 }
-#: Seconds in which what Java has said before its end is read.
+#: Seconds to read the last output of a Java that has ended.
 _LAST_WORDS = 2.0
 
 
 def has_ended(seconds: float = 0) -> bool:
-    """Whether the Java that this process has started, and speaks with, is gone.
+    """Whether the Java that this process has started and uses has ended.
 
     Args:
         seconds: to wait for its end.
@@ -41,7 +41,7 @@ def has_ended(seconds: float = 0) -> bool:
     from pyspark import SparkContext
 
     process = getattr(SparkContext._gateway, "proc", None)  # noqa: SLF001  # no public way
-    if not isinstance(process, subprocess.Popen):  # Zeppelin's gateway has any name that it is asked for
+    if not isinstance(process, subprocess.Popen):  # Zeppelin's gateway answers to any attribute
         return False
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
@@ -49,7 +49,7 @@ def has_ended(seconds: float = 0) -> bool:
 
 
 def _is_to_be_logged(record: logging.LogRecord) -> bool:
-    """Leave out what Py4J logs, with a traceback, of an interrupt or a Java that has ended."""
+    """Filter out what Py4J logs, with a traceback, about an interrupt or a Java that has ended."""
     if record.msg in _OF_INTERRUPTS:
         return False
     if record.msg != "Exception while sending command.":
@@ -58,7 +58,7 @@ def _is_to_be_logged(record: logging.LogRecord) -> bool:
 
 
 def require() -> None:
-    """Make sure that it lives, if there is one; PySpark tells of its end in tracebacks, and logs them.
+    """Check that Java has not ended, if there is one; PySpark would log its end with tracebacks.
 
     Raises:
         ClusterError: it has ended.
@@ -70,7 +70,7 @@ def require() -> None:
 
 
 def forget() -> None:
-    """Have PySpark forget a Java that is gone, which it would ask before it starts another."""
+    """Let PySpark forget a Java that has ended: it would call it before it starts another."""
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
@@ -81,17 +81,17 @@ def forget() -> None:
 
 
 class _Listener(threading.Thread):
-    """Reads what a Java and its workers print: keeps it while Spark starts, and prints it from then on.
+    """Reads the output of Java and its workers: stores it while Spark starts, and prints it from then on.
 
     Attributes:
-        output: a file that they print to; so does who says that Spark has started, behind all of before.
-        last: their last lines.
+        output: the file that they print to; the line ``STARTED`` is written to it once Spark has started.
+        last: their last lines before that.
     """
 
     STARTED = "nbkeras: Spark has started\n"
 
     def __init__(self) -> None:
-        super().__init__(daemon=True, name="java output")  # of no training: it stays as long as Java
+        super().__init__(daemon=True, name="java output")  # belongs to no training: it lives as long as Java
         lines, output = os.pipe()
         self._lines, self.output = os.fdopen(lines, errors="replace"), os.fdopen(output, "w")
         self.last: deque[str] = deque(maxlen=3)
@@ -101,7 +101,7 @@ class _Listener(threading.Thread):
             started = False
             for line in self._lines:
                 if started:
-                    print(line, end="")  # noqa: T201  # it is of their own functions
+                    print(line, end="")  # noqa: T201  # the output of the user's functions
                 elif line.endswith(self.STARTED):
                     started = True
                 else:
@@ -115,12 +115,12 @@ def start(conf: SparkConf) -> None:
         conf: of that Spark.
 
     Raises:
-        ClusterError: it does not start, with what Java has said.
+        ClusterError: it does not start; the message has Java's last lines.
     """
     from pyspark import SparkContext
     from pyspark.java_gateway import launch_gateway
 
-    gateway = SparkContext._gateway  # noqa: SLF001  # where a Spark was stopped its Java is still there
+    gateway = SparkContext._gateway  # noqa: SLF001  # after spark.stop() its Java still runs
     if gateway is not None:
         _quiet(SparkContext(conf=conf, gateway=gateway))
         return
@@ -136,10 +136,10 @@ def start(conf: SparkConf) -> None:
         listener.join(_LAST_WORDS)  # with the end of Java
         last = " ".join(listener.last)[-600:]
         raise ClusterError(
-            f"Spark does not start ({one_line(error)}); Java said: {last or 'nothing'}"
+            f"Spark does not start ({one_line(error)}); Java said: {last or 'nothing'}: type nbkeras doctor"
         ) from error
 
 
 def _quiet(context: SparkContext) -> None:
-    # What goes wrong in a job is an exception here, too.
+    # An error in a job raises an exception here, so its log is not needed.
     context.setLogLevel("OFF")

@@ -1,4 +1,4 @@
-"""GPUs: Spark hands them out to tasks, by its settings or for a training that asks for them."""
+"""GPUs that Spark assigns to tasks, by its settings or at the request of a training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OF_EXECUTOR = "spark.executor.resource.gpu.amount"
 
 
 def given(context: Any) -> tuple[str, ...]:
-    """The addresses of the GPUs that a task got; none where Spark does not count them.
+    """Return the addresses of a task's GPUs; none if Spark does not manage GPUs.
 
     Args:
         context: the task's ``TaskContext``.
@@ -27,12 +27,12 @@ def given(context: Any) -> tuple[str, ...]:
 
 
 def own(spark: SparkSession, plan: Plan) -> bool:
-    """Whether each worker gets GPUs that no other one has: Spark may deal out parts of one."""
+    """Whether each worker gets whole GPUs: Spark may also let several tasks share one."""
     return plan.gpus is not None or _amount(spark, _OF_TASK) >= 1
 
 
 def require(spark: SparkSession, plan: Plan) -> None:
-    """Make sure that Spark can give each worker the GPUs that it asks for.
+    """Check that Spark can give each worker the GPUs that it requests.
 
     Raises:
         ClusterError: it cannot.
@@ -69,22 +69,22 @@ def require(spark: SparkSession, plan: Plan) -> None:
 
 
 def profile(spark: SparkSession, plan: Plan) -> Any:
-    """What each worker's task asks for, as a ``ResourceProfile``; None where Spark's settings say it all."""
+    """Make the ``ResourceProfile`` of each worker's task; None if Spark's settings are enough."""
     if (wanted := _asked(spark, plan)) is None:
         return None
     from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests
 
     cpus = int(spark.conf.get("spark.task.cpus", "1") or 1)
-    # Without a word about executors it is for those that run.
+    # Without requests for executors, the profile uses the executors that run.
     requests = TaskResourceRequests().cpus(cpus).resource("gpu", wanted)
     made = ResourceProfileBuilder().require(requests).build
     with connect.active(spark) if is_connect(spark) else contextlib.nullcontext():
-        _ = made.id  # from here on Spark knows it
+        _ = made.id  # registers the profile with Spark
     return made
 
 
 def _asked(spark: SparkSession, plan: Plan) -> int | None:
-    """GPUs that each worker asks for; None where Spark's settings give each task what it wants."""
+    """Return the GPUs that each worker requests; None if Spark's settings give each task as many."""
     return None if _amount(spark, _OF_TASK) == plan.gpus else plan.gpus
 
 

@@ -19,11 +19,11 @@ from nbkeras.errors import ClusterError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Spark 4 needs it, and Spark 3.5 runs on it.
+#: Spark 4 needs this version, and Spark 3.5 runs on it.
 OLDEST = 17
-#: Spark asks every JVM for this module; a stripped-down runtime may not have it.
+#: Spark loads this module in every JVM; a stripped-down runtime may lack it.
 MODULE = "jdk.incubator.vector"
-#: Hadoop before 3.4.2, so Spark before 4.1, calls a method that Java 23 took away (HADOOP-19212).
+#: Hadoop before 3.4.2, so Spark before 4.1, calls a method that Java 23 removed (HADOOP-19212).
 NEWEST_BEFORE_SPARK_4_1 = 22
 
 INSTALL_COMMANDS = (
@@ -31,7 +31,7 @@ INSTALL_COMMANDS = (
     "'brew install openjdk@17' on macOS, 'conda install -c conda-forge openjdk=17' in conda"
 )
 
-# Where installers put a Java home; each may be on Linux, macOS or both.
+# Where installers put a Java home, on Linux, macOS or both.
 _USUAL_PLACES = (
     "/usr/lib/jvm/*",
     "/usr/lib64/jvm/*",
@@ -53,12 +53,12 @@ _USUAL_PLACES = (
 
 @dataclass(frozen=True)
 class Java:
-    """A Java that was started once to see what it is.
+    """A Java that was started once to read its properties.
 
     Attributes:
-        home: what JAVA_HOME has to be.
-        version: as it calls itself.
-        complete: whether it has the module that Spark asks for.
+        home: the value for JAVA_HOME.
+        version: as Java prints it.
+        complete: whether it has the module that Spark needs.
     """
 
     home: Path
@@ -67,7 +67,7 @@ class Java:
 
     @property
     def major(self) -> int:
-        """The number people call it by.
+        """The major version, as people say it.
 
         Example:
             >>> Java(Path("/opt/jdk8"), "1.8.0_402", complete=False).major
@@ -78,7 +78,7 @@ class Java:
 
     @property
     def problem(self) -> str | None:
-        """Why Spark cannot run on it, or None."""
+        """Why Spark cannot run on this Java, or None."""
         if self.major < OLDEST:
             return f"Java {self.version} in {self.home} is older than {OLDEST}"
         if self.major > NEWEST_BEFORE_SPARK_4_1 and _spark_version() < (4, 1):
@@ -89,10 +89,9 @@ class Java:
 
 
 def find() -> Java | None:
-    """The first Java on this machine that Spark can run on.
+    """Find the first Java on this machine that Spark can run on.
 
-    Looks at JAVA_HOME, at PATH, and where installers put it on Linux, macOS
-    and in conda.
+    Looks at JAVA_HOME, at PATH, and in the folders of installers on Linux, macOS and in conda.
 
     Example:
         >>> from nbkeras.spark import java
@@ -104,9 +103,9 @@ def find() -> Java | None:
 
 
 def ensure() -> Path:
-    """The home of a Java that Spark can run on, which becomes JAVA_HOME in this process.
+    """Return the home of a Java that Spark can run on, and set JAVA_HOME to it in this process.
 
-    Installs one under ``~/.jdk`` when there is none, and says so.
+    Without such a Java, installs one under ``~/.jdk``, and says so.
 
     Raises:
         ClusterError: there is none and it cannot be downloaded.
@@ -119,13 +118,13 @@ def ensure() -> Path:
     java = find() or _install()
     before = os.environ.get("JAVA_HOME")
     if before and _executable(before).resolve() != _executable(java.home).resolve():
-        print(f"JAVA_HOME={before} is no Java that Spark can run on; using {java.home}.")
+        print(f"JAVA_HOME={before} is not a Java that Spark can run on; using {java.home}.")
     os.environ["JAVA_HOME"] = str(java.home)
     return java.home
 
 
 def candidates() -> Iterator[Java]:
-    """Every Java on this machine, also those that Spark cannot run on, the likeliest first."""
+    """Yield every Java on this machine, also those that Spark cannot run on, the likeliest first."""
     seen = set()
     for executable in _executables():
         real = executable.resolve()
@@ -154,7 +153,7 @@ def _executables() -> Iterator[Path]:
 
 
 def _inspect(executable: Path) -> Java | None:
-    # Asked for its own home, because what is on PATH may be a script that picks one.
+    # Java prints its own home: the program on PATH may be a script that chooses a Java.
     shown = _run(executable, "-XshowSettings:properties", "-version")
     if shown is None:
         return None
@@ -185,8 +184,8 @@ def _install() -> Java:
     """Download a Java 17 to ``~/.jdk`` and return it."""
     root = Path.home() / ".jdk"
     print(f"No Java {OLDEST} or newer on this machine: installing one into {root}.", flush=True)
-    # A whole JDK, because a JRE may lack the module; unpacked beside its place and moved there at
-    # the end, so that a download cut short is never taken for a Java.
+    # Install a JDK, because a JRE may lack the module. Unpack it in a scratch folder and move it into place
+    # at the end, so that an incomplete download never looks like a Java.
     try:
         root.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".nbkeras-", dir=root) as scratch:
@@ -206,7 +205,7 @@ def _install() -> Java:
     )
 
 
-# In a process of its own: its timeout is the process-wide one, and an interrupt ends it.
+# Runs in its own process: the timeout is process-wide, and an interrupt ends it.
 _DOWNLOAD = """
 import socket, sys, tempfile
 import jdk
@@ -220,7 +219,7 @@ except Exception as error:
 
 
 def _download(scratch: Path) -> str:
-    """Unpack a Java under ``scratch/unpacked``; the reason why not, or nothing."""
+    """Download and unpack a Java under ``scratch/unpacked``, and return the reason of a failure."""
     command = [sys.executable, "-c", _DOWNLOAD, str(scratch), str(OLDEST)]
     with (scratch / "errors").open("w+") as errors, subprocess.Popen(command, stderr=errors) as child:
         try:

@@ -1,7 +1,7 @@
-"""Before a training: whether the executors' Pythons have what it needs.
+"""Preflight: check that the executors' Pythons have the versions and packages that a training needs.
 
-They are asked by a plain command, not by PySpark: it could not start in a
-Python of another version, or would fail in the middle of the training.
+A plain command runs the check, not PySpark, which cannot start in a Python of another
+version, or would fail in the middle of the training.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from nbkeras import requirements
 from nbkeras.errors import ClusterError
 from nbkeras.spark import cluster, exceptions, session
 
-#: Tasks that ask: as many as there are slots, so that each executor gets one, but no more than these.
+#: Limit of the tasks that check: there is one per slot, so that each executor gets one.
 _MOST = 256
 #: What a training imports on the executors besides the backend.
 _PACKAGES = ("keras", "numpy", "pyarrow", "cloudpickle")
-#: The backends that an application's executors have been found fit for.
+#: By application, the backends that its executors have passed the check for.
 _passed: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
 
 
@@ -35,12 +35,12 @@ class Interpreter:
     """The Python of an executor.
 
     Attributes:
-        host: where it is.
+        host: its machine.
         path: of its executable.
         python: its version.
-        packages: version by import name; empty where it is not known, None where
-            the package is missing.
-        server: whether a warm server waits for the executor's next training.
+        packages: version by import name; empty if it is unknown, None if the package
+            is missing.
+        server: whether the executor has a warm server.
     """
 
     host: str
@@ -54,10 +54,10 @@ class Interpreter:
 
 
 def ask(spark: SparkSession, packages: Iterable[str]) -> list[Interpreter]:
-    """The executors' Pythons, each once.
+    """Examine the executors' Pythons, each once.
 
     Args:
-        spark: the session; a small job asks its executors.
+        spark: the session; a small job runs on its executors.
         packages: import names to look for.
 
     Raises:
@@ -73,14 +73,14 @@ def ask(spark: SparkSession, packages: Iterable[str]) -> list[Interpreter]:
     except Exception as error:
         if "Subprocess exited with status" in str(error) or isinstance(error, ValueError):
             raise ClusterError(
-                f"{link.python}{exceptions.where(str(error))} is no Python that works: set "
+                f"{link.python}{exceptions.where(str(error))} is not a Python that works: set "
                 "PYSPARK_PYTHON (or spark.pyspark.python) to one, and restart Spark"
             ) from error
         raise exceptions.translate(error, stopped=session.is_stopped(spark)) from error
 
 
 def distributions(package: str) -> tuple[str, ...]:
-    """The distributions that may bring an import package.
+    """Return the distributions that may provide an import package.
 
     Example:
         >>> distributions("keras"), distributions("tensorflow")[:2]
@@ -90,15 +90,15 @@ def distributions(package: str) -> tuple[str, ...]:
 
 
 def require(spark: SparkSession, backend: str) -> None:
-    """Make sure that the executors' Pythons can train; each application is asked once.
+    """Check that the executors' Pythons can train, once per application and backend.
 
     Raises:
-        ClusterError: one is of another version than this, or lacks something.
+        ClusterError: one has another version than the notebook's, or lacks a package.
     """
     link = cluster.link(spark)
     passed = _passed.setdefault(link.application, set())
     own = cluster.is_local(spark) and link.python == sys.executable
-    # Without a slot the answer could wait for ever; the tasks look once more themselves.
+    # Without a free slot the check could wait for ever; the tasks check again themselves.
     if own or backend in passed or not cluster.slots(spark):
         return
     for one in ask(spark, (*_PACKAGES, backend)):
@@ -108,7 +108,7 @@ def require(spark: SparkSession, backend: str) -> None:
 
 
 def fault(one: Interpreter) -> str | None:
-    """One line that says why a Python cannot train and what to type; None where it can.
+    """Say in one line why a Python cannot train and what to type; None if it can.
 
     Example:
         >>> fault(Interpreter("node7", "/usr/bin/python2", "2.7.18", {}))
@@ -132,7 +132,7 @@ def fault(one: Interpreter) -> str | None:
 
 
 def lacks(one: Interpreter, names: list[str]) -> str:
-    """One line that says which packages a Python lacks and what to type there."""
+    """Say in one line which packages a Python lacks and what to type there."""
     return (
         f"{one} has no {' and no '.join(names)}: install it there "
         f"({one.path} -m pip install {' '.join(names)}) or set PYSPARK_PYTHON to a Python that has it, "
@@ -141,8 +141,8 @@ def lacks(one: Interpreter, names: list[str]) -> str:
 
 
 def _bounds(name: str) -> SpecifierSet:
-    """The versions of a package that an executor may have."""
+    """Return the versions of a package that an executor may have."""
     if name == "keras" and (ours := requirements.installed("keras")):
-        # A model travels as its Python objects, and these change from one minor version to the next.
+        # A model is sent as its Python objects, which change from one minor version to the next.
         return SpecifierSet(f"=={'.'.join(ours.split('.')[:2])}.*")
     return requirements.bounds().get(name, SpecifierSet())

@@ -1,7 +1,7 @@
-"""Says, as one line of JSON, what the Python that runs this can offer. Its text is sent to executors.
+"""Prints the version and the packages of the Python that runs this script, as one line of JSON.
 
-Their Python may be of any version and without any package, nbkeras among them:
-so nothing here is younger than Python 2.7, and nothing is imported but its library.
+The text of this file is sent to executors. Their Python may have any version and lack any package, also
+nbkeras: so this script works with Python 2.7 and imports only the standard library.
 """
 
 import json
@@ -12,7 +12,7 @@ import sys
 import tempfile
 
 if __name__ == "__main__":
-    # Import package to the names of the distributions that may bring it.
+    # Import name to the names of the distributions that may provide it.
     wanted = json.loads(sys.argv[1])
     packages = dict.fromkeys(wanted)
     for name in wanted:
@@ -21,7 +21,7 @@ if __name__ == "__main__":
             import importlib.util
 
             if importlib.util.find_spec(name) is not None:
-                packages[name] = ""  # there, but of no known version
+                packages[name] = ""  # installed, but of unknown version
                 for distribution in wanted[name]:
                     try:
                         packages[name] = importlib.metadata.version(distribution)
@@ -29,9 +29,9 @@ if __name__ == "__main__":
                     except importlib.metadata.PackageNotFoundError:
                         continue
         except ImportError:
-            pass  # a Python so old is of no use, whatever it has
+            pass  # a Python this old cannot train anyway
 
-    # A warm server's socket has the number of its Spark daemon in its name, and that is the executor's child.
+    # The name of a warm server's socket has the process number of its Spark daemon, a child of the executor.
     server = False
     folder = os.path.join(tempfile.gettempdir(), "nbkeras-" + str(os.getuid()))
     for name in os.listdir(folder) if os.path.isdir(folder) else []:

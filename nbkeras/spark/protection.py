@@ -1,4 +1,4 @@
-"""What Spark is told to authenticate and encrypt, and what nbkeras does for it."""
+"""Protection: Spark's settings of authentication and encryption, and what follows for a training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nbkeras.errors import ClusterError
 from nbkeras.plan import Plan
 from nbkeras.spark import gpus
 
-#: What tells Spark to encrypt the network.
+#: Settings with which Spark encrypts the network.
 _ENCRYPTS = (
     "spark.ssl.enabled",
     "spark.ssl.rpc.enabled",
@@ -18,17 +18,17 @@ _ENCRYPTS = (
 
 
 def encrypts_network(spark: SparkSession) -> str | None:
-    """The setting that tells Spark to encrypt what it sends, if there is one."""
+    """Return the setting with which Spark encrypts the network, or None."""
     return next((key for key in _ENCRYPTS if _is_true(spark, key)), None)
 
 
 def encrypts_disks(spark: SparkSession) -> bool:
-    """Whether Spark is told to write nothing to a disk in the clear."""
+    """Whether Spark is set to encrypt the files that it writes."""
     return _is_true(spark, "spark.io.encryption.enabled")
 
 
 def require_trust(spark: SparkSession, plan: Plan, *, trusted: bool) -> None:
-    """Refuse several workers where Spark protects the network and nobody says that it needs none.
+    """Refuse several workers where Spark protects the network, unless the user trusts the network.
 
     Raises:
         ClusterError: several workers would open ports that neither authenticate nor encrypt.
@@ -52,7 +52,7 @@ def require_trust(spark: SparkSession, plan: Plan, *, trusted: bool) -> None:
 
 
 def notes(spark: SparkSession, plan: Plan) -> list[str]:
-    """What it means for a training, a sentence each."""
+    """Say in sentences what the encryption of files means for a training."""
     if not encrypts_disks(spark):
         return []
     whose = "the worker, not on its disk" if plan.workers == 1 else "the workers, not on their disks"

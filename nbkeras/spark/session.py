@@ -1,4 +1,4 @@
-"""The attached Spark: the one at hand, the active one, or a new local one."""
+"""Session: the given Spark session, the active one, or a new local one."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 
 def attached(spark: Any = None) -> SparkSession:
-    """A session that works.
+    """Return a session that works.
 
     Args:
-        spark: the session at hand; None for the active one, or a new local one,
-            which is then said.
+        spark: the session; None for the active one, or a new local one, which is then
+            announced.
 
     Raises:
-        ClusterError: the session was stopped, or is none.
+        ClusterError: the session was stopped, or is not a session.
     """
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
     if spark is not None and not hasattr(spark, "createDataFrame"):
-        raise ClusterError(f"spark={spark!r} is no SparkSession")
+        raise ClusterError(f"spark={spark!r} is not a SparkSession: omit it, or give a session")
     session: Any = spark if spark is not None else _active()
     if session is None and SparkContext._active_spark_context is not None:  # noqa: SLF001  # no public sign
-        # The active session is that of one thread; in another the running Spark is to be asked for.
+        # A session is active in one thread only; another thread must get the running Spark.
         session = SparkSession.builder.getOrCreate()
     if session is None:
         print(
@@ -59,34 +59,34 @@ def _active() -> Any:
     if is_remote():
         from pyspark.sql.connect.session import SparkSession as Remote
 
-        return Remote.getActiveSession() or Remote._get_default_session()  # noqa: SLF001  # the active one is one thread's
-    gateway.require()  # which would be asked
+        return Remote.getActiveSession() or Remote._get_default_session()  # noqa: SLF001  # active in one thread only
+    gateway.require()  # getActiveSession calls Java
     return SparkSession.getActiveSession()
 
 
 def is_connect(session: Any) -> bool:
-    """Whether this is a Spark Connect session: it has no JVM in this process."""
+    """Whether this is a Spark Connect session, which has no JVM."""
     return not hasattr(session, "_jsparkSession")
 
 
 def is_stopped(session: Any) -> bool:
-    """Whether the session can do nothing any more."""
+    """Whether the session was stopped."""
     if is_connect(session):
         return bool(session.is_stopped)
     return session.sparkContext._jsc is None  # noqa: SLF001  # there is no public sign
 
 
 def thread(spark: SparkSession, work: Callable[[], None], name: str) -> threading.Thread:
-    """A thread, not yet started, in which Spark finds what is set for this one; no process waits for it."""
+    """Make a daemon thread, not yet started, that inherits this thread's settings of Spark."""
     from pyspark import InheritableThread
 
-    # Connect's settings of a thread belong to a session; Spark 3.5 knows no such argument.
+    # On Connect, a thread's settings belong to a session; Spark 3.5 lacks this argument.
     inherited: dict[str, Any] = {"session": spark} if is_connect(spark) else {}
     made: threading.Thread = InheritableThread(target=work, name=name, daemon=True, **inherited)
     return made
 
 
-#: Of a Spark of our own: on loopback only, and without lines of its own.
+#: Settings of a local Spark: it listens on loopback only, and prints nothing.
 _LOCAL = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
@@ -97,24 +97,24 @@ _LOCAL = {
 
 
 def local_spark() -> SparkSession:
-    """A Spark on this machine with all its cores, or the one that runs already.
+    """Start a Spark on this machine with all its cores, or return the one that runs already.
 
-    Finds Java first, or installs it; listens on loopback only. What Java says as it starts is
-    told where it does not; what your functions print on workers is printed here.
+    Finds Java first, or installs it; listens on loopback only. If Spark does not start, the error
+    has Java's last lines; what your functions print on workers is printed here.
 
     Raises:
-        ClusterError: there is no Java and none can be installed, or it does not start.
+        ClusterError: there is no Java and none can be installed, or Spark does not start.
     """
     from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
-    with SparkContext._lock:  # noqa: SLF001  # as PySpark does: two threads start one Spark
+    with SparkContext._lock:  # noqa: SLF001  # as PySpark does, so that two threads start one Spark
         if gateway.has_ended():
             gateway.forget()
         is_there = SparkContext._active_spark_context is not None  # noqa: SLF001  # no public sign
         with nullcontext() if is_there else wait.shown("java"):
             java.ensure()
-            # The workers must run this very Python, with its packages; PATH may know another first.
+            # The workers must run this Python, with its packages; PATH may have another one first.
             os.environ["PYSPARK_PYTHON"] = sys.executable
             conf = SparkConf().setMaster("local[*]").setAppName("nbkeras").setAll(list(_LOCAL.items()))
             if not is_there:

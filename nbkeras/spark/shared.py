@@ -1,4 +1,4 @@
-"""Bytes that all workers read: small ones travel inside the task, large ones beside it."""
+"""Shared bytes that all workers read: small ones are sent inside the task, large ones beside it."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-#: Bytes that travel inside a task, and come back as its rows.
+#: Limit of the bytes sent inside a task, and returned as its rows.
 INSIDE = 8 << 20
 
 
-#: Bytes of one broadcast variable.
+#: Limit of the bytes of one broadcast variable.
 PIECE = 32 << 20
 
 
 class Shared(Protocol):
-    """Bytes that a task holds without carrying them."""
+    """A reference to bytes, small enough for a task."""
 
     def read(self) -> bytes:
-        """The bytes, on an executor."""
+        """Return the bytes, on an executor."""
 
     def forget(self) -> None:
-        """Let go of what holds them, in the notebook, when no task needs them any more."""
+        """Release the bytes, in the notebook, when no task needs them any more."""
 
 
 @dataclass(frozen=True)
@@ -32,35 +32,34 @@ class Inside:
     data: bytes = field(repr=False)
 
     def read(self) -> bytes:
-        """The bytes."""
+        """Return the bytes."""
         return self.data
 
     def forget(self) -> None:
-        """Nothing: they go with the task."""
+        """Do nothing: the bytes are part of the task."""
 
 
 @dataclass(frozen=True)
 class Broadcasted:
     """Bytes in broadcast variables, which executors also get from each other.
 
-    In pieces: Spark holds a variable in its driver's memory while it is made, and keeps it on disk
-    where it does not fit.
+    There are several variables, because the driver holds a whole variable in memory while it makes it.
     """
 
     pieces: tuple[Any, ...]
 
     def read(self) -> bytes:
-        """The bytes."""
+        """Return the bytes."""
         data = bytearray()
         for one in self.pieces:
             data += one.value
-            # The worker's Python lives on, and would keep them.
+            # The worker's Python process lives on, and would keep the value.
             vars(one).pop("_value", None)
         return bytes(data)
 
     def forget(self) -> None:
-        """Take them from all executors."""
-        # A Spark that has been stopped has let go of them, and says so in many lines.
+        """Remove the bytes from all executors."""
+        # A stopped Spark has released them already, and raises an error.
         with contextlib.suppress(Exception):
             for one in self.pieces:
                 one.destroy()
@@ -68,15 +67,15 @@ class Broadcasted:
 
 @dataclass(frozen=True)
 class Artifact:
-    """Bytes in a file that Spark Connect's server has and gives to its executors."""
+    """Bytes in a file that Spark Connect's server sends to its executors."""
 
     name: str
 
     def read(self) -> bytes:
-        """The bytes."""
+        """Return the bytes."""
         from pyspark import SparkFiles
 
         return Path(SparkFiles.get(self.name)).read_bytes()
 
     def forget(self) -> None:
-        """Nothing: Connect keeps a session's files as long as the session."""
+        """Do nothing: Connect keeps a session's files as long as the session."""

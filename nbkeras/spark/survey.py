@@ -1,4 +1,4 @@
-"""What runs where: Spark, its slots, and the versions in the notebook and on the executors."""
+"""Survey: Spark, its slots, and the versions in the notebook and on the executors."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from nbkeras import requirements
 from nbkeras.spark import cluster, preflight
 
 _PACKAGES = ("keras", "tensorflow", "pyarrow")
-#: Named where they are installed.
+#: Listed only if they are installed.
 _EXTRAS = ("torch", "jax")
 
 
 def report(spark: SparkSession) -> str:
-    """The state of the attached Spark in a few lines.
+    """Describe the attached Spark in a few lines.
 
     Args:
-        spark: the session; a small job asks its executors.
+        spark: the session; a small job runs on its executors.
 
     Raises:
         ClusterError: the executors cannot answer.

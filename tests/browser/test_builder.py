@@ -377,7 +377,7 @@ def test_an_autoencoder_learns_its_features(build):
     expect(built.notebook.chart).to_contain_text("Finished 1 epoch")
 
 
-def test_what_goes_wrong_in_a_training_is_told_in_the_panel(build):
+def test_a_failure_of_a_training_is_shown_in_the_panel(build):
     built = build("failed")
     built.type("Workers", "99")
     built.press("Train")

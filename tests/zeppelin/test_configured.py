@@ -22,7 +22,7 @@ def test_a_restart_ends_the_kernel(zeppelin):
     assert note.run(1)["code"] == "ERROR", "a new kernel knows nothing of the old one"
 
 
-def test_what_is_wrong_with_a_server_is_named_and_the_written_file_mends_it(zeppelin, tmp_path, capsys):
+def test_what_is_wrong_with_a_server_is_named_and_the_written_file_fixes_it(zeppelin, tmp_path, capsys):
     address = f"http://127.0.0.1:{zeppelin.port}"
     name, kept = "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "zeppelin.python.maxResult"
     before = {key: one["value"] for key, one in zeppelin.setting("python")["properties"].items()}

@@ -34,7 +34,7 @@ def test_python_without_ipython_runs_too(zeppelin, plain):
     assert outputs(note.run(0)) == [("TEXT", "PyZeppelinContext False")]
 
 
-def test_an_error_in_a_paragraph_is_told(zeppelin):
+def test_an_error_in_a_paragraph_is_reported(zeppelin):
     note = zeppelin.note("%python.ipython\n1 / 0")
     result = note.run(0)
     assert result["code"] == "ERROR"

@@ -1,6 +1,6 @@
-"""Kinds of columns: each module holds everything about one, from Spark's type to the arrays of a worker.
+"""Kinds of columns: one module for each kind, from its Spark types to the arrays on a worker.
 
-A new kind is a module here, and a place in :data:`KINDS`.
+To add a kind, add a module here and its place in :data:`KINDS`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KINDS: tuple[Kind, ...] = (*_SINGLE, Array(_SINGLE), Vector())
 
 
 def of(dtype: T.DataType) -> Kind | None:
-    """The kind of a column by Spark's type, or None for what no model takes.
+    """Return the kind of a column by its Spark type, or None for a type that no model takes.
 
     Example:
         >>> from pyspark.sql import types as T
@@ -37,5 +37,5 @@ def of(dtype: T.DataType) -> Kind | None:
 
 
 def encoding(field: Field) -> Encoding:
-    """How the values of a field travel."""
+    """Return the encoding in which the values of a field are sent."""
     return next(one for one in (*KINDS, Raw()) if one.name == field.kind)

@@ -1,4 +1,4 @@
-"""Array: arrays of numbers, and arrays of such arrays to any depth, all rows of one shape."""
+"""Array: arrays of numbers, nested to any depth; all rows have one shape."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Array(Kind):
         self._elements = tuple(elements)
 
     def _element(self, dtype: T.DataType) -> Kind | None:
-        """The kind of the numbers in the innermost arrays."""
+        """Return the kind of the numbers in the innermost arrays."""
         inner = innermost(dtype)
         return next((kind for kind in self._elements if kind.holds(inner)), None)
 
@@ -61,7 +61,7 @@ class Array(Kind):
         return F.explode(cast)
 
     def shape(self, value: Any) -> tuple[int, ...]:
-        """See :class:`Kind`; as far as the first of its arrays tell."""
+        """See :class:`Kind`; reads the first entry of each array only."""
         if not hasattr(value, "__len__"):
             return ()
         return (len(value), *(self.shape(value[0]) if len(value) else ()))
@@ -76,8 +76,8 @@ class Array(Kind):
             lengths = np.unique(np.diff(column.offsets.to_numpy()))
             if len(lengths) > 1:
                 raise DataError(
-                    f"column {listed(field.sources)} holds arrays of {lengths[0]} to {lengths[-1]} values: "
-                    f"{field.title} needs arrays of one length"
+                    f"column {listed(field.sources)} holds arrays of {lengths[0]} to {lengths[-1]} values, "
+                    f"{field.title} needs arrays of one length: cut or pad them"
                 )
             shape.append(int(lengths[0]) if len(lengths) else 0)
             column = column.flatten()
@@ -88,7 +88,7 @@ class Array(Kind):
 
 
 def innermost(dtype: T.DataType) -> T.DataType:
-    """What the innermost arrays hold; of anything but an array the type itself."""
+    """Return the type inside all nested arrays; a type that is not an array is returned as it is."""
     while isinstance(dtype, T.ArrayType):
         dtype = dtype.elementType
     return dtype
@@ -103,7 +103,7 @@ def _count(nulls: dict[str, int], source: str, number: int) -> None:
 
 
 def _count_entries(nulls: dict[str, int], field: Field, values: pa.Array, shape: list[int]) -> None:
-    """Count rows with a null among their entries; a vector of several columns names the entry's column."""
+    """Count rows with a null among their entries; if several columns are stacked, count for each column."""
     missing = values.is_null().to_numpy(zero_copy_only=False).reshape(shape[0], -1)
     if len(field.sources) == 1:
         _count(nulls, field.sources[0] + WITHIN, int(missing.any(axis=1).sum()))

@@ -1,4 +1,4 @@
-"""Boolean: true and false, one a row, which models take as 1 and 0."""
+"""Boolean: one true or false per row, which models take as 1 and 0."""
 
 from __future__ import annotations
 

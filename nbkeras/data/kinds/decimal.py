@@ -1,4 +1,4 @@
-"""Decimal: numbers with a fixed count of digits, one a row, which models take as floats."""
+"""Decimal: one number with a fixed count of digits per row, which models take as a float."""
 
 from __future__ import annotations
 

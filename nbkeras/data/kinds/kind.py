@@ -1,4 +1,4 @@
-"""Kind: what the package asks of a kind of columns."""
+"""Kind: the interface of a kind of columns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nbkeras.data.names import listed
 from nbkeras.errors import DataError
 from nbkeras.schema import Field
 
-#: Spark's type for a NumPy type; narrower ones are cast from the next wider.
+#: Spark's type for a NumPy type; a narrower NumPy type is cast from the next wider one.
 _SPARK_TYPES = {
     "float32": "float",
     "float64": "double",
@@ -29,7 +29,7 @@ _SPARK_TYPES = {
 
 
 def spark_type(dtype: str) -> str:
-    """Spark's type that holds the values of a NumPy type.
+    """Return the Spark type that holds the values of a NumPy type.
 
     Example:
         >>> spark_type("float32"), spark_type("uint8")
@@ -39,26 +39,26 @@ def spark_type(dtype: str) -> str:
 
 
 class Encoding(ABC):
-    """How values travel to a worker in an Arrow column.
+    """How values are sent to a worker in an Arrow column.
 
     Attributes:
-        name: as a field names it.
+        name: by which a field refers to it.
     """
 
     name: ClassVar[str]
 
     def array(self, value: Any, field: Field) -> npt.NDArray[Any]:
-        """One row's value as an array of the field's type."""
+        """Convert one row's value into an array of the field's type."""
         return np.asarray(value, field.dtype)
 
     @abstractmethod
     def decode(self, column: pa.Array, field: Field, nulls: dict[str, int]) -> npt.NDArray[Any] | None:
-        """The values of an Arrow column as an array of shape (rows, …), or None where it has nulls.
+        """Convert an Arrow column into an array of shape (rows, …), or return None where it has nulls.
 
         Args:
-            column: some rows.
-            field: that it feeds.
-            nulls: counts of nulls by source column, added to.
+            column: values of some rows.
+            field: that the column feeds.
+            nulls: counts of nulls by source column; updated.
 
         Raises:
             DataError: the values do not have the field's shape.
@@ -79,22 +79,22 @@ class Kind(Encoding):
         """Whether columns of a Spark type are of this kind."""
 
     def is_whole(self, dtype: T.DataType) -> bool:
-        """Whether the numbers of such a column are whole: labels stay so then, all others become floats."""
+        """Whether the column holds whole numbers: such labels stay whole, all others become floats."""
         return False
 
     @abstractmethod
     def cast(self, column: Column, dtype: T.DataType, target: str) -> Column:
-        """The column in the form that travels, with its numbers cast for a NumPy type.
+        """Cast the column into the form that is sent, for a NumPy type of its numbers.
 
         Args:
             column: of this kind.
             dtype: of the column.
-            target: NumPy's name of a type.
+            target: name of the NumPy type.
         """
 
     @abstractmethod
     def numbers(self, column: Column, dtype: T.DataType) -> Column:
-        """All numbers of the column as doubles: an array has a row for each number in it.
+        """Return all numbers of the column as doubles: an array gives one row for each of its numbers.
 
         Args:
             column: of this kind.
@@ -103,22 +103,22 @@ class Kind(Encoding):
 
     @abstractmethod
     def shape(self, value: Any) -> tuple[int, ...]:
-        """The shape of the numbers in one row.
+        """Return the shape of the numbers in one row.
 
         Args:
-            value: of the row, as Spark gives it to Python, no null.
+            value: of the row, as Spark gives it to Python; not null.
         """
 
 
 def fitted(values: npt.NDArray[Any], field: Field) -> npt.NDArray[Any]:
-    """Values in the type and shape of a field.
+    """Convert values to the type and shape of a field.
 
     Args:
         values: of shape (rows, …).
-        field: that they feed.
+        field: that the values feed.
 
     Raises:
-        DataError: they do not fill its shape.
+        DataError: the values do not have as many numbers as the shape.
     """
     if field.dtype is not None:
         values = values.astype(field.dtype, copy=False)
@@ -128,6 +128,7 @@ def fitted(values: npt.NDArray[Any], field: Field) -> npt.NDArray[Any]:
     if math.prod(shape) != math.prod(field.shape):
         held = f"arrays of shape {tuple(shape)}" if shape else "single numbers"
         raise DataError(
-            f"{field.title} takes shape {field.shape}, column {listed(field.sources)} holds {held}"
+            f"{field.title} takes shape {field.shape}, column {listed(field.sources)} holds {held}: "
+            "give the column this shape, or the model another keras.Input"
         )
     return values.reshape(rows, *field.shape)

@@ -1,4 +1,4 @@
-"""Number: whole numbers and floats, one a row."""
+"""Number: one whole number or float per row."""
 
 from __future__ import annotations
 

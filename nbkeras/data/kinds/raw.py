@@ -1,4 +1,4 @@
-"""Raw: the bytes of each row of an array, in which NumPy's arrays and pandas' columns travel."""
+"""Raw: the bytes of each row of an array, the form in which NumPy and pandas data is sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nbkeras.schema import Field
 
 
 class Raw(Encoding):
-    """The form of columns that :mod:`nbkeras.data.arrays` makes."""
+    """The encoding of the columns that :mod:`nbkeras.data.arrays` makes."""
 
     name: ClassVar[str] = "raw"
 

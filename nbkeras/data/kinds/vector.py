@@ -1,4 +1,4 @@
-"""Vector: dense and sparse vectors of ``pyspark.ml``, which travel as arrays."""
+"""Vector: dense and sparse vectors of ``pyspark.ml``, which are sent as arrays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Vector(Kind):
 
     def holds(self, dtype: T.DataType) -> bool:
         """See :class:`Kind`."""
-        # By its name: importing it imports all of pyspark.ml.
+        # Compare the name: importing the class would import all of pyspark.ml.
         return isinstance(dtype, T.UserDefinedType) and type(dtype).__name__ == "VectorUDT"
 
     def cast(self, column: Column, dtype: T.DataType, target: str) -> Column:

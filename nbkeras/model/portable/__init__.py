@@ -1,6 +1,6 @@
-"""Keras objects that leave their process, on each backend: one module each, all with the same functions.
+"""Pickling of Keras objects on each backend: one module per backend, all with the same functions.
 
-What a backend keeps in an object for itself stays behind, and is made new where the object arrives.
+Attributes that a backend adds for itself are not sent; the process that receives the object makes them.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ import keras
 
 
 class Backend(Protocol):
-    """What each module offers."""
+    """The functions of each module."""
 
     def widen(self) -> None:
-        """Compute in 64 bits where the model asks for it, also on a backend that does not by itself."""
+        """Allow 64-bit numbers, on a backend that does not support them by default."""
 
     def held(self, thing: Any) -> dict[str, Any]:
-        """The attributes of a Keras object that any backend understands."""
+        """Return the attributes of a Keras object that are the same on every backend."""
 
     def hold(self, thing: Any, attributes: dict[str, Any]) -> None:
-        """Give a blank Keras object its attributes, and those that the backend has for itself."""
+        """Set the attributes of a blank Keras object, and the backend's own."""
 
     def reduced(self, thing: Any) -> tuple[Any, ...] | None:
-        """How a thing of the backend's own is pickled, or None if as any other."""
+        """Return how to pickle an object of the backend, or None for the usual way."""
 
 
 def load() -> Backend:
-    """The module of the backend that Keras runs on in this process."""
+    """Return the module for the backend that Keras runs on in this process."""
     return cast("Backend", importlib.import_module(f"{__name__}.{keras.config.backend()}"))
 
 
 def fresh(thing: Any) -> dict[str, Any]:
-    """The attributes of a new Keras object of the same sort: of them the backend's own are wanted."""
+    """Return the attributes of a new Keras object of the same class, among them the backend's own."""
     new: Any = None
     if isinstance(thing, keras.Model):
         new = keras.Model(name="fresh")
@@ -45,5 +45,5 @@ def fresh(thing: Any) -> dict[str, Any]:
 
 
 def tensor(array: Any, dtype: str) -> Any:
-    """A tensor of this process's backend."""
+    """Make a tensor of this process's backend."""
     return keras.ops.convert_to_tensor(array, dtype)

@@ -1,4 +1,4 @@
-"""Keras objects on JAX, as another process can take them."""
+"""Pickling of Keras objects on JAX."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import keras
 
 from nbkeras.model import portable
 
-#: What JAX's part of Keras keeps for itself.
+#: Attributes that Keras adds on JAX only.
 _OWN = {"_jax_state", "_jax_state_synced"}
 
 
 def widen() -> None:
-    """Let JAX compute in 64 bits: by itself it would take 32 for them."""
+    """Let JAX compute in 64 bits: by default it converts them to 32."""
     jax.config.update("jax_enable_x64", True)
 
 
 def held(thing: Any) -> dict[str, Any]:
-    """The attributes of a Keras object that any backend understands."""
+    """Return the attributes of a Keras object that are the same on every backend."""
     return {key: value for key, value in vars(thing).items() if key not in _OWN}
 
 
 def hold(thing: Any, attributes: dict[str, Any]) -> None:
-    """Give a blank Keras object its attributes, and those that JAX has for itself."""
-    # Past __setattr__: tracking is part of the attributes already.
+    """Set the attributes of a blank Keras object, and those of JAX."""
+    # Bypass __setattr__, which would track them again.
     vars(thing).update({**portable.fresh(thing), **attributes})
 
 
 def reduced(thing: Any) -> tuple[Any, ...] | None:
-    """How a thing of JAX's own is pickled, or None if as any other."""
+    """Return how to pickle an object of JAX, or None for the usual way."""
     if isinstance(thing, jax.Array) and not jax.dtypes.issubdtype(thing.dtype, jax.dtypes.prng_key):
         return portable.tensor, (keras.ops.convert_to_numpy(thing), thing.dtype.name)
     return None

@@ -1,4 +1,4 @@
-"""Keras objects on TensorFlow, as another process can take them."""
+"""Pickling of Keras objects on TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from nbkeras.model import portable
 
-#: What TensorFlow's part of Keras keeps for itself: other backends cannot load it.
+#: Attributes that Keras adds on TensorFlow only: other backends cannot load them.
 _OWN = {
     "_distribute_strategy",
     "_distribution_strategy",
@@ -19,30 +19,30 @@ _OWN = {
 
 
 def widen() -> None:
-    """TensorFlow always computes in the type that it is given."""
+    """Do nothing: TensorFlow always computes in the given type."""
 
 
 def held(thing: Any) -> dict[str, Any]:
-    """The attributes of a Keras object that any backend understands."""
+    """Return the attributes of a Keras object that are the same on every backend."""
     return {key: value for key, value in vars(thing).items() if not (key in _OWN or key.startswith("_self_"))}
 
 
 def hold(thing: Any, attributes: dict[str, Any]) -> None:
-    """Give a blank Keras object its attributes, and those that TensorFlow has for itself."""
+    """Set the attributes of a blank Keras object, and those of TensorFlow."""
     own = {key: value for key, value in portable.fresh(thing).items() if not key.startswith("_self_")}
-    # Past __setattr__: tracking is part of the attributes already.
+    # Bypass __setattr__, which would track them again.
     vars(thing).update({**own, **attributes})
 
 
 def reduced(thing: Any) -> tuple[Any, ...] | None:
-    """How a thing of TensorFlow's own is pickled, or None if as any other."""
+    """Return how to pickle an object of TensorFlow, or None for the usual way."""
     if isinstance(thing, tf.distribute.Strategy):
         return tf.distribute.get_strategy, ()
     if isinstance(thing, tf.Variable):
         return tf.Variable, (thing.numpy(), thing.trainable)
     if isinstance(thing, tf.Tensor):
         return portable.tensor, (keras.ops.convert_to_numpy(thing), thing.dtype.name)
-    # TensorFlow wraps the lists and dicts that are attributes of a layer.
+    # TensorFlow wraps lists and dicts that are attributes of a layer.
     kind = type(thing).__name__ if type(thing).__module__.startswith("tensorflow.") else ""
     if kind == "ListWrapper":
         return list, (list(thing),)

@@ -1,4 +1,4 @@
-"""Keras objects on PyTorch, as another process can take them."""
+"""Pickling of Keras objects on PyTorch."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import torch
 
 from nbkeras.model import portable
 
-#: What a module of torch keeps for itself; layers and other modules that it holds are among them.
+#: Attributes of every module of torch, among them its layers and other modules.
 _OWN = {*vars(torch.nn.Module())} - {"training"}
 
 
 def widen() -> None:
-    """Torch always computes in the type that it is given."""
+    """Do nothing: torch always computes in the given type."""
 
 
 def held(thing: Any) -> dict[str, Any]:
-    """The attributes of a Keras object that any backend understands.
+    """Return the attributes of a Keras object that are the same on every backend.
 
     Raises:
-        TypeError: it holds parameters that are not Keras' own.
+        TypeError: the object holds parameters of torch that Keras does not know.
     """
     attributes = vars(thing)
     values = {key: value for key, value in attributes.items() if key not in _OWN}
@@ -36,18 +36,18 @@ def held(thing: Any) -> dict[str, Any]:
 
 
 def hold(thing: Any, attributes: dict[str, Any]) -> None:
-    """Give a blank Keras object its attributes, and those that torch has for itself."""
-    # Past __setattr__: tracking is part of the attributes already.
+    """Set the attributes of a blank Keras object, and those of torch."""
+    # Bypass __setattr__, which would track them again.
     values = vars(thing)
     values.update(portable.fresh(thing))
-    # A module keeps the modules that it holds, layers among them, apart from its other attributes.
+    # A module of torch stores modules, layers among them, apart from its other attributes.
     modules = values.get("_modules", values)
     for key, value in attributes.items():
         (modules if isinstance(value, torch.nn.Module) else values)[key] = value
 
 
 def reduced(thing: Any) -> tuple[Any, ...] | None:
-    """How a thing of torch's own is pickled, or None if as any other."""
+    """Return how to pickle an object of torch, or None for the usual way."""
     if type(thing) is torch.Tensor:
         return portable.tensor, (keras.ops.convert_to_numpy(thing), str(thing.dtype).removeprefix("torch."))
     return None
