@@ -133,7 +133,7 @@ def test_columns_of_which_one_alone_has_an_inputs_name_are_refused(spark):
         nbkeras.fit(model, df, "y", features=["item", "uid"], workers=1, spark=spark)
 
 
-@pytest.mark.filterwarnings("ignore:Exception encountered")  # Keras' own, of a list for one input
+@pytest.mark.filterwarnings("ignore:The structure of")  # Keras' own, of a list for one input
 @pytest.mark.parametrize("wrap", [lambda x: [x], lambda x: (x,), lambda x: x[..., None]])
 def test_one_input_takes_a_list_of_one_array_and_a_last_axis_of_1(spark, wrap):
     def make():
