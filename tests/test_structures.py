@@ -95,6 +95,29 @@ def test_a_model_with_a_call_of_its_own_takes_any_structure(spark, kind):
     same(own, {"dict": {"left": a, "right": b}, "list": [a, b], "nested": [{"a": a}, (b, a)]}[kind], spark)
 
 
+def test_a_dict_comes_to_a_models_call_in_the_order_in_which_it_was_given(spark):
+    class Ordered(Own):
+        def call(self, inputs):
+            first, second = inputs.values()
+            return self.dense(first - 2 * second)
+
+    def make():
+        model = Ordered()
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        return model
+
+    right, left = (RANDOM.normal(size=(ROWS, 2)).astype("float32") for _ in range(2))
+
+    same(make, {"right": right, "left": left}, spark)
+
+
+def test_validation_arrays_in_another_structure_are_refused(spark):
+    a, b = (RANDOM.normal(size=(ROWS, 2)).astype("float32") for _ in range(2))
+
+    with pytest.raises(DataError, match="nested otherwise than x: give both in the same structure"):
+        nbkeras.fit(own(), {"b": a, "a": b}, Y, validation_data=([a, b], Y), workers=1, spark=spark)
+
+
 @pytest.mark.parametrize("features", [None, ["user", "item"], ["n1", "n2"], ["p", "q"]])
 def test_columns_are_named_as_the_models_keys_or_inputs_or_given_in_their_order(spark, features):
     def make():

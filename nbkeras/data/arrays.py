@@ -66,6 +66,10 @@ def from_arrays(
     if sample_weight is not None:
         arrays.append(_field("w", "sample_weight", _numbers(sample_weight, "sample_weight", floatx)))
     if like is not None:
+        if signature.nested != like.x:
+            raise DataError(
+                "x of validation_data is nested otherwise than x: give both in the same structure"
+            )
         arrays = [_alike(field, array, like) for field, array in arrays]
     rows = _rows(arrays)
     df = _dataframe(spark, arrays, rows)
