@@ -227,6 +227,30 @@ def frame():
 
 
 @pytest.mark.parametrize(
+    "table",
+    [
+        pd.DataFrame({"a": [1.5, 2.0], "b": [True, False]}),
+        pd.DataFrame({"a": [1.5, 2.0], "b": [1, 0]}).convert_dtypes(),
+        pd.DataFrame({"a": [1.5, 2.0], "b": [True, False]}).convert_dtypes(dtype_backend="pyarrow"),
+    ],
+    ids=["bools", "nullable", "Arrow"],
+)
+def test_a_pandas_frame_of_several_types_becomes_floats_as_in_keras(arrow, table):
+    Source(arrow, net(), None).both(table, table["a"], None, None, 0.0)
+    values = table_of(arrow)
+    assert values("x0", "float32") == [[1.5, 1.0], [2.0, 0.0]]
+    assert values("y0", "float32") == [[1.5], [2.0]]
+
+
+@pytest.mark.parametrize("column", ["a", None])
+def test_nulls_of_nullable_pandas_columns_are_counted_and_named(column):
+    table = pd.DataFrame({"a": [1.5, None], "b": [1, 0]}).convert_dtypes()
+    data = table if column is None else table[column]
+    with pytest.raises(DataError, match=r"^column 'a' holds 1 null: drop them with df\.dropna\(subset"):
+        Source(None, net(), None).rows(data, [1, 2], None)
+
+
+@pytest.mark.parametrize(
     "x",
     [
         np.array([[1.0, 5], [2, 6], [3, 7], [4, 8]]),

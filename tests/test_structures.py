@@ -166,3 +166,27 @@ def test_one_input_takes_a_list_of_one_array_and_a_last_axis_of_1(spark, wrap):
         return model
 
     same(make, wrap(RANDOM.normal(size=(ROWS, 2)).astype("float32")), spark)
+
+
+def test_a_dataframe_of_pandas_on_spark_is_the_one_of_spark_that_it_is(spark):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own import
+        table = spark.createDataFrame(
+            [(float(at), 1.0, float(at)) for at in range(8)], "a double, b double, y double"
+        )
+        data = table.pandas_api()
+
+    def make():
+        keras.utils.set_random_seed(3)
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        return model
+
+    ours, theirs = (
+        nbkeras.fit(make(), one, "y", workers=1, seed=1, verbose=0, spark=spark).history
+        for one in (data, table)
+    )
+
+    assert ours == theirs
+    with pytest.raises(DataError, match="y of a DataFrame is the name of its label column, not a Series"):
+        nbkeras.fit(make(), data[["a", "b"]], data["y"], workers=1, spark=spark)

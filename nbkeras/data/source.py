@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from nbkeras.data import arrays, rows
 from nbkeras.data.names import first
 from nbkeras.data.rows import Rows
+from nbkeras.data.shards import nulls_message
 from nbkeras.data.signature import signature
 from nbkeras.errors import ClusterError, DataError, OptionError
 from nbkeras.schema import Schema
@@ -168,8 +169,8 @@ class Source:
 
 
 def names_columns(data: Any, y: Any) -> bool:
-    """Whether y names columns of the data: always for a Spark DataFrame, for pandas if y is text."""
-    if isinstance(data, DataFrame):
+    """Whether y names columns of the data: always for DataFrames of Spark, for pandas if y is text."""
+    if isinstance(data, DataFrame) or _is_pandas_on_spark(data):
         return True
     return is_frame(data) and isinstance(y, (str, list, dict)) and _all_text(y)
 
@@ -180,11 +181,13 @@ def is_frame(data: Any) -> bool:
 
 
 def data_frame(spark: SparkSession, data: Any) -> DataFrame:
-    """Return a Spark DataFrame, made of pandas data if need be.
+    """Return a Spark DataFrame, made of pandas data or of pandas on Spark if need be.
 
     Raises:
         ClusterError: its session was stopped.
     """
+    if _is_pandas_on_spark(data):
+        return data_frame(spark, data.spark.frame())  # to_spark() warns of the index
     if not isinstance(data, DataFrame):
         return spark.createDataFrame(data)
     if is_stopped(data.sparkSession):
@@ -204,9 +207,31 @@ def _all_text(y: Any) -> bool:
     )
 
 
+def _is_pandas_on_spark(data: Any) -> bool:
+    """Whether this is a DataFrame of ``pyspark.pandas``, which nobody has to import for it."""
+    return hasattr(data, "to_spark") and hasattr(data, "columns")
+
+
 def _array(data: Any) -> Any:
-    """Convert pandas data into the array that Keras would make of it."""
-    return data.to_numpy() if hasattr(data, "to_numpy") and not isinstance(data, DataFrame) else data
+    """Convert pandas data into the array that Keras would make of it; nullable numbers as if they were none.
+
+    Raises:
+        DataError: a nullable column holds nulls.
+    """
+    if not hasattr(data, "to_numpy") or isinstance(data, DataFrame):
+        return data
+    types = set(data.dtypes) if hasattr(data, "columns") else {getattr(data, "dtype", None)}
+    kinds = {getattr(one, "kind", "O") for one in types}
+    nullable = any(not isinstance(one, np.dtype) for one in types)
+    if not kinds <= set("iufb") or not (nullable or len(types) > 1):
+        return data.to_numpy()
+    if nullable:
+        found = data.isna().sum()
+        counts = found.to_dict() if hasattr(data, "columns") else {data.name: int(found)}
+        if nulls := {str(name): number for name, number in counts.items() if number}:
+            raise DataError(nulls_message(nulls))
+    # NumPy makes objects of bools beside floats; Keras makes floats of the whole frame.
+    return data.astype(_floatx()).to_numpy() if "f" in kinds or "b" in kinds else data.to_numpy("int64")
 
 
 def _floatx() -> str:
