@@ -209,7 +209,8 @@ def _all_text(y: Any) -> bool:
 
 def _is_pandas_on_spark(data: Any) -> bool:
     """Whether this is a DataFrame of ``pyspark.pandas``, which nobody has to import for it."""
-    return hasattr(data, "to_spark") and hasattr(data, "columns")
+    # Not by its methods: over Connect a DataFrame has a column of any name that it is asked for.
+    return type(data).__module__.startswith("pyspark.pandas") and hasattr(data, "columns")
 
 
 def _array(data: Any) -> Any:

@@ -28,22 +28,22 @@ class _Moves(Listener):
     def __init__(self) -> None:
         self.moved: Callable[[], None] = lambda: None
 
-    def begun(self, run: Run) -> None:  # all runs are watched alike
+    def begun(self, run: Run) -> None:
         self.moved()
 
-    def phase(self, run: Run, phase: Phase) -> None:  # as above
+    def phase(self, run: Run, phase: Phase) -> None:
         self.moved()
 
-    def epoch(self, run: Run, epoch: int, logs: dict[str, Any]) -> None:  # as above
+    def epoch(self, run: Run, epoch: int, logs: dict[str, Any]) -> None:
         self.moved()
 
-    def note(self, run: Run, sentence: str) -> None:  # as above
+    def note(self, run: Run, sentence: str) -> None:
         self.moved()
 
-    def progress(self, run: Run) -> None:  # as above
+    def progress(self, run: Run) -> None:
         self.moved()
 
-    def ended(self, run: Run) -> None:  # as above
+    def ended(self, run: Run) -> None:
         self.moved()
 
 
