@@ -26,8 +26,8 @@ Steps.shares = property(lambda self: shares(self).clip(0.1))
 """
 
 FILLERS_ARE_MEASURED = """
-from nbkeras.worker import parts
-parts._untrained = lambda model: ()
+from nbkeras.worker import scaling
+scaling._untrained = lambda model: ()
 """
 
 DIVISORS_ARE_ROWS = """
