@@ -136,7 +136,7 @@ def fit(
     checks.require_free(model)
     options = Options(**{name: arguments.pop(name) for name in NAMES})
     given = driver.Given(**{one.name: arguments.pop(one.name) for one in fields(driver.Given)})
-    return driver.fit(attached(spark), shown_by or host, options, given=given, **arguments)
+    return driver.fit(options, host, given=given, **arguments)
 
 
 def evaluate(

@@ -122,6 +122,11 @@ class Schema:
         return _nested(self.x, self.features, named)
 
 
+def labels_of(y: Any) -> dict[str, str] | None:
+    """How the fields of the labels are nested: by the keys of a dict, else in their order."""
+    return {name: f"y{index}" for index, name in enumerate(y)} if isinstance(y, dict) else None
+
+
 def _nested(names: Any, fields: tuple[Field, ...], values: Mapping[str, Any]) -> Any:
     """Arrays in the place of their fields' names."""
     if names is None:

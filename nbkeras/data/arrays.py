@@ -17,7 +17,7 @@ from nbkeras.data.kinds.raw import Raw
 from nbkeras.data.rows import Rows
 from nbkeras.data.signature import Input, Signature, signature_of
 from nbkeras.errors import DataError
-from nbkeras.schema import ORDER, Field, Schema
+from nbkeras.schema import ORDER, Field, Schema, labels_of
 
 Array = npt.NDArray[Any]
 #: Bytes of one column in one chunk: far below the 2 GiB that Arrow's offsets can address.
@@ -56,7 +56,6 @@ def from_arrays(
         title = f"model input '{one.key or one.name}'"
         numbers = _numbers(array, title, numeric(one.dtype))
         arrays.append(_field(f"x{index}", title, _fitted(numbers, one, signature)))
-    nested = {name: f"y{index}" for index, name in enumerate(y)} if isinstance(y, dict) else None
     labels = list(y.values()) if isinstance(y, dict) else y if isinstance(y, (list, tuple)) else [y]
     if isinstance(y, (list, tuple)) and len(signature.outputs) <= 1:
         labels = [np.asarray(y)]
@@ -73,7 +72,7 @@ def from_arrays(
         arrays = [_alike(field, array, like) for field, array in arrays]
     rows = _rows(arrays)
     df = _dataframe(spark, arrays, rows)
-    schema = Schema(tuple(field for field, _ in arrays), signature.nested, nested)
+    schema = Schema(tuple(field for field, _ in arrays), signature.nested, labels_of(y))
     return Rows(df, schema, numbered=True)
 
 
@@ -110,13 +109,12 @@ def _inputs(x: Any, signature: Signature) -> list[Any]:
         for names in signature.names:
             if set(x) == set(names):
                 return [x[name] for name in names]
-    import keras
+    if signature.nested is not None:
+        import keras
 
-    leaves = keras.tree.flatten(x)
-    if signature.nested is not None and len(leaves) == number:
         with contextlib.suppress(TypeError, ValueError):
             keras.tree.assert_same_structure(signature.nested, keras.tree.lists_to_tuples(x))
-            return list(leaves)
+            return list(keras.tree.flatten(x))
     if isinstance(x, dict):
         keys = ", ".join(map(repr, x))
         raise DataError(f"{signature}, but x has {keys}: use the inputs' names as keys")
@@ -132,9 +130,8 @@ def _inputs(x: Any, signature: Signature) -> list[Any]:
 
 def _is_structure(x: Any) -> bool:
     """Whether these are arrays in a dict, list or tuple; lists of numbers are an array."""
-    import keras
-
-    return isinstance(x, (dict, list, tuple)) and all(hasattr(one, "shape") for one in keras.tree.flatten(x))
+    parts = x.values() if isinstance(x, dict) else x if isinstance(x, (list, tuple)) else ()
+    return bool(parts) and all(hasattr(one, "shape") or _is_structure(one) for one in parts)
 
 
 def _fitted(array: Array, one: Input, signature: Signature) -> Array:

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from nbkeras.data import columns
 from nbkeras.data.signature import Signature
 from nbkeras.errors import DataError
-from nbkeras.schema import CHECK, ORDER, PREFIX, Schema
+from nbkeras.schema import CHECK, ORDER, PREFIX, Schema, labels_of
 
 #: Rows of one partition that ``monotonically_increasing_id`` can number.
 _NUMBERS = (1 << 33) - 1
@@ -64,8 +64,7 @@ def from_dataframe(
     inputs = columns.feature_fields(df, signature, features, others)
     fields = (*inputs, *labels, *weight)
     selected = df.select(*[columns.expression(df, one) for one in fields])
-    nested = {name: f"y{index}" for index, name in enumerate(y)} if isinstance(y, dict) else None
-    return Rows(selected, Schema(fields, signature.nested, nested))
+    return Rows(selected, Schema(fields, signature.nested, labels_of(y)))
 
 
 def exchanged(

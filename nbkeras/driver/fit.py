@@ -26,6 +26,7 @@ from nbkeras.run.listeners import hearing
 from nbkeras.run.run import Run
 from nbkeras.schema import Schema
 from nbkeras.spark import cluster, dynamic_allocation, protection
+from nbkeras.spark.session import attached
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -47,9 +48,8 @@ class Given:
 
 
 def fit(
-    spark: SparkSession,
-    host: Host,
     options: Options,
+    host: Host,
     model: Any,
     given: Given,
     *,
@@ -62,9 +62,8 @@ def fit(
     """Train a model, and show it.
 
     Args:
-        spark: the session.
-        host: shows the run.
         options: where and how to train.
+        host: shows the run, unless the options name another.
         model: compiled.
         given: the data.
         shuffle, seed, callbacks, verbose: as in :func:`nbkeras.fit`.
@@ -74,6 +73,7 @@ def fit(
         NbkerasError: an argument, the data or the model cannot be, or the training fails.
     """
     on_workers, in_notebook = user.divided(callbacks)
+    spark, host = attached(options.spark), options.shown_by or host
     dynamic = dynamic_allocation.is_on(spark)
     if not dynamic:
         cluster.settle(spark, None if options.workers == "auto" else whole("workers", options.workers, 1))

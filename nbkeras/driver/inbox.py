@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import numpy as np
-
 from nbkeras.driver.watchdog import BEFORE_WORKERS, Watchdog
 from nbkeras.errors import NbkerasError
 from nbkeras.job import failures
 from nbkeras.job.rendezvous import Answer, Rendezvous
 from nbkeras.model import state
 from nbkeras.plan import Plan
+from nbkeras.run.curves import arrays
 from nbkeras.run.run import Run
 from nbkeras.spark import cluster
 from nbkeras.transport import messages
@@ -170,8 +169,3 @@ class Inbox:
 
     def _on_failure(self, peer: str, event: messages.Failure, blob: bytes, answer: Answer) -> None:
         self._fail(failures.of_worker(failures.from_event(event), event["rank"], event["host"]))
-
-
-def arrays(logs: dict[str, Any]) -> dict[str, Any]:
-    """Logs from JSON: lists become arrays."""
-    return {key: np.asarray(value) if isinstance(value, list) else value for key, value in logs.items()}

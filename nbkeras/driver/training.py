@@ -9,7 +9,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras.driver import weight_files
-from nbkeras.driver.inbox import EpochEnd, arrays
+from nbkeras.driver.inbox import EpochEnd
 from nbkeras.driver.submission import Cancelled, Submission
 from nbkeras.errors import Aborted, DataError, NbkerasError, OptionError, PortTaken, WorkerLost, one_line
 from nbkeras.job.checkpoint import Checkpoint
@@ -17,6 +17,7 @@ from nbkeras.job.rendezvous import NO_ROWS
 from nbkeras.job.store import Store
 from nbkeras.model import pickling, state
 from nbkeras.plan import Plan
+from nbkeras.run.curves import arrays
 from nbkeras.run.run import Run
 from nbkeras.spark import cluster, dynamic_allocation, protection
 from nbkeras.spark.shared import Shared

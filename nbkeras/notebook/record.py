@@ -13,6 +13,7 @@ from nbkeras.notebook.comparison import Comparison, Summary, html_table, plain_t
 from nbkeras.notebook.parser import suggest
 from nbkeras.notebook.words import RUNS
 from nbkeras.run import listeners, registry
+from nbkeras.run.curves import arrays
 from nbkeras.run.listeners import Listener
 from nbkeras.run.progress import Phase
 from nbkeras.run.run import Run
@@ -248,8 +249,6 @@ def _cells(one: Summary) -> list[str]:
 
 
 def _of_checkpoint(name: str, found: Any) -> Run:
-    import numpy as np
-
     from nbkeras.driver import weight_files
 
     about = found.about
@@ -262,8 +261,7 @@ def _of_checkpoint(name: str, found: Any) -> Run:
     run.settings, run.code, run.schema = settings, about.get("code"), found.schema
     run.began = float(about.get("began") or 0)
     for epoch, logs in found.epochs:
-        lists = {key: np.asarray(one) if isinstance(one, list) else one for key, one in logs.items()}
-        run.record_epoch(epoch, lists)
+        run.record_epoch(epoch, arrays(logs))
     weight_files.keep_checkpoint(run, found)
     seconds = float(about["saved"]) - run.began if run.began and "saved" in about else 0.0
     finished = found.ended or found.epoch + 1 >= asked

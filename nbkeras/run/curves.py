@@ -73,3 +73,10 @@ def _split(logs: dict[str, Any]) -> dict[str, float]:
             place = f"[{', '.join(map(str, index))}]" if index else ""
             point[f"{key}{place}"] = float(entries[index])
     return point
+
+
+def arrays(logs: dict[str, Any]) -> dict[str, Any]:
+    """Logs that came as JSON, with arrays in the place of lists."""
+    import numpy as np
+
+    return {key: np.asarray(value) if isinstance(value, list) else value for key, value in logs.items()}

@@ -49,9 +49,9 @@ class Alone:
         """Whether the flag is raised."""
         return flag in self._flags
 
-    def seen(self, flag: Flag) -> bool:
-        """Whether the flag is raised: there is nobody to agree with."""
-        return flag in self._flags
+    def seen(self, *flags: Flag) -> bool:
+        """Whether one of the flags is raised: there is nobody to agree with."""
+        return not self._flags.isdisjoint(flags)
 
     def clear(self, flag: Flag) -> None:
         """Lower the flag."""

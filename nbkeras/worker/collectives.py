@@ -49,8 +49,8 @@ class Collective(Protocol):
     def requested(self, flag: Flag) -> bool:
         """Whether this worker has raised the flag."""
 
-    def seen(self, flag: Flag) -> bool:
-        """Whether a worker had raised the flag by the last sum: the same answer on all."""
+    def seen(self, *flags: Flag) -> bool:
+        """Whether a worker had raised one of the flags by the last sum: the same answer on all."""
 
     def clear(self, flag: Flag) -> None:
         """Lower the flag on this worker, and forget that it was seen."""

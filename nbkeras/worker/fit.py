@@ -48,7 +48,7 @@ class Fit:
         callbacks: the callbacks that run on the workers.
 
     Attributes:
-        parts: the model's losses and metrics where several workers share them.
+        scaling: the model's losses and metrics where several workers share them.
     """
 
     job: Job
@@ -83,7 +83,7 @@ class Fit:
         checked, validation = rows.validation(shards) if plan.validates else (None, None)
         self._check_labels(rows, data)
         seeds = self._join_group(steps, checked, data)
-        meets = self.scaling is None or self.scaling.messages
+        meets = self.scaling is None or self.sums_in_validation
         steering = Steering(self.group, self.channel, self.requests)
         batches = None if validation is None else self.backend.batches(validation)
         combine = Combine(

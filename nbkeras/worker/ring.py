@@ -212,17 +212,3 @@ class Ring:
     def _name(self, rank: int) -> bytes:
         """What a worker proves to be."""
         return b"ring %d" % (rank % self._size)
-
-
-class Member:
-    """What a worker does with its ring alike on every backend."""
-
-    _ring: Ring
-
-    def sum(self, vector: Numbers) -> Numbers:
-        """The element-wise sum of all workers' vectors of one length."""
-        return self._ring.sum(vector)
-
-    def broke(self, error: BaseException) -> bool:  # a backend may raise an error of its own for that
-        """Whether another worker is gone."""
-        return self._ring.broken

@@ -162,9 +162,9 @@ class Together:
         """Whether this worker has raised the flag."""
         return bool(self._flags[flag])
 
-    def seen(self, flag: Flag) -> bool:
-        """Whether a worker had raised the flag by the last sum: the same answer on all."""
-        return bool(self._last_flags()[flag])
+    def seen(self, *flags: Flag) -> bool:
+        """Whether a worker had raised one of the flags by the last sum: the same answer on all."""
+        return bool(self._last_flags()[list(flags)].any())
 
     def clear(self, flag: Flag) -> None:
         """Lower the flag on this worker, and forget that it was seen."""

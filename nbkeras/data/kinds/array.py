@@ -12,7 +12,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from nbkeras.data.kinds.kind import Kind, fitted, spark_type
+from nbkeras.data.kinds.kind import Kind, count, fitted, spark_type
 from nbkeras.data.names import listed
 from nbkeras.data.shards import WITHIN
 from nbkeras.errors import DataError
@@ -69,7 +69,7 @@ class Array(Kind):
     def decode(self, column: pa.Array, field: Field, nulls: dict[str, int]) -> npt.NDArray[Any] | None:
         """See :class:`Kind`."""
         if column.null_count:
-            _count(nulls, field.sources[0], column.null_count)
+            count(nulls, field.sources[0], column.null_count)
             return None
         shape: list[int] = [len(column)]
         while pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
@@ -98,16 +98,12 @@ def _depth(dtype: T.DataType) -> int:
     return 1 + _depth(dtype.elementType) if isinstance(dtype, T.ArrayType) else 0
 
 
-def _count(nulls: dict[str, int], source: str, number: int) -> None:
-    nulls[source] = nulls.get(source, 0) + number
-
-
 def _count_entries(nulls: dict[str, int], field: Field, values: pa.Array, shape: list[int]) -> None:
     """Count rows with a null among their entries; if several columns are stacked, count for each column."""
     missing = values.is_null().to_numpy(zero_copy_only=False).reshape(shape[0], -1)
     if len(field.sources) == 1:
-        _count(nulls, field.sources[0] + WITHIN, int(missing.any(axis=1).sum()))
+        count(nulls, field.sources[0] + WITHIN, int(missing.any(axis=1).sum()))
         return
     for source, number in zip(field.sources, missing.sum(axis=0), strict=True):
         if number:
-            _count(nulls, source, int(number))
+            count(nulls, source, int(number))

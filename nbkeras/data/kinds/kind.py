@@ -132,3 +132,8 @@ def fitted(values: npt.NDArray[Any], field: Field) -> npt.NDArray[Any]:
             "give the column this shape, or the model another keras.Input"
         )
     return values.reshape(rows, *field.shape)
+
+
+def count(nulls: dict[str, int], source: str, number: int) -> None:
+    """Add to the nulls of a source column."""
+    nulls[source] = nulls.get(source, 0) + number

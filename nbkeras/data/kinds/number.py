@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyspark.sql import Column
 from pyspark.sql import types as T
 
-from nbkeras.data.kinds.kind import Kind, fitted, spark_type
+from nbkeras.data.kinds.kind import Kind, count, fitted, spark_type
 from nbkeras.schema import Field
 
 
@@ -45,6 +45,6 @@ class Number(Kind):
         """See :class:`Kind`."""
         if column.null_count:
             (name,) = field.sources
-            nulls[name] = nulls.get(name, 0) + column.null_count
+            count(nulls, name, column.null_count)
             return None
         return fitted(column.to_numpy(zero_copy_only=False), field)

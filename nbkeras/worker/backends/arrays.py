@@ -11,9 +11,9 @@ import numpy as np
 
 from nbkeras.transport import ports
 from nbkeras.worker.feed import Feed
-from nbkeras.worker.ring import Member, Numbers, Ring
+from nbkeras.worker.member import Member
+from nbkeras.worker.ring import Numbers
 from nbkeras.worker.schedule import Steps
-from nbkeras.worker.together import Together
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
@@ -67,19 +67,11 @@ def is_free(port: socket.socket) -> bool:  # noqa: ARG001  # as the protocol has
     return True
 
 
-class Circle(Member, Together):
-    """Workers that sum by a ring of sockets, on which every one has proved the run's secret.
-
-    Args:
-        port: listens for the worker before.
-        addresses: ``host:port`` of every worker, by rank.
-        rank: of this worker.
-        secret: of the run.
-    """
+class Circle(Member):
+    """A member of a ring that knows its share of each step."""
 
     def __init__(self, port: socket.socket, addresses: list[str], rank: int, secret: bytes) -> None:
-        super().__init__(rank, len(addresses))
-        self._ring = Ring(port, addresses, rank, secret)
+        super().__init__(port, addresses, rank, secret)
         self._steps: dict[bool, Steps] = {}
         self._next = {True: 0, False: 0}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from nbkeras.errors import PortTaken
 from nbkeras.model.state import Vector
 from nbkeras.worker.backends.tensorflow_gradients import Dense, Places, Sparse, of_rows
 from nbkeras.worker.collectives import Flag
-from nbkeras.worker.ring import Member, Ring
+from nbkeras.worker.member import Member
 from nbkeras.worker.schedule import Steps
 from nbkeras.worker.together import Together
 
@@ -123,21 +122,11 @@ class Workers(Together):
 
 
 class Sockets(Member, Workers):
-    """Workers that sum by a ring of sockets, on which every one has proved the run's secret.
+    """A member of a ring, with TensorFlow.
 
     Between processes of one machine that takes a fraction of what TensorFlow's own runtime takes:
     ``tests/benchmarks/collective.py``.
-
-    Args:
-        port: listens for the worker before.
-        addresses: ``host:port`` of every worker, by rank.
-        rank: of this worker.
-        secret: of the run.
     """
-
-    def __init__(self, port: socket.socket, addresses: list[str], rank: int, secret: bytes) -> None:
-        super().__init__(rank, len(addresses))
-        self._ring = Ring(port, addresses, rank, secret)
 
     def _summed(self, vector: Any) -> Any:
         # What the sum before has left behind is read first: so sums of one step have one order.

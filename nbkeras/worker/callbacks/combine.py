@@ -105,7 +105,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_begin(self, step: int, logs: Any = None) -> None:
         """Stop, stand still or take another learning rate with all the others, and tell the progress."""
-        if self._group.seen(Flag.STOP) or self._group.seen(Flag.END):
+        if self._group.seen(Flag.STOP, Flag.END):
             self.model.stop_training = True
         # What was requested between two epochs, or before the first one, is applied in the first step.
         if (begins := self._next == self._first) or self._group.seen(Flag.STEER):
@@ -172,7 +172,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Replace the local logs by those of all rows, with validation."""
         assert logs is not None
-        if self._group.seen(Flag.STOP) or self._group.seen(Flag.END):
+        if self._group.seen(Flag.STOP, Flag.END):
             self.model.stop_training = True
         if self._next - self._first < self._expected():
             self.partial = epoch
