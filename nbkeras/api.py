@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from nbkeras.errors import DataError
 from nbkeras.options import NAMES, Options
 from nbkeras.patch import Calls, routed
 from nbkeras.plan import Plan
@@ -178,9 +177,7 @@ def evaluate(
     checks.wait_for_training(model)
     spark = attached(spark)
     source = Source(spark, model, features, registry.schema(model))
-    rows = source.labelled(data, y, sample_weight)
-    if not rows.schema.labels:
-        raise DataError("y is missing: give the labels, y=…")
+    rows = source.labelled(data, y, sample_weight, "test_step")
     source.say_guessed(rows)
     build(model, rows)
     build_metrics(model, rows)
@@ -247,11 +244,11 @@ def predict(
     rows = source.rows(data, () if by_name else None, None)
     source.say_guessed(rows)
     build(model, rows)
-    if inference.predicts_by_batch(model, lambda: first_batch(rows, 4)):
-        reason = exactness.COUPLED
+    if reason := inference.predicts_by_batch(model, lambda: first_batch(rows, 4)):
         if not by_name:
             print(f"Predicting in the notebook, in Keras' own batches: {reason}.")  # noqa: T201  # no Spark job
             return super(keras.Model, model).predict(data, batch_size=batch_size, verbose=0)
+        exactness.require_any_batches(model)
         print(f"Predicting in batches as Spark makes them: {reason}.")  # noqa: T201  # no result shows it
     structure = outputs(model, rows)
     shapes = [tuple(one.shape[1:]) for one in keras.tree.flatten(structure)]

@@ -20,7 +20,7 @@ class Field:
     """One field of a row that is sent to a worker, and the columns that it comes from.
 
     Attributes:
-        name: ``x0``, ``x1``, … for model inputs, ``y0``, … for labels, ``w``.
+        name: ``x0``, ``x1``, … for model inputs, ``y0``, … for labels, ``w0``, … for sample weights.
         sources: the user's columns; several are stacked into one vector.
         title: its name in error messages ("model input 'image'", "label").
         dtype: NumPy dtype of the values; None keeps the column's own.
@@ -44,12 +44,14 @@ class Schema:
         fields: of a row.
         x: how the fields of the inputs are nested: their names in dicts and tuples (a list would be one
             tensor to ``tf.data``). None for the field itself where there is one, else a tuple.
-        y: likewise, how the fields of the labels are nested.
+        y, w: likewise, how the fields of the labels and of the sample weights are nested; None within stands
+            for an output without a label.
     """
 
     fields: tuple[Field, ...] = ()
     x: Any = None
     y: Any = None
+    w: Any = None
 
     @property
     def features(self) -> tuple[Field, ...]:
@@ -72,9 +74,9 @@ class Schema:
         return tuple(name for one in self.labels for name in one.sources)
 
     @property
-    def weighted(self) -> bool:
-        """Whether rows carry a sample weight."""
-        return any(one.name == "w" for one in self.fields)
+    def weights(self) -> tuple[Field, ...]:
+        """The fields of the sample weights."""
+        return tuple(one for one in self.fields if one.name.startswith("w"))
 
     def described(self) -> dict[str, Any]:
         """Convert the schema into plain data, ready for JSON.
@@ -93,7 +95,8 @@ class Schema:
         made = (
             Field(*(_tuples(values[one.name]) for one in fields(Field))) for values in described["fields"]
         )
-        return cls(tuple(made), _tuples(described["x"]), _tuples(described["y"]))
+        # A checkpoint of an earlier version lacks how weights are nested.
+        return cls(tuple(made), *(_tuples(described.get(part)) for part in "xyw"))
 
     @property
     def row_bytes(self) -> int:
@@ -110,11 +113,16 @@ class Schema:
             ([1], {'left': [2], 'right': [3]})
         """
         parts = [_nested(self.x, self.features, values)]
-        if self.labels:
-            parts.append(_nested(self.y, self.labels, values))
-        if self.weighted:
-            parts.append(values["w"])
+        if self.labels or self.weights:
+            parts.append(_nested(self.y, self.labels, values) if self.labels else None)
+        if self.weights:
+            parts.append(_nested(self.w, self.weights, values))
         return tuple(parts)
+
+    def batch(self, values: Mapping[str, Any]) -> Any:
+        """Nest arrays by field name as Keras gives a batch to a step: without labels x alone, in no tuple."""
+        parts = self.nest(values)
+        return parts[0] if len(parts) == 1 and not isinstance(parts[0], tuple) else parts
 
     def inputs(self, values: Sequence[Any]) -> Any:
         """X from arrays in the order of the fields."""
@@ -122,9 +130,30 @@ class Schema:
         return _nested(self.x, self.features, named)
 
 
-def labels_of(y: Any) -> dict[str, str] | None:
-    """How the fields of the labels are nested: by the keys of a dict, else in their order."""
-    return {name: f"y{index}" for index, name in enumerate(y)} if isinstance(y, dict) else None
+def named(structure: Any, letter: str) -> tuple[Any, list[Any]]:
+    """Name the parts of a structure as fields: the structure with names in it, and the parts in their order.
+
+    Example:
+        >>> from nbkeras.schema import named
+        >>> named({"price": "p", "sold": ["s", None]}, "y")
+        ({'price': 'y0', 'sold': ('y1', None)}, ['p', 's'])
+        >>> named("label", "y")
+        (None, ['label'])
+    """
+    parts: list[Any] = []
+    names = _named(structure, letter, parts)
+    return (names if isinstance(names, (dict, tuple)) else None), parts
+
+
+def _named(structure: Any, letter: str, parts: list[Any]) -> Any:
+    if isinstance(structure, dict):
+        return {key: _named(one, letter, parts) for key, one in structure.items()}
+    if isinstance(structure, (list, tuple)):
+        return tuple(_named(one, letter, parts) for one in structure)
+    if structure is None:
+        return None
+    parts.append(structure)
+    return f"{letter}{len(parts) - 1}"
 
 
 def _nested(names: Any, fields: tuple[Field, ...], values: Mapping[str, Any]) -> Any:
@@ -132,11 +161,15 @@ def _nested(names: Any, fields: tuple[Field, ...], values: Mapping[str, Any]) ->
     if names is None:
         names = tuple(one.name for one in fields)
         names = names[0] if len(names) == 1 else names
+    return _filled(names, values)
+
+
+def _filled(names: Any, values: Mapping[str, Any]) -> Any:
     if isinstance(names, dict):
-        return {key: _nested(one, fields, values) for key, one in names.items()}
+        return {key: _filled(one, values) for key, one in names.items()}
     if isinstance(names, tuple):
-        return tuple(_nested(one, fields, values) for one in names)
-    return values[names]
+        return tuple(_filled(one, values) for one in names)
+    return None if names is None else values[names]
 
 
 def _tuples(value: Any) -> Any:

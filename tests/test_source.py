@@ -39,7 +39,9 @@ def net(*inputs, outputs=1):
     taken = [keras.Input(shape, name=name) for name, shape in (inputs or [("point", (2,))])]
     flat = [keras.layers.Flatten()(one) for one in taken]
     joined = keras.layers.concatenate(flat) if len(flat) > 1 else flat[0]
-    return keras.Model(taken, [keras.layers.Dense(1)(joined) for _ in range(outputs)])
+    model = keras.Model(taken, [keras.layers.Dense(1)(joined) for _ in range(outputs)])
+    model.compile("sgd", "mse")
+    return model
 
 
 def refused(kind, words, model, data, y, *, features=None, weight=None, validation=None, split=0.0):
@@ -121,12 +123,12 @@ def test_a_model_with_several_inputs_names_those_without_a_column():
     ("weight", "words"),
     [
         ("wieght", ["sample_weight column 'wieght'", "did you mean 'weight'?"]),
-        ("both", ["sample_weight column 'both' is array<double>", "one number per row"]),
+        ("word", ["sample_weight column 'word' is string", "name a column of numbers"]),
         ([1.0], ["sample_weight", "list", "name of a column", "sample_weight='…'"]),
     ],
 )
 def test_a_weight_is_the_name_of_a_column_of_numbers(weight, words):
-    table = Table("a double, b double, both array<double>, weight double, label int")
+    table = Table("a double, b double, word string, weight double, label int")
     refused(DataError, words, net(), table, "label", weight=weight, features=["a", "b"])
 
 
@@ -185,8 +187,9 @@ def test_a_split_that_leaves_nothing_is_refused():
 @pytest.mark.parametrize(
     ("given", "kind", "words"),
     [
-        (np.ones((4, 2)), OptionError, ["validation_data", "(x, y)", "ndarray"]),
-        ((np.ones((4, 2)),), OptionError, ["validation_data", "(x, y)", "tuple"]),
+        (np.ones((4, 2)), DataError, ["validation_data has no label", "(x, y)"]),
+        ([np.ones((4, 2))], DataError, ["validation_data has no label", "(x, y)"]),
+        ((1, 2, 3, 4), OptionError, ["validation_data is a tuple of 4", "(x, y)"]),
         ((np.ones((4, 3)), np.zeros(4)), DataError, ["'point' of shape (2,)", "x has shape (4, 3)"]),
         ((np.ones((4, 2)), np.zeros((4, 2))), DataError, ["validation_data has label of rows of shape (2,)"]),
         ((np.ones((4, 2)), np.zeros(4), np.ones(4)), OptionError, ["sample weights", "both or neither"]),
@@ -274,15 +277,15 @@ def test_a_part_of_the_arrays_is_split_off_at_the_end_with_its_weights(arrow):
     train, validation, split = Source(arrow, net(), None).both(x, y, y * 2, None, 0.25)
     assert (split, train.schema) == (0.0, validation.schema)
     first, last = table_of(arrow, 0), table_of(arrow, 1)
-    assert (first("y0", "float32"), first("w", "float32")) == ([[0], [1], [2]], [[0], [2], [4]])
-    assert (last("y0", "float32"), last("w", "float32")) == ([[3]], [[6]])
+    assert (first("y0", "float32"), first("w0", "float32")) == ([[0], [1], [2]], [[0], [2], [4]])
+    assert (last("y0", "float32"), last("w0", "float32")) == ([[3]], [[6]])
 
 
 def test_validation_rows_beside_weighted_ones_weigh_1_as_in_keras(arrow):
     x, y = np.ones((2, 2)), np.zeros(2)
     _, validation, _ = Source(arrow, net(), None).both(x, y, [0.5, 2.0], (x, y), 0.0)
-    assert validation.schema.weighted
-    assert table_of(arrow)("w", "float32") == [[1], [1]]
+    assert validation.schema.weights
+    assert table_of(arrow)("w0", "float32") == [[1], [1]]
 
 
 def test_validation_data_takes_the_place_of_a_split(arrow):
@@ -295,7 +298,7 @@ def test_several_inputs_and_labels_come_by_name_or_in_their_order(arrow):
     model, one, other = net(("left", (1,)), ("right", (2,)), outputs=2), np.ones((3, 1)), np.zeros((3, 2))
     first, second = model.output_names
     for x, y, nested in [
-        ([one, other], [np.ones(3), np.zeros(3)], None),
+        ([one, other], [np.ones(3), np.zeros(3)], ("y0", "y1")),
         (
             {"right": other, "left": one},
             {first: np.ones(3), second: np.zeros(3)},

@@ -114,7 +114,7 @@ def test_a_dict_comes_to_a_models_call_in_the_order_in_which_it_was_given(spark)
 def test_validation_arrays_in_another_structure_are_refused(spark):
     a, b = (RANDOM.normal(size=(ROWS, 2)).astype("float32") for _ in range(2))
 
-    with pytest.raises(DataError, match="nested otherwise than x: give both in the same structure"):
+    with pytest.raises(DataError, match="nested otherwise than x: give both the same structure"):
         nbkeras.fit(own(), {"b": a, "a": b}, Y, validation_data=([a, b], Y), workers=1, spark=spark)
 
 

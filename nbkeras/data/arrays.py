@@ -17,7 +17,7 @@ from nbkeras.data.kinds.raw import Raw
 from nbkeras.data.rows import Rows
 from nbkeras.data.signature import Input, Signature, signature_of
 from nbkeras.errors import DataError
-from nbkeras.schema import ORDER, Field, Schema, labels_of
+from nbkeras.schema import ORDER, Field, Schema, named
 
 Array = npt.NDArray[Any]
 #: Bytes of one column in one chunk: far below the 2 GiB that Arrow's offsets can address.
@@ -39,8 +39,8 @@ def from_arrays(
         spark: the session.
         signature: of the model.
         x: an array, or a list or dict of arrays, one per input.
-        y: labels likewise, or None.
-        sample_weight: one number per row, or None.
+        y: labels likewise, or None; None within for an output without a loss.
+        sample_weight: one number per row or step of a row, nested as y or one for all labels, or None.
         floatx: Keras' float type, which other floats become.
         like: schema of the training rows, for validation rows; these take its types.
 
@@ -56,24 +56,50 @@ def from_arrays(
         title = f"model input '{one.key or one.name}'"
         numbers = _numbers(array, title, numeric(one.dtype))
         arrays.append(_field(f"x{index}", title, _fitted(numbers, one, signature)))
-    labels = list(y.values()) if isinstance(y, dict) else y if isinstance(y, (list, tuple)) else [y]
-    if isinstance(y, (list, tuple)) and len(signature.outputs) <= 1:
-        labels = [np.asarray(y)]
-    if y is not None:
-        for index, label in enumerate(labels):
-            arrays.append(_field(f"y{index}", "label", _label(label, floatx)))
-    if sample_weight is not None:
-        arrays.append(_field("w", "sample_weight", _numbers(sample_weight, "sample_weight", floatx)))
+    y_names, labels = named(_labels(y, signature), "y")
+    for index, label in enumerate(labels):
+        arrays.append(_field(f"y{index}", "label", _label(label, floatx)))
+    w_names, weights = named(_arrays(sample_weight, "sample_weight"), "w")
+    for index, weight in enumerate(weights):
+        arrays.append(_field(f"w{index}", "sample_weight", _numbers(weight, "sample_weight", floatx)))
+    schema = Schema(tuple(field for field, _ in arrays), signature.nested, y_names, w_names)
     if like is not None:
-        if signature.nested != like.x:
-            raise DataError(
-                "x of validation_data is nested otherwise than x: give both in the same structure"
-            )
+        _require_alike(schema, like)
         arrays = [_alike(field, array, like) for field, array in arrays]
-    rows = _rows(arrays)
-    df = _dataframe(spark, arrays, rows)
-    schema = Schema(tuple(field for field, _ in arrays), signature.nested, labels_of(y))
-    return Rows(df, schema, numbered=True)
+        schema = like
+    return Rows(_dataframe(spark, arrays, _rows(arrays)), schema, numbered=True)
+
+
+def ones(like: Schema, x: Any) -> Any:
+    """Make sample weights of 1, nested as those of other rows, for as many rows as x has.
+
+    Args:
+        like: schema of the other rows.
+        x: arrays in any structure.
+    """
+    import keras
+
+    rows = len(keras.tree.flatten(x)[0]) if _is_structure(x) else len(x)
+    return like.nest({one.name: np.ones((rows, *(one.shape or ())), one.dtype) for one in like.fields})[2]
+
+
+def _labels(y: Any, signature: Signature) -> Any:
+    """Labels in a structure of arrays; a list of anything else is an array, or one for each output."""
+    if isinstance(y, (list, tuple)):
+        if len(signature.outputs) > 1 and len(y) == len(signature.outputs):
+            return [_arrays(one, "label") for one in y]
+        if not signature.open and len(signature.outputs) <= 1 and len(y) > 1:
+            return _array(y, "label")
+    return _arrays(y, "label")
+
+
+def _arrays(thing: Any, title: str) -> Any:
+    """A structure whose lists of numbers are arrays."""
+    if isinstance(thing, dict):
+        return {key: _arrays(one, title) for key, one in thing.items()}
+    if isinstance(thing, (list, tuple)):
+        return [_arrays(one, title) for one in thing] if _is_structure(thing) else _array(thing, title)
+    return thing
 
 
 def split(thing: Any, part: float) -> tuple[Any, Any]:
@@ -129,9 +155,10 @@ def _inputs(x: Any, signature: Signature) -> list[Any]:
 
 
 def _is_structure(x: Any) -> bool:
-    """Whether these are arrays in a dict, list or tuple; lists of numbers are an array."""
-    parts = x.values() if isinstance(x, dict) else x if isinstance(x, (list, tuple)) else ()
-    return bool(parts) and all(hasattr(one, "shape") or _is_structure(one) for one in parts)
+    """Whether these are arrays in a dict, list or tuple, maybe beside None; lists of numbers are an array."""
+    parts = [*x.values()] if isinstance(x, dict) else x if isinstance(x, (list, tuple)) else []
+    found = [one for one in parts if one is not None]
+    return bool(found) and all(len(getattr(one, "shape", ())) or _is_structure(one) for one in found)
 
 
 def _fitted(array: Array, one: Input, signature: Signature) -> Array:
@@ -174,6 +201,23 @@ def _array(thing: Any, title: str) -> Array:
 
 def _field(name: str, title: str, array: Array) -> tuple[Field, Array]:
     return Field(name, (title,), title, array.dtype.str, array.shape[1:], Raw.name), array
+
+
+def _require_alike(schema: Schema, like: Schema) -> None:
+    """Make sure that validation rows are nested as the training rows.
+
+    Raises:
+        DataError: they are not.
+    """
+    if lacking := [one.title for one in like.fields if one.name not in {own.name for own in schema.fields}]:
+        raise DataError(
+            f"validation_data has no {lacking[0]}, the training data has: give validation_data=(x, y)"
+        )
+    for part, title in {"x": "x", "y": "y", "w": "sample_weight"}.items():
+        if getattr(schema, part) != getattr(like, part):
+            raise DataError(
+                f"{title} of validation_data is nested otherwise than {title}: give both the same structure"
+            )
 
 
 def _alike(field: Field, array: Array, like: Schema) -> tuple[Field, Array]:

@@ -20,25 +20,30 @@ from nbkeras.schema import Field
 
 
 def feature_fields(
-    df: DataFrame, signature: Signature, features: Sequence[str] | None, others: Sequence[str]
+    df: DataFrame,
+    signature: Signature,
+    features: Sequence[str] | None,
+    labels: Sequence[str],
+    weights: Sequence[str] = (),
 ) -> tuple[Field, ...]:
     """Choose the fields of the model's inputs.
 
     Args:
         df: the user's DataFrame.
         signature: of the model.
-        features: columns to use; None for all but ``others``.
-        others: label and weight columns.
+        features: columns to use; None for those with the inputs' names, else all that are neither label nor
+            weight, else labels that are arrays, which an autoencoder takes.
+        labels, weights: columns.
 
     Raises:
         DataError: the columns do not fit the model's inputs.
     """
     called = signature.names[0]
     if features is None:
-        candidates = [name for name in df.columns if name not in others]
-        called = next((names for names in signature.names if set(names) <= set(candidates)), called)
-        if set(called) <= set(candidates):
-            candidates = list(called)
+        rest = [name for name in df.columns if name not in (*labels, *weights)]
+        named = next((names for names in signature.names if set(names) <= set(df.columns)), None)
+        called = named or called
+        candidates = list(named or rest or [name for name in labels if _is_array(df, name)])
     else:
         candidates = list(features)
         called = next((names for names in signature.names if set(names) == set(candidates)), called)
@@ -114,18 +119,22 @@ def label_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Fiel
     return tuple(fields)
 
 
-def weight_field(df: DataFrame, name: str, floatx: str) -> Field:
-    """Choose the field of the sample weight.
+def weight_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Field, ...]:
+    """Choose the fields of the sample weights: one number per row, or an array with one per step of a row.
 
     Raises:
         DataError: no such column, or one that does not hold numbers.
     """
-    existing(df, name, "sample_weight")
-    kind = kinds.of(df.schema[name].dataType)
-    if kind is None or not kind.single:
-        found = df.schema[name].dataType.simpleString()
-        raise DataError(f"sample_weight column '{name}' is {found}: name a column with one number per row")
-    return _field(df, "w", (name,), "sample_weight", floatx, ())
+    fields = []
+    for index, name in enumerate(names):
+        existing(df, name, "sample_weight")
+        kind = kinds.of(df.schema[name].dataType)
+        if kind is None:
+            found = df.schema[name].dataType.simpleString()
+            raise DataError(f"sample_weight column '{name}' is {found}: name a column of numbers")
+        title = "sample_weight" if len(names) == 1 else f"sample_weight '{name}'"
+        fields.append(_field(df, f"w{index}", (name,), title, floatx, () if kind.single else None))
+    return tuple(fields)
 
 
 def expression(df: DataFrame, field: Field) -> Column:
@@ -224,6 +233,11 @@ def _kind(df: DataFrame, name: str) -> Kind:
     kind = kinds.of(df.schema[name].dataType)
     assert kind is not None
     return kind
+
+
+def _is_array(df: DataFrame, name: str) -> bool:
+    kind = kinds.of(df.schema[name].dataType)
+    return kind is not None and not kind.single
 
 
 def _many(number: int) -> str:

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from nbkeras.data import columns
 from nbkeras.data.signature import Signature
 from nbkeras.errors import DataError
-from nbkeras.schema import CHECK, ORDER, PREFIX, Schema, labels_of
+from nbkeras.schema import CHECK, ORDER, PREFIX, Schema, named
 
 #: Rows of one partition that ``monotonically_increasing_id`` can number.
 _NUMBERS = (1 << 33) - 1
@@ -39,32 +39,38 @@ class Rows:
 def from_dataframe(
     df: DataFrame,
     signature: Signature,
-    y: str | Sequence[str] | dict[str, str] | None,
+    y: Any,
     floatx: str,
     features: Sequence[str] | None = None,
-    sample_weight: str | None = None,
+    sample_weight: Any = None,
 ) -> Rows:
     """Make rows of a DataFrame.
 
     Args:
         df: the user's DataFrame.
         signature: of the model.
-        y: label column, columns in the order of the outputs, or by output name.
+        y: name of the label column, or names as Keras takes labels: in the order of the outputs, or by output
+            name.
         floatx: Keras' float type.
         features: feature columns; None for all others.
-        sample_weight: weight column.
+        sample_weight: name of the weight column, or names nested as those of y.
 
     Raises:
         DataError: the columns do not fit the model.
     """
-    names = [y] if isinstance(y, str) else list(y.values() if isinstance(y, dict) else y or ())
-    labels = columns.label_fields(df, names, floatx)
-    weight = () if sample_weight is None else (columns.weight_field(df, sample_weight, floatx),)
-    others = [*names, *([sample_weight] if sample_weight else [])]
-    inputs = columns.feature_fields(df, signature, features, others)
-    fields = (*inputs, *labels, *weight)
+    y_names, targets = named(_single(y), "y")
+    w_names, weighing = named(_single(sample_weight), "w")
+    labels = columns.label_fields(df, targets, floatx)
+    weights = columns.weight_fields(df, weighing, floatx)
+    inputs = columns.feature_fields(df, signature, features, targets, weighing)
+    fields = (*inputs, *labels, *weights)
     selected = df.select(*[columns.expression(df, one) for one in fields])
-    return Rows(selected, Schema(fields, signature.nested, labels_of(y)))
+    return Rows(selected, Schema(fields, signature.nested, y_names, w_names))
+
+
+def _single(names: Any) -> Any:
+    """The only name of a list: a label in no list is what Keras takes for one output."""
+    return names[0] if isinstance(names, (list, tuple)) and len(names) == 1 else names
 
 
 def exchanged(

@@ -9,6 +9,7 @@ import numpy as np
 from nbkeras.data import kinds
 from nbkeras.data.rows import Rows
 from nbkeras.errors import DataError, ModelError, one_line
+from nbkeras.model import exactness, state
 from nbkeras.schema import Field
 
 
@@ -51,9 +52,12 @@ def build_metrics(model: Any, rows: Rows) -> None:
     loss, metrics = (part is not None and not part.built for part in parts)
     if not (loss or metrics):
         return
-    batch = first_batch(rows)
+    batch = first_batch(rows, exactness.fixed_batch(model) or 1)
     x, y, weights = (*batch, None, None)[:3]
+    before = [(one, state.value(one)) for one in state.states(model)]
     predicted = model(x, training=False)
+    for variable, value in before:
+        variable.assign(value)
     failing = "the loss"
     try:
         if loss:

@@ -45,9 +45,9 @@ class Source:
         """Make rows of data.
 
         Args:
-            data: a DataFrame of Spark or pandas, or arrays.
-            y: label columns, or arrays.
-            sample_weight: weight column, or an array.
+            data: a DataFrame of Spark, pandas or polars, or arrays.
+            y: label columns, or arrays, in any structure.
+            sample_weight: weight columns, or arrays, in any structure.
             like: training rows, for validation rows.
 
         Raises:
@@ -63,34 +63,42 @@ class Source:
             return arrays.from_arrays(
                 self._spark,
                 signature(self._model),
-                _array(data),
-                y,
-                sample_weight,
+                _converted(data),
+                _converted(y),
+                _converted(sample_weight),
                 floatx,
                 like.schema if like is not None else None,
             )
         df = data_frame(self._spark, data)
-        if y is not None and not (isinstance(y, (str, list, tuple, dict)) and _all_text(y)):
+        if not _names(y):
             raise DataError(
                 f"y of a DataFrame is the name of its label column, not a {type(y).__name__} "
                 f"({columns_of(data)}): give y='…'"
             )
-        if sample_weight is not None and not isinstance(sample_weight, str):
+        if not _names(sample_weight):
             raise DataError(
                 f"sample_weight of a DataFrame is the name of a column, not a "
                 f"{type(sample_weight).__name__}: give sample_weight='…'"
             )
         return rows.from_dataframe(df, signature(self._model), y, floatx, self._features, sample_weight)
 
-    def labelled(self, data: Any, y: Any, sample_weight: Any) -> Rows:
-        """Make rows of data; the labels of a DataFrame must be named.
+    def labelled(self, data: Any, y: Any, sample_weight: Any, step: str) -> Rows:
+        """Make rows of data, with labels where the model needs them.
+
+        Args:
+            data, y, sample_weight: as in :meth:`rows`.
+            step: of the model, ``train_step`` or ``test_step``.
 
         Raises:
-            DataError: they are not, or the data does not fit the model.
+            DataError: labels are missing, or the data does not fit the model.
         """
-        if names_columns(data, y) and y is None:
+        lacking = y is None and needs_labels(self._model, step)
+        if lacking and names_columns(data, y):
             raise DataError(f"y is missing ({columns_of(data)}): name the label column, y='…'")
-        return self.rows(data, y, sample_weight)
+        made = self.rows(data, y, sample_weight)
+        if lacking:
+            raise DataError("y is missing: give the labels, y=…")
+        return made
 
     def both(
         self, data: Any, y: Any, sample_weight: Any, validation_data: Any, validation_split: Any
@@ -109,10 +117,10 @@ class Source:
             validation_split = 0.0
         if validation_split and not names_columns(data, y):
             (data, held_x), (y, held_y), (sample_weight, held_weight) = (
-                arrays.split(_array(one), validation_split) for one in (data, y, sample_weight)
+                arrays.split(_converted(one), validation_split) for one in (data, y, sample_weight)
             )
             validation_data, validation_split = (held_x, held_y, held_weight), 0.0
-        train = self.labelled(data, y, sample_weight)
+        train = self.labelled(data, y, sample_weight, "train_step")
         if validation_data is None:
             return train, None, float(validation_split)
         return train, self._validation(validation_data, data, y, sample_weight, train), 0.0
@@ -129,16 +137,11 @@ class Source:
             chosen = self._features if self._features is not None else train.schema.columns
             source = Source(self._spark, self._model, chosen)
             return source.rows(given, y, sample_weight)
-        if not isinstance(given, tuple) or len(given) not in (2, 3):
-            raise OptionError(
-                f"validation_data is a {type(given).__name__}: for arrays give a tuple (x, y) "
-                "or (x, y, sample_weight)"
-            )
-        x, labels, weights = (*given, None)[:3]
-        if train.schema.weighted and weights is None:
+        x, labels, weights = _unpacked(given)
+        if train.schema.weights and weights is None:
             # Without weights, Keras weights validation rows by 1.
-            weights = np.ones(len(labels))
-        if weights is not None and not train.schema.weighted:
+            weights = arrays.ones(train.schema, x)
+        if weights is not None and not train.schema.weights:
             raise OptionError(
                 "validation_data has sample weights, the training data has none: give both or neither"
             )
@@ -172,16 +175,18 @@ def names_columns(data: Any, y: Any) -> bool:
     """Whether y names columns of the data: always for DataFrames of Spark, for pandas if y is text."""
     if isinstance(data, DataFrame) or _is_pandas_on_spark(data):
         return True
-    return is_frame(data) and isinstance(y, (str, list, dict)) and _all_text(y)
+    return is_frame(data) and y is not None and _names(y)
 
 
 def is_frame(data: Any) -> bool:
-    """Whether this is a DataFrame of Spark or pandas."""
-    return isinstance(data, DataFrame) or (hasattr(data, "iloc") and hasattr(data, "columns"))
+    """Whether this is a DataFrame of Spark, pandas or polars."""
+    if isinstance(data, DataFrame):
+        return True
+    return hasattr(data, "columns") and (hasattr(data, "iloc") or _is_of_polars(data))
 
 
 def data_frame(spark: SparkSession, data: Any) -> DataFrame:
-    """Return a Spark DataFrame, made of pandas data or of pandas on Spark if need be.
+    """Return a Spark DataFrame, made of pandas or polars data or of pandas on Spark if need be.
 
     Raises:
         ClusterError: its session was stopped.
@@ -189,7 +194,7 @@ def data_frame(spark: SparkSession, data: Any) -> DataFrame:
     if _is_pandas_on_spark(data):
         return data_frame(spark, data.spark.frame())  # to_spark() warns of the index
     if not isinstance(data, DataFrame):
-        return spark.createDataFrame(data)
+        return spark.createDataFrame(_pandas(data))
     if is_stopped(data.sparkSession):
         raise ClusterError("the DataFrame is of a Spark session that was stopped: create it again")
     return data
@@ -200,11 +205,37 @@ def columns_of(data: Any) -> str:
     return f"the DataFrame has {', '.join(map(str, data.columns))}"
 
 
-def _all_text(y: Any) -> bool:
-    return all(
-        isinstance(one, str)
-        for one in (y.values() if isinstance(y, dict) else [y] if isinstance(y, str) else y)
-    )
+def needs_labels(model: Any, step: str) -> bool:
+    """Whether a step of a model needs labels: it is Keras' own, and compile was given a loss.
+
+    Args:
+        model: compiled.
+        step: ``train_step`` or ``test_step``.
+    """
+    import keras
+
+    own = any(getattr(type(model), name) is not getattr(keras.Model, name) for name in (step, "compute_loss"))
+    return not own and model.loss is not None
+
+
+def _unpacked(given: Any) -> tuple[Any, Any, Any]:
+    """Validation arrays as x, y and sample weights, from any way in which Keras takes them."""
+    if not isinstance(given, (list, tuple)):
+        return given, None, None
+    if not 1 <= len(given) <= 3:
+        raise OptionError(
+            f"validation_data is a {type(given).__name__} of {len(given)}: for arrays give a tuple (x, y) "
+            "or (x, y, sample_weight)"
+        )
+    x, y, weights = (*given, None, None)[:3]
+    return x, y, weights
+
+
+def _names(given: Any) -> bool:
+    """Whether these are names of columns, or none, in any structure."""
+    if isinstance(given, (dict, list, tuple)):
+        return all(map(_names, given.values() if isinstance(given, dict) else given))
+    return given is None or isinstance(given, str)
 
 
 def _is_pandas_on_spark(data: Any) -> bool:
@@ -213,12 +244,25 @@ def _is_pandas_on_spark(data: Any) -> bool:
     return type(data).__module__.startswith("pyspark.pandas") and hasattr(data, "columns")
 
 
+def _is_of_polars(data: Any) -> bool:
+    """Whether this is data of ``polars``, which nobody has to import for it."""
+    return type(data).__module__.startswith("polars.")
+
+
+def _pandas(data: Any) -> Any:
+    """Convert data of polars into pandas, and leave other data as it is."""
+    if not _is_of_polars(data):
+        return data
+    return (data.collect() if hasattr(data, "collect") else data).to_pandas()
+
+
 def _array(data: Any) -> Any:
     """Convert pandas data into the array that Keras would make of it; nullable numbers as if they were none.
 
     Raises:
         DataError: a nullable column holds nulls.
     """
+    data = _pandas(data)
     if not hasattr(data, "to_numpy") or isinstance(data, DataFrame):
         return data
     types = set(data.dtypes) if hasattr(data, "columns") else {getattr(data, "dtype", None)}
@@ -233,6 +277,17 @@ def _array(data: Any) -> Any:
             raise DataError(nulls_message(nulls))
     # NumPy makes objects of bools beside floats; Keras makes floats of the whole frame.
     return data.astype(_floatx()).to_numpy() if "f" in kinds or "b" in kinds else data.to_numpy("int64")
+
+
+def _converted(given: Any) -> Any:
+    """Arrays in any structure, made of pandas data where there is some."""
+    if isinstance(given, dict):
+        return {key: _converted(one) for key, one in given.items()}
+    if isinstance(given, (list, tuple)):
+        return [
+            _converted(one) if hasattr(one, "to_numpy") or isinstance(one, dict) else one for one in given
+        ]
+    return _array(given)
 
 
 def _floatx() -> str:

@@ -8,6 +8,7 @@ from nbkeras.errors import ModelError, OptionError
 from nbkeras.plan import BACKENDS, Plan, whole
 from nbkeras.run import registry
 from nbkeras.run.run import calling
+from nbkeras.schema import Schema
 from nbkeras.spark import cluster, dynamic_allocation, gpus, protection
 
 if TYPE_CHECKING:
@@ -70,6 +71,21 @@ def require(spark: SparkSession, plan: Plan, *, dynamic: bool, trusted: bool) ->
         dynamic_allocation.require(spark, plan.workers)
     else:
         cluster.require_slots(spark, plan.workers)
+
+
+def require_class_weight(class_weight: Any, schema: Schema) -> None:
+    """Refuse class weights where Keras has no use for them.
+
+    Raises:
+        OptionError: rows have sample weights, or not one label.
+    """
+    if class_weight and schema.weights:
+        raise OptionError("class_weight and sample_weight exclude each other: give one of them")
+    if class_weight and (len(schema.labels) != 1 or schema.y is not None):
+        raise OptionError(
+            f"class_weight is for one label per row, and there are {len(schema.labels)}: give sample_weight, "
+            "an array or a column for each output"
+        )
 
 
 def backend(asked: str) -> str:

@@ -87,6 +87,7 @@ def fit(
     train, validation, split = source.both(
         given.data, given.y, given.sample_weight, given.validation_data, given.validation_split
     )
+    checks.require_class_weight(plan.class_weight, train.schema)
     if plan.workers > 1:
         exactness.refuse(model)
     run = _run(host, options, model, plan, begun)

@@ -22,6 +22,7 @@ from nbkeras.job import failures
 from nbkeras.job.job import Job
 from nbkeras.model import additivity, exactness, pickling, state
 from nbkeras.plan import Plan
+from nbkeras.run.curves import arrays
 from nbkeras.schema import ORDER, PREFIX
 from nbkeras.spark import cluster, exceptions, preflight, protection, session
 from nbkeras.spark.shared import Shared
@@ -62,18 +63,19 @@ def evaluate(spark: SparkSession, plan: Plan, model: Any, df: DataFrame) -> dict
         with cluster.bounded_batches(spark, plan.schema.row_bytes):
             return df.coalesce(plan.workers).mapInArrow(work, task.RESULT).collect()
 
-    def states() -> list[bytes]:
-        return _states(_attended(spark, "evaluate", collect))
+    def results() -> tuple[list[bytes], list[dict[str, Any]]]:
+        return _results(_attended(spark, "evaluate", collect))
 
     try:
         try:
-            found = states()
+            states, logs = results()
         except WorkerLost as lost:
             print(f"Evaluating once more: {lost}")  # noqa: T201  # why it takes longer
-            found = states()
+            states, logs = results()
     finally:
         job.payload.forget()
-    return _result(model, found)
+    summed = _summed(model, states)
+    return logs[0] if has_own_test_step(model) else summed
 
 
 def coupled(model: Any, batch: Callable[[], tuple[Any, ...]]) -> str:
@@ -83,15 +85,16 @@ def coupled(model: Any, batch: Callable[[], tuple[Any, ...]]) -> str:
         model: compiled and built, with its metrics.
         batch: gives some rows; called where the model, its loss or a metric is not all Keras' own.
     """
-    if type(model).test_step is not keras.Model.test_step:
-        return f"{type(model).__name__} has its own test_step"
+    own = f"{type(model).__name__} has its own test_step" if has_own_test_step(model) else ""
+    if reason := exactness.whole_batches(model) or own:
+        return reason
     compiled = model._compile_metrics  # noqa: SLF001
     measured = getattr(compiled, "metrics", ())
     rows_apart, known_loss = exactness.apart(model), _has_known_loss(model)
     known_metrics = all(map(_is_of_keras, measured))
     if rows_apart and known_loss and known_metrics:
         return ""
-    x, y, weights = (*keras.tree.map_structure(keras.ops.convert_to_tensor, batch()), None, None)[:3]
+    x, y, weights = (*additivity.tensors(batch()), None, None)[:3]
     if not rows_apart and additivity.couples(model, x):
         return exactness.COUPLED
     divided = any(_divides_by_more(one, weights) for one in _losses(model))
@@ -106,20 +109,25 @@ def coupled(model: Any, batch: Callable[[], tuple[Any, ...]]) -> str:
     return ""
 
 
-def predicts_by_batch(model: Any, batch: Callable[[], tuple[Any, ...]]) -> bool:
-    """Whether what the model predicts for a row depends on the rows that it comes with.
+def has_own_test_step(model: Any) -> bool:
+    """Whether what a model gives at an evaluation is what its own step returns."""
+    return type(model).test_step is not keras.Model.test_step
+
+
+def predicts_by_batch(model: Any, batch: Callable[[], tuple[Any, ...]]) -> str:
+    """Why what the model predicts for a row depends on the batch that it comes in; empty if it does not.
 
     Args:
         model: built.
         batch: gives some rows; called where not all layers are Keras' own.
     """
-    if exactness.apart(model):
-        return False
+    if (reason := exactness.whole_batches(model)) or exactness.apart(model):
+        return reason
     try:
-        x = keras.tree.map_structure(keras.ops.convert_to_tensor, batch()[0])
+        x = additivity.tensors(batch()[0])
     except DataError:
-        return False
-    return additivity.couples(model, x)
+        return ""
+    return exactness.COUPLED if additivity.couples(model, x) else ""
 
 
 #: Losses of Keras' own that take all rows as one, or compare them.
@@ -206,10 +214,11 @@ def _kept(spark: SparkSession, data: bytes) -> Shared:
     return payload
 
 
-def _states(rows: list[Any]) -> list[bytes]:
-    """The packed metric states of the partitions."""
+def _results(rows: list[Any]) -> tuple[list[bytes], list[dict[str, Any]]]:
+    """The packed metric states of the partitions, and what Keras has returned there."""
     nulls: dict[str, int] = {}
     states: dict[int, bytes] = {}
+    logs = []
     for row in rows:
         kind, data = row["kind"], bytes(row["data"])
         if kind == "failure":
@@ -218,16 +227,18 @@ def _states(rows: list[Any]) -> list[bytes]:
         if kind == "nulls":
             for name, number in json.loads(data).items():
                 nulls[name] = nulls.get(name, 0) + number
+        if kind == "report":
+            logs.append(arrays(json.loads(data)["logs"]))
         if kind == "bytes":
             states[row["rank"]] = states.get(row["rank"], b"") + data
     if nulls:
         raise DataError(nulls_message(nulls))
     if not states:
         raise DataError("the DataFrame has no rows to evaluate: df.count() is 0")
-    return list(states.values())
+    return list(states.values()), logs
 
 
-def _result(model: Any, states: list[bytes]) -> dict[str, Any]:
+def _summed(model: Any, states: list[bytes]) -> dict[str, Any]:
     """The model's metrics with the summed states."""
     variables = model.metrics_variables
     model.reset_metrics()

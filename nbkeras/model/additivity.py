@@ -20,6 +20,11 @@ def count(structure: Any) -> int:
     return int(keras.tree.flatten(structure)[0].shape[0])
 
 
+def tensors(structure: Any) -> Any:
+    """Convert the arrays of a structure, and leave None where an output has no label."""
+    return keras.tree.map_structure(ops.convert_to_tensor, structure, none_is_leaf=False)
+
+
 def cut(structure: Any, row: int | None) -> Any:
     """Return one row as a batch of one, with its mask; all rows if ``row`` is None."""
     if row is None:

@@ -46,15 +46,56 @@ def refuse(model: Any) -> None:
     """Refuse a model that several workers cannot train, because the parts of a batch do not add up.
 
     Raises:
-        ModelError: a layer masks steps and the model has its own ``compute_loss``.
+        ModelError: it needs whole batches, or what its loss is divided by is not known.
     """
-    if type(model).compute_loss is keras.Model.compute_loss or not plain(model):
-        return
-    for layer in masking(model):
+    if reason := whole_batches(model) or _divides_by_masks(model):
+        raise ModelError(f"{reason}, so use --workers 1 (workers=1)")
+
+
+def whole_batches(model: Any) -> str:
+    """Why a model needs Keras' own batches, one after the other, as a clause; empty if it does not.
+
+    Example:
+        >>> import keras
+        >>> from nbkeras.model.exactness import whole_batches
+        >>> whole_batches(keras.Sequential([keras.Input(batch_shape=(4, 2)), keras.layers.Dense(1)]))
+        'the model takes batches of 4 rows alone'
+    """
+    for layer in _layers(model):
+        if getattr(layer, "stateful", False) is True and hasattr(layer, "reset_state"):
+            return f"layer {layer.name!r} keeps its state from batch to batch"
+    size = fixed_batch(model)
+    return "" if size is None else f"the model takes batches of {size} rows alone"
+
+
+def require_any_batches(model: Any) -> None:
+    """Refuse to predict in the batches that Spark makes of a DataFrame where the model needs Keras' own.
+
+    Raises:
+        ModelError: it does.
+    """
+    if reason := whole_batches(model):
         raise ModelError(
-            f"layer {layer.name!r} masks steps of a sequence, and {type(model).__name__} has its own "
-            "compute_loss: what it divides by is not known, so use --workers 1 (workers=1)"
+            f"{reason}, and Spark makes batches of its own of a DataFrame: predict arrays, "
+            "model.predict(x, batch_size=…)"
         )
+
+
+def fixed_batch(model: Any) -> int | None:
+    """Return the number of rows that the model's inputs fix for a batch, if they do."""
+    sizes = [one.shape[0] for one in getattr(model, "inputs", None) or ()]
+    return next((int(one) for one in sizes if one is not None), None)
+
+
+def _divides_by_masks(model: Any) -> str:
+    if type(model).compute_loss is keras.Model.compute_loss or not plain(model):
+        return ""
+    for layer in masking(model):
+        return (
+            f"layer {layer.name!r} masks steps of a sequence, and {type(model).__name__} has its own "
+            "compute_loss: what it divides by is not known"
+        )
+    return ""
 
 
 def notes(model: Any, workers: int, sync_every: int) -> list[str]:

@@ -54,23 +54,35 @@ def check(
 
 def _numbered(model: Any, schema: Schema, batch: Callable[[], Any]) -> Iterator[tuple[str, Any, int]]:
     """Yield each label field that holds class numbers, with its loss and the number of classes."""
-    fields, given = [one.name for one in schema.labels], model.loss
-    names = list(schema.y) if isinstance(schema.y, dict) else []
-    losses = list(given) if isinstance(given, (list, tuple)) else [given] * len(fields)
-    if isinstance(given, dict):
-        losses = [given.get(name) for name in names]
-    found = [(name, loss) for name, loss in zip(fields, losses, strict=False) if _is_sparse(loss)]
+    given = model.loss
+    # Labels that are nested deeper are as Keras finds them.
+    names = schema.y if schema.y is not None else tuple(one.name for one in schema.labels)
+    places = list(names) if isinstance(names, dict) else list(range(len(names)))
+    single = not isinstance(given, (dict, list, tuple))
+    found = [
+        (place, names[place], loss)
+        for place in places
+        if isinstance(names[place], str) and _is_sparse(loss := given if single else _at(given, place))
+    ]
     if not found:
         return
     outputs = getattr(model, "_outputs_struct", None)
     if not isinstance(outputs, dict):
         outputs = getattr(model, "outputs", None) or model(batch(), training=False)
-    if isinstance(outputs, dict):
-        outputs = [outputs.get(name) for name in names or outputs]
-    by_field = dict(zip(fields, keras.tree.flatten(outputs), strict=False))
-    for name, loss in found:
-        if by_field.get(name) is not None and by_field[name].shape[-1] is not None:
-            yield name, loss, int(by_field[name].shape[-1])
+    outputs = outputs if isinstance(outputs, (dict, list, tuple)) else [outputs]
+    by_name = dict(zip(getattr(model, "output_names", ()), keras.tree.flatten(outputs), strict=False))
+    for place, name, loss in found:
+        output = _at(outputs, place)
+        units = getattr(by_name.get(place) if output is None else output, "shape", (None,))[-1]
+        if units is not None:
+            yield name, loss, int(units)
+
+
+def _at(things: Any, place: Any) -> Any | None:
+    """What lies at a place, a key or a number; None where nothing does."""
+    if isinstance(things, dict):
+        return things.get(place)
+    return things[place] if isinstance(place, int) and place < len(things) else None
 
 
 def _is_sparse(loss: Any) -> bool:

@@ -44,7 +44,15 @@ def build(model: Any, places: list[list[int] | None]) -> None:
 def own(model: Any) -> list[Any]:
     """Return the model's own variables that training changes, without those of its optimizers."""
     metrics = {id(one) for one in model.metrics_variables}
-    return [one for one in model.variables if id(one) not in metrics]
+    found = [one for one in model.variables if id(one) not in metrics]
+    return found + states(model)
+
+
+def states(model: Any) -> list[Any]:
+    """Return what stateful RNNs carry from batch to batch, which Keras does not count among the variables."""
+    layers = model._flatten_layers()  # noqa: SLF001  # public `layers` does not look into layers
+    found = [getattr(one, "states", None) for one in layers if getattr(one, "stateful", False) is True]
+    return [one for one in keras.tree.flatten(found) if isinstance(one, keras.Variable)]
 
 
 def places(model: Any) -> list[int]:

@@ -101,7 +101,6 @@ class Fit:
             initial_epoch=begins,
             verbose=0,
             callbacks=callbacks,
-            class_weight=self._class_weight(rows),
             steps_per_epoch=plan.steps_per_epoch,
             shuffle=False,
         )
@@ -167,20 +166,6 @@ class Fit:
             store.require_writable(f"worker {self.rank} on {socket.gethostname()}", plan.training)
         origin = Origin.of(plan, shards["number"], shards["checksum"])
         return Save(combine, follow, self.channel, store, origin, self.callbacks, resume, plan)
-
-    def _class_weight(self, rows: Rows) -> dict[int, float] | None:
-        """The weight of every class: Keras looks them up in a table where it reads a ``tf.data.Dataset``.
-
-        What is not named weighs 1, as where Keras reads arrays.
-        """
-        given: dict[int, float] | None = self.job.plan.class_weight
-        fields = self.job.plan.schema.labels
-        if not given or len(fields) != 1:
-            return given  # Keras says what it takes.
-        y = rows.training_arrays()[fields[0].name]
-        encoded = y.ndim > 1 and y.shape[-1] > 1
-        top = y.shape[-1] - 1 if encoded else round(float(y.max(initial=0, where=np.isfinite(y))))
-        return dict.fromkeys(range(top + 1), 1.0) | given
 
     def _report(self, combine: Combine, follow: Follow) -> None:
         """Give the task the result of the training, with the weights."""

@@ -35,7 +35,8 @@ class ReadAhead(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self._feed, self._files = feed, files
         self._ends = np.cumsum(feed.counts)
-        self._widths = {name: array.nbytes // len(array) for name, array in feed.arrays.items()}
+        mapped = {name: array for name, array in feed.arrays.items() if name in files}
+        self._widths = {name: array.nbytes // len(array) for name, array in mapped.items()}
         bytes_ = sum(self._widths.values()) * max(1, int(feed.counts.max()))
         self._steps = max(_LEAST, _AHEAD // bytes_)
         # A fault is counted when its page comes from a disk, not from memory.

@@ -5,16 +5,21 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
+from nbkeras.errors import DataError
 from nbkeras.job.job import Job, Shard, Spooled
-from nbkeras.schema import ORDER
+from nbkeras.schema import ORDER, Field, Schema
 from nbkeras.transport.messages import Ready, Shards
 from nbkeras.worker import feed, schedule
 from nbkeras.worker.collectives import Collective
 from nbkeras.worker.feed import Arrays, Feed
 from nbkeras.worker.files import mapped, pages, scratch
+
+#: Rows whose classes are looked up together.
+_PIECE = 1 << 20
 
 
 class Rows:
@@ -83,8 +88,33 @@ class Rows:
         arrays = self._filled(self.training_arrays(), shards["rows"], shards["layout"])
         order = self._order(self.files, self._spooled.train)
         seed = None if plan.seed is None else (plan.seed, self._rank)
-        encrypted = self._encrypted
-        return steps, feed.feed(arrays, order, steps.counts, plan.schema, seed, encrypted=encrypted)
+        schema, encrypted = plan.schema, self._encrypted
+        if plan.class_weight:
+            arrays, schema = self._weighted(arrays)
+        return steps, feed.feed(arrays, order, steps.counts, schema, seed, encrypted=encrypted)
+
+    def _weighted(self, arrays: Arrays) -> tuple[Arrays, Schema]:
+        """Arrays and schema with the weight of each row's class: to Keras too it is a sample weight."""
+        (label,) = self._plan.schema.labels
+        classes, dtype = arrays[label.name], np.dtype(keras.config.floatx())
+        if classes.ndim > 2:
+            raise DataError(
+                f"class_weight takes one class per row, but labels are rows of shape {classes.shape[1:]}: "
+                "give sample_weight"
+            )
+        weight = Field("w0", (), "class weight", dtype.str, ())
+        held = scratch(-(-len(classes) * dtype.itemsize // 8), encrypted=self._encrypted)
+        weights = held.view(dtype)[: len(classes)]
+        for begin in range(0, len(classes), _PIECE):
+            piece = classes[begin : begin + _PIECE]
+            if piece.ndim > 1:
+                piece = np.argmax(piece, axis=-1) if piece.shape[-1] != 1 else piece[..., 0]
+            given, piece = weights[begin : begin + _PIECE], np.round(piece)
+            given[:] = 1
+            for name, value in self._plan.class_weight.items():
+                given[piece == name] = value
+        schema = dataclasses.replace(self._plan.schema, fields=(*self._plan.schema.fields, weight))
+        return arrays | {weight.name: weights}, schema
 
     def validation(self, shards: Shards) -> tuple[schedule.Steps, Feed]:
         """This worker's steps of a validation and their rows; all workers must come here.

@@ -65,7 +65,7 @@ class Scaling:
         """
         self.group.share = 1.0
         # As in a step: losses and metrics of the user's own may do with tensors what arrays cannot.
-        sample = keras.tree.map_structure(ops.convert_to_tensor, sample)
+        sample = additivity.tensors(sample)
         if exactness.plain(self.model):
             if not exactness.apart(self.model):
                 self.coupled = not self._agreed([not additivity.couples(self.model, sample[0])])

@@ -229,8 +229,9 @@ class Trainer:
         rows = self._rows()
         data = None if rows.nulls else rows.evaluation()
         if data is not None:
-            model.evaluate(self._backend.batches(data), verbose=0)
-            self._task.send(("result", {"rows": int(data.counts.sum())}))
+            logs = model.evaluate(self._backend.batches(data), verbose=0, return_dict=True)
+            plain = {name: np.asarray(state.plain(value)).tolist() for name, value in logs.items()}
+            self._task.send(("result", {"logs": plain}))
             self._task.send(("bytes", state.pack(model.metrics_variables)))
 
     def _predict(self) -> None:

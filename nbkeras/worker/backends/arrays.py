@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import keras
 import numpy as np
+from keras.src.trainers.data_adapters import data_adapter_utils
+from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
 from nbkeras.transport import ports
 from nbkeras.worker.feed import Feed
@@ -16,40 +18,50 @@ from nbkeras.worker.ring import Numbers
 from nbkeras.worker.schedule import Steps
 
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+class Batches(DataAdapter):  # type: ignore[misc]
     """The feed's batches as arrays, one epoch each time they are iterated.
 
-    While one trains, a thread gathers the next one from the mapped files.
+    While one trains, a thread gathers the next one from the mapped files. Keras hands them to a step
+    as they are.
 
     Args:
         feed: the rows; their order may change before an epoch begins.
     """
 
+    batch_size = has_partial_batch = partial_batch_size = None
+
     def __init__(self, feed: Feed) -> None:
-        super().__init__()
         self._feed = feed
         self._starts = np.cumsum(feed.counts) - feed.counts
         self._thread = ThreadPoolExecutor(1)
-        self._ahead: tuple[int, Future[Any]] | None = None
 
-    def __len__(self) -> int:
+    @property
+    def num_batches(self) -> int:
+        """Steps of an epoch."""
         return len(self._feed.counts)
 
-    def __getitem__(self, step: int) -> tuple[Any, ...]:
-        ahead, self._ahead = self._ahead, None
-        # The first of an epoch was never asked for before the rows got their order.
-        known = step > 0 and ahead is not None and ahead[0] == step
-        batch: tuple[Any, ...] = ahead[1].result() if ahead is not None and known else self._gather(step)
-        if step + 1 < len(self):
-            self._ahead = step + 1, self._thread.submit(self._gather, step + 1)
-        return batch
+    def get_jax_iterator(self) -> Iterator[Any]:
+        """An epoch, as Keras asks for it on JAX."""
+        return iter(self)
 
-    def _gather(self, step: int) -> tuple[Any, ...]:
+    def get_torch_dataloader(self) -> Any:
+        """An epoch, as Keras asks for it on torch."""
+        return data_adapter_utils.get_torch_dataloader(self)
+
+    def __iter__(self) -> Iterator[Any]:
+        ahead = self._thread.submit(self._gather, 0)
+        for step in range(1, self.num_batches + 1):
+            batch = ahead.result()
+            if step < self.num_batches:
+                ahead = self._thread.submit(self._gather, step)
+            yield batch
+
+    def _gather(self, step: int) -> Any:
         feed = self._feed
         # A step without rows takes one that is there, to stand in.
         start = min(self._starts[step], len(feed.order) - 1)
         chosen = feed.order[start : start + max(feed.counts[step], 1)]
-        return feed.schema.nest({name: array[chosen] for name, array in feed.arrays.items()})
+        return feed.schema.batch({name: array[chosen] for name, array in feed.arrays.items()})
 
 
 def batches(feed: Feed) -> Batches:

@@ -36,7 +36,7 @@ def batches(feed: Feed) -> tf.data.Dataset:
     def batch(step: Any, held: Any) -> Any:
         order, *arrays = held
         chosen = order[starts[step] : starts[step] + sizes[step]]
-        return feed.schema.nest(
+        return feed.schema.batch(
             {name: tf.gather(array, chosen) for name, array in zip(names, arrays, strict=True)}
         )
 
