@@ -87,8 +87,6 @@ def fit(
     train, validation, split = source.both(
         given.data, given.y, given.sample_weight, given.validation_data, given.validation_split
     )
-    if plan.workers > 1:
-        exactness.refuse(model)
     run = _run(host, options, model, plan, begun)
     schema = run.schema = None if train.numbered else train.schema
     chosen = settings.of(model, plan, schema, (*on_workers, *in_notebook), given.validation_split)
@@ -180,9 +178,13 @@ def _exchange(
     """
     train, validation, split = rows
     build(run.model, train)
-    run.settings["weights"] = settings.weights(run.model)
-    if (sentence := memory.note(spark, run.model, plan)) is not None:
+    # Only now is it known which layers it has.
+    if plan.workers > 1:
+        exactness.refuse(run.model)
+    short = memory.note(spark, run.model, plan)
+    for sentence in [*exactness.notes(run.model, plan.workers, plan.sync_every), *([short] if short else [])]:
         run.note(sentence)
+    run.settings["weights"] = settings.weights(run.model)
     cluster.ship(spark)
     df, ordered = exchanged(
         spark,
@@ -215,7 +217,6 @@ def _notes(
 ) -> list[str]:
     """What a user should know of a training before it begins, in sentences."""
     return [
-        *exactness.notes(run.model, plan.workers, plan.sync_every),
         *protection.notes(spark, plan),
         *going_on,
         *([_WAITS] if options.background and not run.background else []),
