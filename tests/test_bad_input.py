@@ -370,6 +370,25 @@ def own_loss():
     return model
 
 
+class MadeLate(keras.Model):
+    """Makes its layers when it is built."""
+
+    def build(self, shape):
+        self.inner = own_loss()
+        super().build(shape)
+
+    def call(self, x):
+        return self.inner(keras.ops.expand_dims(x, -1))
+
+    compute_loss = OwnLoss.compute_loss
+
+
+def made_late():
+    model = MadeLate()
+    model.compile("sgd")
+    return model
+
+
 class Scalar(keras.losses.Loss):
     def __call__(self, y, predicted, sample_weight=None):
         return keras.ops.mean(predicted)
@@ -402,11 +421,18 @@ class Highest(keras.metrics.Metric):
     ("model", "words"),
     [
         (own_loss, ["OwnLoss", "compute_loss", "'masking'", "masks"]),
+        (made_late, ["MadeLate", "compute_loss", "layer 'masking", "masks"]),
         (masked, ["loss 'scalar'", "masks"]),
         (lambda: net(metrics=[spread]), ["metric 'spread'", "leave it out"]),
         (lambda: net(metrics=[Highest()]), ["metric 'highest'", "leave it out"]),
     ],
-    ids=["own loss of masked steps", "one number for masked steps", "coupled rows", "a highest value"],
+    ids=[
+        "own loss of masked steps",
+        "layers made late",
+        "one number for masked steps",
+        "coupled rows",
+        "a highest value",
+    ],
 )
 def test_what_does_not_add_up_over_several_workers_is_sent_to_one(numbers, model, words):
     with refused(ModelError, *words, "use --workers 1"):

@@ -16,7 +16,7 @@ from nbkeras.errors import Aborted, DataError, ModelError, NbkerasError, OptionE
 from nbkeras.job.checkpoint import Checkpoint, Origin
 from nbkeras.job.rendezvous import Rendezvous
 from nbkeras.job.store import Store
-from nbkeras.model import state
+from nbkeras.model import randomness, state
 from nbkeras.plan import Plan
 from nbkeras.run.run import Run
 from nbkeras.schema import Schema
@@ -100,6 +100,7 @@ def gives(model, *, epochs=((0, 1.0),), callbacks=(), partial=None, pieces=2):
         "partial": partial,
         "optimizers": state.built(model),
         "callbacks": list(callbacks),
+        "generator": randomness.Common().state,
     }
     packed = state.pack(state.variables(model))
     size = -(-len(packed) // max(1, pieces))

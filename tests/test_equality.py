@@ -552,6 +552,26 @@ def test_layers_that_couple_rows_train_and_are_named(spark, train):
     assert np.isfinite(run.history["loss"]).all()
 
 
+MADE_LATE = """
+import keras
+
+class MadeLate(keras.Model):
+    def build(self, shape):
+        self.normal, self.last = keras.layers.BatchNormalization(), keras.layers.Dense(1)
+        super().build(shape)
+
+    def call(self, x):
+        return self.last(self.normal(x))
+"""
+
+
+def test_layers_that_are_made_when_the_model_is_built_are_named_too(spark, train):
+    model = define(MADE_LATE)["MadeLate"]()
+    model.compile("sgd", "mse")
+    run = nbkeras.fit(model, train, "number", features="features", workers=2, spark=spark)
+    assert [note for note in run.notes if note.startswith("BatchNormalization: with 2 workers")]
+
+
 def test_with_one_worker_nothing_is_noted_about_rows_that_are_coupled(spark, train):
     def make():
         model = keras.Sequential(

@@ -72,6 +72,46 @@ class Refuses(keras.Model):
         raise ValueError("only\nof two axes")
 
 
+class Late(keras.Model):
+    """Makes its layers when it is built, and draws in every call."""
+
+    def build(self, shape):
+        self.inner, self.generator = keras.layers.Dense(2), keras.random.SeedGenerator(5)
+
+    def call(self, x):
+        noise = keras.random.uniform((), seed=self.generator) + keras.random.uniform(())
+        return self.inner(keras.layers.RandomFlip(seed=3)(keras.ops.zeros((1, 4, 4, 1)))[:, 0, 0] + x + noise)
+
+
+def test_a_build_uses_up_no_random_number():
+    model, everyones = Late(), keras.src.random.seed_generator.global_seed_generator()
+    model.compile("sgd", "mse")
+    before = everyones.state.value.numpy().tolist()
+
+    build(model, rows(row()))
+
+    assert everyones.state.value.numpy().tolist() == before
+    assert [model.generator.next().numpy().tolist() for _ in range(2)] == [[5, 0], [5, 1]]
+
+
+class Early(keras.Model):
+    """Says that it is built while one of its layers is not."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.built = keras.layers.Dense(2), True
+
+    def call(self, x):
+        return self.inner(x)
+
+
+def test_a_model_is_built_until_all_of_its_layers_are():
+    model = Early()
+    model.compile("sgd", "mse")
+    build(model, rows(row()))
+    assert [one.shape for one in model.weights] == [(1, 2), (2,)]
+
+
 def refuse(y, predicted):
     raise ValueError("of two classes alone")
 

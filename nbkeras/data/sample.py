@@ -9,16 +9,16 @@ import numpy as np
 from nbkeras.data import kinds
 from nbkeras.data.rows import Rows
 from nbkeras.errors import DataError, ModelError, one_line
-from nbkeras.model import exactness, state
+from nbkeras.model import exactness, randomness, state
 from nbkeras.schema import Field
 
 
 def build(model: Any, rows: Rows) -> None:
-    """Build a model and its optimizer as its first batch would.
+    """Build a model and its optimizer as its first batch would, without a draw from its random generators.
 
     Args:
         model: any Keras model.
-        rows: the data; one row is read where the model is not built yet.
+        rows: the data; one row is read where a layer of the model is not built yet.
 
     Raises:
         DataError: there is no row.
@@ -27,10 +27,12 @@ def build(model: Any, rows: Rows) -> None:
     import keras
 
     # A model with its own training step, such as a pair of networks, may have no call at all.
-    if not model.built and type(model).call is not keras.Model.call:
+    built = all(one.built for one in model._flatten_layers())  # noqa: SLF001  # public `layers` are not all
+    if not built and type(model).call is not keras.Model.call:
         inputs = first_batch(rows)[0]
         try:
-            model(inputs)
+            with randomness.paused():
+                model(inputs, training=False)
         except Exception as error:
             raise ModelError(f"the model fails on one row of the data: {one_line(error)}") from error
     optimizer = getattr(model, "optimizer", None)

@@ -80,7 +80,8 @@ def fit(
     begun = resumption.newest(options.checkpoint, resume=options.resume)
     if begun is not None and seed is None:
         seed = begun.origin.seed
-    plan = _plan(spark, options, begun, seed=checks.seed(seed) if shuffle else None, **limits)
+    workers, alone = _workers(spark, options, model)
+    plan = _plan(options, begun, workers=workers, seed=checks.seed(seed) if shuffle else None, **limits)
     resumption.require_same(begun, plan)
     checks.require(spark, plan, dynamic=dynamic, trusted=options.trusted_network)
     source = Source(spark, model, given.features, None if begun is None else begun.schema)
@@ -88,14 +89,12 @@ def fit(
         given.data, given.y, given.sample_weight, given.validation_data, given.validation_split
     )
     checks.require_class_weight(plan.class_weight, train.schema)
-    if plan.workers > 1:
-        exactness.refuse(model)
     run = _run(host, options, model, plan, begun)
     schema = run.schema = None if train.numbered else train.schema
     chosen = settings.of(model, plan, schema, (*on_workers, *in_notebook), given.validation_split)
     run.settings = chosen | resumption.restored(begun, chosen)
     going_on = resumption.notes(model, plan, chosen, begun, resume=options.resume)
-    for sentence in _notes(spark, options, plan, run, going_on, dynamic=dynamic):
+    for sentence in [*alone, *_notes(spark, options, plan, run, going_on, dynamic=dynamic)]:
         run.note(sentence)
     run.listen(hearing(options.listeners))
     registry.runs.append(run)
@@ -129,17 +128,25 @@ def history(run: Run) -> Any:
     return done
 
 
-def _plan(spark: SparkSession, options: Options, begun: Checkpoint | None, **limits: Any) -> Plan:
+def _workers(spark: SparkSession, options: Options, model: Any) -> tuple[int, list[str]]:
+    """The number of workers, and a note where it is one because several cannot train the model."""
+    if options.workers != "auto":
+        return whole("workers", options.workers, 1), []
+    executors, reason = cluster.executors(spark), exactness.alone(model)
+    if executors == 1 or not reason:
+        return executors, []
+    return 1, [f"one worker trains: {reason}"]
+
+
+def _plan(options: Options, begun: Checkpoint | None, **limits: Any) -> Plan:
     """The plan of a training before its rows are known: options that Spark or Keras decides are settled.
 
     Raises:
         OptionError: an option cannot be.
     """
     named = {one.name: getattr(options, one.name) for one in fields(Plan) if hasattr(options, one.name)}
-    auto = options.workers == "auto"
     checkpoint = options.checkpoint
     settled = {
-        "workers": cluster.executors(spark) if auto else whole("workers", options.workers, 1),
         "backend": checks.backend(options.backend),
         "checkpoint": None if checkpoint is None else absolute(os.fspath(checkpoint)),
         "training": secrets.token_hex(4) if begun is None else begun.training,
@@ -181,9 +188,13 @@ def _exchange(
     """
     train, validation, split = rows
     build(run.model, train)
-    run.settings["weights"] = settings.weights(run.model)
-    if (sentence := memory.note(spark, run.model, plan)) is not None:
+    # Only now is it known which layers it has.
+    if plan.workers > 1:
+        exactness.refuse(run.model)
+    short = memory.note(spark, run.model, plan)
+    for sentence in [*exactness.notes(run.model, plan.workers, plan.sync_every), *([short] if short else [])]:
         run.note(sentence)
+    run.settings["weights"] = settings.weights(run.model)
     cluster.ship(spark)
     df, ordered = exchanged(
         spark,
@@ -216,7 +227,6 @@ def _notes(
 ) -> list[str]:
     """What a user should know of a training before it begins, in sentences."""
     return [
-        *exactness.notes(run.model, plan.workers, plan.sync_every),
         *protection.notes(spark, plan),
         *going_on,
         *([_WAITS] if options.background and not run.background else []),

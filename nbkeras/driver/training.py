@@ -15,7 +15,7 @@ from nbkeras.errors import Aborted, DataError, NbkerasError, OptionError, PortTa
 from nbkeras.job.checkpoint import Checkpoint
 from nbkeras.job.rendezvous import NO_ROWS
 from nbkeras.job.store import Store
-from nbkeras.model import pickling, state
+from nbkeras.model import pickling, randomness, state
 from nbkeras.plan import Plan
 from nbkeras.run.curves import arrays
 from nbkeras.run.run import Run
@@ -60,6 +60,9 @@ class Driver:
         self._told: dict[int, Decision] = {}
         self._submission: Submission | None = None
         self._aborted = self._landing = False
+        # Of the cell's thread, which makes this object; `train` may run in another.
+        self._common = randomness.Common()
+        self._generator = self._common.state
 
     def train(self) -> None:
         """Run to the end, in the thread that calls; the outcome is in the run."""
@@ -121,7 +124,7 @@ class Driver:
             return
         if self._resume is not None:
             # Stopped before it went on: what it would have gone on from is what there is.
-            self._resume.restore(self._run.model)
+            self._resume.restore(self._run.model, self._common)
             self._keep()
         elif self._run.history:
             self._run.note(
@@ -136,7 +139,8 @@ class Driver:
         """What rank 0 returns in the end, and the weights where they came beside it."""
         size = state.bound(self._run.model)
         # Once: in between, callbacks may give the user's model the weights of an epoch.
-        payload = cluster.share(self._spark, pickling.contents(self._run.model, self._callbacks))
+        contents = pickling.contents(self._run.model, self._callbacks, self._generator)
+        payload = cluster.share(self._spark, contents)
         try:
             return self._attempts(payload, size)
         finally:
@@ -220,6 +224,8 @@ class Driver:
             own = state.own(model)
             state.assign(own, weights[: state.size(own)])
             self._run.note("the model was compiled again in the meantime: its optimizer is as it was made")
+        if report["generator"] != self._generator:
+            self._common.state = report["generator"]
         for callback, attributes in zip(self._callbacks, report["callbacks"], strict=True):
             for key, value in attributes.items():
                 setattr(callback, key, value)

@@ -66,6 +66,7 @@ def entries(one: Checkpoint) -> dict[str, npt.NDArray[Any]]:
         "deciders": callbacks,
         "about": one.about,
         "training": one.training,
+        "generator": one.generator,
     }
     made["json"] = np.frombuffer(json.dumps(rest).encode(), np.uint8)
     return made
@@ -99,6 +100,8 @@ _REST = shapes.record(
         )
     ),
 )
+_WORD = shapes.whole(0, 2**32 - 1)
+_GENERATOR = shapes.either(shapes.none, shapes.several(_WORD, _WORD))
 _SCHEMA = shapes.record(
     fields=shapes.items(
         shapes.record(
@@ -139,13 +142,14 @@ def checkpoint(entries: Any) -> Checkpoint:
     if not isinstance(rest, dict) or rest.get("format") != _FORMAT:
         found = rest.get("format") if isinstance(rest, dict) else None
         raise ValueError(f"format {found}, this version of nbkeras reads {_FORMAT}")
-    about, training = rest.get("about", {}), rest.get("training", "")
+    about, training, generator = rest.get("about", {}), rest.get("training", ""), rest.get("generator")
     numbers = [epoch for epoch, _ in rest["epochs"]] if _REST(rest) else []
     if (
         not numbers
         or numbers != list(range(numbers[0], numbers[-1] + 1))
         or not _ABOUT(about)
         or not shapes.text(training)
+        or not _GENERATOR(generator)
     ):
         raise ValueError("it does not hold what a checkpoint holds")
     for _, logs in rest["epochs"]:
@@ -179,6 +183,7 @@ def checkpoint(entries: Any) -> Checkpoint:
         callbacks=callbacks,
         about=about,
         training=training,
+        generator=generator,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import operator
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy.typing as npt
 
@@ -13,6 +13,9 @@ from nbkeras.errors import DataError, ModelError, OptionError
 from nbkeras.model import settings
 from nbkeras.plan import Plan
 from nbkeras.schema import Schema
+
+if TYPE_CHECKING:
+    from nbkeras.model.randomness import Common
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Checkpoint:
             the variables. Empty where an older version wrote it.
         training: whose checkpoint it is, kept by a training that goes on; in hexadecimal digits, empty where
             an older version wrote it.
+        generator: the state of Keras' global generator; None where an older version wrote it.
     """
 
     origin: Origin
@@ -96,6 +100,7 @@ class Checkpoint:
     callbacks: list[tuple[dict[str, Any], dict[str, list[npt.NDArray[Any]]]]] = field(repr=False)
     about: dict[str, Any] = field(default_factory=dict, repr=False)
     training: str = ""
+    generator: list[int] | None = None
 
     @property
     def epoch(self) -> int:
@@ -158,12 +163,14 @@ class Checkpoint:
                 f"now there are {callbacks}: give the same"
             )
 
-    def restore(self, model: Any) -> None:
-        """Give a model what its variables held."""
+    def restore(self, model: Any, common: Common) -> None:
+        """Give a model what its variables held, and Keras' global generator its state."""
         from nbkeras.model import state  # Keras, which Spark's own Python workers do without
 
         state.build(model, self.optimizers)
         state.assign(state.variables(model), self.variables)
+        if self.generator is not None:
+            common.state = self.generator
 
     def next_epoch(self, epochs: int) -> int:
         """The epoch to go on with, from 0; ``epochs`` where none is left."""

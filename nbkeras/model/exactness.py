@@ -48,8 +48,13 @@ def refuse(model: Any) -> None:
     Raises:
         ModelError: it needs whole batches, or what its loss is divided by is not known.
     """
-    if reason := whole_batches(model) or _divides_by_masks(model):
+    if reason := alone(model):
         raise ModelError(f"{reason}, so use --workers 1 (workers=1)")
+
+
+def alone(model: Any) -> str:
+    """Why one worker alone can train a model, as a clause; empty if several can."""
+    return whole_batches(model) or _divides_by_masks(model)
 
 
 def whole_batches(model: Any) -> str:

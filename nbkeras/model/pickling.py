@@ -25,7 +25,7 @@ from keras.src.utils.backend_utils import DynamicBackend
 from keras.src.utils.tracking import TrackedDict, TrackedList, TrackedSet, Tracker
 
 from nbkeras.errors import ModelError
-from nbkeras.model import portable
+from nbkeras.model import portable, randomness
 
 #: Compiled functions of a model: they hold a graph of this process.
 _TRACED = ("train_function", "test_function", "predict_function")
@@ -72,8 +72,13 @@ def loads(data: bytes) -> Any:
     return thing
 
 
-def contents(model: Any, callbacks: list[Any]) -> bytes:
+def contents(model: Any, callbacks: list[Any], generator: list[int] | None = None) -> bytes:
     """Pack a model, callbacks and Keras' settings into bytes for the workers.
+
+    Args:
+        model: any Keras model.
+        callbacks: those that run on the workers.
+        generator: the state of Keras' global generator; None for that of this thread.
 
     Raises:
         ModelError: they hold an object that cannot be pickled.
@@ -86,6 +91,7 @@ def contents(model: Any, callbacks: list[Any]) -> bytes:
         "floatx": keras.config.floatx(),
         "image_data_format": keras.config.image_data_format(),
         "epsilon": keras.config.epsilon(),
+        "generator": generator or randomness.Common().state,
         "wide": "float64" in {keras.config.floatx(), *(str(one.dtype) for one in model.variables)},
     }
     # Settings come first, in a pickle of their own: they must be set before a variable exists.
@@ -101,6 +107,7 @@ def restored(data: bytes) -> dict[str, Any]:
     keras.config.set_epsilon(settings["epsilon"])
     if settings["wide"]:
         portable.load().widen()
+    randomness.Common().state = settings["generator"]
     thing: dict[str, Any] = loads(data[file.tell() :])
     model = thing["model"]
     if settings["backend"] != keras.config.backend() and model.compiled:

@@ -14,7 +14,7 @@ from nbkeras.job import archive
 from nbkeras.job.checkpoint import Checkpoint, Origin
 from nbkeras.job.job import Job
 from nbkeras.job.store import Store
-from nbkeras.model import exactness, labels, state
+from nbkeras.model import exactness, labels, randomness, state
 from nbkeras.transport.channel import Channel
 from nbkeras.transport.messages import Note, Shards, Weights
 from nbkeras.worker.backends import Backend
@@ -77,7 +77,7 @@ class Fit:
         plan, model = self.job.plan, self.model
         resume = None if self.job.resume is None else archive.loads(self.job.resume.read())
         if resume is not None:
-            resume.restore(model)
+            resume.restore(model, randomness.Common())
         begins = plan.initial_epoch if resume is None else resume.next_epoch(plan.epochs)
         steps, data = rows.training(shards)
         checked, validation = rows.validation(shards) if plan.validates else (None, None)
@@ -174,6 +174,7 @@ class Fit:
             "partial": combine.partial,
             "callbacks": [attributes(one) for one in self.callbacks],
             "optimizers": state.built(self.model),
+            "generator": randomness.Common().state,
         }
         self.task.send(("result", report))
         weights = state.pack(state.variables(self.model))

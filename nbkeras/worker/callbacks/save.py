@@ -14,7 +14,7 @@ import numpy.typing as npt
 from nbkeras.errors import ClusterError, OptionError
 from nbkeras.job.checkpoint import Checkpoint, Origin
 from nbkeras.job.store import Store
-from nbkeras.model import state
+from nbkeras.model import randomness, state
 from nbkeras.plan import Plan
 from nbkeras.transport.channel import Channel
 from nbkeras.transport.messages import Note, Saved
@@ -74,6 +74,7 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
             [(attributes(one), _array_lists(one)) for one in self._callbacks],
             {**self._plan.about, "saved": time.time(), "weights": state.places(self.model)},
             self._plan.training,
+            randomness.Common().state,
         )
         try:
             self._store.write(checkpoint)

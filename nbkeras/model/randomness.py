@@ -1,0 +1,77 @@
+"""Randomness: the generators that a model draws from, where it is looked at and where it trains elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import keras
+from keras.src.backend.common import global_state
+from keras.src.random import seed_generator
+
+
+@contextlib.contextmanager
+def paused() -> Iterator[None]:
+    """Let no generator advance: a call that only looks at a model must not change what its training draws.
+
+    This holds for generators too that are made meanwhile, and for Keras' global one.
+
+    Example:
+        >>> import keras
+        >>> from nbkeras.model import randomness
+        >>> generator = keras.random.SeedGenerator(1)
+        >>> with randomness.paused():
+        ...     looked = keras.random.uniform((), seed=generator)
+        >>> bool(looked == keras.random.uniform((), seed=generator))
+        True
+    """
+
+    def next_state(self: Any, ordered: bool = True) -> Any:  # noqa: ARG001  # as Keras calls it
+        return self.state.value * 1
+
+    with mock.patch.object(keras.random.SeedGenerator, "next", next_state):
+        yield
+
+
+class Common:
+    """Keras' global generator, from which is drawn what has no seed, of the thread that makes this object.
+
+    Keras makes that generator at its first draw, one for each thread.
+
+    Example:
+        >>> import keras
+        >>> from nbkeras.model import randomness
+        >>> common = randomness.Common()
+        >>> before = common.state
+        >>> first = keras.random.uniform(())
+        >>> common.state = before
+        >>> bool(first == keras.random.uniform(()))
+        True
+    """
+
+    def __init__(self) -> None:
+        self._attributes = vars(global_state.GLOBAL_STATE_TRACKER)
+
+    @property
+    def state(self) -> list[int]:
+        """The generator's state; before Keras makes it, the one that it would begin with."""
+        made = self._attributes.get(seed_generator.GLOBAL_SEED_GENERATOR)
+        if made is not None:
+            state: list[int] = keras.ops.convert_to_numpy(made.state.value).tolist()
+            return state
+        before = random.getstate()
+        first = seed_generator.make_default_seed()
+        random.setstate(before)
+        return [first, 0]
+
+    @state.setter
+    def state(self, state: list[int]) -> None:
+        if state == self.state:
+            return  # Nothing was drawn: Keras would not have made it either.
+        name = seed_generator.GLOBAL_SEED_GENERATOR
+        if self._attributes.get(name) is None:
+            self._attributes[name] = keras.random.SeedGenerator()
+        self._attributes[name].state.assign(state)
