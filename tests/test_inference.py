@@ -80,7 +80,7 @@ def row(kind, rank, data):
 def test_states_of_partitions_of_any_size_give_what_keras_gives_for_all_rows(cuts):
     model = compiled("mae", FromOne())
     whole = model.evaluate(X, Y, verbose=0, return_dict=True)
-    found = inference._result(model, states(model, *cuts))
+    found = inference._summed(model, states(model, *cuts))
     assert list(found) == ["loss", "mae", "from_one"]
     assert found == pytest.approx(whole, rel=1e-5)
     assert found["from_one"] == 31
@@ -89,9 +89,9 @@ def test_states_of_partitions_of_any_size_give_what_keras_gives_for_all_rows(cut
 def test_what_a_model_has_seen_before_does_not_count():
     model = compiled("mae")
     packed = states(model, 10)
-    expected = inference._result(model, packed)
+    expected = inference._summed(model, packed)
     model.evaluate(100 * X, Y, verbose=0)
-    assert inference._result(model, packed) == expected
+    assert inference._summed(model, packed) == expected
 
 
 def test_results_that_are_arrays_stay_arrays():
@@ -100,19 +100,19 @@ def test_results_that_are_arrays_stay_arrays():
     y = np.concatenate([Y, -Y], axis=1)
     whole = model.evaluate(X, y, verbose=0, return_dict=True)
     packed = [state.pack(model.metrics_variables)]
-    np.testing.assert_allclose(inference._result(model, packed)["r2_score"], whole["r2_score"], rtol=1e-5)
+    np.testing.assert_allclose(inference._summed(model, packed)["r2_score"], whole["r2_score"], rtol=1e-5)
 
 
 def test_pieces_of_a_state_are_put_together_by_worker_in_their_order():
     rows = [row("bytes", 1, b"ab"), row("bytes", 0, b"xy"), row("bytes", 1, b"cd"), row("bytes", 0, b"z")]
-    assert sorted(inference._states(rows)) == [b"abcd", b"xyz"]
+    assert sorted(inference._results(rows)[0]) == [b"abcd", b"xyz"]
 
 
 def test_nulls_of_all_partitions_are_added_up_and_told_rather_than_a_result():
     nulls = [json.dumps(one).encode() for one in ({"a": 1, "b": 2}, {"a": 3})]
     rows = [row("bytes", 0, b"x"), row("nulls", 0, nulls[0]), row("nulls", 1, nulls[1])]
     with pytest.raises(DataError, match="column 'a' holds 4 nulls, column 'b' holds 2 nulls: drop them"):
-        inference._states(rows)
+        inference._results(rows)[0]
 
 
 def test_a_partition_that_failed_is_reported_with_its_worker():
@@ -125,12 +125,12 @@ def test_a_partition_that_failed_is_reported_with_its_worker():
         "host": "node7",
     }
     with pytest.raises(TrainingError, match=r"^on worker 3 \(node7\): ValueError: no scale$"):
-        inference._states([row("bytes", 0, b"x"), row("failure", 3, json.dumps(told).encode())])
+        inference._results([row("bytes", 0, b"x"), row("failure", 3, json.dumps(told).encode())])[0]
 
 
 def test_no_partition_with_a_state_is_no_row():
     with pytest.raises(DataError, match="no rows to evaluate"):
-        inference._states([])
+        inference._results([])[0]
 
 
 def test_metrics_of_keras_add_up_and_no_row_is_looked_at():

@@ -175,7 +175,7 @@ def names_columns(data: Any, y: Any) -> bool:
     """Whether y names columns of the data: always for DataFrames of Spark, for pandas if y is text."""
     if isinstance(data, DataFrame) or _is_pandas_on_spark(data):
         return True
-    return is_frame(data) and y is not None and _names(y)
+    return is_frame(data) and isinstance(y, (str, list, dict)) and _names(y)
 
 
 def is_frame(data: Any) -> bool:
