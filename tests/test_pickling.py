@@ -8,6 +8,7 @@ from types import CodeType
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from twins import assert_same_model, define
 from waiting import LIMIT
 
@@ -141,15 +142,6 @@ def test_a_layer_that_adds_a_loss_travels_after_keras_trained_it():
     assert results[0] == pytest.approx(results[1], rel=1e-6)
 
 
-def test_a_look_up_table_of_tensorflow_is_named_as_what_cannot_travel():
-    model = keras.Sequential(
-        [keras.Input((3,), dtype="int64"), keras.layers.IntegerLookup(vocabulary=[1, 2])]
-    )
-
-    with pytest.raises(ModelError, match=r"^IntegerLookup 'integer_lookup.*' holds something that cannot"):
-        pickling.dumps(model)
-
-
 def test_a_copy_shares_no_variable_with_its_model():
     model = sequential()
     model.compile("adam", "mse")
@@ -245,3 +237,36 @@ def test_packed_state_can_be_put_back_and_nothing_changes_where_it_does_not_fit(
         state.assign(state.variables(other), packed[1:])
     for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("make", "inputs"),
+    [
+        (lambda: keras.layers.IntegerLookup(vocabulary=[10, 20]), [[10], [20], [30]]),
+        (lambda: adapted(keras.layers.IntegerLookup(), [1, 2, 2]), [[1], [2], [3]]),
+        (lambda: keras.layers.StringLookup(vocabulary=["a", "b"]), [["a"], ["c"]]),
+        (lambda: adapted(keras.layers.TextVectorization(output_mode="tf_idf"), ["a b", "b"]), ["a b", "b c"]),
+        (lambda: keras.layers.Discretization([1.0, 2.0]), [[0.5], [1.5]]),
+        (lambda: keras.layers.Hashing(5), [["a"], ["b"]]),
+    ],
+    ids=["integers", "adapted integers", "words", "texts", "bins", "hashes"],
+)
+def test_layers_that_look_up_give_the_same_numbers_afterwards(make, inputs):
+    layer = make()
+    again = pickling.loads(pickling.dumps(layer))
+
+    inputs = tf.constant(inputs)
+
+    np.testing.assert_array_equal(again(inputs), layer(inputs))
+
+
+def adapted(layer, data):
+    layer.adapt(data)
+    return layer
+
+
+def test_a_layer_without_a_vocabulary_is_named_with_what_to_call():
+    with pytest.raises(
+        ModelError, match=r"^IntegerLookup 'codes' .*\(its vocabulary is empty: call its adapt"
+    ):
+        pickling.dumps(keras.layers.IntegerLookup(name="codes"))

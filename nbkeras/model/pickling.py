@@ -26,6 +26,7 @@ from keras.src.utils.tracking import TrackedDict, TrackedList, TrackedSet, Track
 
 from nbkeras.errors import ModelError
 from nbkeras.model import portable, randomness
+from nbkeras.model.portable import tables
 
 #: Compiled functions of a model: they hold a graph of this process.
 _TRACED = ("train_function", "test_function", "predict_function")
@@ -147,7 +148,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if kind is Tracker:
             return _blank, (kind,), vars(obj), None, None, _set_tracker
         # Preprocessing layers hold one. Without a call of __init__, its attribute look-up never ends.
-        reduced = (kind, ()) if kind is DynamicBackend else self._coded(obj) or self._backend.reduced(obj)
+        if kind is DynamicBackend:
+            return kind, ()
+        reduced = self._coded(obj) or tables.reduced(obj) or self._backend.reduced(obj)
         return reduced or super().reducer_override(obj)
 
     def _coded(self, obj: Any) -> Any:

@@ -38,8 +38,6 @@ def reduced(thing: Any) -> tuple[Any, ...] | None:
     """Return how to pickle an object of TensorFlow, or None for the usual way."""
     if isinstance(thing, tf.distribute.Strategy):
         return tf.distribute.get_strategy, ()
-    if isinstance(thing, tf.Variable):
-        return tf.Variable, (thing.numpy(), thing.trainable)
     if isinstance(thing, tf.Tensor):
         return portable.tensor, (keras.ops.convert_to_numpy(thing), thing.dtype.name)
     # TensorFlow wraps lists and dicts that are attributes of a layer.

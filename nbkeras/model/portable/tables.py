@@ -1,0 +1,60 @@
+"""Pickling of TensorFlow's look-up tables and variables, which Keras' look-up layers hold on every backend."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def reduced(thing: Any) -> tuple[Any, ...] | None:
+    """Return how to pickle a table or a variable of TensorFlow, or None for anything else.
+
+    Raises:
+        ValueError: a table has no content yet.
+
+    Example:
+        >>> from nbkeras.model.portable import tables
+        >>> print(tables.reduced({}))
+        None
+    """
+    tf: Any = sys.modules.get("tensorflow")
+    if tf is None or not hasattr(tf, "lookup"):
+        return None
+    if isinstance(thing, tf.lookup.StaticHashTable):
+        return _static, (*_content(thing), thing.default_value.numpy())
+    if isinstance(thing, tf.lookup.experimental.MutableHashTable):
+        return _mutable, (*_content(thing), thing._default_value.numpy())  # noqa: SLF001  # it has no other name
+    if isinstance(thing, tf.Variable):
+        return _variable, (thing.numpy(), thing.dtype.name, thing.trainable)
+    return None
+
+
+def _content(table: Any) -> tuple[Any, Any, str, str]:
+    import tensorflow as tf
+
+    try:
+        keys, values = table.export()
+    except (tf.errors.AbortedError, tf.errors.FailedPreconditionError):
+        raise ValueError("its vocabulary is empty: call its adapt(…) first") from None
+    return keys.numpy(), values.numpy(), table.key_dtype.name, table.value_dtype.name
+
+
+def _static(keys: Any, values: Any, key: str, value: str, default: Any) -> Any:
+    import tensorflow as tf
+
+    content = tf.lookup.KeyValueTensorInitializer(keys, values, tf.as_dtype(key), tf.as_dtype(value))
+    return tf.lookup.StaticHashTable(content, tf.constant(default, tf.as_dtype(value)))
+
+
+def _mutable(keys: Any, values: Any, key: str, value: str, default: Any) -> Any:
+    import tensorflow as tf
+
+    table = tf.lookup.experimental.MutableHashTable(tf.as_dtype(key), tf.as_dtype(value), default)
+    table.insert(tf.constant(keys, tf.as_dtype(key)), tf.constant(values, tf.as_dtype(value)))
+    return table
+
+
+def _variable(value: Any, dtype: str, trainable: bool) -> Any:  # noqa: FBT001  # as it is pickled
+    import tensorflow as tf
+
+    return tf.Variable(value, dtype=tf.as_dtype(dtype), trainable=trainable)
