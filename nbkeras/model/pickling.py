@@ -148,10 +148,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if kind is Tracker:
             return _blank, (kind,), vars(obj), None, None, _set_tracker
         # Preprocessing layers hold one. Without a call of __init__, its attribute look-up never ends.
-        if kind is DynamicBackend:
-            return kind, ()
-        reduced = self._coded(obj) or tables.reduced(obj) or self._backend.reduced(obj)
+        reduced = (kind, ()) if kind is DynamicBackend else self._reduced(obj)
         return reduced or super().reducer_override(obj)
+
+    def _reduced(self, obj: Any) -> Any:
+        return self._coded(obj) or tables.reduced(obj) or self._backend.reduced(obj)
 
     def _coded(self, obj: Any) -> Any:
         """Pickle code as cloudpickle does, but with its file name, for the lines of tracebacks."""

@@ -1,4 +1,4 @@
-"""Pickling of TensorFlow's look-up tables and variables, which Keras' look-up layers hold on every backend."""
+"""Pickling of TensorFlow's look-up tables and variables: Keras' layers hold them on every backend."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _mutable(keys: Any, values: Any, key: str, value: str, default: Any) -> Any:
     return table
 
 
-def _variable(value: Any, dtype: str, trainable: bool) -> Any:  # noqa: FBT001  # as it is pickled
+def _variable(value: Any, dtype: str, trainable: bool) -> Any:
     import tensorflow as tf
 
     return tf.Variable(value, dtype=tf.as_dtype(dtype), trainable=trainable)
