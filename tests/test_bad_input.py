@@ -303,16 +303,6 @@ def test_a_callback_class_is_not_a_callback(numbers, no_job):
         fit(net(), numbers, callbacks=[keras.callbacks.EarlyStopping])
 
 
-class EachBatch(keras.callbacks.Callback):
-    def on_train_batch_end(self, batch, logs=None):
-        raise AssertionError
-
-
-def test_a_callback_for_batches_is_sent_to_the_epochs_end(numbers, no_job):
-    with refused(OptionError, "EachBatch", "on_train_batch_end", "use on_epoch_end"):
-        fit(net(), numbers, callbacks=[EachBatch()])
-
-
 def test_a_callback_that_raises_keeps_its_traceback(numbers):
     def boom(epoch, logs):
         return logs["no such metric"]

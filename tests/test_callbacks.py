@@ -406,32 +406,9 @@ def test_a_callback_that_changes_weights_gets_a_note_that_training_ignores_it(sp
     assert len([note for note in run.notes if "changed the model's weights" in note]) == 1
 
 
-class PerBatch(keras.callbacks.Callback):
-    def on_train_batch_end(self, batch, logs=None):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("callback", "named"),
-    [
-        (PerBatch(), "callback PerBatch has on_train_batch_end"),
-        (
-            keras.callbacks.LambdaCallback(on_train_batch_begin=print),
-            "LambdaCallback has on_train_batch_begin",
-        ),
-        (
-            keras.callbacks.SwapEMAWeights(),
-            "SwapEMAWeights has on_test_begin: validation runs on the workers, callbacks in the notebook",
-        ),
-        (keras.callbacks.ModelCheckpoint("a.keras", save_freq=3), r"ModelCheckpoint\(save_freq=3\)"),
-        (print, "callbacks holds .*print.*, which is no keras.callbacks.Callback"),
-    ],
-)
-def test_what_cannot_be_called_once_per_epoch_is_refused_in_one_line(callback, named):
-    with pytest.raises(OptionError, match=named) as caught:
-        nbkeras.fit(regressor(), np.ones((2, SHAPE)), np.ones(2), callbacks=[callback])
-
-    assert "\n" not in str(caught.value)
+def test_what_is_no_callback_is_refused_in_one_line():
+    with pytest.raises(OptionError, match=r"callbacks holds .*print.*, which is no keras.callbacks.Callback"):
+        nbkeras.fit(regressor(), np.ones((2, SHAPE)), np.ones(2), callbacks=[print])
 
 
 def test_keras_own_deciding_callbacks_go_to_the_workers_and_all_others_stay():

@@ -47,7 +47,7 @@ def net(units=3, loss="mse", optimizer="adam"):
 
 def checkpoint(epoch=0, variables=b"\x00\x00\x80?"):
     origin = Origin(seed=1, ordered=False, batch_size=32, workers=2, rows=3, checksum=5)
-    known = [({"wait": 2, "best": 0.5}, {"best_weights": [np.ones((2, 2), "float32"), np.array(3.0)]})]
+    known = [{"wait": 2, "best": 0.5, "best_weights": [np.ones((2, 2), "float32"), np.array(3.0)]}]
     epochs = [(number, {"loss": 1.0 / (number + 1), "f1": [0.5, 0.25]}) for number in range(epoch + 1)]
     return Checkpoint(origin, epochs, False, [("float32", (1,))], [[0]], variables, known)
 
@@ -56,11 +56,11 @@ def checkpoint(epoch=0, variables=b"\x00\x00\x80?"):
 
 
 def same(one, other):
-    ours, theirs = one.callbacks[0][1]["best_weights"], other.callbacks[0][1]["best_weights"]
+    ours, theirs = one.callbacks[0]["best_weights"], other.callbacks[0]["best_weights"]
     return (
         (one.origin, one.epochs, one.layout, one.variables)
         == (other.origin, other.epochs, other.layout, other.variables)
-        and one.callbacks[0][0] == other.callbacks[0][0]
+        and all(one.callbacks[0][name] == other.callbacks[0][name] for name in ("wait", "best"))
         and all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(ours, theirs, strict=True))
     )
 

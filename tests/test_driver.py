@@ -13,6 +13,7 @@ from nbkeras.driver import training
 from nbkeras.driver.inbox import Inbox
 from nbkeras.driver.submission import Cancelled
 from nbkeras.errors import Aborted, DataError, ModelError, NbkerasError, OptionError, PortTaken, WorkerLost
+from nbkeras.job import archive
 from nbkeras.job.checkpoint import Checkpoint, Origin
 from nbkeras.job.rendezvous import Rendezvous
 from nbkeras.job.store import Store
@@ -99,13 +100,13 @@ def gives(model, *, epochs=((0, 1.0),), callbacks=(), partial=None, pieces=2):
         "epochs": [[epoch, {"loss": loss}] for epoch, loss in epochs],
         "partial": partial,
         "optimizers": state.built(model),
-        "callbacks": list(callbacks),
         "generator": randomness.Common().state,
     }
     packed = state.pack(state.variables(model))
     size = -(-len(packed) // max(1, pieces))
     data = [packed[start : start + size] for start in range(0, len(packed), size)] if pieces else []
     rows = [{"kind": "report", "data": json.dumps(report).encode()}]
+    rows.append({"kind": "callbacks", "data": archive.dump_callbacks(list(callbacks))})
     return lambda: rows + [{"kind": "bytes", "data": one} for one in data]
 
 

@@ -41,18 +41,18 @@ together._linear = lambda optimizer: True
 """
 
 ONE_RANK_IS_LOGGED = """
-from nbkeras.worker.callbacks.combine import Combine
-Combine._summed = lambda self: {key: float(value) for key, value in self.model.get_metrics_result().items()}
+from nbkeras.worker.callbacks.totals import Totals
+Totals._summed = lambda self, model: {key: float(value) for key, value in model.get_metrics_result().items()}
 """
 
 RESULTS_ARE_AVERAGED = """
-from nbkeras.worker.callbacks.combine import Combine
-def averaged(self):
-    results = {key: float(value) for key, value in self.model.get_metrics_result().items()}
-    self.model.reset_metrics()
+from nbkeras.worker.callbacks.totals import Totals
+def averaged(self, model):
+    results = {key: float(value) for key, value in model.get_metrics_result().items()}
+    model.reset_metrics()
     sums = self._group.agree(list(results.values()))
     return dict(zip(results, [value / self._group.size for value in sums]))
-Combine._summed = averaged
+Totals._summed = averaged
 """
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import types
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 
 from nbkeras.errors import OptionError
-from nbkeras.model import state
+from nbkeras.model import hooks, state
 from nbkeras.transport.messages import Decision
 
 #: They judge the logs and must act in the step or epoch in which they judge.
@@ -19,60 +17,38 @@ ON_WORKERS = (
     keras.callbacks.LearningRateScheduler,
     keras.callbacks.TerminateOnNaN,
 )
-#: They have batch hooks that do nothing unless asked, or cannot matter here.
-_EPOCH_ONLY = (keras.callbacks.ModelCheckpoint, keras.callbacks.CSVLogger, keras.callbacks.History)
 #: They never look at the model's weights.
 _LOGS_ONLY = (keras.callbacks.CSVLogger, keras.callbacks.History, keras.callbacks.RemoteMonitor)
-_BATCH_HOOKS = (
-    "on_batch_begin",
-    "on_batch_end",
-    "on_train_batch_begin",
-    "on_train_batch_end",
-    "on_test_batch_begin",
-    "on_test_batch_end",
+#: They ask the model's metrics whether more is better.
+_MONITORS = (
+    keras.callbacks.EarlyStopping,
+    keras.callbacks.ReduceLROnPlateau,
+    keras.callbacks.ModelCheckpoint,
 )
-_TEST_HOOKS = ("on_test_begin", "on_test_end")
+#: Packages whose callbacks write to what is open in the notebook: a bar, a run.
+_LOGGERS = ("tqdm", "mlflow", "wandb")
 
 
 def divided(callbacks: Any) -> tuple[list[Any], list[Any]]:
     """The callbacks that run on the workers and those that run in the notebook, each in their order.
 
     Raises:
-        OptionError: not a callback, or one that wants to be called for each batch or validation.
+        OptionError: not a callback.
     """
-    on_workers, in_notebook = [], []
+    on_workers: list[Any] = []
+    in_notebook: list[Any] = []
     for one in keras.tree.flatten(callbacks) if callbacks else []:
         if not isinstance(one, keras.callbacks.Callback):
             raise OptionError(f"callbacks holds {one!r}, which is no keras.callbacks.Callback")
-        if type(one) in ON_WORKERS:
-            on_workers.append(one)
-        elif isinstance(one, keras.callbacks.ProgbarLogger):
+        if isinstance(one, keras.callbacks.ProgbarLogger):
             continue  # The chart shows the progress.
-        else:
-            _refuse_hooks(one)
-            in_notebook.append(one)
+        within = hooks.has(one, *hooks.TRAINING, *hooks.TEST) and not _logs(one)
+        (on_workers if type(one) in ON_WORKERS or within else in_notebook).append(one)
     return on_workers, in_notebook
 
 
-def _refuse_hooks(callback: Any) -> None:
-    name = type(callback).__name__
-    if isinstance(callback, keras.callbacks.ModelCheckpoint) and callback.save_freq != "epoch":
-        raise OptionError(
-            f"ModelCheckpoint(save_freq={callback.save_freq!r}) would save between epochs: use 'epoch'"
-        )
-    if isinstance(callback, _EPOCH_ONLY):
-        return
-    for hook in (*_BATCH_HOOKS, *_TEST_HOOKS):
-        # LambdaCallback holds the hooks it was given, all others have them by their class.
-        own = hook in vars(callback) or getattr(type(callback), hook) is not getattr(
-            keras.callbacks.Callback, hook
-        )
-        if own:
-            what = "validation runs" if hook in _TEST_HOOKS else "batches run"
-            raise OptionError(
-                f"callback {name} has {hook}: {what} on the workers, callbacks in the notebook "
-                "once per epoch: use on_epoch_end"
-            )
+def _logs(callback: Any) -> bool:
+    return any(kind.__module__.partition(".")[0] in _LOGGERS for kind in type(callback).__mro__)
 
 
 class NotebookCallbacks:
@@ -93,6 +69,11 @@ class NotebookCallbacks:
 
     def __bool__(self) -> bool:
         return bool(self._callbacks)
+
+    @property
+    def asks_metrics(self) -> bool:
+        """Whether one asks the model's metrics, which must be built then, whether more is better."""
+        return any(isinstance(one, _MONITORS) and one.mode == "auto" for one in self._callbacks)
 
     def begin(self, epoch: int) -> None:
         """Before the first epoch."""
@@ -138,55 +119,4 @@ def looks_at(callback: Any, model: Any) -> bool:
     """Whether a callback may read the model: its code names ``model``, or reaches this one."""
     if isinstance(callback, _LOGS_ONLY):
         return False
-    if isinstance(callback, keras.callbacks.ModelCheckpoint):
-        return True
-    seen: set[int] = set()
-    return any(_reaches(one, model, seen) for one in _callables(callback))
-
-
-def _callables(callback: Any) -> Iterator[Any]:
-    for kind in type(callback).__mro__:
-        if kind is keras.callbacks.Callback:
-            break
-        for one in vars(kind).values():
-            # A static method, a class method or a property holds its function.
-            own = getattr(one, "__func__", None) or getattr(one, "fget", None) or one
-            if callable(own) and not isinstance(own, type):
-                yield own
-    yield from (one for one in vars(callback).values() if callable(one) and not isinstance(one, type))
-
-
-def _reaches(thing: Any, model: Any, seen: set[int]) -> bool:
-    """Whether a callable may get at the model, itself or by the functions that it names."""
-    if id(thing) in seen or isinstance(thing, types.BuiltinFunctionType):
-        return False
-    seen.add(id(thing))
-    if not isinstance(thing, types.FunctionType):
-        return True  # A method, a partial, an object: who knows what it holds.
-    names = {name for code in _codes(thing.__code__) for name in code.co_names}
-    if names & {"model", "_model"}:
-        return True
-    closed = [cell.cell_contents for cell in thing.__closure__ or () if _filled(cell)]
-    named = [thing.__globals__[name] for name in names if name in thing.__globals__]
-    if any(one is model for one in (*closed, *named)):
-        return True
-    # Functions of other modules do not know the notebook's model, but for those that a decorator wraps.
-    functions = [one for one in closed if isinstance(one, types.FunctionType)]
-    functions += [one for one in named if getattr(one, "__globals__", None) is thing.__globals__]
-    return any(_reaches(one, model, seen) for one in functions)
-
-
-def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    """A function's code, and that of the functions and comprehensions within it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _codes(constant)
-
-
-def _filled(cell: Any) -> bool:
-    try:
-        _ = cell.cell_contents
-    except ValueError:
-        return False
-    return True
+    return isinstance(callback, keras.callbacks.ModelCheckpoint) or hooks.reaches(callback, model)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from nbkeras.data.rows import Rows, exchanged
-from nbkeras.data.sample import build
+from nbkeras.data.sample import build, build_metrics
 from nbkeras.data.source import Source
 from nbkeras.driver import callbacks as user
 from nbkeras.driver import checks, memory, resumption, training
@@ -188,6 +188,8 @@ def _exchange(
     """
     train, validation, split = rows
     build(run.model, train)
+    if notebook.asks_metrics:
+        build_metrics(run.model, train)
     # Only now is it known which layers it has.
     if plan.workers > 1:
         exactness.refuse(run.model)

@@ -12,10 +12,11 @@ from nbkeras.driver import weight_files
 from nbkeras.driver.inbox import EpochEnd
 from nbkeras.driver.submission import Cancelled, Submission
 from nbkeras.errors import Aborted, DataError, NbkerasError, OptionError, PortTaken, WorkerLost, one_line
+from nbkeras.job import archive
 from nbkeras.job.checkpoint import Checkpoint
 from nbkeras.job.rendezvous import NO_ROWS
 from nbkeras.job.store import Store
-from nbkeras.model import pickling, randomness, state
+from nbkeras.model import captured, pickling, randomness, state
 from nbkeras.plan import Plan
 from nbkeras.run.curves import arrays
 from nbkeras.run.run import Run
@@ -214,7 +215,7 @@ class Driver:
             self._run.record_epoch(epoch, arrays(logs))
         self._run.partial = None if report["partial"] is None else report["partial"] + 1
         if weights is None:
-            weights = b"".join(bytes(row["data"]) for row in rows if row["kind"] == "bytes")
+            weights = _joined(rows, "bytes")
         model = self._run.model
         if state.optimizers(model) == self._optimizers:
             state.build(model, report["optimizers"])
@@ -226,6 +227,11 @@ class Driver:
             self._run.note("the model was compiled again in the meantime: its optimizer is as it was made")
         if report["generator"] != self._generator:
             self._common.state = report["generator"]
-        for callback, attributes in zip(self._callbacks, report["callbacks"], strict=True):
-            for key, value in attributes.items():
-                setattr(callback, key, value)
+        changed = archive.load_callbacks(_joined(rows, "callbacks"))
+        for callback, values in zip(self._callbacks, changed, strict=True):
+            captured.give(callback, values)
+
+
+def _joined(rows: list[Any], kind: str) -> bytes:
+    """The bytes that came in several rows."""
+    return b"".join(bytes(row["data"]) for row in rows if row["kind"] == kind)

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from nbkeras.job import shapes
 from nbkeras.job.checkpoint import Checkpoint, Origin
+from nbkeras.model import values
 
 #: What the files hold; another number is of another version of nbkeras.
 _FORMAT = 1
@@ -47,15 +48,6 @@ def loads(data: bytes) -> Checkpoint:
 def entries(one: Checkpoint) -> dict[str, npt.NDArray[Any]]:
     """The entries of a file. Arrays are held as bytes: NumPy's format knows no bfloat16."""
     made = {"variables": np.frombuffer(one.variables, np.uint8)}
-    callbacks = []
-    for number, (plain, lists) in enumerate(one.callbacks):
-        shapes = {}
-        for name, arrays in lists.items():
-            shapes[name] = [[array.dtype.name, list(array.shape)] for array in arrays]
-            for index, array in enumerate(arrays):
-                content = np.ascontiguousarray(array).tobytes()
-                made[f"decider{number}.{name}.{index}"] = np.frombuffer(content, np.uint8)
-        callbacks.append([plain, shapes])
     rest = {
         "format": _FORMAT,
         "origin": vars(one.origin),
@@ -63,13 +55,69 @@ def entries(one: Checkpoint) -> dict[str, npt.NDArray[Any]]:
         "ended": one.ended,
         "layout": one.layout,
         "optimizers": one.optimizers,
-        "deciders": callbacks,
+        "deciders": _described(one.callbacks, made),
         "about": one.about,
         "training": one.training,
         "generator": one.generator,
     }
     made["json"] = np.frombuffer(json.dumps(rest).encode(), np.uint8)
     return made
+
+
+def dump_callbacks(callbacks: list[dict[str, Any]]) -> bytes:
+    """What callbacks have changed as bytes, as a checkpoint holds it.
+
+    Example:
+        >>> from nbkeras.job.archive import dump_callbacks, load_callbacks
+        >>> load_callbacks(dump_callbacks([{"best": 0.5, "seen": {1: (2, 3)}}]))
+        [{'best': 0.5, 'seen': {1: (2, 3)}}]
+    """
+    made: dict[str, npt.NDArray[Any]] = {}
+    described = _described(callbacks, made)
+    made["json"] = np.frombuffer(json.dumps(described).encode(), np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, **made)  # type: ignore[arg-type]  # as in write
+    return buffer.getvalue()
+
+
+def load_callbacks(data: bytes) -> list[dict[str, Any]]:
+    """What :func:`dump_callbacks` wrote."""
+    entries = np.load(io.BytesIO(data), allow_pickle=False)
+    return _callbacks(json.loads(entries["json"].tobytes()), entries)
+
+
+def _described(callbacks: list[dict[str, Any]], made: dict[str, npt.NDArray[Any]]) -> list[Any]:
+    """What callbacks have changed as JSON, with the types of the arrays, which become entries."""
+    described = []
+    for number, changed in enumerate(callbacks):
+        plain, types = {}, {}
+        for name, value in changed.items():
+            arrays: values.Arrays = []
+            plain[name] = values.packed(value, arrays)
+            types[name] = [[array.dtype.name, list(array.shape)] for array in arrays]
+            for index, array in enumerate(arrays):
+                content = np.ascontiguousarray(array).tobytes()
+                made[f"decider{number}.{name}.{index}"] = np.frombuffer(content, np.uint8)
+        described.append([plain, types])
+    return described
+
+
+def _callbacks(described: list[Any], entries: Any) -> list[dict[str, Any]]:
+    """What callbacks have changed, from its JSON and the entries."""
+    callbacks = []
+    for number, (plain, types) in enumerate(described):
+        arrays = {
+            name: [
+                np.frombuffer(entries[f"decider{number}.{name}.{index}"], _dtype(dtype)).reshape(shape).copy()
+                for index, (dtype, shape) in enumerate(each)
+            ]
+            for name, each in types.items()
+        }
+        # An older version wrote lists of arrays without their place.
+        lists = {name: each for name, each in arrays.items() if name not in plain}
+        known = {name: values.unpacked(value, arrays.get(name, [])) for name, value in plain.items()}
+        callbacks.append(known | lists)
+    return callbacks
 
 
 _COUNT = shapes.whole(0)
@@ -95,7 +143,7 @@ _REST = shapes.record(
     optimizers=shapes.items(shapes.either(shapes.none, shapes.items(_COUNT))),
     deciders=shapes.items(
         shapes.several(
-            shapes.mapping(_PLAIN),
+            shapes.mapping(shapes.tree(_PLAIN)),
             shapes.mapping(shapes.items(_TYPE)),
         )
     ),
@@ -158,16 +206,6 @@ def checkpoint(entries: Any) -> Checkpoint:
     places = [*about.get("weights", []), *(place for one in rest["optimizers"] for place in one or [])]
     if places and max(places) >= len(rest["layout"]):
         raise ValueError("it names variables that it does not hold")
-    callbacks = []
-    for number, (plain, described) in enumerate(rest["deciders"]):
-        lists = {
-            name: [
-                np.frombuffer(entries[f"decider{number}.{name}.{index}"], _dtype(dtype)).reshape(shape)
-                for index, (dtype, shape) in enumerate(each)
-            ]
-            for name, each in described.items()
-        }
-        callbacks.append((plain, lists))
     variables = entries["variables"].tobytes()
     layout = [(dtype, tuple(shape)) for dtype, shape in rest["layout"]]
     size = sum(_dtype(dtype).itemsize * math.prod(shape) for dtype, shape in layout)
@@ -180,7 +218,7 @@ def checkpoint(entries: Any) -> Checkpoint:
         layout=layout,
         optimizers=rest["optimizers"],
         variables=variables,
-        callbacks=callbacks,
+        callbacks=_callbacks(rest["deciders"], entries),
         about=about,
         training=training,
         generator=generator,

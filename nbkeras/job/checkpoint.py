@@ -7,8 +7,6 @@ import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy.typing as npt
-
 from nbkeras.errors import DataError, ModelError, OptionError
 from nbkeras.model import settings
 from nbkeras.plan import Plan
@@ -82,7 +80,7 @@ class Checkpoint:
         layout: (type, shape) of each variable.
         optimizers: which variables they were built for, from :func:`nbkeras.model.state.built`.
         variables: their values, from :func:`nbkeras.model.state.pack`.
-        callbacks: the state of each callback that runs on the workers: plain attributes, and lists of arrays.
+        callbacks: what each callback that runs on the workers has changed, by name.
         about: what it tells of its run, which nothing needs to go on: ``settings``, ``code``, ``began``,
             ``schema``, and from the worker ``saved`` and ``weights``, the places of the model's weights among
             the variables. Empty where an older version wrote it.
@@ -97,7 +95,7 @@ class Checkpoint:
     layout: list[tuple[str, tuple[int, ...]]]
     optimizers: list[list[int] | None]
     variables: bytes = field(repr=False)
-    callbacks: list[tuple[dict[str, Any], dict[str, list[npt.NDArray[Any]]]]] = field(repr=False)
+    callbacks: list[dict[str, Any]] = field(repr=False)
     about: dict[str, Any] = field(default_factory=dict, repr=False)
     training: str = ""
     generator: list[int] | None = None

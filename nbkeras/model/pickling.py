@@ -10,9 +10,11 @@ rebuilt too, so workers may train with another backend than the notebook's.
 
 from __future__ import annotations
 
-import copy
+import copyreg
 import io
+import os
 import pickle
+import socket
 from collections import deque
 from types import CodeType
 from typing import Any
@@ -58,7 +60,8 @@ def dumps(thing: Any) -> bytes:
     except Exception as error:  # whatever a layer may hold, TensorFlow's own errors too
         raise ModelError(
             f"{_culprit(thing)} holds something that cannot be sent to a worker ({error}): "
-            "keep locks, files, sessions and generators out of models, losses and metrics"
+            "keep locks, files, sessions and generators out of models, losses and metrics, and out of "
+            "callbacks that are called within an epoch"
         ) from error
     return buffer.getvalue()
 
@@ -84,9 +87,6 @@ def contents(model: Any, callbacks: list[Any], generator: list[int] | None = Non
     Raises:
         ModelError: they hold an object that cannot be pickled.
     """
-    bare = [copy.copy(one) for one in callbacks]
-    for one in bare:
-        one._model = None  # noqa: SLF001  # set_model(None) does nothing
     settings = {
         "backend": keras.config.backend(),
         "floatx": keras.config.floatx(),
@@ -96,7 +96,15 @@ def contents(model: Any, callbacks: list[Any], generator: list[int] | None = Non
         "wide": "float64" in {keras.config.floatx(), *(str(one.dtype) for one in model.variables)},
     }
     # Settings come first, in a pickle of their own: they must be set before a variable exists.
-    return pickle.dumps(settings) + dumps({"model": model, "callbacks": bare})
+    return pickle.dumps(settings) + dumps({"model": model, "callbacks": callbacks, "place": _place()})
+
+
+def _place() -> tuple[str, str]:
+    """The notebook's machine and folder, where callbacks write their files."""
+    try:
+        return socket.gethostname(), os.getcwd()  # noqa: PTH109  # as a word
+    except OSError:
+        return socket.gethostname(), ""  # The folder was deleted.
 
 
 def restored(data: bytes) -> dict[str, Any]:
@@ -152,7 +160,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return reduced or super().reducer_override(obj)
 
     def _reduced(self, obj: Any) -> Any:
-        return self._coded(obj) or tables.reduced(obj) or self._backend.reduced(obj)
+        return _parted(obj) or self._coded(obj) or tables.reduced(obj) or self._backend.reduced(obj)
 
     def _coded(self, obj: Any) -> Any:
         """Pickle code as cloudpickle does, but with its file name, for the lines of tracebacks."""
@@ -168,6 +176,14 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(obj, keras.Layer):
             values |= {key: kind() for key, kind in _ADDED.items()}
         return values
+
+
+def _parted(obj: Any) -> Any:
+    """Pickle a callback without the model of its last training, also where it holds its own methods."""
+    own: Any = type(obj).__reduce_ex__
+    if not isinstance(obj, keras.callbacks.Callback) or own is not object.__reduce_ex__:
+        return None
+    return copyreg.__newobj__, (type(obj),), {**vars(obj), "_model": None}  # type: ignore[attr-defined]
 
 
 def _public(kind: type) -> type:
@@ -244,13 +260,14 @@ class _Alone(_Pickler):
 
 
 def _culprit(thing: Any) -> str:
-    """Name the object that cannot be pickled: a layer, or the whole."""
-    parts = list(thing.values()) if isinstance(thing, dict) else [thing]
+    """Name the object that cannot be pickled: a layer, a callback, or the whole."""
+    parts = [*thing.get("callbacks", []), *thing.values()] if isinstance(thing, dict) else [thing]
     model = next((one for one in parts if isinstance(one, keras.Model)), None)
     layers = [] if model is None else model._flatten_layers(include_self=False)  # noqa: SLF001  # nested ones too
     for one in [*layers, *parts]:
         try:
             _Alone(one).dump_all(one)
         except Exception:  # noqa: BLE001  # any error shows that this object cannot be pickled
-            return f"{type(one).__name__} {getattr(one, 'name', '')!r}"
+            name = getattr(one, "name", None)
+            return f"{type(one).__name__} {name!r}" if name else type(one).__name__
     return f"{type(thing).__name__}"

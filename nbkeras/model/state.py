@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -167,6 +168,31 @@ def learning_rate(optimizer: Any) -> float | None:
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         return None
     return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+
+
+def settable(model: Any) -> list[tuple[Any, str]]:
+    """Return what a callback may set of each optimizer: the optimizer and the name of a number.
+
+    Example:
+        >>> import keras
+        >>> from nbkeras.model import state
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile(keras.optimizers.SGD(0.5, momentum=0.25), "mse")
+        >>> [name for _, name in state.settable(model)]
+        ['learning_rate', 'momentum']
+    """
+    return [
+        (optimizer, name)
+        for optimizer in map(unwrapped, optimizers(model))
+        for name in ("learning_rate", *vars(optimizer))
+        if name == "learning_rate" or (type(vars(optimizer)[name]) is float and not name.startswith("_"))
+    ]
+
+
+def setting(optimizer: Any, name: str) -> float:
+    """Return a number of an optimizer; NaN where a schedule sets it, or where it is not a number."""
+    value = learning_rate(optimizer) if name == "learning_rate" else getattr(optimizer, name)
+    return float(value) if isinstance(value, (int, float)) else math.nan
 
 
 def steps(optimizer: Any) -> int:

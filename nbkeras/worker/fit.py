@@ -14,13 +14,15 @@ from nbkeras.job import archive
 from nbkeras.job.checkpoint import Checkpoint, Origin
 from nbkeras.job.job import Job
 from nbkeras.job.store import Store
-from nbkeras.model import exactness, labels, randomness, state
+from nbkeras.model import captured, exactness, labels, randomness, state
 from nbkeras.transport.channel import Channel
 from nbkeras.transport.messages import Note, Shards, Weights
 from nbkeras.worker.backends import Backend
+from nbkeras.worker.callbacks.changes import Changes
 from nbkeras.worker.callbacks.combine import Combine
 from nbkeras.worker.callbacks.follow import Follow
-from nbkeras.worker.callbacks.save import Save, attributes
+from nbkeras.worker.callbacks.live import EVERYWHERE, Live
+from nbkeras.worker.callbacks.save import Save
 from nbkeras.worker.callbacks.terminate import Terminate
 from nbkeras.worker.collectives import Collective
 from nbkeras.worker.feed import Feed
@@ -46,6 +48,7 @@ class Fit:
         requests: of the user.
         model: compiled and built.
         callbacks: the callbacks that run on the workers.
+        place: the notebook's machine and folder.
 
     Attributes:
         scaling: the model's losses and metrics where several workers share them.
@@ -60,12 +63,17 @@ class Fit:
     requests: Requests
     model: Any
     callbacks: list[Any]
+    place: tuple[str, str]
     scaling: Scaling | None = None
+
+    def __post_init__(self) -> None:
+        self._live = Live(self.callbacks, self.rank)
+        self._before = [captured.snapshot(one) for one in self.callbacks]
 
     @property
     def sums_in_validation(self) -> bool:
         """Whether the workers sum in each step of a validation."""
-        return self.scaling is not None and self.scaling.messages
+        return self.scaling is not None and (self.scaling.messages or self._live.meets_in_tests)
 
     def run(self, rows: Rows, shards: Shards) -> None:
         """Train, and give the task what has come of it; all workers must come here.
@@ -78,19 +86,23 @@ class Fit:
         resume = None if self.job.resume is None else archive.loads(self.job.resume.read())
         if resume is not None:
             resume.restore(model, randomness.Common())
-        begins = plan.initial_epoch if resume is None else resume.next_epoch(plan.epochs)
+        begins = self._begins(resume)
         steps, data = rows.training(shards)
         checked, validation = rows.validation(shards) if plan.validates else (None, None)
         self._check_labels(rows, data)
         seeds = self._join_group(steps, checked, data)
+        if (sentence := self._live.enter(*self.place)) is not None and self.rank == 0:
+            self.channel.send(Note(type="note", sentence=sentence))
         meets = self.scaling is None or self.sums_in_validation
         steering = Steering(self.group, self.channel, self.requests)
         batches = None if validation is None else self.backend.batches(validation)
         combine = Combine(
-            self.group, self.channel, plan, data, steps, batches, checked, steering, meets=meets
+            self.group, self.channel, plan, data, steps, batches, checked, steering, self._live, meets=meets
         )
-        follow = Follow(self.group, self.channel, plan, self.rank, combine)
-        callbacks: list[Any] = [self._draw(seeds), combine, *self._own_callbacks(), follow]
+        changes = Changes() if self._live.leading and self.group.size > 1 and self.rank == 0 else None
+        follow = Follow(self.group, self.channel, plan, self.rank, combine, self._live, changes)
+        callbacks: list[Any] = [self._draw(seeds), combine, *([changes] if changes else [])]
+        callbacks += [*self._own_callbacks(), self._recall(resume), follow]
         if len(rows):
             callbacks.append(ReadAhead(data, rows.files))
         if self.rank == 0:
@@ -148,13 +160,36 @@ class Fit:
             on_epoch_begin=lambda epoch, _: self.backend.draw([*seeds, self.rank, epoch])
         )
 
+    def _begins(self, resume: Checkpoint | None) -> int:
+        """The epoch to begin with, from 0; a BackupAndRestore in the notebook may have set it."""
+        restored, self.model._initial_epoch = self.model._initial_epoch, None  # noqa: SLF001  # as Keras does
+        if resume is not None:
+            return resume.next_epoch(self.job.plan.epochs)
+        return int(restored or self.job.plan.initial_epoch)
+
+    def _recall(self, resume: Checkpoint | None) -> Any:
+        """Give the callbacks back what they knew: their own beginning has made them forget."""
+
+        def recall(_: Any) -> None:
+            for one, changed in zip(self.callbacks, resume.callbacks if resume else [], strict=True):
+                captured.give(one, changed)
+
+        return keras.callbacks.LambdaCallback(on_train_begin=recall if resume is not None else None)
+
+    def _changed(self) -> list[dict[str, Any]]:
+        """What each callback has changed."""
+        pairs = zip(self.callbacks, self._before, strict=True)
+        return [captured.changes(one, before) for one, before in pairs]
+
     def _own_callbacks(self) -> list[Any]:
         """The callbacks of this worker: they run where the summed logs are judged."""
         if self.group.size == 1:
             return self.callbacks
         terminates = [one for one in self.callbacks if type(one) is keras.callbacks.TerminateOnNaN]
-        own = [] if self.rank else [one for one in self.callbacks if one not in terminates]
-        return [*own, Terminate(self.group)] if terminates else own
+        rest = [one for one in self.callbacks if one not in terminates]
+        own = [one for one in rest if type(one) in EVERYWHERE] if self.rank else rest
+        raises = any(getattr(one, "raise_error", False) for one in terminates)
+        return [*own, Terminate(self.group, raises=raises)] if terminates else own
 
     def _save(
         self, combine: Combine, follow: Follow, resume: Checkpoint | None, begins: int, shards: Shards
@@ -165,18 +200,29 @@ class Fit:
         if store is not None and begins < plan.epochs and not self.job.again:
             store.require_writable(f"worker {self.rank} on {socket.gethostname()}", plan.training)
         origin = Origin.of(plan, shards["number"], shards["checksum"])
-        return Save(combine, follow, self.channel, store, origin, self.callbacks, resume, plan)
+        return Save(combine, follow, self.channel, store, origin, self._changed, resume, plan)
+
+    def _note_left(self) -> None:
+        """Name what a callback has changed and cannot return."""
+        for one, before in zip(self.callbacks, self._before, strict=True):
+            if names := captured.left(one, before):
+                sentence = (
+                    f"{type(one).__name__} ran on worker 0, which returns numbers, words, arrays, lists and "
+                    f"dicts: {', '.join(names)} stay there"
+                )
+                self.channel.send(Note(type="note", sentence=sentence))
 
     def _report(self, combine: Combine, follow: Follow) -> None:
         """Give the task the result of the training, with the weights."""
         report = {
             "epochs": follow.epochs,
             "partial": combine.partial,
-            "callbacks": [attributes(one) for one in self.callbacks],
             "optimizers": state.built(self.model),
             "generator": randomness.Common().state,
         }
         self.task.send(("result", report))
+        self.task.send(("callbacks", archive.dump_callbacks(self._changed())))
+        self._note_left()
         weights = state.pack(state.variables(self.model))
         if len(weights) > self.job.rows and not self.job.mute:
             # Past Spark: its driver takes no gigabyte of results, nor has it the memory for one.

@@ -150,7 +150,7 @@ def _rows(messages: Iterator[tuple[str, Any]], rank: int) -> Iterator[pa.RecordB
             yield _row("report", rank, json.dumps(content).encode())
         else:
             for start in range(0, max(1, len(content)), PIECE):
-                yield _row("bytes", rank, content[start : start + PIECE])
+                yield _row(kind, rank, content[start : start + PIECE])
 
 
 def _row(kind: str, rank: int, data: bytes) -> pa.RecordBatch:

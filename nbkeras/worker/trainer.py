@@ -123,6 +123,7 @@ class Trainer:
             self._requests,
             model,
             callbacks,
+            contents["place"],
         )
         try:
             with spoken.forwarded(

@@ -8,13 +8,15 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
 from nbkeras.model import state
 from nbkeras.model.state import Vector
 from nbkeras.plan import Plan
 from nbkeras.transport.channel import Channel
 from nbkeras.transport.messages import Note, Phase, Progress
+from nbkeras.worker.callbacks.live import Live
+from nbkeras.worker.callbacks.totals import MOST, Totals, affordable, packed, unpacked
+from nbkeras.worker.callbacks.validate import Check
 from nbkeras.worker.collectives import Collective, Flag
 from nbkeras.worker.feed import Feed
 from nbkeras.worker.schedule import Steps
@@ -39,6 +41,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         validation: its batches to validate on, None where there are none.
         checked: this worker's steps of a validation.
         steering: applies the user's requests between two steps.
+        live: the user's callbacks that are called within an epoch.
         meets: whether the workers meet in each step of a validation.
 
     Attributes:
@@ -56,11 +59,13 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         validation: Any,
         checked: Steps | None,
         steering: Steering,
+        live: Live,
         *,
         meets: bool,
     ) -> None:
         super().__init__()
-        self._group, self._channel, self._plan = group, channel, plan
+        self._group, self._channel, self._plan, self._live = group, channel, plan, live
+        self._totals = Totals(group, group.sum)
         self._steering, self._meets = steering, meets
         #: The learning rate by the steps since the one at which it was read.
         self._rate: Callable[[int], float | None] = lambda _: None
@@ -78,11 +83,15 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         self._next = self._first = self._epoch = 0
         #: The step at which the workers' weights were last the same.
         self._met = 0
+        self._evaluate: Callable[..., Any]
         self.partial: int | None = None
         self.stopped = False
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Say that training starts."""
+        self._evaluate = self.model.evaluate
+        if self._group.size > 1:
+            self._live.refuse(self.model)
         if self._rank == 0:
             self._channel.send(Phase(type="phase", phase="training"))
             batches, asked = len(self._steps.table), self._plan.steps_per_epoch
@@ -92,6 +101,17 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
                     "as in Keras, the epoch that runs out of rows ends early"
                 )
                 self._channel.send(Note(type="note", sentence=sentence))
+            if self._sums_steps and not affordable(self.model):
+                sentence = (
+                    f"the metrics have more than {MOST:,} numbers: {self._live.names} see logs of a batch "
+                    "that are those of worker 0's part of it"
+                )
+                self._channel.send(Note(type="note", sentence=sentence))
+
+    @property
+    def _sums_steps(self) -> bool:
+        """Whether the logs of each batch are summed over the workers."""
+        return self._group.size > 1 and self._live.reads_batches
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Put the rows in the order of the epoch, unless it goes on in the round of the one before."""
@@ -118,8 +138,10 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_end(self, step: int, logs: dict[str, Any] | None = None) -> None:
         """Count the steps that one execution has made, and meet the others if they go apart in between."""
-        self._logs = logs or {}
         self._next = min(self._next + self.model.steps_per_execution, len(self._steps.table))
+        if logs is not None and self._sums_steps:
+            logs.update(self._totals.so_far(self.model, logs, self._steps.shares[self._next - 1]))
+        self._logs = logs or {}
         if self._group.local and self._next - self._met >= self._plan.sync_every:
             state.synchronise(self.model)
             self._mean(self.model.trainable_variables, self._met, self._group.meet)
@@ -185,7 +207,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
                 self._mean(self.model.trainable_variables, self._met, self._group.sum)
                 # Once an epoch, so that a checkpoint holds what every worker goes on with.
                 self._mean(state.moments(self.model), self._first, self._group.sum)
-            logs.update(self._combined(logs, self._steps.shares[self._next - 1]))
+            logs.update(self._totals.final(self.model, logs, self._steps.shares[self._next - 1]))
         if not self._stopped() and self._validates(epoch):
             logs.update(self._validated())
         rate = self._rate(max(0, self._next - 1 - self._rated))
@@ -201,31 +223,6 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
             self.model.stop_training = True
         return self.stopped
 
-    def _combined(self, logs: dict[str, Any], share: Any) -> dict[str, Any]:
-        """The logs over all workers: of the metrics, or of what a step of the user's own has returned.
-
-        Args:
-            logs: of this worker.
-            share: this worker's in the last step.
-        """
-        if set(self.model.get_metrics_result()) == set(logs):
-            return self._summed()
-        # What a filler row has come to is dropped, never multiplied: it may be NaN.
-        numbers = [float(np.mean(value)) * float(share) if share else 0.0 for value in logs.values()]
-        return dict(zip(logs, self._group.agree(numbers), strict=True))
-
-    def _summed(self) -> dict[str, Any]:
-        """Metric results over all workers' rows: their states, less what each began with, added up."""
-        variables = self.model.metrics_variables
-        states = [state.value(one).astype(np.float64) for one in variables]
-        self.model.reset_metrics()
-        begun = [state.value(one).astype(np.float64) for one in variables]
-        gained = [now - start for now, start in zip(states, begun, strict=True)]
-        total = self._group.sum(_packed(gained))
-        for variable, start, part in zip(variables, begun, _unpacked(total, gained), strict=True):
-            variable.assign((start + part).astype(variable.dtype))
-        return {key: state.plain(value) for key, value in self.model.get_metrics_result().items()}
-
     def _mean(self, variables: list[Any], first: int, add_up: Callable[[Vector], Vector]) -> None:
         """What workers hold becomes their mean, weighted by their rows in the steps since ``first``."""
         counts = self._steps.table[first : self._next].sum(axis=0)
@@ -233,8 +230,8 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
             return  # They have just met.
         share = counts[self._rank] / counts.sum()
         values = [state.value(one).astype(np.float64) for one in variables]
-        total = add_up(_packed([value * share for value in values]))
-        for variable, value in zip(variables, _unpacked(total, values), strict=True):
+        total = add_up(packed([value * share for value in values]))
+        for variable, value in zip(variables, unpacked(total, values), strict=True):
             variable.assign(value.astype(variable.dtype))
 
     def _validates(self, epoch: int) -> bool:
@@ -248,52 +245,13 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
     def _validated(self) -> dict[str, Any]:
         if self._rank == 0:
             self._channel.send(Phase(type="phase", phase="validating"))
-        watch = _Check(self._group, self._steering, meets=self._meets)
-        result = self.model.evaluate(self._validation, verbose=0, return_dict=True, callbacks=[watch])
+        check = Check(self._group, self._steering, self._live, self._checked, meets=self._meets)
+        callbacks = check.before(self._live.in_tests, self.model)
+        self._evaluate(self._validation, verbose=0, return_dict=True, callbacks=callbacks)
         if not self._meets:
             self._steering.alone()  # Behind the last epoch no step comes that would.
-        if self._group.size > 1:
-            assert self._checked is not None
-            result = self._combined(result, self._checked.shares[-1])
         if self._stopped():
             return {}  # Cut short: not all rows are in it.
         if self._rank == 0:
             self._channel.send(Phase(type="phase", phase="training"))
-        return {f"val_{key}": state.plain(value) for key, value in result.items()}
-
-
-class _Check(keras.callbacks.Callback):  # type: ignore[misc]
-    """Stops and pauses validation: in the same step on all workers, where they meet in each.
-
-    Args:
-        group: the workers.
-        steering: applies the user's requests between two steps.
-        meets: whether the workers meet in each step.
-    """
-
-    def __init__(self, group: Collective, steering: Steering, *, meets: bool) -> None:
-        super().__init__()
-        self._group, self._steering, self._meets = group, steering, meets
-
-    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Stop or pause, as all workers have seen."""
-        if not self._meets:
-            self._steering.alone()
-            return
-        if self._group.seen(Flag.STOP):
-            self.model.stop_evaluating = True
-        if self._group.seen(Flag.STEER):
-            self._steering.between_checks(self.model)
-
-
-def _packed(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
-    return np.concatenate([np.ravel(one) for one in arrays]) if arrays else np.empty(0)
-
-
-def _unpacked(vector: npt.NDArray[np.float64], like: list[npt.NDArray[Any]]) -> list[npt.NDArray[np.float64]]:
-    ends = np.cumsum([one.size for one in like])[:-1]
-    return (
-        [part.reshape(one.shape) for part, one in zip(np.split(vector, ends), like, strict=True)]
-        if like
-        else []
-    )
+        return {f"val_{key}": state.plain(value) for key, value in check.logs.items()}

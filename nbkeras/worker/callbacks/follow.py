@@ -16,7 +16,10 @@ from nbkeras.transport import wire
 from nbkeras.transport.channel import Channel
 from nbkeras.transport.checking import checked
 from nbkeras.transport.messages import Decision, Epoch
+from nbkeras.worker.callbacks.changes import Changes, shared, values
 from nbkeras.worker.callbacks.combine import Combine
+from nbkeras.worker.callbacks.live import Live
+from nbkeras.worker.callbacks.totals import packed, unpacked
 from nbkeras.worker.collectives import Collective
 
 #: Bytes of a number in JSON at most, with what is around it.
@@ -32,21 +35,54 @@ class Follow(keras.callbacks.Callback):  # type: ignore[misc]
         plan: of the training.
         rank: of this worker.
         combine: has measured the epoch.
+        live: the user's callbacks that are called within an epoch.
+        changes: on rank 0 of several workers, knows whether these have changed weights.
 
     Attributes:
         epochs: (epoch, logs) of all epochs so far, for the notebook in case the
             connection was lost.
     """
 
-    def __init__(self, group: Collective, channel: Channel, plan: Plan, rank: int, combine: Combine) -> None:
+    def __init__(
+        self,
+        group: Collective,
+        channel: Channel,
+        plan: Plan,
+        rank: int,
+        combine: Combine,
+        live: Live,
+        changes: Changes | None,
+    ) -> None:
         super().__init__()
         self._group, self._channel, self._plan, self._rank = group, channel, plan, rank
-        self._combine = combine
+        self._combine, self._live, self._changes = combine, live, changes
+        self._steps = live.in_steps and group.size > 1
+        #: The numbers of the optimizers that callbacks may set.
+        self._settable: list[tuple[Any, str]] = []
         self.epochs: list[tuple[int, dict[str, Any]]] = []
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Begin where a callback such as BackupAndRestore has restored the training."""
+        model = self.model
+        self._settable = state.settable(model)
+        if self._live.leading and self._group.size > 1:
+            begins = self._group.agree([0.0 if self._rank else float(model._initial_epoch or 0)])  # noqa: SLF001
+            model._initial_epoch = int(begins[0]) or None  # noqa: SLF001
+            self._follow()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Take over the learning rate that a schedule callback has set."""
         self._follow()
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Take over what a callback has set for this step."""
+        if self._steps:
+            self._follow()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Stop with this step, if a callback has said so."""
+        if self._steps:
+            self._follow()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Report the epoch, let the notebook's callbacks run, and agree on what follows."""
@@ -88,14 +124,27 @@ class Follow(keras.callbacks.Callback):  # type: ignore[misc]
             self.model.optimizer.learning_rate = rate
 
     def _follow(self) -> None:
-        optimizer = self.model.optimizer
-        rate = state.learning_rate(optimizer)
-        ours = [float(self.model.stop_training), math.nan if rate is None else rate]
-        decided = self._group.agree(ours if self._rank == 0 else [0.0, 0.0])
-        if self._rank and rate is not None and decided[1] != rate:
-            optimizer.learning_rate = decided[1]
-        if decided[0]:
-            self.model.stop_training = True
+        """Take over from rank 0 the stop, numbers of the optimizers, and weights that a callback changed."""
+        model, leads = self.model, self._rank == 0
+        known = [state.setting(*one) for one in self._settable]
+        made = self._changes is not None and self._changes.made()
+        ours = [float(model.stop_training), float(made), *known] if leads else [0.0] * (2 + len(known))
+        stop, changed, *decided = self._group.agree(ours)
+        if stop:
+            model.stop_training = True
+        if changed:
+            self._take_weights(model)
+        for (optimizer, name), value, new in zip(self._settable, known, decided, strict=True):
+            if not leads and new != value and not math.isnan(new):
+                setattr(optimizer, name, new)
+
+    def _take_weights(self, model: Any) -> None:
+        """Give all workers the weights of rank 0."""
+        variables = shared(model)
+        found = values(variables)
+        mine = packed([np.zeros_like(one) if self._rank else one for one in found])
+        for variable, value in zip(variables, unpacked(self._group.sum(mine), found), strict=True):
+            variable.assign(value.reshape(variable.shape).astype(variable.dtype))
 
 
 def _wire(value: Any) -> Any:

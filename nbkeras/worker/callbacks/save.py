@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
-import numpy.typing as npt
 
 from nbkeras.errors import ClusterError, OptionError
 from nbkeras.job.checkpoint import Checkpoint, Origin
@@ -31,7 +29,7 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
         channel: to the notebook.
         store: takes the checkpoints; None keeps none.
         origin: what the training is made with.
-        callbacks: the callbacks that run on the workers.
+        changed: gives what each callback that runs on the workers has changed.
         resume: the checkpoint to go on from.
         plan: of the training: what a checkpoint tells of it.
     """
@@ -43,21 +41,19 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
         channel: Channel,
         store: Store | None,
         origin: Origin,
-        callbacks: list[Any],
+        changed: Callable[[], list[dict[str, Any]]],
         resume: Checkpoint | None,
         plan: Plan,
     ) -> None:
         super().__init__()
         self._combine, self._follow, self._channel, self._store = combine, follow, channel, store
         self._plan, self._failed = plan, False
-        self._origin, self._callbacks, self._resume = origin, callbacks, resume
+        self._origin, self._changed, self._resume = origin, changed, resume
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Give the callbacks back what they knew: their own beginning has made them forget."""
+        """Begin with the epochs that were trained before."""
         if self._resume is not None:
             self._follow.epochs[:0] = self._resume.epochs
-            for one, (plain, lists) in zip(self._callbacks, self._resume.callbacks, strict=True):
-                vars(one).update(plain | lists)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write the epoch, once everything about it is decided."""
@@ -71,7 +67,7 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
             state.layout(variables),
             state.built(self.model),
             state.pack(variables),
-            [(attributes(one), _array_lists(one)) for one in self._callbacks],
+            self._changed(),
             {**self._plan.about, "saved": time.time(), "weights": state.places(self.model)},
             self._plan.training,
             randomness.Common().state,
@@ -88,27 +84,3 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
             return
         self._failed = False
         self._channel.send(Saved(type="saved", epoch=epoch, host=socket.gethostname()))
-
-
-def attributes(callback: Any) -> dict[str, Any]:
-    """What a callback has found out, such as ``best`` and ``stopped_epoch``.
-
-    What it was made with stays as it is: Keras turns the sign of ``min_delta`` once it knows the direction,
-    and would turn it again in a callback that has the number but not the direction.
-    """
-    plain = (bool, int, float, str, type(None), np.number)
-    made_with = inspect.signature(type(callback)).parameters
-    return {
-        key: value.item() if isinstance(value, np.number) else value
-        for key, value in vars(callback).items()
-        if isinstance(value, plain) and not key.startswith("_") and key not in made_with
-    }
-
-
-def _array_lists(callback: Any) -> dict[str, list[npt.NDArray[Any]]]:
-    """The arrays that a callback keeps, such as ``best_weights``."""
-    return {
-        key: [np.asarray(one) for one in value]
-        for key, value in vars(callback).items()
-        if isinstance(value, list) and value and all(hasattr(one, "dtype") for one in value)
-    }

@@ -11,16 +11,23 @@ from nbkeras.worker.collectives import Collective, Flag
 
 
 class Terminate(keras.callbacks.Callback):  # type: ignore[misc]
-    """TerminateOnNaN for a group: whoever sees it tells all the others."""
+    """TerminateOnNaN for a group: whoever sees it tells all the others.
 
-    def __init__(self, group: Collective) -> None:
+    Args:
+        group: the workers.
+        raises: whether to raise an error instead, which ends the others too.
+    """
+
+    def __init__(self, group: Collective, *, raises: bool) -> None:
         super().__init__()
-        self._group = group
+        self._group, self._raises = group, raises
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Ask all workers to stop when the loss is NaN or infinite."""
         loss = (logs or {}).get("loss")
         if loss is not None and not math.isfinite(loss):
+            if self._raises:
+                raise RuntimeError(f"NaN or Inf loss encountered at batch {batch}. Loss value: {loss}.")
             self._group.request(Flag.END)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
