@@ -10,14 +10,12 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
+from nbkeras.data import stream
 from nbkeras.errors import OptionError
 from nbkeras.options import Options
 from nbkeras.run.run import calling
 
-_LOCAL = (
-    "tf.data, PyDataset and generators train in this process: give arrays or a DataFrame to train on Spark"
-)
-
+_LOCAL = "{} runs in this process, since x is {}: give arrays or a DataFrame to compute on Spark"
 _LATER = "until this run ends the model has the weights it had: run.wait() waits for the end"
 _METHODS = ("fit", "evaluate", "predict")
 
@@ -59,8 +57,9 @@ class Calls:
         ours: Callable[..., Any] = getattr(self, name)
         if name == "fit":
             self.fits += 1
-        if _stays(x):
-            print(_LOCAL)  # noqa: T201  # Keras prints its own progress there too
+        if (kind := stream.kind_of(x)) is not None and (name != "fit" or stream.stays(x)):
+            reason = stream.stays(x) if name == "fit" else f"a {kind}"
+            print(_LOCAL.format(name, reason))  # noqa: T201  # Keras prints its own progress there too
             return local(model, x, *args, **kwargs)
         if calling() is not None and name != "fit" and not hasattr(x, "sparkSession"):
             # The workers hold their slots until this callback returns.
@@ -219,14 +218,6 @@ def _say(sentence: str, verbose: Any) -> None:
     """Print what takes a while, unless ``verbose`` turns off Keras' progress bar."""
     if verbose not in (0, False):
         print(sentence)  # noqa: T201
-
-
-def _stays(x: Any) -> bool:
-    """Whether Keras iterates this data itself."""
-    kinds = {kind.__name__ for kind in type(x).__mro__}
-    return hasattr(x, "__next__") or bool(
-        kinds & {"DatasetV2", "PyDataset", "DataLoader", "DistributedDataset"}
-    )
 
 
 def _refuse(method: str, **arguments: Any) -> None:

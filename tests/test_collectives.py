@@ -56,7 +56,7 @@ def together():
 def step(group, model, gradient):
     """What a step with some gradient of this worker's adds to the weights."""
     before = model.get_weights()[0].ravel()
-    group.begin(training=True)
+    group.begin((), training=True)
     model.optimizer.apply([keras.ops.convert_to_tensor(np.reshape(gradient, (2, 1)).astype("float32"))])
     return (before - model.get_weights()[0].ravel()).tolist()
 

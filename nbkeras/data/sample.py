@@ -8,6 +8,7 @@ import numpy as np
 
 from nbkeras.data import kinds
 from nbkeras.data.rows import Rows
+from nbkeras.data.stream import Stream
 from nbkeras.errors import DataError, ModelError, one_line
 from nbkeras.model import exactness, randomness, state
 from nbkeras.schema import Field
@@ -92,6 +93,8 @@ def first_batch(rows: Rows, number: int = 1) -> tuple[Any, ...]:
     Raises:
         DataError: there is no row, or a null.
     """
+    if isinstance(rows, Stream):
+        return rows.first_batch(number)
     found = rows.df.select(*[one.name for one in rows.schema.fields]).take(number)
     if not found:
         raise DataError("the DataFrame has no rows")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from nbkeras.data import stream
 from nbkeras.data.rows import Rows, exchanged
 from nbkeras.data.sample import build, build_metrics
 from nbkeras.data.source import Source
@@ -84,11 +85,7 @@ def fit(
     plan = _plan(options, begun, workers=workers, seed=checks.seed(seed) if shuffle else None, **limits)
     resumption.require_same(begun, plan)
     checks.require(spark, plan, dynamic=dynamic, trusted=options.trusted_network)
-    source = Source(spark, model, given.features, None if begun is None else begun.schema)
-    train, validation, split = source.both(
-        given.data, given.y, given.sample_weight, given.validation_data, given.validation_split
-    )
-    checks.require_class_weight(plan.class_weight, train.schema)
+    train, validation, split = _data(spark, plan, model, given, begun)
     run = _run(host, options, model, plan, begun)
     schema = run.schema = None if train.numbered else train.schema
     chosen = settings.of(model, plan, schema, (*on_workers, *in_notebook), given.validation_split)
@@ -104,7 +101,9 @@ def fit(
 
     def prepare() -> Callable[[], None]:
         df, complete = _exchange(spark, plan, run, (train, validation, split), notebook, shuffle=shuffle)
-        return training.Driver(spark, complete, df, run, on_workers, notebook.epoch_end, begun).train
+        batches = train.for_workers(plan.workers) if isinstance(train, stream.Stream) else None
+        driver = training.Driver(spark, complete, df, run, on_workers, notebook.epoch_end, begun, batches)
+        return driver.train
 
     begins = plan.initial_epoch if begun is None else begun.next_epoch(plan.epochs)
     shows = Silent() if verbose in (0, False) else host
@@ -126,6 +125,24 @@ def history(run: Run) -> Any:
     # The run's own lists: they grow with it in the background.
     done.epoch, done.history = run.epoch_numbers, run.history
     return done
+
+
+def _data(
+    spark: SparkSession, plan: Plan, model: Any, given: Given, begun: Checkpoint | None
+) -> tuple[Rows, Rows | None, float]:
+    """The rows to train and to validate on, and the part still to be split off.
+
+    Raises:
+        DataError: the data does not fit the model.
+        OptionError: an argument does not fit the data.
+    """
+    data = (given.data, given.y, given.sample_weight, given.validation_data, given.validation_split)
+    if stream.kind_of(given.data) is not None:
+        return stream.made(spark, plan.workers, *data), None, 0.0
+    source = Source(spark, model, given.features, None if begun is None else begun.schema)
+    train, validation, split = source.both(*data)
+    checks.require_class_weight(plan.class_weight, train.schema)
+    return train, validation, split
 
 
 def _workers(spark: SparkSession, options: Options, model: Any) -> tuple[int, list[str]]:
@@ -211,7 +228,7 @@ def _exchange(
         plan,
         schema=train.schema,
         ordered=ordered,
-        validates=validation is not None or split > 0,
+        validates=validation is not None or split > 0 or stream.validates(train),
         asks=bool(notebook),
         needs_weights=notebook.needs_weights,
         about={

@@ -43,6 +43,7 @@ class Driver:
         callbacks: callbacks that run on the workers.
         epoch_end: called in the thread that waits for the run, when ``plan.asks``.
         resume: the checkpoint to go on from.
+        batches: that every worker reads, from :meth:`nbkeras.data.stream.Stream.for_workers`; None for rows.
     """
 
     def __init__(
@@ -54,9 +55,11 @@ class Driver:
         callbacks: list[Any],
         epoch_end: EpochEnd,
         resume: Checkpoint | None = None,
+        batches: Any = None,
     ) -> None:
         self._spark, self._plan, self._df, self._run = spark, plan, df, run
         self._callbacks, self._notebook, self._resume = callbacks, epoch_end, resume
+        self._batches = batches
         self._store = None if plan.checkpoint is None else Store(plan.checkpoint)
         self._told: dict[int, Decision] = {}
         self._submission: Submission | None = None
@@ -140,7 +143,7 @@ class Driver:
         """What rank 0 returns in the end, and the weights where they came beside it."""
         size = state.bound(self._run.model)
         # Once: in between, callbacks may give the user's model the weights of an epoch.
-        contents = pickling.contents(self._run.model, self._callbacks, self._generator)
+        contents = pickling.contents(self._run.model, self._callbacks, self._generator, self._batches)
         payload = cluster.share(self._spark, contents)
         try:
             return self._attempts(payload, size)

@@ -141,7 +141,9 @@ class Rendezvous:
             raise DataError(nulls_message(nulls))
         if not sum(ready["rows"] for ready in readies):
             raise DataError(NO_ROWS)
-        if self._plan.validates and not sum(ready["validation"] for ready in readies):
+        # Batches are read later, and say nothing of their rows.
+        spooled = self._plan.validates and self._plan.schema.fields
+        if spooled and not sum(ready["validation"] for ready in readies):
             raise DataError("the validation data has no rows")
         layouts = [ready["layout"] for ready in readies if ready["layout"]]
         for layout, one in itertools.product(layouts[1:], self._plan.schema.fields):

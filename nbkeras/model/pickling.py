@@ -28,7 +28,7 @@ from keras.src.utils.tracking import TrackedDict, TrackedList, TrackedSet, Track
 
 from nbkeras.errors import ModelError
 from nbkeras.model import portable, randomness
-from nbkeras.model.portable import tables
+from nbkeras.model.portable import datasets, tables
 
 #: Compiled functions of a model: they hold a graph of this process.
 _TRACED = ("train_function", "test_function", "predict_function")
@@ -76,13 +76,16 @@ def loads(data: bytes) -> Any:
     return thing
 
 
-def contents(model: Any, callbacks: list[Any], generator: list[int] | None = None) -> bytes:
+def contents(
+    model: Any, callbacks: list[Any], generator: list[int] | None = None, batches: Any = None
+) -> bytes:
     """Pack a model, callbacks and Keras' settings into bytes for the workers.
 
     Args:
         model: any Keras model.
         callbacks: those that run on the workers.
         generator: the state of Keras' global generator; None for that of this thread.
+        batches: that every worker reads, see :class:`nbkeras.data.stream.Stream`; None for none.
 
     Raises:
         ModelError: they hold an object that cannot be pickled.
@@ -96,7 +99,9 @@ def contents(model: Any, callbacks: list[Any], generator: list[int] | None = Non
         "wide": "float64" in {keras.config.floatx(), *(str(one.dtype) for one in model.variables)},
     }
     # Settings come first, in a pickle of their own: they must be set before a variable exists.
-    return pickle.dumps(settings) + dumps({"model": model, "callbacks": callbacks, "place": _place()})
+    return pickle.dumps(settings) + dumps(
+        {"model": model, "callbacks": callbacks, "place": _place(), "batches": batches}
+    )
 
 
 def _place() -> tuple[str, str]:
@@ -160,7 +165,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return reduced or super().reducer_override(obj)
 
     def _reduced(self, obj: Any) -> Any:
-        return _parted(obj) or self._coded(obj) or tables.reduced(obj) or self._backend.reduced(obj)
+        of_tensorflow = datasets.reduced(obj) or tables.reduced(obj)
+        return _parted(obj) or self._coded(obj) or of_tensorflow or self._backend.reduced(obj)
 
     def _coded(self, obj: Any) -> Any:
         """Pickle code as cloudpickle does, but with its file name, for the lines of tracebacks."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from nbkeras.model.state import Vector
 from nbkeras.worker.collectives import Flag
-from nbkeras.worker.schedule import Steps
+from nbkeras.worker.schedule import Schedule
 
 
 class Alone:
@@ -23,7 +23,7 @@ class Alone:
         """The vector itself."""
         return vector
 
-    def synchronise(self, model: Any, training: Steps, validation: Steps | None) -> None:
+    def synchronise(self, model: Any, training: Schedule, validation: Schedule | None) -> None:
         """Leave the optimizers as they are."""
         self._model = model
 

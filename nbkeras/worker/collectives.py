@@ -6,7 +6,7 @@ import enum
 from typing import Any, Protocol
 
 from nbkeras.model.state import Vector
-from nbkeras.worker.schedule import Steps
+from nbkeras.worker.schedule import Schedule
 
 
 class Flag(enum.IntEnum):
@@ -31,7 +31,7 @@ class Collective(Protocol):
     def sum(self, vector: Vector) -> Vector:
         """The element-wise sum of all workers' vectors of one length."""
 
-    def synchronise(self, model: Any, training: Steps, validation: Steps | None) -> None:
+    def synchronise(self, model: Any, training: Schedule, validation: Schedule | None) -> None:
         """Make the model's optimizers sum the gradients of all workers."""
 
     def meet(self, vector: Vector) -> Vector:

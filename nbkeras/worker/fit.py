@@ -25,11 +25,11 @@ from nbkeras.worker.callbacks.live import EVERYWHERE, Live
 from nbkeras.worker.callbacks.save import Save
 from nbkeras.worker.callbacks.terminate import Terminate
 from nbkeras.worker.collectives import Collective
+from nbkeras.worker.data import Data, of_batches, of_rows
 from nbkeras.worker.feed import Feed
 from nbkeras.worker.readahead import ReadAhead
 from nbkeras.worker.rows import Rows
 from nbkeras.worker.scaling import Scaling
-from nbkeras.worker.schedule import Steps
 from nbkeras.worker.steering import Requests, Steering
 from nbkeras.worker.together import Together
 
@@ -49,6 +49,7 @@ class Fit:
         model: compiled and built.
         callbacks: the callbacks that run on the workers.
         place: the notebook's machine and folder.
+        batches: that every worker reads, in the place of rows: to train on, to validate on, and some rows.
 
     Attributes:
         scaling: the model's losses and metrics where several workers share them.
@@ -64,6 +65,7 @@ class Fit:
     model: Any
     callbacks: list[Any]
     place: tuple[str, str]
+    batches: tuple[Any, Any, Any] | None = None
     scaling: Scaling | None = None
 
     def __post_init__(self) -> None:
@@ -87,32 +89,34 @@ class Fit:
         if resume is not None:
             resume.restore(model, randomness.Common())
         begins = self._begins(resume)
-        steps, data = rows.training(shards)
-        checked, validation = rows.validation(shards) if plan.validates else (None, None)
-        self._check_labels(rows, data)
-        seeds = self._join_group(steps, checked, data)
+        data = (
+            of_rows(rows, shards, plan, self.backend)
+            if self.batches is None
+            else of_batches(self.batches, plan, self.group, self.model)
+        )
+        if data.feed is not None:
+            self._check_labels(rows, data.feed)
+        seeds = self._join_group(data)
         if (sentence := self._live.enter(*self.place)) is not None and self.rank == 0:
             self.channel.send(Note(type="note", sentence=sentence))
         meets = self.scaling is None or self.sums_in_validation
         steering = Steering(self.group, self.channel, self.requests)
-        batches = None if validation is None else self.backend.batches(validation)
-        combine = Combine(
-            self.group, self.channel, plan, data, steps, batches, checked, steering, self._live, meets=meets
-        )
+        combine = Combine(self.group, self.channel, plan, data, steering, self._live, meets=meets)
         changes = Changes() if self._live.leading and self.group.size > 1 and self.rank == 0 else None
         follow = Follow(self.group, self.channel, plan, self.rank, combine, self._live, changes)
         callbacks: list[Any] = [self._draw(seeds), combine, *([changes] if changes else [])]
         callbacks += [*self._own_callbacks(), self._recall(resume), follow]
-        if len(rows):
-            callbacks.append(ReadAhead(data, rows.files))
+        if data.feed is not None and len(rows):
+            callbacks.append(ReadAhead(data.feed, rows.files))
         if self.rank == 0:
             callbacks.append(self._save(combine, follow, resume, begins, shards))
         model.fit(
-            self.backend.batches(data),
+            data.batches,
             epochs=plan.epochs,
             initial_epoch=begins,
             verbose=0,
             callbacks=callbacks,
+            class_weight=data.class_weight,
             steps_per_epoch=plan.steps_per_epoch,
             shuffle=False,
         )
@@ -125,13 +129,13 @@ class Fit:
             if note:
                 self.channel.send(Note(type="note", sentence=note))
 
-    def _join_group(self, steps: Steps, checked: Steps | None, data: Feed) -> list[int]:
+    def _join_group(self, data: Data) -> list[int]:
         """Make this worker's model one of the group; the seeds that its layers had before."""
         self.group.local = self.job.plan.sync_every > 1
-        self.group.synchronise(self.model, steps, checked)
+        self.group.synchronise(self.model, data.steps, data.checked)
         if isinstance(self.group, Together):
             self.scaling = Scaling(self.model, self.group)
-            self.scaling.install(steps, checked, data.rows(4))
+            self.scaling.install(data.steps, data.checked, data.sample)
             if self.scaling.coupled and self.rank == 0:
                 sentence = (
                     f"{exactness.COUPLED}: each worker sees its own part of it, "

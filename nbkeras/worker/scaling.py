@@ -30,7 +30,7 @@ from nbkeras.model.state import Vector
 from nbkeras.worker.losses import Loss, tracked
 from nbkeras.worker.metrics import scalar, weighed
 from nbkeras.worker.moments import moments
-from nbkeras.worker.schedule import Steps
+from nbkeras.worker.schedule import Schedule
 from nbkeras.worker.together import Together
 
 
@@ -52,7 +52,7 @@ class Scaling:
     messages: bool = False
     coupled: bool = False
 
-    def install(self, training: Steps, validation: Steps | None, sample: tuple[Any, ...]) -> None:
+    def install(self, training: Schedule, validation: Schedule | None, sample: tuple[Any, ...]) -> None:
         """Change the model, before it is traced.
 
         Args:
@@ -225,10 +225,10 @@ class Scaling:
 
     # -- steps -------------------------------------------------------------------
 
-    def _stepped(self, step: Callable[[Any], Any], steps: Steps, name: str) -> Callable[[Any], Any]:
+    def _stepped(self, step: Callable[[Any], Any], steps: Schedule, name: str) -> Callable[[Any], Any]:
         """The step, which knows its share and leaves no trace where this worker has no rows."""
         model, group = self.model, self.group
-        fillers = bool((steps.counts == 0).any())
+        fillers = steps.may_lack
 
         def stepped(*arguments: Any) -> Any:
             logs = step(*arguments)
@@ -240,7 +240,7 @@ class Scaling:
             return logs
 
         def run(*arguments: Any) -> Any:  # of JAX the state comes before the data
-            group.begin(training=name == "train_step")
+            group.begin(arguments[-1], training=name == "train_step")
             if not fillers:
                 return stepped(*arguments)
             return group.traceless(stepped, arguments, list(_untrained(model)))

@@ -16,7 +16,7 @@ from nbkeras.model import exactness, state
 from nbkeras.model.settings import unwrapped
 from nbkeras.model.state import Vector
 from nbkeras.worker.collectives import Flag
-from nbkeras.worker.schedule import Steps
+from nbkeras.worker.schedule import Schedule
 
 
 class Together:
@@ -61,8 +61,8 @@ class Together:
         """
         raise NotImplementedError
 
-    def begin(self, *, training: bool) -> Any:
-        """Enter the next step; this worker's share of its rows."""
+    def begin(self, batch: Any, *, training: bool) -> Any:
+        """Enter the next step, of a batch; this worker's share of its rows."""
         raise NotImplementedError
 
     def broke(self, error: BaseException) -> bool:
@@ -79,7 +79,7 @@ class Together:
             "BatchNormalization(synchronized=True) needs --backend tensorflow (backend='tensorflow')"
         )
 
-    def synchronise(self, model: Any, training: Steps, validation: Steps | None) -> None:
+    def synchronise(self, model: Any, training: Schedule, validation: Schedule | None) -> None:
         """Make the model's optimizers sum the gradients of all workers.
 
         An optimizer keeps its state and its implementation: the instance gets a

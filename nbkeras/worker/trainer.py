@@ -124,6 +124,7 @@ class Trainer:
             model,
             callbacks,
             contents["place"],
+            contents["batches"],
         )
         try:
             with spoken.forwarded(

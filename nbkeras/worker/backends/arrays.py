@@ -15,7 +15,7 @@ from nbkeras.transport import ports
 from nbkeras.worker.feed import Feed
 from nbkeras.worker.member import Member
 from nbkeras.worker.ring import Numbers
-from nbkeras.worker.schedule import Steps
+from nbkeras.worker.schedule import Schedule
 
 
 class Batches(DataAdapter):  # type: ignore[misc]
@@ -84,10 +84,9 @@ class Circle(Member):
 
     def __init__(self, port: socket.socket, addresses: list[str], rank: int, secret: bytes) -> None:
         super().__init__(port, addresses, rank, secret)
-        self._steps: dict[bool, Steps] = {}
-        self._next = {True: 0, False: 0}
+        self._steps: dict[bool, Schedule] = {}
 
-    def synchronise(self, model: Any, training: Steps, validation: Steps | None) -> None:
+    def synchronise(self, model: Any, training: Schedule, validation: Schedule | None) -> None:
         """Make the model's optimizers sum the gradients of all workers."""
         self._steps = {True: training}
         if validation is not None:
@@ -96,10 +95,7 @@ class Circle(Member):
 
     def advance(self, *, training: bool) -> np.float32:
         """Go on to the next step; this worker's share of its rows."""
-        shares = self._steps[training].shares
-        step = self._next[training]
-        self._next[training] = (step + 1) % len(shares)
-        return np.float32(shares[step])
+        return np.float32(self._steps[training].take())
 
     def sum_step(self, vector: Numbers) -> Numbers:
         """The sum of all workers' vectors, with the flags behind them."""

@@ -46,8 +46,8 @@ class Jax(Circle):
         jax.effects_barrier()
         return super().sum(vector)
 
-    def begin(self, *, training: bool) -> Any:
-        """Enter the next step; this worker's share of its rows."""
+    def begin(self, batch: Any, *, training: bool) -> Any:
+        """Enter the next step, of a batch; this worker's share of its rows."""
         self.summed = False
         advance = functools.partial(self.advance, training=training)
         self.share = io_callback(advance, jax.ShapeDtypeStruct((), np.float32), ordered=True)

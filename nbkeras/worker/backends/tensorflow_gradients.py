@@ -7,29 +7,41 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from nbkeras.worker.schedule import Steps
+from nbkeras.worker.schedule import Ledger, Schedule, Steps
 
 
 class Places:
-    """The steps of an epoch as tensors, and which of them comes next.
+    """The step in work as tensors: its rows, and this worker's places in it.
 
     Attributes:
         share: this worker's share of the rows of the step in work.
         rows: of the step, on all workers.
     """
 
-    def __init__(self, steps: Steps) -> None:
-        self._shares = tf.constant(steps.shares)
-        self._numbers = tf.constant(np.stack([steps.totals, steps.counts, steps.firsts], axis=1), tf.int32)
-        self._stride = steps.stride
-        self._next = tf.Variable(0, dtype=tf.int64, trainable=False)
+    def __init__(self, steps: Schedule) -> None:
+        self._rank, self._stride = steps.rank, 1
+        self._read = steps.numbers if isinstance(steps, Ledger) else None
+        if isinstance(steps, Ledger):
+            self._stride = steps.size
+        elif isinstance(steps, Steps):
+            self._stride = steps.stride
+            numbers = np.stack([steps.totals, steps.counts, steps.firsts], axis=1)
+            self._numbers = tf.constant(numbers, tf.int32)
+            self._next = tf.Variable(0, dtype=tf.int64, trainable=False)
 
-    def advance(self) -> None:
-        """Go on to the next step."""
-        step = self._next % tf.size(self._shares, out_type=tf.int64)
-        self._next.assign_add(1)
-        self.share = tf.gather(self._shares, step)
-        self.rows, self._own, self._first = tf.unstack(tf.gather(self._numbers, step))
+    def advance(self, batch: Any) -> None:
+        """Go on to the next step, of a batch."""
+        if self._read is not None:
+            with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
+                # Known once the batch was read.
+                numbers = tf.numpy_function(self._read, [], tf.int32)
+            self.rows, self._own = tf.unstack(tf.ensure_shape(numbers, [2]))
+            self._first = tf.constant(self._rank)
+        else:
+            step = self._next % tf.shape(self._numbers, out_type=tf.int64)[0]
+            self._next.assign_add(1)
+            self.rows, self._own, self._first = tf.unstack(tf.gather(self._numbers, step))
+        self.share = tf.cast(self._own, tf.float64) / tf.cast(self.rows, tf.float64)
 
     def spread(self, values: Any) -> Any:
         """Values that each row has several of, at their rows' places in the whole batch, zeros elsewhere."""

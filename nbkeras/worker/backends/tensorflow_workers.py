@@ -15,7 +15,7 @@ from nbkeras.model.state import Vector
 from nbkeras.worker.backends.tensorflow_gradients import Dense, Places, Sparse, of_rows
 from nbkeras.worker.collectives import Flag
 from nbkeras.worker.member import Member
-from nbkeras.worker.schedule import Steps
+from nbkeras.worker.schedule import Schedule
 from nbkeras.worker.together import Together
 
 #: More than the messages of a step.
@@ -43,7 +43,7 @@ class Workers(Together):
         """The sum of all workers' vectors in the graph of a step, of which it is the latest message."""
         raise NotImplementedError
 
-    def synchronise(self, model: Any, training: Steps, validation: Steps | None) -> None:
+    def synchronise(self, model: Any, training: Schedule, validation: Schedule | None) -> None:
         """Make the model's optimizers sum the gradients of all workers."""
         # XLA cannot compile the sum.
         model.jit_compile = False
@@ -52,11 +52,11 @@ class Workers(Together):
             self._places[False] = Places(validation)
         super().synchronise(model, training, validation)
 
-    def begin(self, *, training: bool) -> Any:
-        """Enter the next step; this worker's share of its rows."""
+    def begin(self, batch: Any, *, training: bool) -> Any:
+        """Enter the next step, of a batch; this worker's share of its rows."""
         self._messages, self.summed = 0, False
         self._now = self._places[training]
-        self._now.advance()
+        self._now.advance(batch)
         self.share = self._now.share
         return self.share
 

@@ -34,8 +34,8 @@ def join(port: socket.socket, addresses: list[str], rank: int, secret: bytes, *,
 class Torch(Circle):
     """Workers that train with torch."""
 
-    def begin(self, *, training: bool) -> Any:
-        """Enter the next step; this worker's share of its rows."""
+    def begin(self, batch: Any, *, training: bool) -> Any:
+        """Enter the next step, of a batch; this worker's share of its rows."""
         self.summed = False
         self.share = keras.ops.convert_to_tensor(self.advance(training=training))
         return self.share

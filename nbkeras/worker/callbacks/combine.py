@@ -18,8 +18,7 @@ from nbkeras.worker.callbacks.live import Live
 from nbkeras.worker.callbacks.totals import MOST, Totals, affordable, packed, unpacked
 from nbkeras.worker.callbacks.validate import Check
 from nbkeras.worker.collectives import Collective, Flag
-from nbkeras.worker.feed import Feed
-from nbkeras.worker.schedule import Steps
+from nbkeras.worker.data import Data
 from nbkeras.worker.steering import Steering
 
 #: Seconds between two progress events.
@@ -36,10 +35,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         group: the workers.
         channel: to the notebook.
         plan: of the training.
-        feed: the training rows of this worker.
-        steps: this worker's in an epoch.
-        validation: its batches to validate on, None where there are none.
-        checked: this worker's steps of a validation.
+        data: to train and to validate on.
         steering: applies the user's requests between two steps.
         live: the user's callbacks that are called within an epoch.
         meets: whether the workers meet in each step of a validation.
@@ -54,10 +50,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         group: Collective,
         channel: Channel,
         plan: Plan,
-        feed: Feed,
-        steps: Steps,
-        validation: Any,
-        checked: Steps | None,
+        data: Data,
         steering: Steering,
         live: Live,
         *,
@@ -70,10 +63,11 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         #: The learning rate by the steps since the one at which it was read.
         self._rate: Callable[[int], float | None] = lambda _: None
         self._rated = 0
-        self._feed, self._steps = feed, steps
-        self._validation, self._checked = validation, checked
-        self._rank = steps.rank
-        self._rows = np.concatenate([[0], np.cumsum(steps.totals)])
+        self._order, self._steps = data.order, data.steps
+        self._validation, self._checked = data.validation, data.checked
+        #: Batches to validate on; the rows to validate on are cut already.
+        self._checks = plan.validation_steps if data.feed is None else None
+        self._rank = data.steps.rank
         self._told = self._told_rows = self._begun = 0.0
         #: Of the last step of this epoch, over all of its steps so far.
         self._logs: dict[str, Any] = {}
@@ -81,6 +75,8 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         self.measured: dict[str, float | None] = {}
         #: The next step of the rows' round, that which began the epoch, and the epoch.
         self._next = self._first = self._epoch = 0
+        #: Steps of the first epoch, for where they are not known before.
+        self._length = 0
         #: The step at which the workers' weights were last the same.
         self._met = 0
         self._evaluate: Callable[..., Any]
@@ -94,8 +90,8 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
             self._live.refuse(self.model)
         if self._rank == 0:
             self._channel.send(Phase(type="phase", phase="training"))
-            batches, asked = len(self._steps.table), self._plan.steps_per_epoch
-            if batches % self._expected():
+            batches, asked = self._steps.number, self._plan.steps_per_epoch
+            if batches is not None and batches % self._expected():
                 sentence = (
                     f"steps_per_epoch={asked} does not divide the {batches} batches of the rows: "
                     "as in Keras, the epoch that runs out of rows ends early"
@@ -115,10 +111,11 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Put the rows in the order of the epoch, unless it goes on in the round of the one before."""
-        self._epoch, self._first = epoch, self._next % len(self._steps.table)
+        self._length = self._length or self._next - self._first
+        self._epoch, self._first = epoch, self._steps.first(self._next)
         self._next = self._met = self._first
         if not self._first:
-            self._feed.permute(epoch)
+            self._order.permute(epoch)
         self._told = self._told_rows = 0.0
         self._logs = {}
         self._begun = self._steering.clock()
@@ -138,9 +135,11 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_end(self, step: int, logs: dict[str, Any] | None = None) -> None:
         """Count the steps that one execution has made, and meet the others if they go apart in between."""
-        self._next = min(self._next + self.model.steps_per_execution, len(self._steps.table))
+        self._next += self.model.steps_per_execution
+        if self._steps.number is not None:
+            self._next = min(self._next, self._steps.number)
         if logs is not None and self._sums_steps:
-            logs.update(self._totals.so_far(self.model, logs, self._steps.shares[self._next - 1]))
+            logs.update(self._totals.so_far(self.model, logs, self._steps.share(self._next - 1)))
         self._logs = logs or {}
         if self._group.local and self._next - self._met >= self._plan.sync_every:
             state.synchronise(self.model)
@@ -177,19 +176,22 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
                 steps=self._expected(),
                 rate=rate,
                 learning_rate=self._rate(self._next - self._rated),
-                loss=loss if math.isfinite(loss) else None,
+                loss=loss if math.isfinite(loss) and self._expected() else None,
             )
         )
 
     def _done_rows(self) -> float:
-        return float(self._rows[self._next] - self._rows[self._first])
+        return float(self._steps.rows(self._first, self._next))
 
     def _expected(self) -> int:
-        """Steps of the epoch: as Keras cuts them, it ends with the rows' round at the latest."""
-        left = len(self._steps.table) - self._first
+        """Steps of the epoch, 0 if unknown: as Keras cuts them, it ends with the round of the rows."""
         at_once = self.model.steps_per_execution
         asked = self._plan.steps_per_epoch
-        return left if asked is None else min(left, -(-asked // at_once) * at_once)
+        asked = None if asked is None else -(-asked // at_once) * at_once
+        if self._steps.number is None:
+            return asked or self._length
+        left = self._steps.number - self._first
+        return left if asked is None else min(left, asked)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Replace the local logs by those of all rows, with validation."""
@@ -207,7 +209,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
                 self._mean(self.model.trainable_variables, self._met, self._group.sum)
                 # Once an epoch, so that a checkpoint holds what every worker goes on with.
                 self._mean(state.moments(self.model), self._first, self._group.sum)
-            logs.update(self._totals.final(self.model, logs, self._steps.shares[self._next - 1]))
+            logs.update(self._totals.final(self.model, logs, self._steps.share(self._next - 1)))
         if not self._stopped() and self._validates(epoch):
             logs.update(self._validated())
         rate = self._rate(max(0, self._next - 1 - self._rated))
@@ -225,7 +227,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _mean(self, variables: list[Any], first: int, add_up: Callable[[Vector], Vector]) -> None:
         """What workers hold becomes their mean, weighted by their rows in the steps since ``first``."""
-        counts = self._steps.table[first : self._next].sum(axis=0)
+        counts = self._steps.rows_of_each(first, self._next)
         if not counts.sum():
             return  # They have just met.
         share = counts[self._rank] / counts.sum()
@@ -247,7 +249,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
             self._channel.send(Phase(type="phase", phase="validating"))
         check = Check(self._group, self._steering, self._live, self._checked, meets=self._meets)
         callbacks = check.before(self._live.in_tests, self.model)
-        self._evaluate(self._validation, verbose=0, return_dict=True, callbacks=callbacks)
+        self._evaluate(self._validation, steps=self._checks, verbose=0, return_dict=True, callbacks=callbacks)
         if not self._meets:
             self._steering.alone()  # Behind the last epoch no step comes that would.
         if self._stopped():

@@ -9,7 +9,7 @@ import keras
 from nbkeras.worker.callbacks.live import Live
 from nbkeras.worker.callbacks.totals import Totals
 from nbkeras.worker.collectives import Collective, Flag
-from nbkeras.worker.schedule import Steps
+from nbkeras.worker.schedule import Schedule
 from nbkeras.worker.steering import Steering
 
 
@@ -28,7 +28,7 @@ class Check(keras.callbacks.Callback):  # type: ignore[misc]
     """
 
     def __init__(
-        self, group: Collective, steering: Steering, live: Live, steps: Steps | None, *, meets: bool
+        self, group: Collective, steering: Steering, live: Live, steps: Schedule | None, *, meets: bool
     ) -> None:
         super().__init__()
         self._group, self._steering, self._live, self._steps = group, steering, live, steps
@@ -36,6 +36,7 @@ class Check(keras.callbacks.Callback):  # type: ignore[misc]
         # The flags ride with these sums.
         self._totals = Totals(group, group.meet)
         self.logs: dict[str, Any] = {}
+        self._last = 0
 
     def before(self, callbacks: list[Any], model: Any) -> Any:
         """Return itself and the user's callbacks, which have their model, as Keras calls them."""
@@ -56,13 +57,14 @@ class Check(keras.callbacks.Callback):  # type: ignore[misc]
         """Sum the logs of the batch, where a callback looks at them."""
         if logs is None or self._steps is None or self._group.size == 1:
             return
+        self._last = batch
         if self._live.meets_in_tests:
-            logs.update(self._totals.so_far(self.model, logs, self._steps.shares[batch]))
+            logs.update(self._totals.so_far(self.model, logs, self._steps.share(batch)))
 
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         """Replace the local logs by those of all rows."""
         if logs is None:
             return
         if self._steps is not None and self._group.size > 1:
-            logs.update(self._totals.final(self.model, logs, self._steps.shares[-1]))
+            logs.update(self._totals.final(self.model, logs, self._steps.share(self._last)))
         self.logs = dict(logs)

@@ -1,0 +1,38 @@
+"""A batch as Keras takes it: how many rows it has, and some of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+
+def rows(batch: Any) -> int:
+    """Count the rows of a batch in any structure.
+
+    Example:
+        >>> import numpy as np
+        >>> from nbkeras.model import batch
+        >>> batch.rows(({"a": np.ones((3, 2))}, None))
+        3
+    """
+    return int(next(one for one in keras.tree.flatten(batch) if one is not None).shape[0])
+
+
+def taken(batch: Any, which: Any) -> Any:
+    """Return some rows of each part of a batch, lists as tuples: to ``tf.data`` a list is one tensor.
+
+    Args:
+        batch: arrays and tensors in any structure; ragged tensors stay ragged.
+        which: a slice, or positions.
+    """
+
+    def some(one: Any) -> Any:
+        if type(one).__name__ != "RaggedTensor":
+            return np.asarray(one)[which]
+        import tensorflow as tf
+
+        return one[which] if isinstance(which, slice) else tf.gather(one, which)
+
+    return keras.tree.lists_to_tuples(keras.tree.map_structure(some, batch, none_is_leaf=False))

@@ -1,0 +1,87 @@
+"""Pickling of a ``tf.data.Dataset`` as the graph that makes it, with the same seeds in every process.
+
+A shuffle of TensorFlow 2 takes its seeds from a generator of its process (``ShuffleDatasetV3``). Its older
+form takes them from the graph and gives the same order for the same seeds, also in each further epoch. So the
+graph gets the older form, and seeds where the user has set none. Variables and look-up tables that a function
+uses, such as those of Keras' layers, are in the graph with their content.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+#: Operations that call back into the Python of the process that has made them.
+_PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "GeneratorDataset"}
+_SHUFFLES = {"ShuffleDatasetV3": "ShuffleDataset", "ShuffleAndRepeatDatasetV2": "ShuffleAndRepeatDataset"}
+
+
+def is_dataset(thing: Any) -> bool:
+    """Whether this is a ``tf.data.Dataset``, without an import of TensorFlow."""
+    tf: Any = sys.modules.get("tensorflow")
+    return tf is not None and hasattr(tf, "data") and isinstance(thing, tf.data.Dataset)
+
+
+def reduced(thing: Any) -> tuple[Any, ...] | None:
+    """Return how to pickle a dataset, or None for anything else.
+
+    Raises:
+        ValueError: it calls Python functions, or holds what exists in this process alone.
+    """
+    return (_dataset, (_graph(thing), thing.element_spec)) if is_dataset(thing) else None
+
+
+def _dataset(graph: bytes, spec: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.data.experimental.from_variant(tf.raw_ops.DatasetFromGraph(graph_def=graph), spec)
+
+
+def _graph(dataset: Any) -> bytes:
+    import tensorflow as tf
+    from tensorflow.core.framework import graph_pb2, types_pb2
+
+    variant = tf.data.experimental.to_variant(dataset)
+    # State, such as where a generator of random numbers stands, is left out: it begins anew.
+    options: dict[str, Any] = {"external_state_policy": 1, "strip_device_assignment": True}
+    graph = graph_pb2.GraphDef.FromString(
+        tf.raw_ops.DatasetToGraphV2(input_dataset=variant, **options).numpy()
+    )
+    for nodes in _scopes(graph):
+        if any(one.op in _PYTHON for one in nodes):
+            raise ValueError("it calls a Python function or a generator of this notebook")
+        _seed(nodes)
+    used = {name.split(":")[0].lstrip("^") for node in graph.node for name in node.input}
+    if any(one.attr["dtype"].type == types_pb2.DT_RESOURCE and one.name in used for one in graph.node):
+        raise ValueError("a function in it uses a variable or a table of this notebook, as Keras' layers do")
+    return bytes(graph.SerializeToString())
+
+
+def _scopes(graph: Any) -> Iterator[Any]:
+    """The nodes of the graph, then those of each function in it."""
+    yield graph.node
+    for function in graph.library.function:
+        yield function.node_def
+
+
+def _seed(nodes: Any) -> None:
+    """Give each random operation without a seed one from NumPy, and shuffles the form that reads seeds."""
+    constants = {one.name: one.attr["value"].tensor for one in nodes if one.op == "Const"}
+    for node in nodes:
+        if "seed" in node.attr and "seed2" in node.attr and not (node.attr["seed"].i or node.attr["seed2"].i):
+            node.attr["seed"].i, node.attr["seed2"].i = _drawn(), _drawn()
+        if node.op in _SHUFFLES:
+            node.op = _SHUFFLES[node.op]
+            del node.input[-1]
+            named = [name.split(":")[0] for name in node.input[2:4]]
+            seeds = [constants[name] for name in named if name in constants]
+            if len(seeds) == 2 and all(list(one.int64_val) == [0] for one in seeds):
+                for one in seeds:
+                    one.int64_val[0] = _drawn()
+
+
+def _drawn() -> int:
+    return int(np.random.randint(1, 1 << 31))  # noqa: NPY002  # keras.utils.set_random_seed seeds it
