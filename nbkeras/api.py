@@ -209,7 +209,8 @@ def predict(
 
     Args:
         model: built; if a run in the background trains it, waits for its end.
-        data: a Spark DataFrame, arrays, or a pandas DataFrame.
+        data: a Spark DataFrame, arrays, or a pandas DataFrame; arrays of up to 1,024 rows are predicted in
+            this process, which takes less time than a Spark job.
         features: feature columns; None for those that the model was trained on.
         output: name of the column with the outputs; a model with several outputs gets
             one column for each, with the output's name appended.
@@ -238,6 +239,10 @@ def predict(
 
     checks.require_model(model, "predict")
     checks.wait_for_training(model)
+    if inference.is_few(data) and checks.is_own(backend):
+        # What is wrong with them is better said by the checks below.
+        with contextlib.suppress(Exception):
+            return super(keras.Model, model).predict(data, batch_size=batch_size, verbose=0)
     spark = attached(spark)
     source = Source(spark, model, features, registry.schema(model))
     by_name = names_columns(data, ())

@@ -108,6 +108,13 @@ def backend(asked: str) -> str:
     return own if asked == "auto" else asked
 
 
+def is_own(asked: str) -> bool:
+    """Whether a backend is the notebook's own."""
+    import keras
+
+    return asked in ("auto", keras.config.backend())
+
+
 def seed(given: int | None) -> int:
     """The seed of the rows' order: without one from NumPy, which ``keras.utils.set_random_seed`` seeds."""
     import numpy as np

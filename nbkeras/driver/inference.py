@@ -31,6 +31,8 @@ from nbkeras.worker import task
 Shape = tuple[int, ...]
 #: Seconds that an action may take without a word.
 _SILENT = 1.0
+#: Rows of arrays that are predicted in this process: ``tests/benchmarks/small_predict.py`` measures it.
+FEW = 1024
 #: Inference needs no event channel.
 _NOWHERE = ("", 0)
 
@@ -251,6 +253,12 @@ def _summed(model: Any, states: list[bytes]) -> dict[str, Any]:
     for variable, value in zip(variables, total, strict=True):
         variable.assign(value.astype(variable.dtype))
     return {key: state.plain(value) for key, value in model.get_metrics_result().items()}
+
+
+def is_few(data: Any) -> bool:
+    """Whether these are arrays of so few rows that Keras predicts them here before a Spark job would."""
+    parts = keras.tree.flatten(data)
+    return all(len(getattr(one, "shape", ())) > 0 and len(one) <= FEW for one in parts)
 
 
 def predict_dataframe(

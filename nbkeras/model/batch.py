@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from nbkeras.model.portable.datasets import is_ragged, ragged_rows
+
 
 def rows(batch: Any) -> int:
     """Count the rows of a batch in any structure.
@@ -29,10 +31,6 @@ def taken(batch: Any, which: Any) -> Any:
     """
 
     def some(one: Any) -> Any:
-        if type(one).__name__ != "RaggedTensor":
-            return np.asarray(one)[which]
-        import tensorflow as tf
-
-        return one[which] if isinstance(which, slice) else tf.gather(one, which)
+        return ragged_rows(one, which) if is_ragged(one) else np.asarray(one)[which]
 
     return keras.tree.lists_to_tuples(keras.tree.map_structure(some, batch, none_is_leaf=False))

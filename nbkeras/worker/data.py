@@ -9,11 +9,11 @@ from nbkeras.model.portable import datasets
 from nbkeras.plan import Plan
 from nbkeras.transport.messages import Shards
 from nbkeras.worker.backends import Backend
+from nbkeras.worker.backends.slices import Slices, length
 from nbkeras.worker.collectives import Collective
 from nbkeras.worker.feed import Feed
 from nbkeras.worker.rows import Rows
 from nbkeras.worker.schedule import Ledger, Schedule
-from nbkeras.worker.slices import Slices, length
 
 
 class Order(Protocol):

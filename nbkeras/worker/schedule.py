@@ -145,7 +145,7 @@ class Ledger:
         rank: of this worker.
         size: number of workers.
         length: steps of an epoch, if it is known.
-        continues: whether an epoch goes on where the one before ended, unless the batches begin anew.
+        continues: whether an epoch goes on where the one before ended, unless the batches have run out.
 
     Example:
         >>> from nbkeras.worker.schedule import Ledger

@@ -25,6 +25,18 @@ def is_dataset(thing: Any) -> bool:
     return tf is not None and hasattr(tf, "data") and isinstance(thing, tf.data.Dataset)
 
 
+def is_ragged(thing: Any) -> bool:
+    """Whether this is a ragged tensor, whose rows differ in length."""
+    return type(thing).__name__ == "RaggedTensor"
+
+
+def ragged_rows(tensor: Any, which: Any) -> Any:
+    """Return some rows of a ragged tensor, by a slice or by their positions."""
+    import tensorflow as tf
+
+    return tensor[which] if isinstance(which, slice) else tf.gather(tensor, which)
+
+
 def reduced(thing: Any) -> tuple[Any, ...] | None:
     """Return how to pickle a dataset, or None for anything else.
 
@@ -45,7 +57,7 @@ def _graph(dataset: Any) -> bytes:
     from tensorflow.core.framework import graph_pb2, types_pb2
 
     variant = tf.data.experimental.to_variant(dataset)
-    # State, such as where a generator of random numbers stands, is left out: it begins anew.
+    # State, such as where a generator of random numbers stands, is left out.
     options: dict[str, Any] = {"external_state_policy": 1, "strip_device_assignment": True}
     graph = graph_pb2.GraphDef.FromString(
         tf.raw_ops.DatasetToGraphV2(input_dataset=variant, **options).numpy()

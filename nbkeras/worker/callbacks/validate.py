@@ -57,9 +57,10 @@ class Check(keras.callbacks.Callback):  # type: ignore[misc]
         """Sum the logs of the batch, where a callback looks at them."""
         if logs is None or self._steps is None or self._group.size == 1:
             return
-        self._last = batch
+        # An execution of several steps may end behind the last one.
+        self._last = min(batch, (self._steps.number or batch + 1) - 1)
         if self._live.meets_in_tests:
-            logs.update(self._totals.so_far(self.model, logs, self._steps.share(batch)))
+            logs.update(self._totals.so_far(self.model, logs, self._steps.share(self._last)))
 
     def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         """Replace the local logs by those of all rows."""
