@@ -68,7 +68,8 @@ def fit(
 
     Args:
         model: compiled; holds the trained weights and optimizer state afterwards.
-        data: a Spark DataFrame; or arrays, or a pandas DataFrame.
+        data: a Spark DataFrame; arrays, or a DataFrame of pandas or polars; or a ``tf.data.Dataset``, a
+            PyDataset or a torch DataLoader, whose batches every worker reads to take its rows of each.
         y: label column(s) of a DataFrame, several as a list in the order of the
             outputs or as a dict by output name; or arrays.
         features: feature columns; None for all that are not label or weight.
@@ -146,6 +147,7 @@ def evaluate(
     features: Sequence[str] | None = None,
     sample_weight: Any = None,
     batch_size: int | None = None,
+    steps: int | None = None,
     backend: str = "auto",
     spark: SparkSession | None = None,
 ) -> dict[str, Any]:
@@ -153,11 +155,12 @@ def evaluate(
 
     Args:
         model: compiled; if a run in the background trains it, waits for its end.
-        data: a Spark DataFrame, arrays, or a pandas DataFrame.
+        data: as in :func:`fit`.
         y: label column(s) of a DataFrame, or arrays.
         features: feature columns; None for those that the model was trained on.
         sample_weight: weight column of a DataFrame, or an array.
         batch_size: rows of a batch, 32 if None.
+        steps: batches of a dataset to evaluate on, from the first; None for all.
         backend: as in :func:`fit`.
         spark: the session; None for the active one, or a new local one.
 
@@ -167,32 +170,12 @@ def evaluate(
         ModelError: the model is not compiled.
         TrainingError: an exception on a worker.
     """
-    from nbkeras.data.rows import hashed, in_order
-    from nbkeras.data.sample import build, build_metrics, first_batch
-    from nbkeras.data.source import Source
-    from nbkeras.driver import checks, inference
-    from nbkeras.spark import cluster
+    from nbkeras.driver import checks, evaluation
 
     checks.require_compiled(model, "evaluate")
     checks.wait_for_training(model)
-    spark = attached(spark)
-    source = Source(spark, model, features, registry.schema(model))
-    rows = source.labelled(data, y, sample_weight, "test_step")
-    source.say_guessed(rows)
-    build(model, rows)
-    build_metrics(model, rows)
-    reason = inference.coupled(model, lambda: first_batch(rows, 4))
-    if reason:
-        print(f"Evaluating on one worker: {reason}.")  # noqa: T201  # says why it takes longer
-    plan = Plan(
-        rows.schema,
-        workers=1 if reason else max(1, cluster.slots(spark)),
-        batch_size=batch_size,
-        backend=checks.backend(backend),
-    )
-    cluster.require_backend(spark, plan.backend)
-    cluster.ship(spark)
-    return inference.evaluate(spark, plan, model, in_order(rows) if reason else hashed(rows))
+    given = evaluation.Given(data, y, features, sample_weight, batch_size, steps)
+    return evaluation.evaluate(attached(spark), model, given, checks.backend(backend))
 
 
 def predict(

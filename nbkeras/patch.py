@@ -57,8 +57,9 @@ class Calls:
         ours: Callable[..., Any] = getattr(self, name)
         if name == "fit":
             self.fits += 1
-        if (kind := stream.kind_of(x)) is not None and (name != "fit" or stream.stays(x)):
-            reason = stream.stays(x) if name == "fit" else f"a {kind}"
+        if (kind := stream.kind_of(x)) is not None and (
+            reason := f"a {kind}" if name == "predict" else stream.stays(x)
+        ):
             print(_LOCAL.format(name, reason))  # noqa: T201  # Keras prints its own progress there too
             return local(model, x, *args, **kwargs)
         if calling() is not None and name != "fit" and not hasattr(x, "sparkSession"):
@@ -133,10 +134,10 @@ class Calls:
         return_dict: bool = False,
     ) -> Any:
         """Return the loss, or a list of loss and metrics, or a dict of them, as Keras does."""
-        _refuse("evaluate", steps=steps, callbacks=callbacks)
+        _refuse("evaluate", callbacks=callbacks)
         _say("Evaluating on Spark.", verbose)
         results = self._evaluate(
-            model, x, y, sample_weight=sample_weight, batch_size=batch_size, **self._where()
+            model, x, y, sample_weight=sample_weight, batch_size=batch_size, steps=steps, **self._where()
         )
         if return_dict:
             return dict(sorted(results.items()))  # Keras' own order

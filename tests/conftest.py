@@ -63,6 +63,14 @@ def as_in_a_notebook(request):
 
 
 @pytest.fixture
+def predicts_on_spark(monkeypatch):
+    """A few rows of arrays are predicted on Spark too, not in this process."""
+    from nbkeras.driver import inference
+
+    monkeypatch.setattr(inference, "FEW", 0)
+
+
+@pytest.fixture
 def screenshots() -> Path:
     """Where pictures for the eye go; they are kept."""
     folder = Path(os.environ.get("NBKERAS_SCREENSHOTS", "/tmp/nbkeras-screenshots"))  # noqa: S108  # for people

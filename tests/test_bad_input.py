@@ -410,7 +410,7 @@ class Highest(keras.metrics.Metric):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (own_loss, ["OwnLoss", "compute_loss", "'masking'", "masks"]),
+        (own_loss, ["OwnLoss", "compute_loss", "layer 'masking", "masks"]),
         (made_late, ["MadeLate", "compute_loss", "layer 'masking", "masks"]),
         (masked, ["loss 'scalar'", "masks"]),
         (lambda: net(metrics=[spread]), ["metric 'spread'", "leave it out"]),

@@ -14,10 +14,11 @@ from pyspark.sql import types as T
 from twins import columns, define
 
 import nbkeras
+from nbkeras.driver import inference
 from nbkeras.errors import DataError, WorkerLost
 from nbkeras.spark import cluster
 
-pytestmark = pytest.mark.usefixtures("any_backend", "as_in_a_notebook")
+pytestmark = pytest.mark.usefixtures("any_backend", "as_in_a_notebook", "predicts_on_spark")
 NOTEBOOK = os.getpid()
 
 ROWS, SHAPE, CLASSES = 70, 4, 3
@@ -499,3 +500,16 @@ def test_features_are_found_in_a_checkpoint_by_a_model_that_goes_on_or_takes_its
     np.testing.assert_allclose(predicted[0], predicted[1], 1e-6, 1e-6)
     expected = again.predict(x[:, [1, 0, 3, 2]], verbose=0)[:, 0]
     np.testing.assert_allclose(np.sort(predicted[0]), np.sort(expected), 1e-4, 1e-5)
+
+
+def test_a_few_rows_of_arrays_are_predicted_in_this_process_as_keras_predicts_them(spark, monkeypatch):
+    monkeypatch.setattr(inference, "FEW", 4)
+    monkeypatch.setattr(inference, "job_of", None)
+    model = dense(2)
+    x = np.ones((4, SHAPE), dtype="float32")
+
+    np.testing.assert_array_equal(nbkeras.predict(model, x, spark=spark), model.predict(x, verbose=0))
+    with pytest.raises(TypeError):  # a job
+        nbkeras.predict(model, np.ones((5, SHAPE)), spark=spark)
+    with pytest.raises(DataError, match=r"x has shape \(4, 9\)"):
+        nbkeras.predict(model, np.ones((4, 9)), spark=spark)

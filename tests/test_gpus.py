@@ -24,7 +24,7 @@ Y = X.sum(axis=1)
 #: Of each Worker; see the fixture ``cluster``.
 DISCOVERED = {"5", "7", "11", "13"}
 
-pytestmark = pytest.mark.usefixtures("any_backend")
+pytestmark = pytest.mark.usefixtures("any_backend", "predicts_on_spark")
 
 #: One executor, which gives each task one of its two GPUs.
 EACH = SETTINGS | {

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nbkeras.driver import inference
+from nbkeras.driver import evaluation, inference
 from nbkeras.errors import Aborted, ClusterError, DataError, TrainingError
 from nbkeras.model import state
 from nbkeras.plan import Plan
@@ -80,7 +80,7 @@ def row(kind, rank, data):
 def test_states_of_partitions_of_any_size_give_what_keras_gives_for_all_rows(cuts):
     model = compiled("mae", FromOne())
     whole = model.evaluate(X, Y, verbose=0, return_dict=True)
-    found = inference._summed(model, states(model, *cuts))
+    found = evaluation._summed(model, states(model, *cuts))
     assert list(found) == ["loss", "mae", "from_one"]
     assert found == pytest.approx(whole, rel=1e-5)
     assert found["from_one"] == 31
@@ -89,9 +89,9 @@ def test_states_of_partitions_of_any_size_give_what_keras_gives_for_all_rows(cut
 def test_what_a_model_has_seen_before_does_not_count():
     model = compiled("mae")
     packed = states(model, 10)
-    expected = inference._summed(model, packed)
+    expected = evaluation._summed(model, packed)
     model.evaluate(100 * X, Y, verbose=0)
-    assert inference._summed(model, packed) == expected
+    assert evaluation._summed(model, packed) == expected
 
 
 def test_results_that_are_arrays_stay_arrays():
@@ -100,19 +100,19 @@ def test_results_that_are_arrays_stay_arrays():
     y = np.concatenate([Y, -Y], axis=1)
     whole = model.evaluate(X, y, verbose=0, return_dict=True)
     packed = [state.pack(model.metrics_variables)]
-    np.testing.assert_allclose(inference._summed(model, packed)["r2_score"], whole["r2_score"], rtol=1e-5)
+    np.testing.assert_allclose(evaluation._summed(model, packed)["r2_score"], whole["r2_score"], rtol=1e-5)
 
 
 def test_pieces_of_a_state_are_put_together_by_worker_in_their_order():
     rows = [row("bytes", 1, b"ab"), row("bytes", 0, b"xy"), row("bytes", 1, b"cd"), row("bytes", 0, b"z")]
-    assert sorted(inference._results(rows)[0]) == [b"abcd", b"xyz"]
+    assert sorted(evaluation._results(rows)[0]) == [b"abcd", b"xyz"]
 
 
 def test_nulls_of_all_partitions_are_added_up_and_told_rather_than_a_result():
     nulls = [json.dumps(one).encode() for one in ({"a": 1, "b": 2}, {"a": 3})]
     rows = [row("bytes", 0, b"x"), row("nulls", 0, nulls[0]), row("nulls", 1, nulls[1])]
     with pytest.raises(DataError, match="column 'a' holds 4 nulls, column 'b' holds 2 nulls: drop them"):
-        inference._results(rows)[0]
+        evaluation._results(rows)[0]
 
 
 def test_a_partition_that_failed_is_reported_with_its_worker():
@@ -125,20 +125,20 @@ def test_a_partition_that_failed_is_reported_with_its_worker():
         "host": "node7",
     }
     with pytest.raises(TrainingError, match=r"^on worker 3 \(node7\): ValueError: no scale$"):
-        inference._results([row("bytes", 0, b"x"), row("failure", 3, json.dumps(told).encode())])[0]
+        evaluation._results([row("bytes", 0, b"x"), row("failure", 3, json.dumps(told).encode())])[0]
 
 
 def test_no_partition_with_a_state_is_no_row():
     with pytest.raises(DataError, match="no rows to evaluate"):
-        inference._results([])[0]
+        evaluation._results([])[0]
 
 
 def test_metrics_of_keras_add_up_and_no_row_is_looked_at():
     def batch():
         pytest.fail("it looks at rows")
 
-    assert inference.coupled(compiled("mae", keras.metrics.RootMeanSquaredError()), batch) == ""
-    assert inference.coupled(compiled(), batch) == ""
+    assert evaluation.coupled(compiled("mae", keras.metrics.RootMeanSquaredError()), batch) == ""
+    assert evaluation.coupled(compiled(), batch) == ""
 
 
 def test_a_custom_metric_is_examined_and_left_in_its_first_state():
@@ -146,11 +146,11 @@ def test_a_custom_metric_is_examined_and_left_in_its_first_state():
         return X[:4], Y[:4]
 
     model = compiled(counted, "mae")
-    assert inference.coupled(model, four) == ""
+    assert evaluation.coupled(model, four) == ""
     assert [float(one.result()) for one in model._compile_metrics.metrics] == [0, 0]
     said = "metric 'spread' of some rows does not follow from those of each row"
-    assert inference.coupled(compiled("mae", spread), four) == said
-    assert inference.coupled(compiled(FromOne()), lambda: (X[:4], Y[:4], np.ones(4))) == ""
+    assert evaluation.coupled(compiled("mae", spread), four) == said
+    assert evaluation.coupled(compiled(FromOne()), lambda: (X[:4], Y[:4], np.ones(4))) == ""
 
 
 def pearson(y, predicted):
@@ -216,7 +216,7 @@ def test_what_depends_on_a_batch_is_evaluated_in_keras_own_batches(loss, layers,
     model.compile("sgd", loss, run_eagerly=True)
     weights = np.linspace(0.5, 2, 4, dtype="float32") if weighed else None
     model.evaluate(X[:1], Y[:1], verbose=0)
-    said = inference.coupled(model, lambda: (X[:4], Y[:4], weights)[: 3 if weighed else 2])
+    said = evaluation.coupled(model, lambda: (X[:4], Y[:4], weights)[: 3 if weighed else 2])
     assert said.startswith(reason)
     assert bool(said) == bool(reason)
 
@@ -227,12 +227,12 @@ def test_a_loss_of_masked_steps_has_to_be_evaluated_in_keras_own_batches():
     model.compile("sgd", "mse", run_eagerly=True)
     x, y = RANDOM.normal(size=(4, 5, 2)), RANDOM.normal(size=(4, 5, 1))
     model.evaluate(x, y, verbose=0)
-    assert inference.coupled(model, lambda: (x, y)) == LOSS
+    assert evaluation.coupled(model, lambda: (x, y)) == LOSS
     # Without a mask at the end, a row's loss is its own.
     model = keras.Sequential([keras.Input((5, 2)), layers[0], keras.layers.LSTM(2), keras.layers.Dense(1)])
     model.compile("sgd", "mse", run_eagerly=True)
     model.evaluate(x, y[:, 0], verbose=0)
-    assert inference.coupled(model, lambda: (x, y[:, 0])) == ""
+    assert evaluation.coupled(model, lambda: (x, y[:, 0])) == ""
 
 
 # -- an action of Spark, and its end -------------------------------------------------------------------
@@ -264,7 +264,7 @@ def stage(monkeypatch):
 
 
 def test_an_action_has_a_thread_of_its_own(stage):
-    assert inference._attended(None, "evaluate", threading.current_thread) is not threading.current_thread()
+    assert inference.attended(None, "evaluate", threading.current_thread) is not threading.current_thread()
 
 
 def test_an_action_that_takes_longer_than_a_moment_is_said_to_be_at_work(stage, monkeypatch):
@@ -278,10 +278,10 @@ def test_an_action_that_takes_longer_than_a_moment_is_said_to_be_at_work(stage, 
         shown.append("over")
 
     monkeypatch.setattr(inference.wait, "shown", show)
-    assert inference._attended(None, "evaluate", lambda: 5) == 5
+    assert inference.attended(None, "evaluate", lambda: 5) == 5
     assert shown == []
     monkeypatch.setattr(inference, "_SILENT", 0.0)
-    assert inference._attended(None, "predict", said.wait)
+    assert inference.attended(None, "predict", said.wait)
     assert shown == ["predict", "over"]
 
 
@@ -299,7 +299,7 @@ def test_what_ends_an_action_is_one_line(stage, error, kind, message):
         raise error
 
     with pytest.raises(kind, match=message):
-        inference._attended(SimpleNamespace(is_stopped=False), "evaluate", action)
+        inference.attended(SimpleNamespace(is_stopped=False), "evaluate", action)
     assert not stage.cancelled.is_set()
 
 
@@ -309,7 +309,7 @@ def test_an_interrupt_cancels_what_spark_does_for_it(stage):
         stage.cancelled.wait()
 
     with pytest.raises(Aborted, match=r"^predict was interrupted; the model is as it was before$"):
-        inference._attended(None, "predict", action)
+        inference.attended(None, "predict", action)
 
 
 # -- prediction ----------------------------------------------------------------------------------------
@@ -333,7 +333,7 @@ def test_predictions_of_arrays_come_in_the_order_of_the_arrays(monkeypatch):
         return table
 
     monkeypatch.setattr(inference, "predict_dataframe", MagicMock())
-    monkeypatch.setattr(inference, "_attended", attended)
+    monkeypatch.setattr(inference, "attended", attended)
     plan = Plan(Schema((Field("x0", ("x",), "x"),)))
     numbers, pairs = inference.predict_arrays(plan, None, MagicMock(), [(1,), (2,)])
     assert asked == ["predict"]

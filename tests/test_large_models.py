@@ -10,7 +10,7 @@ import nbkeras
 from nbkeras.spark import cluster
 from nbkeras.spark.shared import Broadcasted
 
-pytestmark = pytest.mark.usefixtures("any_backend")
+pytestmark = pytest.mark.usefixtures("any_backend", "predicts_on_spark")
 
 #: Connect sends no message of 128 MiB, and Spark shares what is in the task with each of them.
 SIZES = {"30 MB": 2700, "150 MB": 6100}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import nbkeras
 from nbkeras.errors import DataError, ModelError, OptionError
 
+pytestmark = pytest.mark.usefixtures("predicts_on_spark")
 ROWS = 30
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(ROWS, 3)).astype("float32")

@@ -43,7 +43,7 @@ for name, python in pythons.items():
         time.sleep(0.1)  # the executor comes when it has started
     found[name]["status"] = nbkeras.status(spark)
     if name != "old keras":
-        found[name]["predict"] = outcome(lambda: nbkeras.predict(model, x, spark=spark))
+        found[name]["predict"] = outcome(lambda: nbkeras.predict(model, np.repeat(x, 1100, 0), spark=spark))
 """
 
 

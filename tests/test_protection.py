@@ -163,7 +163,7 @@ def train(how):
         if how == calls[-1] and "spark.io.encryption.enabled" in settings:
             told["evaluated"] = nbkeras.evaluate(model, x, y)["loss"]
             told["plain"] = float(np.mean((model(x)[:, 0] - y) ** 2))
-            told["predicted"] = len(nbkeras.predict(model, x))
+            told["predicted"] = len(nbkeras.predict(model, np.repeat(x, 1100, 0))) // 1100
     except nbkeras.errors.NbkerasError as error:
         told["error"] = f"{type(error).__name__}: {error}"
 

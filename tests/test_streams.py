@@ -192,14 +192,14 @@ def test_what_workers_cannot_read_trains_in_this_process_with_a_line_that_says_w
     with nbkeras.on_spark(workers=1, spark=spark):
         net().fit(endless(), steps_per_epoch=2, verbose=0)
         net().fit(python.batch(BATCH), verbose=0)
-        net().evaluate(slices(X, Y).batch(BATCH), verbose=0)
+        net().predict(slices(X).batch(BATCH), verbose=0)
 
     others = "arrays or a DataFrame to compute on Spark"
     python_in_it = "it calls a Python function or a generator of this notebook"
     assert capsys.readouterr().out.splitlines() == [
         f"fit runs in this process, since x is a generator: give {others}",
         f"fit runs in this process, since x is a tf.data.Dataset: {python_in_it}: give {others}",
-        f"evaluate runs in this process, since x is a tf.data.Dataset: give {others}",
+        f"predict runs in this process, since x is a tf.data.Dataset: give {others}",
     ]
 
 
@@ -235,3 +235,17 @@ def test_arguments_that_do_not_go_with_batches_are_refused(spark, kind, words, a
 )
 def test_batches_are_known_by_their_class(data, kind):
     assert stream.kind_of(data) == kind
+
+
+@pytest.mark.parametrize("made", ["shuffled", "with weights", "of a PyDataset", "of a DataLoader"])
+def test_batches_are_evaluated_as_in_plain_keras(spark, made):
+    make, _ = MADE[made]
+    model = net()
+    expected = model.evaluate(make(), verbose=0, return_dict=True)
+
+    with nbkeras.on_spark(spark=spark):
+        found = model.evaluate(make(), verbose=0, return_dict=True)
+        first = model.evaluate(slices(X, Y).batch(BATCH), steps=2, verbose=0)
+
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert first == pytest.approx(model.evaluate(X[: 2 * BATCH], Y[: 2 * BATCH], verbose=0), rel=1e-5)

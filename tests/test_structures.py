@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import nbkeras
 from nbkeras.errors import DataError
 
+pytestmark = pytest.mark.usefixtures("predicts_on_spark")
 ROWS = 12
 RANDOM = np.random.default_rng(0)
 Y = RANDOM.normal(size=(ROWS, 1)).astype("float32")

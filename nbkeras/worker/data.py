@@ -94,6 +94,20 @@ def of_batches(given: tuple[Any, Any, Any], plan: Plan, group: Collective, model
     return Data(order, batches, steps, sample, checks, checked, class_weight=alone)
 
 
+def to_evaluate(given: tuple[Any, Any, Any], rank: int, plan: Plan) -> Any:
+    """Make the batches of one worker's part of an evaluation, without a step that has none of its rows.
+
+    Args:
+        given: the source, and what a training has besides.
+        rank: of the worker.
+        plan: of the evaluation.
+    """
+    source, _, _ = given
+    if plan.workers == 1 and datasets.is_dataset(source):
+        return source
+    return Slices(source, Ledger(rank, plan.workers), meets=False)
+
+
 def _built(model: Any) -> bool:
     """Whether Keras has nothing to build before it trains, but an optimizer."""
     parts = (getattr(model, "_compile_loss", None), getattr(model, "_compile_metrics", None))

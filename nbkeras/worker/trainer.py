@@ -30,6 +30,7 @@ from nbkeras.transport.wire import Event
 from nbkeras.worker import backends, spoken
 from nbkeras.worker.alone import Alone
 from nbkeras.worker.collectives import Collective, Flag
+from nbkeras.worker.data import to_evaluate
 from nbkeras.worker.fit import Fit
 from nbkeras.worker.rows import Rows
 from nbkeras.worker.steering import Requests
@@ -227,11 +228,15 @@ class Trainer:
     def _evaluate(self) -> None:
         """Send the metric states of this worker's rows: the notebook adds them up."""
         self._set_threads(self._assignment.neighbours)
-        model = self._load()["model"]
-        rows = self._rows()
-        data = None if rows.nulls else rows.evaluation()
-        if data is not None:
-            logs = model.evaluate(self._backend.batches(data), verbose=0, return_dict=True)
+        contents = self._load()
+        model, rows = contents["model"], self._rows()
+        if contents["batches"] is not None:
+            batches = to_evaluate(contents["batches"], self._rank, self._plan)
+        else:
+            feed = None if rows.nulls else rows.evaluation()
+            batches = None if feed is None else self._backend.batches(feed)
+        if batches is not None:
+            logs = model.evaluate(batches, steps=self._plan.validation_steps, verbose=0, return_dict=True)
             plain = {name: np.asarray(state.plain(value)).tolist() for name, value in logs.items()}
             self._task.send(("result", {"logs": plain}))
             self._task.send(("bytes", state.pack(model.metrics_variables)))

@@ -31,6 +31,8 @@ class Slices(DataAdapter):  # type: ignore[misc]
         class_weight: as in ``fit``.
         batch_size: of arrays.
         seed: of the order of a PyDataset's batches and of a DataLoader's rows; None for no shuffle.
+        meets: whether workers make each step together: then a row stands in where this one has none, and
+            leaves no trace; else such a batch is left out.
     """
 
     batch_size = has_partial_batch = partial_batch_size = None
@@ -42,10 +44,12 @@ class Slices(DataAdapter):  # type: ignore[misc]
         class_weight: Any = None,
         batch_size: int = 32,
         seed: int | None = None,
+        *,
+        meets: bool = True,
     ) -> None:
         self._source = _Arrays(source, batch_size) if isinstance(source, (list, tuple)) else source
         self._ledger, self._class_weight, self._seed = ledger, class_weight, seed
-        self._epoch = 0
+        self._epoch, self._meets = 0, meets
 
     def permute(self, epoch: int) -> None:
         """Let the next batches be those of an epoch."""
@@ -54,7 +58,7 @@ class Slices(DataAdapter):  # type: ignore[misc]
     @property
     def num_batches(self) -> int | None:
         """Batches of an epoch; None where it is not known."""
-        return length(self._source)
+        return length(self._source) if self._meets else None
 
     def on_epoch_begin(self) -> None:
         """Tell the source, where it wants to know."""
@@ -79,8 +83,9 @@ class Slices(DataAdapter):  # type: ignore[misc]
         if datasets.is_dataset(self._source):
             made = TFDatasetAdapter(self._source, class_weight=self._class_weight).get_tf_dataset()
             # AutoGraph has nothing to convert in it.
-            cut = tf.autograph.experimental.do_not_convert(self._cut)
-            return made.enumerate().map(cut).prefetch(tf.data.AUTOTUNE)
+            has_rows, cut = map(tf.autograph.experimental.do_not_convert, (self._has_rows, self._cut))
+            numbered = made.enumerate() if self._meets else made.enumerate().filter(has_rows)
+            return numbered.map(cut).prefetch(tf.data.AUTOTUNE)
         # As Keras finds out what a PyDataset gives.
         some = [
             batches.taken(self._weighted(one), slice(None)) for one in itertools.islice(self._batches(), 2)
@@ -88,6 +93,12 @@ class Slices(DataAdapter):  # type: ignore[misc]
         signature = data_adapter_utils.get_tensor_spec(some)
         made = tf.data.Dataset.from_generator(self.__iter__, output_signature=signature)
         return made.prefetch(tf.data.AUTOTUNE)
+
+    def _has_rows(self, _: Any, batch: Any) -> Any:
+        """Whether a batch holds rows of this worker."""
+        import tensorflow as tf
+
+        return tf.shape(tf.nest.flatten(batch)[0])[0] > self._ledger.rank
 
     def _cut(self, index: Any, batch: Any) -> Any:
         """This worker's rows of a batch, in TensorFlow's own threads."""
@@ -114,7 +125,8 @@ class Slices(DataAdapter):  # type: ignore[misc]
             rows = batches.rows(parts)
             own = np.arange(self._ledger.rank, rows, self._ledger.size)
             self._ledger.append(rows)
-            yield batches.taken(parts, own if len(own) else np.zeros(1, dtype=int))
+            if len(own) or self._meets:
+                yield batches.taken(parts, own if len(own) else np.zeros(1, dtype=int))
 
     def _tell(self, hook: str) -> None:
         if hasattr(self._source, hook):

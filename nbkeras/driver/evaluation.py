@@ -1,0 +1,226 @@
+"""Evaluation: each worker evaluates its own rows, and the states of the metrics are added up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from pyspark.sql import DataFrame, SparkSession
+
+from nbkeras.data import stream
+from nbkeras.data.rows import Rows, hashed, in_order
+from nbkeras.data.sample import build, build_metrics, first_batch
+from nbkeras.data.shards import nulls_message
+from nbkeras.data.source import Source
+from nbkeras.driver import inference
+from nbkeras.errors import DataError, OptionError, WorkerLost
+from nbkeras.job import failures
+from nbkeras.model import additivity, exactness, state
+from nbkeras.plan import Plan
+from nbkeras.run import registry
+from nbkeras.run.curves import arrays
+from nbkeras.spark import cluster, preflight
+from nbkeras.worker import task
+
+
+@dataclass(frozen=True)
+class Given:
+    """The arguments of an evaluation as the user gave them; see :func:`nbkeras.evaluate`."""
+
+    data: Any
+    y: Any
+    features: Any
+    sample_weight: Any
+    batch_size: int | None
+    steps: int | None
+
+
+def evaluate(spark: SparkSession, model: Any, given: Given, backend: str) -> dict[str, Any]:
+    """Compute loss and metrics over all rows, by name.
+
+    Args:
+        spark: the session.
+        model: compiled.
+        given: the data.
+        backend: of the workers.
+
+    Raises:
+        Aborted: an interrupt.
+        DataError: the data does not fit the model, holds nulls or no rows.
+        OptionError: an argument does not fit the data.
+        TrainingError: an exception on a worker.
+        WorkerLost: a worker was lost, and another one when it was done once more.
+    """
+    slots = max(1, cluster.slots(spark))
+    rows = _rows(spark, model, given, slots)
+    build(model, rows)
+    build_metrics(model, rows)
+    reason = coupled(model, lambda: first_batch(rows, 4))
+    if reason:
+        print(f"Evaluating on one worker: {reason}.")  # noqa: T201  # says why it takes longer
+        rows = _rows(spark, model, given, 1) if isinstance(rows, stream.Stream) else rows
+    plan = Plan(
+        rows.schema,
+        workers=1 if reason else slots,
+        batch_size=given.batch_size,
+        validation_steps=given.steps,
+        backend=backend,
+    )
+    cluster.require_backend(spark, plan.backend)
+    cluster.ship(spark)
+    batches = rows.for_workers(1) if isinstance(rows, stream.Stream) else None
+    return _evaluated(spark, plan, model, in_order(rows) if reason else hashed(rows), batches)
+
+
+def _rows(spark: SparkSession, model: Any, given: Given, workers: int) -> Rows:
+    if stream.kind_of(given.data) is not None:
+        return stream.made(spark, workers, given.data, given.y, given.sample_weight, None, 0.0)
+    if given.steps is not None:
+        raise OptionError(
+            f"steps={given.steps} is for a dataset, which comes in batches: call evaluate without steps"
+        )
+    source = Source(spark, model, given.features, registry.schema(model))
+    rows = source.labelled(given.data, given.y, given.sample_weight, "test_step")
+    source.say_guessed(rows)
+    return rows
+
+
+def _evaluated(spark: SparkSession, plan: Plan, model: Any, df: DataFrame, batches: Any) -> dict[str, Any]:
+    """Sum the metric states of the partitions, and never average results; try again if a worker is lost."""
+    job = inference.job_of("evaluate", spark, plan, model, batches)
+
+    def work(batches: Any) -> Any:
+        return task.evaluate(job, batches)
+
+    def collect() -> list[Any]:
+        preflight.require(spark, plan.backend)
+        with cluster.bounded_batches(spark, plan.schema.row_bytes):
+            return df.coalesce(plan.workers).mapInArrow(work, task.RESULT).collect()
+
+    def results() -> tuple[list[bytes], list[dict[str, Any]]]:
+        return _results(inference.attended(spark, "evaluate", collect))
+
+    try:
+        try:
+            states, logs = results()
+        except WorkerLost as lost:
+            print(f"Evaluating once more: {lost}")  # noqa: T201  # why it takes longer
+            states, logs = results()
+    finally:
+        job.payload.forget()
+    summed = _summed(model, states)
+    return logs[0] if has_own_test_step(model) else summed
+
+
+def coupled(model: Any, batch: Callable[[], tuple[Any, ...]]) -> str:
+    """Why rows have to be evaluated in Keras' own batches, in a sentence; none where they need not.
+
+    Args:
+        model: compiled and built, with its metrics.
+        batch: gives some rows; called where the model, its loss or a metric is not all Keras' own.
+    """
+    own = f"{type(model).__name__} has its own test_step" if has_own_test_step(model) else ""
+    if reason := exactness.whole_batches(model) or own:
+        return reason
+    compiled = model._compile_metrics  # noqa: SLF001
+    measured = getattr(compiled, "metrics", ())
+    rows_apart, known_loss = exactness.apart(model), _has_known_loss(model)
+    known_metrics = all(map(_is_of_keras, measured))
+    if rows_apart and known_loss and known_metrics:
+        return ""
+    x, y, weights = (*additivity.tensors(batch()), None, None)[:3]
+    if not rows_apart and additivity.couples(model, x):
+        return exactness.COUPLED
+    divided = any(_divides_by_more(one, weights) for one in _losses(model))
+    if not known_loss and (divided or not additivity.is_mean(model, x, y, weights)):
+        return "the loss of some rows is not the mean of those of each row"
+    if not known_metrics:
+        whole, *singles = additivity.growths(compiled, y, model(x, training=False), weights)
+        model.reset_metrics()
+        for index, metric in enumerate(measured):
+            if not any(additivity.follows(whole[index], [single[index] for single in singles])):
+                return f"metric {metric.name!r} of some rows does not follow from those of each row"
+    return ""
+
+
+def has_own_test_step(model: Any) -> bool:
+    """Whether what a model gives at an evaluation is what its own step returns."""
+    return type(model).test_step is not keras.Model.test_step
+
+
+#: Losses of Keras' own that take all rows as one, or compare them.
+_COUPLED = (keras.losses.Dice, keras.losses.Tversky, keras.losses.Circle)
+
+
+def _losses(model: Any) -> list[Any]:
+    compiled = model._compile_loss  # noqa: SLF001
+    # Where the model has a compute_loss of its own, Keras may never have built those of compile.
+    return [one.loss for one in getattr(compiled, "_flat_losses", None) or ()]
+
+
+def _has_known_loss(model: Any) -> bool:
+    """Whether the loss is known to be a mean over rows: of Keras' own alone, and no step is masked."""
+    if type(model).compute_loss is not keras.Model.compute_loss or exactness.masking(model):
+        return False
+    return all(
+        _is_of_keras(one)
+        and not isinstance(one, _COUPLED)
+        and one.reduction in ("sum_over_batch_size", "mean", "none", None)
+        and not _divides_by_more(one, None)
+        for one in _losses(model)
+    )
+
+
+def _divides_by_more(loss: Any, weights: Any) -> bool:
+    """Whether a loss is divided by what its batch holds, such as the sum of its weights."""
+    weighed = weights is not None and getattr(loss, "reduction", "") == "mean_with_sample_weight"
+    return weighed or getattr(loss, "ignore_class", None) is not None
+
+
+def _is_of_keras(thing: Any) -> bool:
+    """Whether a metric or loss is one of Keras' own, and no function of the user's that Keras has wrapped."""
+    function = getattr(thing, "_fn", None) or getattr(thing, "fn", None)
+    return all(one.__module__.startswith("keras.") for one in (type(thing), function) if one is not None)
+
+
+def _results(rows: list[Any]) -> tuple[list[bytes], list[dict[str, Any]]]:
+    """The packed metric states of the partitions, and what Keras has returned there."""
+    nulls: dict[str, int] = {}
+    states: dict[int, bytes] = {}
+    logs = []
+    for row in rows:
+        kind, data = row["kind"], bytes(row["data"])
+        if kind == "failure":
+            event = json.loads(data)
+            raise failures.of_worker(failures.from_event(event), event["rank"], event["host"])
+        if kind == "nulls":
+            for name, number in json.loads(data).items():
+                nulls[name] = nulls.get(name, 0) + number
+        if kind == "report":
+            logs.append(arrays(json.loads(data)["logs"]))
+        if kind == "bytes":
+            states[row["rank"]] = states.get(row["rank"], b"") + data
+    if nulls:
+        raise DataError(nulls_message(nulls))
+    if not states:
+        raise DataError("the DataFrame has no rows to evaluate: df.count() is 0")
+    return list(states.values()), logs
+
+
+def _summed(model: Any, states: list[bytes]) -> dict[str, Any]:
+    """The model's metrics with the summed states."""
+    variables = model.metrics_variables
+    model.reset_metrics()
+    begun = [state.value(one) for one in variables]
+    total = [one.astype(np.float64) for one in begun]
+    for packed in states:
+        state.assign(variables, packed)
+        for index, variable in enumerate(variables):
+            total[index] += state.value(variable).astype(np.float64) - begun[index]
+    for variable, value in zip(variables, total, strict=True):
+        variable.assign(value.astype(variable.dtype))
+    return {key: state.plain(value) for key, value in model.get_metrics_result().items()}
