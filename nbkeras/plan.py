@@ -33,6 +33,7 @@ class Plan:
             class_weight: as in ``fit``.
         asks: whether the notebook's callbacks run at the end of each epoch.
         needs_weights: whether these callbacks read the model's weights.
+        watches_training, watches_validation: whether these callbacks see the logs of each batch.
         backend: Keras backend of the workers.
         checkpoint: folder of the checkpoints, an absolute path or a URI, or None.
         training: identifier of the training in the names of its checkpoints.
@@ -67,6 +68,8 @@ class Plan:
     class_weight: Any = None
     asks: bool = False
     needs_weights: bool = False
+    watches_training: bool = False
+    watches_validation: bool = False
     backend: str = "tensorflow"
     checkpoint: str | None = None
     training: str = ""

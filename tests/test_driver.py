@@ -30,9 +30,10 @@ class Submitted:
         self.stages, self.made, self.asked, self.slots, self.again = [], [], [], [], []
         self.weights, self.saved = None, None
 
-    def __call__(self, spark, plan, df, run, payload, resume, epoch_end, size, *, again):
+    def __call__(self, spark, plan, df, run, payload, resume, epoch_end, steps, size, *, again):
         self.again.append(again)
-        self.run, self.payload, self.resume, self.epoch_end = run, payload, resume, epoch_end
+        self.run, self.payload, self.resume = run, payload, resume
+        self.epoch_end, self.steps = epoch_end, steps
         self.made.append(resume)
         return self
 
@@ -84,11 +85,11 @@ def trained():
 def train(submitted, model):
     """Train on stages that do this, and give the run."""
 
-    def train(*stages, resume=None, callbacks=(), epoch_end=None, run=None, **how):
+    def train(*stages, resume=None, callbacks=(), epoch_end=None, steps=None, run=None, **how):
         run = run or Run("digits", model, epochs=3, workers=1)
         submitted.stages = list(stages)
         plan = Plan(Schema(), **{"epochs": 3, "seed": 1, **how})
-        training.Driver(None, plan, None, run, list(callbacks), epoch_end, resume).train()
+        training.Driver(None, plan, None, run, list(callbacks), epoch_end, steps, resume).train()
         return run
 
     return train
@@ -285,6 +286,36 @@ def test_the_callbacks_see_an_epoch_once_though_it_is_trained_again(train, submi
     assert train(first, second, epoch_end=epoch_end).status == "finished"
     assert seen == [(0, False), (1, True)]
     assert [one["answer"] for one in told] == [1, 1, 2]
+
+
+def test_the_callbacks_see_a_step_once_though_it_is_trained_again(train, submitted, lost, trained):
+    seen = []
+
+    def steps(event):
+        seen.extend((event["epoch"], *one) for one in event["calls"])
+
+    def tell(epoch, first, *numbers):
+        submitted.steps({"epoch": epoch, "first": first, "calls": [[number] for number in numbers]})
+
+    def first():
+        tell(0, 0, 0, 1)
+        tell(0, 2, 2)
+        submitted.epoch_end(0, {}, b"", last=False)
+        tell(1, 0, 0, 1)
+        raise WorkerLost("it is gone")
+
+    def second():
+        tell(0, 0, 0, 1, 2)
+        submitted.epoch_end(0, {}, b"", last=False)
+        tell(1, 0, 0)
+        tell(1, 1, 1, 2)
+        return gives(trained)()
+
+    def epoch_end(epoch, logs, weights, *, last):
+        return {"stop": False}
+
+    assert train(first, second, epoch_end=epoch_end, steps=steps).status == "finished"
+    assert seen == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
 
 
 # -- stopped, aborted, and gone on ---------------------------------------------------------------------

@@ -122,11 +122,23 @@ def test_weights_that_a_callback_changes_after_a_batch_are_those_of_all_workers(
 
 
 class Watches(keras.callbacks.Callback):
-    """Writes down what validation tells."""
+    """Writes down the logs that it is given; it needs no model, so the notebook calls it."""
 
     def __init__(self):
         super().__init__()
         self.calls, self.numbers = [], []
+        self.lock = threading.Lock()  # It cannot be sent to a worker.
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.calls.append(f"step {batch}")
+
+    def on_batch_end(self, batch, logs=None):
+        self.calls.append(f"step {batch} made")
+        self.numbers.append((logs["loss"], logs["mae"]))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.calls.append(f"epoch {epoch}")
+        self.numbers.append((logs["loss"], logs["val_mae"]))
 
     def on_test_begin(self, logs=None):
         self.calls.append("begin")
@@ -140,10 +152,106 @@ class Watches(keras.callbacks.Callback):
         self.numbers.append((logs["loss"], logs["mae"]))
 
 
-def test_hooks_of_validation_are_called_with_the_logs_of_all_workers(both):
-    _, mine, keras_own = both(lambda: [Watches()])
-    assert mine[0].calls == keras_own[0].calls == ["begin", 0, 1, "end"] * 3
+class Judges(Watches):
+    """The same on a worker, since it reads the model."""
+
+    def __init__(self):
+        super().__init__()
+        del self.lock
+
+    def on_test_batch_begin(self, batch, logs=None):
+        self.calls.append(self.model.name[:10])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("kind", [Watches, Judges])
+def test_all_hooks_are_called_in_their_order_with_the_logs_of_all_workers(both, kind, workers):
+    _, mine, keras_own = both(lambda: [kind()], workers=workers)
+    assert mine[0].calls == keras_own[0].calls
+    assert len(mine[0].calls) == 3 * (4 * 2 + 4 + 1 + (2 if kind is Judges else 0))
     np.testing.assert_allclose(mine[0].numbers, keras_own[0].numbers, 1e-4)
+
+
+class Backed(keras.callbacks.Callback):
+    """Is interrupted in an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise RuntimeError("interrupted")
+
+
+@pytest.mark.parametrize("how", [{}, {"save_freq": 2}], ids=["in the notebook", "on the workers"])
+def test_an_interrupted_training_begins_where_its_backup_was(spark, rows, any_backend, tmp_path, how):
+    ours, theirs = twins(regressor)
+    options = {"epochs": 4, "batch_size": 35, "shuffle": False, "verbose": 0, "validation_split": 0.3}
+
+    def trained(fit, model, name):
+        backup = keras.callbacks.BackupAndRestore(tmp_path / name, **how)
+        with pytest.raises((TrainingError, RuntimeError), match="interrupted"):
+            fit(model, *rows, callbacks=[backup, Backed(2)], **options)
+        assert (tmp_path / name).exists()
+        done = fit(model, *rows, callbacks=[backup, seen := Watches()], **options)
+        assert not (tmp_path / name).exists()
+        return [one for one in seen.calls if str(one).startswith("epoch")], done.history["loss"]
+
+    calls, losses = trained(lambda *a, **o: nbkeras.fit(*a, **o, spark=spark, workers=2), ours, "ours")
+    begun, expected = trained(keras.Model.fit, eagerly(theirs), "theirs")
+    assert calls == begun
+    assert calls[0] == ("epoch 1" if how else "epoch 2")
+    assert losses == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_best_is_known_by_the_metric_of_the_model(both, tmp_path):
+    class Patient(keras.callbacks.EarlyStopping):
+        pass
+
+    def monitors():
+        saves = keras.callbacks.ModelCheckpoint(tmp_path / "a.keras", monitor="val_mae", save_best_only=True)
+        return [saves, Patient("mae", patience=9), keras.callbacks.EarlyStopping("val_mae", patience=9)]
+
+    _, mine, keras_own = both(monitors)
+    assert [one.best for one in mine] == pytest.approx([one.best for one in keras_own], rel=1e-5)
+
+
+SHARED = """
+import time
+losses, rates = [], []
+
+def writes(batch, logs):
+    losses.append(logs["loss"])
+
+def prints(epoch, logs):
+    print(sum(losses), len(losses))
+
+def steers(batch, logs):
+    model.optimizer.learning_rate = 1 / (1 + len(losses))
+
+def measures(batch, logs):
+    rates.append(time.perf_counter())
+"""
+
+
+def test_callbacks_that_share_a_list_run_in_one_place():
+    names = define(SHARED)
+    called = keras.callbacks.LambdaCallback
+    writes, prints = called(on_train_batch_end=names["writes"]), called(on_epoch_end=names["prints"])
+    steers, measures = called(on_batch_begin=names["steers"]), called(on_batch_end=names["measures"])
+    assert dividing.divided([writes, prints]) == ([], [writes, prints])
+    assert dividing.divided([writes, prints, steers]) == ([writes, prints, steers], [])
+    # Later it would measure something else.
+    assert dividing.divided([writes, measures]) == ([measures], [writes])
+
+
+def test_a_callback_that_reads_the_one_which_stops_runs_beside_it():
+    stopping = keras.callbacks.EarlyStopping()
+    names = define("def tells(epoch, logs):\n    print(stopping.best)\n")
+    names["stopping"] = stopping
+    tells = keras.callbacks.LambdaCallback(on_epoch_end=names["tells"])
+    assert dividing.divided([tells, stopping]) == ([tells, stopping], [])
 
 
 def test_one_execution_of_several_steps_calls_the_hooks_once(both):
@@ -226,7 +334,7 @@ class Collects(keras.callbacks.Callback):
         self.array, self.scalar = np.zeros(3), None
 
     def on_train_batch_end(self, batch, logs=None):
-        self.table.rows.append(logs["loss"])
+        self.table.rows.append(self.model.name)
         self.array[batch] = self.scalar = np.float32(logs["loss"])
 
 
@@ -315,8 +423,6 @@ def test_each_callback_of_keras_runs_where_its_arguments_need_it():
         keras_own.BackupAndRestore("backup", save_freq=2),
         keras_own.ModelCheckpoint("a.keras", save_freq=2),
         keras_own.SwapEMAWeights(),
-        keras_own.LambdaCallback(on_test_end=print),
-        keras_own.LambdaCallback(on_batch_end=print),
         Rates(),
     ]
     at_its_end = [
@@ -326,7 +432,7 @@ def test_each_callback_of_keras_runs_where_its_arguments_need_it():
         keras_own.ModelCheckpoint("a.keras"),
         keras_own.CSVLogger("a.csv"),
         keras_own.RemoteMonitor(),
-        keras_own.LambdaCallback(on_epoch_end=print),
+        keras_own.LambdaCallback(on_epoch_end=print, on_batch_end=print, on_test_end=print),
     ]
     assert dividing.divided([*within, *at_its_end]) == (within, at_its_end)
 

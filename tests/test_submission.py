@@ -39,7 +39,7 @@ def submit(monkeypatch):
     def submit(*, size=0, **how):
         plan = Plan(Schema(), **{"workers": 2, **how})
         run = Run("digits", None, epochs=1, workers=plan.workers)
-        made = Submission(None, plan, None, run, Inside(b""), None, None, size, again=False)
+        made = Submission(None, plan, None, run, Inside(b""), None, None, None, size, again=False)
         made._ended.set()  # nobody is waited for
         return made
 

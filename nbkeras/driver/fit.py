@@ -73,7 +73,7 @@ def fit(
     Raises:
         NbkerasError: an argument, the data or the model cannot be, or the training fails.
     """
-    on_workers, in_notebook = user.divided(callbacks)
+    on_workers, in_notebook = user.divided(callbacks, model)
     spark, host = attached(options.spark), options.shown_by or host
     dynamic = dynamic_allocation.is_on(spark)
     if not dynamic:
@@ -90,20 +90,20 @@ def fit(
     schema = run.schema = None if train.numbered else train.schema
     chosen = settings.of(model, plan, schema, (*on_workers, *in_notebook), given.validation_split)
     run.settings = chosen | resumption.restored(begun, chosen)
-    going_on = resumption.notes(model, plan, chosen, begun, resume=options.resume)
+    going_on = resumption.notes(model, plan, chosen, begun, resume=options.resume) + user.notes(in_notebook)
     for sentence in [*alone, *_notes(spark, options, plan, run, going_on, dynamic=dynamic)]:
         run.note(sentence)
     run.listen(hearing(options.listeners))
     registry.runs.append(run)
     notebook = user.NotebookCallbacks(
-        in_notebook, model, {"epochs": plan.epochs, "verbose": 0, "steps": None}
+        in_notebook, model, {"epochs": plan.epochs, "verbose": 0, "steps": plan.steps_per_epoch}
     )
 
     def prepare() -> Callable[[], None]:
         df, complete = _exchange(spark, plan, run, (train, validation, split), notebook, shuffle=shuffle)
         batches = train.for_workers(plan.workers) if isinstance(train, stream.Stream) else None
-        driver = training.Driver(spark, complete, df, run, on_workers, notebook.epoch_end, begun, batches)
-        return driver.train
+        hooks = notebook.epoch_end, notebook.steps
+        return training.Driver(spark, complete, df, run, on_workers, *hooks, begun, batches).train
 
     begins = plan.initial_epoch if begun is None else begun.next_epoch(plan.epochs)
     shows = Silent() if verbose in (0, False) else host
@@ -231,6 +231,8 @@ def _exchange(
         validates=validation is not None or split > 0 or stream.validates(train),
         asks=bool(notebook),
         needs_weights=notebook.needs_weights,
+        watches_training=notebook.watches_training,
+        watches_validation=notebook.watches_validation,
         about={
             "settings": run.settings,
             "code": run.code,

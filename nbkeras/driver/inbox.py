@@ -26,6 +26,13 @@ class EpochEnd(Protocol):
         """Run the callbacks; ``stop`` and ``learning_rate`` in the answer are obeyed."""
 
 
+class Steps(Protocol):
+    """What the notebook does with steps of the training or validation."""
+
+    def __call__(self, event: messages.Batches) -> None:
+        """Call the callbacks."""
+
+
 class Inbox:
     """Handles the events of the workers of one stage, in the thread of the event server.
 
@@ -36,6 +43,7 @@ class Inbox:
         rendezvous: of the workers.
         watchdog: learns who has sent an event.
         epoch_end: called in the thread that waits for the run, when ``plan.asks``.
+        steps: called there too.
         fail: called with what has ended the stage.
 
     Attributes:
@@ -51,10 +59,12 @@ class Inbox:
         rendezvous: Rendezvous,
         watchdog: Watchdog,
         epoch_end: EpochEnd,
+        steps: Steps,
         fail: Callable[[NbkerasError], None],
     ) -> None:
         self._plan, self._run, self._stage = plan, run, stage
         self._rendezvous, self._watchdog, self._epoch_end, self._fail = rendezvous, watchdog, epoch_end, fail
+        self._steps = steps
         self._read: set[str] = set()
         self.weights: bytes | None = None
         self.saved: int | None = None
@@ -134,18 +144,19 @@ class Inbox:
             return
 
         def call() -> None:
-            decision = Decision(stop=True)
-            try:
-                decision = self._decided(epoch, logs, event, blob)
-            finally:
-                # Whatever comes of it here, the workers wait for it.
+            decision = self._decided(epoch, logs, event, blob)
+            # Without an answer the workers wait until they are cancelled. As in Keras no callback ends then:
+            # a BackupAndRestore would delete what it has saved.
+            if decision is not None:
                 answer(decision)
 
         self._run.calls.put(call)
 
-    def _decided(self, epoch: int, logs: dict[str, Any], event: messages.Epoch, blob: bytes) -> Decision:
-        """What the notebook's callbacks decide at the end of an epoch."""
-        decision = Decision(stop=True)
+    def _decided(
+        self, epoch: int, logs: dict[str, Any], event: messages.Epoch, blob: bytes
+    ) -> Decision | None:
+        """What the notebook's callbacks decide at the end of an epoch; None where one has failed."""
+        decision = None
         try:
             state.build(self._run.model, event["optimizers"])
             decision = self._epoch_end(epoch, logs, blob, last=bool(event.get("last")))
@@ -153,9 +164,18 @@ class Inbox:
             # The user's own callback, whatever it raises: its traceback is the answer.
             self._fail(failures.of_callback(error))
         self._run.record_epoch(epoch, logs, event["measured"])
-        if "note" in decision:
+        if decision is not None and "note" in decision:
             self._run.note(decision["note"])
         return decision
+
+    def _on_batches(self, peer: str, event: messages.Batches, blob: bytes, answer: Answer) -> None:
+        def call() -> None:
+            try:
+                self._steps(event)
+            except BaseException as error:  # noqa: BLE001  # as at the end of an epoch
+                self._fail(failures.of_callback(error))
+
+        self._run.calls.put(call)
 
     def _on_saved(self, peer: str, event: messages.Saved, blob: bytes, answer: Answer) -> None:
         self.saved = event["epoch"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from nbkeras.driver.inbox import EpochEnd, Inbox
+from nbkeras.driver.inbox import EpochEnd, Inbox, Steps
 from nbkeras.driver.relay import Relay, reached
 from nbkeras.driver.watchdog import Watchdog
 from nbkeras.errors import ClusterError, NbkerasError, PeerLost, WorkerLost
@@ -47,6 +47,7 @@ class Submission:
         payload: the model and its callbacks, from :func:`nbkeras.spark.cluster.share`.
         resume: the checkpoint to go on from.
         epoch_end: called in the thread that waits for the run, when ``plan.asks``.
+        steps: called there with steps of the training and validation.
         size: bytes of the model's weights and the optimizers' at most: no event brings more.
         again: whether another attempt has trained before it.
     """
@@ -60,6 +61,7 @@ class Submission:
         payload: Shared,
         resume: Checkpoint | None,
         epoch_end: EpochEnd,
+        steps: Steps,
         size: int,
         *,
         again: bool,
@@ -75,7 +77,9 @@ class Submission:
         self._ended = threading.Event()
         self._stage = cluster.task(spark, f"nbkeras: {run.name}")
         self._watchdog = Watchdog(spark, plan, run, self._stage, self._rendezvous, self._fail)
-        self._inbox = Inbox(plan, run, self._stage, self._rendezvous, self._watchdog, epoch_end, self._fail)
+        self._inbox = Inbox(
+            plan, run, self._stage, self._rendezvous, self._watchdog, epoch_end, steps, self._fail
+        )
         self._inbox.saved = None if resume is None else resume.epoch
         self._server: Server | Relay | _Nobody | None = None
 

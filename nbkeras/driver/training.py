@@ -9,7 +9,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras.driver import weight_files
-from nbkeras.driver.inbox import EpochEnd
+from nbkeras.driver.inbox import EpochEnd, Steps
 from nbkeras.driver.submission import Cancelled, Submission
 from nbkeras.errors import Aborted, DataError, NbkerasError, OptionError, PortTaken, WorkerLost, one_line
 from nbkeras.job import archive
@@ -22,7 +22,7 @@ from nbkeras.run.curves import arrays
 from nbkeras.run.run import Run
 from nbkeras.spark import cluster, dynamic_allocation, protection
 from nbkeras.spark.shared import Shared
-from nbkeras.transport.messages import Decision
+from nbkeras.transport.messages import Batches, Decision
 
 #: How often a training begins again without having finished another epoch.
 RESTARTS = 3
@@ -42,6 +42,7 @@ class Driver:
         run: takes phases, rows and epochs, and ends with the training.
         callbacks: callbacks that run on the workers.
         epoch_end: called in the thread that waits for the run, when ``plan.asks``.
+        steps: called there with steps of the training and validation, each once.
         resume: the checkpoint to go on from.
         batches: that every worker reads, from :meth:`nbkeras.data.stream.Stream.for_workers`; None for rows.
     """
@@ -54,6 +55,7 @@ class Driver:
         run: Run,
         callbacks: list[Any],
         epoch_end: EpochEnd,
+        steps: Steps,
         resume: Checkpoint | None = None,
         batches: Any = None,
     ) -> None:
@@ -62,6 +64,7 @@ class Driver:
         self._batches = batches
         self._store = None if plan.checkpoint is None else Store(plan.checkpoint)
         self._told: dict[int, Decision] = {}
+        self._steps, self._called = steps, (0, 0)
         self._submission: Submission | None = None
         self._aborted = self._landing = False
         # Of the cell's thread, which makes this object; `train` may run in another.
@@ -162,6 +165,7 @@ class Driver:
                 payload,
                 self._resume,
                 self._epoch_end,
+                self._step,
                 size,
                 again=again,
             )
@@ -201,6 +205,16 @@ class Driver:
         if epoch not in self._told:
             self._told[epoch] = self._notebook(epoch, logs, weights, last=last)
         return self._told[epoch]
+
+    def _step(self, event: Batches) -> None:
+        """Call the callbacks, but for steps that are trained again."""
+        epoch, first, calls = event["epoch"], event["first"], event["calls"]
+        begun, number = self._called
+        done = number if epoch == begun else 0
+        if epoch in self._told or epoch < begun or first + len(calls) <= done:
+            return
+        self._called = epoch, first + len(calls)
+        self._steps({**event, "calls": calls[max(0, done - first) :]})
 
     # -- the end -----------------------------------------------------------------
 

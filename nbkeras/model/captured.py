@@ -64,6 +64,14 @@ def left(callback: Any, before: dict[str, str]) -> list[str]:
     ]
 
 
+def holds(callback: Any) -> set[int]:
+    """Return the identities of what a callback can share with another: containers and the user's objects."""
+    shares = (list, dict, set, deque, keras.callbacks.Callback)
+    values = [value for value, _ in _places(callback).values()]
+    own = [one for one in values if isinstance(one, shares) or type(one).__module__ == "__main__"]
+    return {id(callback), *map(id, own)}
+
+
 def give(callback: Any, changed: dict[str, Any]) -> None:
     """Put what :func:`changes` returned into the same callback of another process.
 
@@ -119,7 +127,7 @@ def _own_functions(callback: Any) -> Iterator[types.FunctionType]:
         if not isinstance(function, types.FunctionType) or id(function) in seen:
             continue
         seen.add(id(function))
-        if function.__module__.partition(".")[0] == "keras":
+        if hooks.of_keras(function):
             continue
         yield function
         waiting += [value for _, value in hooks.closed_over(function)]

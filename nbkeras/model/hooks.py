@@ -16,6 +16,10 @@ BATCH_LOGS = ("on_batch_end", "on_train_batch_end")
 TEST_BATCH = ("on_test_batch_begin", "on_test_batch_end")
 
 
+#: Names by which code reads a clock.
+_CLOCKS = {"time", "datetime", "monotonic", "perf_counter", "process_time", "default_timer", "time_ns"}
+
+
 def _saves_within(callback: Any) -> bool:
     return bool(callback.save_freq != "epoch")
 
@@ -58,8 +62,14 @@ def _acts(callback: Any, hook: str) -> bool:
     return asked is None or asked(callback)
 
 
-def of_keras(kind: type) -> bool:
-    """Whether a class is one of Keras."""
+def measures_time(callback: Any) -> bool:
+    """Whether the code of a callback reads a clock: then it must run when a batch does, not later."""
+    found = [one for one in functions(callback) if isinstance(one, types.FunctionType)]
+    return any(named(one) & _CLOCKS for one in found if not of_keras(one))
+
+
+def of_keras(kind: type | types.FunctionType) -> bool:
+    """Whether a class or a function is one of Keras."""
     return kind.__module__.partition(".")[0] == "keras"
 
 
@@ -95,7 +105,7 @@ def _reaches(thing: Any, model: Any, seen: set[int]) -> bool:
         return True
     closed = [value for _, value in closed_over(thing)]
     found = [thing.__globals__[name] for name in names if name in thing.__globals__]
-    if any(one is model for one in (*closed, *found)):
+    if model is not None and any(one is model for one in (*closed, *found)):
         return True
     # Functions of other modules do not know the notebook's model, but for those that a decorator wraps.
     within = [one for one in closed if isinstance(one, types.FunctionType)]

@@ -131,6 +131,21 @@ class Epoch(TypedDict):
     optimizers: NotRequired[list[list[int] | None]]
 
 
+class Batches(TypedDict):
+    """Rank 0's trainer sends this with steps that it has made, where a callback in the notebook sees them.
+
+    A call is a list: ``"train"`` or ``"test"``, the first and the last step of the execution, the logs, the
+    steps that the optimizer has taken, and the learning rate, None where a schedule sets it. ``first`` counts
+    the calls of the epoch before these; ``steps`` are those of an epoch. Nobody answers.
+    """
+
+    type: Literal["batches"]
+    epoch: int
+    steps: int | None
+    first: int
+    calls: list[list[Any]]
+
+
 class Saved(TypedDict):
     """Rank 0's trainer sends this when a checkpoint is written. Nobody answers."""
 
@@ -171,6 +186,7 @@ WorkerEvent = (
     | Progress
     | LearningRate
     | Epoch
+    | Batches
     | Saved
     | Weights
     | Failure

@@ -22,6 +22,7 @@ from nbkeras.worker.callbacks.changes import Changes
 from nbkeras.worker.callbacks.combine import Combine
 from nbkeras.worker.callbacks.follow import Follow
 from nbkeras.worker.callbacks.live import EVERYWHERE, Live
+from nbkeras.worker.callbacks.report import Report
 from nbkeras.worker.callbacks.save import Save
 from nbkeras.worker.callbacks.terminate import Terminate
 from nbkeras.worker.collectives import Collective
@@ -69,7 +70,9 @@ class Fit:
     scaling: Scaling | None = None
 
     def __post_init__(self) -> None:
-        self._live = Live(self.callbacks, self.rank)
+        plan = self.job.plan
+        watched = self.rank == 0 and (plan.watches_training or plan.watches_validation)
+        self._live = Live(self.callbacks, self.rank, plan, Report(self.channel, plan) if watched else None)
         self._before = [captured.snapshot(one) for one in self.callbacks]
 
     @property
@@ -105,7 +108,8 @@ class Fit:
         changes = Changes() if self._live.leading and self.group.size > 1 and self.rank == 0 else None
         follow = Follow(self.group, self.channel, plan, self.rank, combine, self._live, changes)
         callbacks: list[Any] = [self._draw(seeds), combine, *([changes] if changes else [])]
-        callbacks += [*self._own_callbacks(), self._recall(resume), follow]
+        callbacks += [*self._own_callbacks(), self._recall(resume)]
+        callbacks += [follow] if self._live.report is None else [self._live.report, follow]
         if data.feed is not None and len(rows):
             callbacks.append(ReadAhead(data.feed, rows.files))
         if self.rank == 0:

@@ -19,11 +19,8 @@ from nbkeras.transport.messages import Decision, Epoch
 from nbkeras.worker.callbacks.changes import Changes, shared, values
 from nbkeras.worker.callbacks.combine import Combine
 from nbkeras.worker.callbacks.live import Live
-from nbkeras.worker.callbacks.totals import packed, unpacked
+from nbkeras.worker.callbacks.totals import WIDEST, packed, sendable, unpacked
 from nbkeras.worker.collectives import Collective
-
-#: Bytes of a number in JSON at most, with what is around it.
-_WIDEST = 32
 
 
 class Follow(keras.callbacks.Callback):  # type: ignore[misc]
@@ -87,7 +84,7 @@ class Follow(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Report the epoch, let the notebook's callbacks run, and agree on what follows."""
         if self._rank == 0:
-            values = {key: _wire(value) for key, value in (logs or {}).items()}
+            values = sendable(logs or {})
             self.epochs.append((epoch, values))
             event = Epoch(type="epoch", epoch=epoch, logs=values, measured=self._combine.measured)
             self._require_small(values)
@@ -102,7 +99,7 @@ class Follow(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _require_small(self, logs: dict[str, Any]) -> None:
         """Raise a ModelError where an epoch's logs are more than one event holds."""
-        if sum(np.size(value) for value in logs.values()) * _WIDEST <= wire.LIMIT // 2:
+        if sum(np.size(value) for value in logs.values()) * WIDEST <= wire.LIMIT // 2:
             return  # Only logs that may be too large are encoded here, to measure them.
         size = len(json.dumps(logs))
         if size > wire.LIMIT // 2:
@@ -145,7 +142,3 @@ class Follow(keras.callbacks.Callback):  # type: ignore[misc]
         mine = packed([np.zeros_like(one) if self._rank else one for one in found])
         for variable, value in zip(variables, unpacked(self._group.sum(mine), found), strict=True):
             variable.assign(value.reshape(variable.shape).astype(variable.dtype))
-
-
-def _wire(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else value

@@ -13,6 +13,7 @@ import keras
 
 from nbkeras.errors import ModelError
 from nbkeras.model import hooks
+from nbkeras.plan import Plan
 
 #: What they do is the same on all workers, and nothing of it is seen from outside: they run on each.
 EVERYWHERE = (keras.callbacks.SwapEMAWeights,)
@@ -27,10 +28,14 @@ class Live:
     Args:
         callbacks: all that run on the workers.
         rank: of this worker.
+        plan: of the training, which says what callbacks in the notebook see.
+        report: tells the notebook the steps; None on other workers, and where nobody sees them.
     """
 
     callbacks: list[Any]
     rank: int
+    plan: Plan
+    report: Any = None
 
     @property
     def leading(self) -> list[Any]:
@@ -42,7 +47,7 @@ class Live:
     @property
     def names(self) -> str:
         """Their classes, for a sentence."""
-        return ", ".join(dict.fromkeys(type(one).__name__ for one in self.leading))
+        return ", ".join(dict.fromkeys(type(one).__name__ for one in self.leading)) or "callbacks"
 
     @property
     def in_steps(self) -> bool:
@@ -52,18 +57,19 @@ class Live:
     @property
     def reads_batches(self) -> bool:
         """Whether one is given the logs of each batch."""
-        return any(hooks.has(one, *hooks.BATCH_LOGS) for one in self.leading)
+        return self.plan.watches_training or any(hooks.has(one, *hooks.BATCH_LOGS) for one in self.leading)
 
     @property
     def meets_in_tests(self) -> bool:
         """Whether one is called around each step of a validation."""
-        return any(hooks.has(one, *hooks.TEST_BATCH) for one in self.leading)
+        return self.plan.watches_validation or any(hooks.has(one, *hooks.TEST_BATCH) for one in self.leading)
 
     @property
     def in_tests(self) -> list[Any]:
         """Those that this worker calls in a validation."""
         apart = [one for one in self.callbacks if type(one) in EVERYWHERE]
-        return [*apart, *([] if self.rank else self.leading)]
+        reports = [] if self.report is None else [self.report]
+        return [*apart, *([] if self.rank else self.leading), *reports]
 
     def refuse(self, model: Any) -> None:
         """Refuse what a callback must not ask the model while it trains with other workers."""

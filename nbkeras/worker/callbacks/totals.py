@@ -14,6 +14,8 @@ from nbkeras.worker.collectives import Collective
 
 #: Numbers in the metrics' states that are added up in each step at most.
 MOST = 1024
+#: Bytes of a number in JSON at most, with what is around it.
+WIDEST = 32
 Arrays = list[npt.NDArray[np.float64]]
 
 
@@ -92,6 +94,11 @@ class Totals:
 def affordable(model: Any) -> bool:
     """Whether the metrics' states are few enough numbers to be added up in each step."""
     return sum(int(np.prod(one.shape)) for one in model.metrics_variables) <= MOST
+
+
+def sendable(logs: dict[str, Any]) -> dict[str, Any]:
+    """Return logs as JSON takes them."""
+    return {key: value.tolist() if hasattr(value, "tolist") else value for key, value in logs.items()}
 
 
 def packed(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
