@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import random
 from collections import deque
 from types import CodeType
 from typing import Any
@@ -91,6 +92,7 @@ def contents(model: Any, callbacks: list[Any], generator: list[int] | None = Non
         "floatx": keras.config.floatx(),
         "image_data_format": keras.config.image_data_format(),
         "epsilon": keras.config.epsilon(),
+        "python": random.getstate(),
         "generator": generator or randomness.Common().state,
         "wide": "float64" in {keras.config.floatx(), *(str(one.dtype) for one in model.variables)},
     }
@@ -107,6 +109,7 @@ def restored(data: bytes) -> dict[str, Any]:
     keras.config.set_epsilon(settings["epsilon"])
     if settings["wide"]:
         portable.load().widen()
+    random.setstate(settings["python"])
     randomness.Common().state = settings["generator"]
     thing: dict[str, Any] = loads(data[file.tell() :])
     model = thing["model"]

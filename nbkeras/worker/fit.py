@@ -20,9 +20,11 @@ from nbkeras.transport.messages import Note, Shards, Weights
 from nbkeras.worker.backends import Backend
 from nbkeras.worker.callbacks.combine import Combine
 from nbkeras.worker.callbacks.follow import Follow
+from nbkeras.worker.callbacks.reseed import Reseed
 from nbkeras.worker.callbacks.save import Save, attributes
 from nbkeras.worker.callbacks.terminate import Terminate
 from nbkeras.worker.collectives import Collective
+from nbkeras.worker.draws import Draws
 from nbkeras.worker.feed import Feed
 from nbkeras.worker.readahead import ReadAhead
 from nbkeras.worker.rows import Rows
@@ -81,8 +83,9 @@ class Fit:
         begins = plan.initial_epoch if resume is None else resume.next_epoch(plan.epochs)
         steps, data = rows.training(shards)
         checked, validation = rows.validation(shards) if plan.validates else (None, None)
-        self._check_labels(rows, data)
-        seeds = self._join_group(steps, checked, data)
+        with randomness.restored(model):
+            self._check_labels(rows, data)
+        self._join_group(steps, checked, data)
         meets = self.scaling is None or self.sums_in_validation
         steering = Steering(self.group, self.channel, self.requests)
         batches = None if validation is None else self.backend.batches(validation)
@@ -90,7 +93,7 @@ class Fit:
             self.group, self.channel, plan, data, steps, batches, checked, steering, meets=meets
         )
         follow = Follow(self.group, self.channel, plan, self.rank, combine)
-        callbacks: list[Any] = [self._draw(seeds), combine, *self._own_callbacks(), follow]
+        callbacks: list[Any] = [Reseed(self.backend, self.rank), combine, *self._own_callbacks(), follow]
         if len(rows):
             callbacks.append(ReadAhead(data, rows.files))
         if self.rank == 0:
@@ -114,40 +117,30 @@ class Fit:
             if note:
                 self.channel.send(Note(type="note", sentence=note))
 
-    def _join_group(self, steps: Steps, checked: Steps | None, data: Feed) -> list[int]:
-        """Make this worker's model one of the group; the seeds that its layers had before."""
+    def _join_group(self, steps: Steps, checked: Steps | None, data: Feed) -> None:
+        """Make this worker's model one of the group."""
         self.group.local = self.job.plan.sync_every > 1
         self.group.synchronise(self.model, steps, checked)
         if isinstance(self.group, Together):
+            Draws(self.group, self._note_apart).install(self.model, data.rows(4)[0])
             self.scaling = Scaling(self.model, self.group)
             self.scaling.install(steps, checked, data.rows(4))
-            if self.scaling.coupled and self.rank == 0:
-                sentence = (
+            if self.scaling.coupled:
+                self._note(
                     f"{exactness.COUPLED}: each worker sees its own part of it, "
                     "so the result is not that of one process, which --workers 1 gives"
                 )
-                self.channel.send(Note(type="note", sentence=sentence))
-        return self._separate_seeds()
 
-    def _separate_seeds(self) -> list[int]:
-        """Give each worker random numbers of its own (Dropout, augmentation); the seeds before that.
-
-        The seed is changed and not the count of numbers drawn, so that a worker
-        that goes on from a checkpoint of rank 0 draws what it would have drawn.
-        """
-        seeds = []
-        for variable in self.model.variables:
-            if variable.path.endswith("seed_generator_state"):
-                seed = state.value(variable)
-                variable.assign(seed ^ np.array([self.rank, 0], dtype=seed.dtype))
-                seeds.append(int(seed[0]) % 2**32)
-        return seeds
-
-    def _draw(self, seeds: list[int]) -> Any:
-        """Reseed the backend in each epoch, so that an interrupted epoch changes no later one."""
-        return keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda epoch, _: self.backend.draw([*seeds, self.rank, epoch])
+    def _note_apart(self, layer: str) -> None:
+        self._note(
+            f"{layer}: each of the {self.group.size} workers draws random numbers of its own, "
+            "so the result is close to that of one process, not equal"
         )
+
+    def _note(self, sentence: str) -> None:
+        """Note what all workers know."""
+        if self.rank == 0:
+            self.channel.send(Note(type="note", sentence=sentence))
 
     def _own_callbacks(self) -> list[Any]:
         """The callbacks of this worker: they run where the summed logs are judged."""

@@ -8,6 +8,7 @@ of the shards, so no worker ever waits for one that has run out of rows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +68,23 @@ class Steps:
     def stride(self) -> int:
         """Places from one of this worker's rows in a batch to its next."""
         return self.table.shape[1] if self.dealt else 1
+
+    def places(self, first: Any, number: int, each: int) -> Any:
+        """Places in a batch of some values of this worker's rows.
+
+        Args:
+            first: place of this worker's first row.
+            number: of values.
+            each: how many of them each row has.
+
+        Example:
+            >>> from nbkeras.worker import schedule
+            >>> steps = schedule.Steps(schedule.dealt(4, workers=2, batch_size=4), rank=1, dealt=True)
+            >>> steps.places(1, number=4, each=2).tolist()
+            [2, 3, 6, 7]
+        """
+        index = np.arange(number)
+        return (first + index // each * self.stride) * each + index % each
 
 
 def batch_rows(rows: int, batch_size: int | None, number: int | None) -> int:

@@ -74,6 +74,8 @@ class Circle(Member):
         super().__init__(port, addresses, rank, secret)
         self._steps: dict[bool, Steps] = {}
         self._next = {True: 0, False: 0}
+        # Of the step in work: rows on all workers, and the place of the first one here.
+        self._rows = self._first = 0
 
     def synchronise(self, model: Any, training: Steps, validation: Steps | None) -> None:
         """Make the model's optimizers sum the gradients of all workers."""
@@ -84,10 +86,12 @@ class Circle(Member):
 
     def advance(self, *, training: bool) -> np.float32:
         """Go on to the next step; this worker's share of its rows."""
-        shares = self._steps[training].shares
-        step = self._next[training]
-        self._next[training] = (step + 1) % len(shares)
-        return np.float32(shares[step])
+        steps, step = self._steps[training], self._next[training]
+        self._next[training] = (step + 1) % len(steps.table)
+        self._rows = int(steps.totals[step])
+        # A filler has no place.
+        self._first = int(steps.firsts[step]) if steps.counts[step] else 0
+        return np.float32(steps.shares[step])
 
     def sum_step(self, vector: Numbers) -> Numbers:
         """The sum of all workers' vectors, with the flags behind them."""

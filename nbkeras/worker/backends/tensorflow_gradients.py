@@ -31,6 +31,13 @@ class Places:
         self.share = tf.gather(self._shares, step)
         self.rows, self._own, self._first = tf.unstack(tf.gather(self._numbers, step))
 
+    def of(self, number: Any, each: Any) -> Any:
+        """Places in the whole batch of a number of values, of which each row has so many."""
+        index = tf.range(tf.cast(number, tf.int32))
+        place = (self._first + index // each * self._stride) * each + index % each
+        # A filler has no place.
+        return tf.where(self.share > 0, place, tf.zeros_like(place))
+
     def spread(self, values: Any) -> Any:
         """Values that each row has several of, at their rows' places in the whole batch, zeros elsewhere."""
         own = tf.maximum(self._own, 1)
@@ -40,10 +47,7 @@ class Places:
             each * own, number, "an embedding's gradient that is not of rows alone: use --workers 1"
         )
         with tf.control_dependencies([whole]):
-            index = tf.range(number)
-        place = (self._first + index // each * self._stride) * each + index % each
-        # A filler has no place.
-        place = tf.where(self.share > 0, place, tf.zeros_like(place))
+            place = self.of(number, each)
         return tf.scatter_nd(place[:, None], values, tf.stack([self.rows * each, tf.shape(values)[1]]))
 
 
