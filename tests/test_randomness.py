@@ -83,7 +83,7 @@ def test_two_workers_of_another_backend_draw_what_one_draws(spark, backend):
     for workers in (1, 2):
         keras.utils.set_random_seed(3)
         drawing = [
-            keras.layers.RandomTranslation(0.3, 0.3),
+            keras.layers.RandomFlip(),
             define(LAYERS)["Code"](),
             keras.layers.Dropout(0.5),
         ]
@@ -91,8 +91,8 @@ def test_two_workers_of_another_backend_draw_what_one_draws(spark, backend):
             [keras.Input((4, 4, 1)), *drawing, keras.layers.Flatten(), keras.layers.Dense(1)]
         )
         model.compile(keras.optimizers.Adam(0.01), "mse")
-        how = {"validation_data": HELD_OUT, "workers": workers, "backend": backend, "spark": spark, **HOW}
-        run = nbkeras.fit(model, X, Y, epochs=2, **how)
+        how = {"workers": workers, "backend": backend, "spark": spark, **HOW}
+        run = nbkeras.fit(model, X[:8], Y[:8], epochs=2, **how)  # JAX compiles for each size
         assert run.notes == []
         made.append((run.history, model, generators(model)))
     (first, one, stand), (second, two, again) = made

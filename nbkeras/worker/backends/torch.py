@@ -12,6 +12,9 @@ import torch
 
 from nbkeras.worker.backends.arrays import Circle, batches, is_free, reserve  # noqa: F401  # offered on
 
+#: The states of torch's own generators, on the processor and on GPUs, that are the same on all workers.
+_everyones: list[Any] = []
+
 
 def use_threads(number: int) -> None:
     """Use so many threads; must come before the first operation."""
@@ -30,10 +33,6 @@ def draw(seeds: list[int]) -> None:
         torch.manual_seed(int(np.random.SeedSequence([*before, each, epoch]).generate_state(1)[0]))
         if each == 0:
             _everyones[:] = _states()
-
-
-#: The states of torch's own generators, on the processor and on GPUs, that are the same on all workers.
-_everyones: list[Any] = []
 
 
 def _states() -> list[Any]:
