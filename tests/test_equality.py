@@ -543,7 +543,7 @@ def test_layers_that_couple_rows_train_and_are_named(spark, train):
     run = nbkeras.fit(model, train, "number", features="features", epochs=2, workers=2, spark=spark)
 
     assert run.status == "finished"
-    assert [note for note in run.notes if note.startswith("BatchNormalization, Dropout: with 2 workers")]
+    assert [note for note in run.notes if note.startswith("BatchNormalization: with 2 workers")]
     assert [
         note for note in run.notes if note.startswith("the model's output for a row depends on the other")
     ]

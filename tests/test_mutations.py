@@ -25,6 +25,11 @@ shares = Steps.shares.fget
 Steps.shares = property(lambda self: shares(self).clip(0.1))
 """
 
+NUMBERS_ARE_NOT_CUT = """
+from nbkeras.worker.backends.tensorflow_workers import Workers
+Workers.cut = lambda self, draw, number, each: draw(number)
+"""
+
 FILLERS_ARE_MEASURED = """
 from nbkeras.worker import scaling
 scaling._untrained = lambda model: ()
@@ -80,9 +85,8 @@ def mutate(monkeypatch):
 
 
 def make():
-    model = keras.Sequential(
-        [keras.Input((4,)), keras.layers.Dense(3, activation="tanh"), keras.layers.Dense(1)]
-    )
+    hidden = [keras.layers.Dense(3, activation="tanh"), keras.layers.Dropout(0.3)]
+    model = keras.Sequential([keras.Input((4,)), *hidden, keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.05), "mse", metrics=["mae"])
     return model
 
@@ -144,6 +148,7 @@ def test_without_a_fault_the_comparison_is_green(compare, mutate):
     "fault",
     [
         pytest.param(EQUAL_SHARES, id="equal shares"),
+        pytest.param(NUMBERS_ARE_NOT_CUT, id="random numbers are not cut"),
         pytest.param(FILLERS_COUNT, id="fillers count", marks=pytest.mark.soak),
     ],
 )

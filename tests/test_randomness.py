@@ -8,6 +8,7 @@ import pytest
 from twins import assert_same_history, assert_same_model, define, value
 
 import nbkeras
+from nbkeras.model import exactness
 
 LAYERS = """
 import keras
@@ -61,16 +62,55 @@ def expected():
     return model, runs, float(keras.random.uniform(()))
 
 
-def test_one_worker_draws_what_keras_draws_and_the_notebook_goes_on_from_there(spark, expected):
+@pytest.mark.parametrize("workers", [1, 2, pytest.param(3, marks=pytest.mark.soak)])
+def test_workers_draw_what_keras_draws_and_the_notebook_goes_on_from_there(spark, expected, workers):
     theirs, histories, drawn = expected
     model = images()
     for history in histories:
-        run = nbkeras.fit(model, X, Y, epochs=2, validation_data=HELD_OUT, workers=1, spark=spark, **HOW)
+        run = nbkeras.fit(
+            model, X, Y, epochs=2, validation_data=HELD_OUT, workers=workers, spark=spark, **HOW
+        )
         assert run.notes == []
         assert_same_history(run.history, history)
     assert_same_model(model, theirs)
     assert generators(model) == generators(theirs)
     assert float(keras.random.uniform(())) == drawn
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_two_workers_of_another_backend_draw_what_one_draws(spark, backend):
+    made = []
+    for workers in (1, 2):
+        keras.utils.set_random_seed(3)
+        drawing = [
+            keras.layers.RandomFlip(),
+            define(LAYERS)["Code"](),
+            keras.layers.Dropout(0.5),
+        ]
+        model = keras.Sequential(
+            [keras.Input((4, 4, 1)), *drawing, keras.layers.Flatten(), keras.layers.Dense(1)]
+        )
+        model.compile(keras.optimizers.Adam(0.01), "mse")
+        how = {"workers": workers, "backend": backend, "spark": spark, **HOW}
+        run = nbkeras.fit(model, X[:8], Y[:8], epochs=2, **how)  # JAX compiles for each size
+        assert run.notes == []
+        made.append((run.history, model, generators(model)))
+    (first, one, stand), (second, two, again) = made
+    assert_same_history(second, first)
+    assert_same_model(two, one)
+    assert stand == again
+
+
+def test_layers_for_which_each_worker_draws_numbers_of_its_own_are_named(spark):
+    layers = [keras.layers.MixUp(), keras.layers.RandAugment((0, 1)), keras.layers.Flatten()]
+    model = keras.Sequential(
+        [keras.Input((4, 4, 1)), *layers, keras.layers.Dropout(0.5), keras.layers.Dense(1)]
+    )
+    model.compile("sgd", "mse")
+    run = nbkeras.fit(model, X, Y, workers=2, spark=spark, **HOW)
+    coupled, apart = run.notes
+    assert coupled.startswith("Equalization: with 2 workers each sees its own part of a batch")
+    assert apart.startswith("MixUp: each of the 2 workers draws random numbers of its own")
 
 
 def test_a_training_that_goes_on_from_a_checkpoint_draws_what_it_would_have_drawn(spark, expected, tmp_path):
@@ -82,3 +122,9 @@ def test_a_training_that_goes_on_from_a_checkpoint_draws_what_it_would_have_draw
     assert_same_history(run.history, {name: [*first[name], *second[name]] for name in first})
     assert_same_model(model, theirs)
     assert float(keras.random.uniform(())) == drawn
+
+
+def test_a_layer_that_chooses_by_pythons_random_numbers_is_named_for_one_worker_too():
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.AugMix()])
+    (note,) = exactness.notes(model, workers=1, sync_every=1)
+    assert note.startswith("AugMix chooses by Python's own random numbers")

@@ -11,7 +11,7 @@ from keras import ops
 from keras.src import backend
 
 from nbkeras.errors import ModelError
-from nbkeras.model import state
+from nbkeras.model import randomness, state
 from nbkeras.model.state import Vector
 
 
@@ -65,8 +65,9 @@ def couples(model: Any, x: Any) -> bool:
     def outputs(rows: Any) -> list[npt.NDArray[Any]]:
         return [ops.convert_to_numpy(one) for one in keras.tree.flatten(model(rows, training=False))]
 
-    whole, again = outputs(x), outputs(x)
-    singles = [outputs(cut(x, row)) for row in range(count(x))]
+    with randomness.restored(model):
+        whole, again = outputs(x), outputs(x)
+        singles = [outputs(cut(x, row)) for row in range(count(x))]
     joined = [np.concatenate(several) for several in zip(*singles, strict=True)]
     # An output that differs between two calls is random: it shows nothing about coupling.
     return any(
@@ -82,13 +83,15 @@ def is_mean(model: Any, x: Any, y: Any, weights: Any) -> bool:
         model: compiled and built.
         x, y, weights: of the rows, as Keras takes them.
     """
-    if any(backend.get_keras_mask(one) is not None for one in keras.tree.flatten(model(x, training=False))):
-        return False
-    found = []
-    for row in (None, *range(count(x))):
-        cut_x, cut_y, cut_weights = cut((x, y, weights), row)
-        predicted = model(cut_x, training=False)
-        found.append(number(model.compute_loss(cut_x, cut_y, predicted, cut_weights, training=False)))
+    with randomness.paused():
+        predicted = model(x, training=False)
+        if any(backend.get_keras_mask(one) is not None for one in keras.tree.flatten(predicted)):
+            return False
+        found = []
+        for row in (None, *range(count(x))):
+            cut_x, cut_y, cut_weights = cut((x, y, weights), row)
+            predicted = model(cut_x, training=False)
+            found.append(number(model.compute_loss(cut_x, cut_y, predicted, cut_weights, training=False)))
     model.reset_metrics()
     return close(found[0], np.mean(found[1:]))
 

@@ -5,17 +5,20 @@ classes, masks, several inputs and outputs, ``add_loss`` and regularizers, a
 model's own ``compute_loss`` that is a mean or a sum over rows, every optimizer
 with its clipping, accumulation, averages and schedules, embeddings, loss
 scaling, ``steps_per_execution``, ``BatchNormalization(synchronized=True)``, and
-metrics whose state adds up or that are means over batches.
+metrics whose state adds up or that are means over batches. Random numbers that
+layers draw by ``keras.random``, for each row or for a whole batch.
 
 Close, and named in a note: other BatchNormalization (each worker normalises its
 part of a batch; the moving statistics become the workers' mean, weighted by their
-rows, at the end of each epoch); layers that draw random numbers (each worker draws
-different ones); custom layers whose output for a row depends on other rows, which
+rows, at the end of each epoch); Keras' layers that compute an image from the other
+images of its batch; layers that use what they draw on several rows at once, such as
+those that mix rows (each worker draws numbers of its own, see ``worker/draws.py``);
+custom layers whose output for a row depends on other rows, which
 is tested on some rows; a custom ``train_step`` (its gradients and its results for
-whole batches are weighted by rows). Mixed precision rounds each worker's part. An
-embedding of a model that runs eagerly is close where its optimizer squares or
-clips gradients. Only if chosen: ``sync_every``, with which each worker trains alone
-for several steps.
+whole batches are weighted by rows, and each worker draws numbers of its own). Mixed
+precision rounds each worker's part. An embedding of a model that runs eagerly is
+close where its optimizer squares or clips gradients. Only if chosen: ``sync_every``,
+with which each worker trains alone for several steps.
 
 Refused: losses and metrics whose value for several rows does not follow from the
 values for each row; masks where a loss is one number for all rows; a ``train_step``
@@ -33,6 +36,8 @@ from nbkeras.errors import ModelError
 
 #: Message about a model that a test has found to couple rows.
 COUPLED = "the model's output for a row depends on the other rows of its batch"
+#: Keras' layers that compute a row from the other rows of its batch too; RandAugment holds one.
+_MIXING = ("Equalization",)
 #: The class of a model that Keras makes of inputs and outputs.
 _GRAPH = keras.src.models.functional.Functional
 
@@ -111,6 +116,11 @@ def notes(model: Any, workers: int, sync_every: int) -> list[str]:
             f"trainable was set after compile ({', '.join(layers)}): it holds at once, where Keras, when it "
             "has trained the model before, goes on as it was until compile is called again"
         )
+    if any(isinstance(one, keras.layers.AugMix) for one in _layers(model)):
+        sentences.append(
+            "AugMix chooses by Python's own random numbers, in a traced step once for all batches: "
+            "the result is close to that of Keras here, not equal"
+        )
     if workers == 1:
         return sentences
     if sync_every > 1:
@@ -156,7 +166,7 @@ def apart(model: Any) -> bool:
     return all(type(graph).call in (keras.Sequential.call, _GRAPH.call) for graph in graphs) and all(
         isinstance(one, keras.Layer)
         and type(one).__module__.startswith("keras.")
-        and not isinstance(one, keras.layers.Lambda)
+        and type(one).__name__ not in ("Lambda", *_MIXING)
         for one in (*nodes, *_layers(model))
         if not isinstance(one, keras.Model)
     )
@@ -190,32 +200,20 @@ def synchronized(model: Any) -> list[Any]:
 
 
 def coupled(model: Any) -> list[str]:
-    """Name the layers that make the result of several workers close, not equal.
+    """Name the layers that make the result of several workers close, not equal, whatever they draw.
 
     Example:
         >>> import keras
         >>> from nbkeras.model.exactness import coupled
         >>> coupled(keras.Sequential([keras.Input((2,)), keras.layers.BatchNormalization()]))
         ['BatchNormalization']
-        >>> coupled(keras.Sequential([keras.Input((8, 8, 1)), keras.layers.RandomFlip()]))
-        ['RandomFlip']
     """
     names = []
     for layer in _layers(model):
         normal = isinstance(layer, keras.layers.BatchNormalization) and not layer.synchronized
-        if (normal and layer.trainable) or _random(layer):
+        if (normal and layer.trainable) or type(layer).__name__ in _MIXING:
             names.append(type(layer).__name__)
     return sorted(set(names))
-
-
-def _random(layer: Any) -> bool:
-    """Whether a layer draws random numbers; a layer with a rate of 0 may have a generator too."""
-    names = ("rate", "dropout", "_dropout", "recurrent_dropout")
-    rates = [getattr(layer, name) for name in names if isinstance(getattr(layer, name, None), (int, float))]
-    # Layers that augment images name their generator differently.
-    generators = (getattr(layer, name, None) for name in ("seed_generator", "generator"))
-    drawn = any(isinstance(one, keras.random.SeedGenerator) for one in generators)
-    return drawn and (not rates or any(rates))
 
 
 def _layers(model: Any) -> Iterator[Any]:

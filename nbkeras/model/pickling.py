@@ -14,6 +14,7 @@ import copyreg
 import io
 import os
 import pickle
+import random
 import socket
 from collections import deque
 from types import CodeType
@@ -95,6 +96,7 @@ def contents(
         "floatx": keras.config.floatx(),
         "image_data_format": keras.config.image_data_format(),
         "epsilon": keras.config.epsilon(),
+        "python": random.getstate(),
         "generator": generator or randomness.Common().state,
         "wide": "float64" in {keras.config.floatx(), *(str(one.dtype) for one in model.variables)},
     }
@@ -121,6 +123,7 @@ def restored(data: bytes) -> dict[str, Any]:
     keras.config.set_epsilon(settings["epsilon"])
     if settings["wide"]:
         portable.load().widen()
+    random.setstate(settings["python"])
     randomness.Common().state = settings["generator"]
     thing: dict[str, Any] = loads(data[file.tell() :])
     model = thing["model"]

@@ -1,4 +1,4 @@
-"""Randomness: the generators that a model draws from, where it is looked at and where it trains elsewhere."""
+"""Randomness: the generators that a model draws from, where it is looked at and where it trains."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from unittest import mock
 import keras
 from keras.src.backend.common import global_state
 from keras.src.random import seed_generator
+
+
+def generators(model: Any) -> list[Any]:
+    """Return the states of the generators that a model holds."""
+    return [one for one in model.variables if one.path.endswith("seed_generator_state")]
 
 
 @contextlib.contextmanager
@@ -34,6 +39,23 @@ def paused() -> Iterator[None]:
 
     with mock.patch.object(keras.random.SeedGenerator, "next", next_state):
         yield
+
+
+@contextlib.contextmanager
+def restored(model: Any) -> Iterator[None]:
+    """Put the generators of a built model, and Keras' global one, back to where they stood before the block.
+
+    In contrast to :func:`paused`, two calls in the block draw different numbers.
+    """
+    seeds = generators(model)
+    before, common = [keras.ops.convert_to_numpy(one.value).copy() for one in seeds], Common()
+    state = common.state
+    try:
+        yield
+    finally:
+        for one, value in zip(seeds, before, strict=True):
+            one.assign(value)
+        common.state = state
 
 
 class Common:

@@ -8,7 +8,6 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import keras
-import numpy as np
 
 from nbkeras.job import archive
 from nbkeras.job.checkpoint import Checkpoint, Origin
@@ -23,10 +22,12 @@ from nbkeras.worker.callbacks.combine import Combine
 from nbkeras.worker.callbacks.follow import Follow
 from nbkeras.worker.callbacks.live import EVERYWHERE, Live
 from nbkeras.worker.callbacks.report import Report
+from nbkeras.worker.callbacks.reseed import Reseed
 from nbkeras.worker.callbacks.save import Save
 from nbkeras.worker.callbacks.terminate import Terminate
 from nbkeras.worker.collectives import Collective
 from nbkeras.worker.data import Data, of_batches, of_rows
+from nbkeras.worker.draws import Draws
 from nbkeras.worker.feed import Feed
 from nbkeras.worker.readahead import ReadAhead
 from nbkeras.worker.rows import Rows
@@ -98,8 +99,9 @@ class Fit:
             else of_batches(self.batches, plan, self.group, self.model)
         )
         if data.feed is not None:
-            self._check_labels(rows, data.feed)
-        seeds = self._join_group(data)
+            with randomness.restored(model):
+                self._check_labels(rows, data.feed)
+        self._join_group(data)
         if (sentence := self._live.enter(*self.place)) is not None and self.rank == 0:
             self.channel.send(Note(type="note", sentence=sentence))
         meets = self.scaling is None or self.sums_in_validation
@@ -107,7 +109,7 @@ class Fit:
         combine = Combine(self.group, self.channel, plan, data, steering, self._live, meets=meets)
         changes = Changes() if self._live.leading and self.group.size > 1 and self.rank == 0 else None
         follow = Follow(self.group, self.channel, plan, self.rank, combine, self._live, changes)
-        callbacks: list[Any] = [self._draw(seeds), combine, *([changes] if changes else [])]
+        callbacks: list[Any] = [Reseed(self.backend, self.rank), combine, *([changes] if changes else [])]
         callbacks += [*self._own_callbacks(), self._recall(resume)]
         callbacks += [follow] if self._live.report is None else [self._live.report, follow]
         if data.feed is not None and len(rows):
@@ -133,40 +135,30 @@ class Fit:
             if note:
                 self.channel.send(Note(type="note", sentence=note))
 
-    def _join_group(self, data: Data) -> list[int]:
-        """Make this worker's model one of the group; the seeds that its layers had before."""
+    def _join_group(self, data: Data) -> None:
+        """Make this worker's model one of the group."""
         self.group.local = self.job.plan.sync_every > 1
         self.group.synchronise(self.model, data.steps, data.checked)
         if isinstance(self.group, Together):
+            Draws(self.group, self._note_apart).install(self.model, data.sample[0])
             self.scaling = Scaling(self.model, self.group)
             self.scaling.install(data.steps, data.checked, data.sample)
-            if self.scaling.coupled and self.rank == 0:
-                sentence = (
+            if self.scaling.coupled:
+                self._note(
                     f"{exactness.COUPLED}: each worker sees its own part of it, "
                     "so the result is not that of one process, which --workers 1 gives"
                 )
-                self.channel.send(Note(type="note", sentence=sentence))
-        return self._separate_seeds()
 
-    def _separate_seeds(self) -> list[int]:
-        """Give each worker random numbers of its own (Dropout, augmentation); the seeds before that.
-
-        The seed is changed and not the count of numbers drawn, so that a worker
-        that goes on from a checkpoint of rank 0 draws what it would have drawn.
-        """
-        seeds = []
-        for variable in self.model.variables:
-            if variable.path.endswith("seed_generator_state"):
-                seed = state.value(variable)
-                variable.assign(seed ^ np.array([self.rank, 0], dtype=seed.dtype))
-                seeds.append(int(seed[0]) % 2**32)
-        return seeds
-
-    def _draw(self, seeds: list[int]) -> Any:
-        """Reseed the backend in each epoch, so that an interrupted epoch changes no later one."""
-        return keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda epoch, _: self.backend.draw([*seeds, self.rank, epoch])
+    def _note_apart(self, layer: str) -> None:
+        self._note(
+            f"{layer}: each of the {self.group.size} workers draws random numbers of its own, "
+            "so the result is close to that of one process, not equal"
         )
+
+    def _note(self, sentence: str) -> None:
+        """Note what all workers know."""
+        if self.rank == 0:
+            self.channel.send(Note(type="note", sentence=sentence))
 
     def _begins(self, resume: Checkpoint | None) -> int:
         """The epoch to begin with, from 0; a BackupAndRestore in the notebook may have set it."""

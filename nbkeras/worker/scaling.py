@@ -25,7 +25,7 @@ import numpy as np
 from keras import ops
 
 from nbkeras.errors import ModelError
-from nbkeras.model import additivity, exactness
+from nbkeras.model import additivity, exactness, randomness
 from nbkeras.model.state import Vector
 from nbkeras.worker.losses import Loss, tracked
 from nbkeras.worker.metrics import scalar, weighed
@@ -64,6 +64,16 @@ class Scaling:
             ModelError: a loss or metric has no parts that add up.
         """
         self.group.share = 1.0
+        with randomness.restored(self.model):
+            self._judge(sample)
+        for layer in exactness.synchronized(self.model):
+            layer._moments = functools.partial(moments, layer, self.group)  # noqa: SLF001
+        for name, steps in {"train_step": training, "test_step": validation}.items():
+            if steps is not None:
+                setattr(self.model, name, self._stepped(getattr(self.model, name), steps, name))
+
+    def _judge(self, sample: tuple[Any, ...]) -> None:
+        """Find out how losses and metrics add up, and change them."""
         # As in a step: losses and metrics of the user's own may do with tensors what arrays cannot.
         sample = additivity.tensors(sample)
         if exactness.plain(self.model):
@@ -72,11 +82,6 @@ class Scaling:
             self._divide(sample)
         self._measure(sample)
         self.model.reset_metrics()
-        for layer in exactness.synchronized(self.model):
-            layer._moments = functools.partial(moments, layer, self.group)  # noqa: SLF001
-        for name, steps in {"train_step": training, "test_step": validation}.items():
-            if steps is not None:
-                setattr(self.model, name, self._stepped(getattr(self.model, name), steps, name))
 
     # -- losses ----------------------------------------------------------------
 
@@ -250,6 +255,7 @@ class Scaling:
 
 def _untrained(model: Any) -> Iterator[Any]:
     """All that a step changes besides the trained weights, and depends on this worker's rows."""
-    everyones = {id(one) for layer in exactness.synchronized(model) for one in layer.variables}
+    alike = [one for layer in exactness.synchronized(model) for one in layer.variables]
+    everyones = {id(one) for one in (*alike, *randomness.generators(model))}
     yield from model.metrics_variables
     yield from (one for one in model.non_trainable_variables if id(one) not in everyones)

@@ -7,8 +7,9 @@ of the shards, so no worker ever waits for one that has run out of rows.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,41 +17,71 @@ import numpy.typing as npt
 Counts = npt.NDArray[np.int64]
 
 
-class Schedule(Protocol):
-    """One worker's part in the steps of an epoch.
-
-    Attributes:
-        rank: of this worker.
-        number: steps of an epoch; None where it is not known.
-        may_lack: whether this worker may have no rows in a step.
-    """
+class Schedule:
+    """One worker's part in the steps of an epoch."""
 
     rank: int
 
     @property
-    def number(self) -> int | None: ...  # noqa: D102  # as said above
+    def number(self) -> int | None:
+        """Steps of an epoch; None where it is not known."""
+        raise NotImplementedError
 
     @property
-    def may_lack(self) -> bool: ...  # noqa: D102  # as said above
+    def may_lack(self) -> bool:
+        """Whether this worker may have no rows in a step."""
+        raise NotImplementedError
+
+    @property
+    def stride(self) -> int:
+        """Places from one of this worker's rows in a batch to its next."""
+        raise NotImplementedError
 
     def first(self, step: int) -> int:
         """Return the place of the first step of an epoch, behind a step of the epoch before."""
+        raise NotImplementedError
 
     def rows(self, first: int, last: int) -> int:
         """Return the rows of some steps, on all workers."""
+        raise NotImplementedError
 
     def rows_of_each(self, first: int, last: int) -> Counts:
         """Return the rows of some steps on each worker."""
+        raise NotImplementedError
+
+    def rows_beside(self, own: int) -> Counts:
+        """Return how many rows all workers may have in a step where this one has so many, or a filler."""
+        raise NotImplementedError
+
+    def take(self) -> tuple[int, int, int]:
+        """Return the next step's rows on all workers and on this one, and the place of its first row."""
+        raise NotImplementedError
 
     def share(self, step: int) -> float:
         """Return this worker's part of a step's rows, from 0 to 1."""
+        rows = self.rows_of_each(step, step + 1)
+        return float(rows[self.rank] / rows.sum())
 
-    def take(self) -> float:
-        """Return this worker's share of the next step's rows."""
+    def places(self, first: Any, number: int, each: int) -> Any:
+        """Places in a batch of some values of this worker's rows.
+
+        Args:
+            first: place of this worker's first row.
+            number: of values.
+            each: how many of them each row has.
+
+        Example:
+            >>> from nbkeras.worker import schedule
+            >>> steps = schedule.Steps(schedule.dealt(4, workers=2, batch_size=4), rank=1, dealt=True)
+            >>> steps.places(1, number=4, each=2).tolist()
+            [2, 3, 6, 7]
+        """
+        index = np.arange(number)
+        return (first + index // each * self.stride) * each + index % each
 
 
 @dataclass
-class Steps:
+class Steps(Schedule):
     """One worker's part in the steps of an epoch, of which the rows are known beforehand.
 
     Attributes:
@@ -94,33 +125,27 @@ class Steps:
         rows: Counts = self.table[first:last].sum(axis=0)
         return rows
 
-    def share(self, step: int) -> float:
-        """Return this worker's part of a step's rows, from 0 to 1."""
-        return float(self.table[step, self.rank] / self.table[step].sum())
+    def rows_beside(self, own: int) -> Counts:
+        """Return how many rows all workers have in the steps where this one has so many, or a filler."""
+        return np.unique(self.totals[np.maximum(self.counts, 1) == own])
 
-    def take(self) -> float:
-        """Return this worker's share of the next step's rows."""
+    def take(self) -> tuple[int, int, int]:
+        """Return the next step's rows on all workers and on this one, and the place of its first row."""
         step, self._next = self._next, (self._next + 1) % len(self.table)
-        return self.share(step)
+        return int(self.totals[step]), int(self.counts[step]), int(self.firsts[step])
 
     @property
     def counts(self) -> Counts:
         """This worker's rows in each step."""
         return self.table[:, self.rank]
 
-    @property
+    @functools.cached_property
     def totals(self) -> Counts:
         """Rows of each step."""
         totals: Counts = self.table.sum(axis=1)
         return totals
 
-    @property
-    def shares(self) -> npt.NDArray[np.float64]:
-        """This worker's part of each step's rows, from 0 to 1."""
-        shares: npt.NDArray[np.float64] = self.counts / self.totals
-        return shares
-
-    @property
+    @functools.cached_property
     def firsts(self) -> Counts:
         """Place of this worker's first row in each batch."""
         if self.dealt:
@@ -136,7 +161,7 @@ class Steps:
         return self.table.shape[1] if self.dealt else 1
 
 
-class Ledger:
+class Ledger(Schedule):
     """One worker's part in steps whose rows are known as they are read: row i is on worker i modulo workers.
 
     A thread may read ahead of the steps.
@@ -152,16 +177,29 @@ class Ledger:
         >>> ledger = Ledger(rank=1, size=2)
         >>> ledger.append(5)
         >>> ledger.take(), ledger.rows_of_each(0, 1).tolist()
-        (0.4, [3, 2])
+        ((5, 2, 1), [3, 2])
     """
 
-    may_lack = True
-
     def __init__(self, rank: int, size: int, length: int | None = None, *, continues: bool = False) -> None:
-        self.rank, self.size, self.number = rank, size, length
-        self._continues = continues
+        self.rank, self.size = rank, size
+        self._length, self._continues = length, continues
         self._totals: list[int] = []
         self._taken = 0
+
+    @property
+    def number(self) -> int | None:
+        """Steps of an epoch; None where it is not known."""
+        return self._length
+
+    @property
+    def may_lack(self) -> bool:
+        """True: nobody knows."""
+        return True
+
+    @property
+    def stride(self) -> int:
+        """Places from one of this worker's rows in a batch to its next."""
+        return self.size
 
     def begin(self) -> None:
         """Begin with the first batch again: what was read ahead is dropped."""
@@ -186,19 +224,15 @@ class Ledger:
         rows = sum(-((np.arange(self.size) - total) // self.size) for total in self._totals[first:last])
         return np.zeros(self.size, dtype=np.int64) + rows
 
-    def share(self, step: int) -> float:
-        """Return this worker's part of a step's rows, from 0 to 1."""
-        return float(self.rows_of_each(step, step + 1)[self.rank] / self._totals[step])
+    def rows_beside(self, own: int) -> Counts:
+        """Return how many rows all workers may have in a step where this one has so many, or a filler."""
+        most = own * self.size + self.rank
+        return np.arange(1 if own == 1 else most - self.size + 1, most + 1)
 
-    def numbers(self) -> npt.NDArray[np.int32]:
-        """Return the rows of the next step, on all workers and on this one."""
+    def take(self) -> tuple[int, int, int]:
+        """Return the next step's rows on all workers and on this one, and the place of its first row."""
         step, self._taken = self._taken, self._taken + 1
-        return np.array([self._totals[step], self.rows_of_each(step, step + 1)[self.rank]], dtype=np.int32)
-
-    def take(self) -> float:
-        """Return this worker's share of the next step's rows."""
-        total, own = self.numbers()
-        return float(own / total)
+        return self._totals[step], int(self.rows_of_each(step, step + 1)[self.rank]), self.rank
 
 
 def batch_rows(rows: int, batch_size: int | None, number: int | None) -> int:

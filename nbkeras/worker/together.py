@@ -65,6 +65,16 @@ class Together:
         """Enter the next step, of a batch; this worker's share of its rows."""
         raise NotImplementedError
 
+    def cut(self, draw: Callable[[Any], Any], number: Any, each: int) -> Any:
+        """What is drawn for the rows of the step in work, cut to those of this worker.
+
+        Args:
+            draw: gives so many random numbers, along the first axis.
+            number: of those that this worker needs.
+            each: how many of them each row has.
+        """
+        raise NotImplementedError
+
     def broke(self, error: BaseException) -> bool:
         """Whether an exception means that another worker is gone."""
         raise NotImplementedError

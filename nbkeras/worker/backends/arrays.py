@@ -85,6 +85,8 @@ class Circle(Member):
     def __init__(self, port: socket.socket, addresses: list[str], rank: int, secret: bytes) -> None:
         super().__init__(port, addresses, rank, secret)
         self._steps: dict[bool, Schedule] = {}
+        # Of the step in work: rows on all workers, and the place of the first one here.
+        self._rows = self._first = 0
 
     def synchronise(self, model: Any, training: Schedule, validation: Schedule | None) -> None:
         """Make the model's optimizers sum the gradients of all workers."""
@@ -95,7 +97,10 @@ class Circle(Member):
 
     def advance(self, *, training: bool) -> np.float32:
         """Go on to the next step; this worker's share of its rows."""
-        return np.float32(self._steps[training].take())
+        self._rows, own, first = self._steps[training].take()
+        # A filler has no place.
+        self._first = first if own else 0
+        return np.float32(own / self._rows)
 
     def sum_step(self, vector: Numbers) -> Numbers:
         """The sum of all workers' vectors, with the flags behind them."""

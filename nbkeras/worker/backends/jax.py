@@ -20,6 +20,7 @@ from jax.experimental import io_callback
 
 from nbkeras.model.state import Vector
 from nbkeras.worker.backends.arrays import Circle, batches, is_free, reserve  # noqa: F401  # offered on
+from nbkeras.worker.schedule import Schedule
 
 
 def use_threads(number: int) -> None:
@@ -40,6 +41,11 @@ def join(port: socket.socket, addresses: list[str], rank: int, secret: bytes, *,
 class Jax(Circle):
     """Workers that train with JAX."""
 
+    def synchronise(self, model: Any, training: Schedule, validation: Schedule | None) -> None:
+        """Make the model's optimizers sum the gradients of all workers."""
+        self._others = model.non_trainable_variables
+        super().synchronise(model, training, validation)
+
     def sum(self, vector: Vector) -> Vector:
         """The element-wise sum of all workers' vectors of one length."""
         # The sums of steps that still run come first, on all workers alike.
@@ -49,9 +55,29 @@ class Jax(Circle):
     def begin(self, batch: Any, *, training: bool) -> Any:
         """Enter the next step, of a batch; this worker's share of its rows."""
         self.summed = False
-        advance = functools.partial(self.advance, training=training)
-        self.share = io_callback(advance, jax.ShapeDtypeStruct((), np.float32), ordered=True)
+        self._now = self._steps[training]
+        advance = functools.partial(self._advance, training=training)
+        number = jax.ShapeDtypeStruct((), np.int32)
+        results = jax.ShapeDtypeStruct((), np.float32), number, number
+        self.share, self._traced_rows, self._traced_first = io_callback(advance, results, ordered=True)
         return self.share
+
+    def _advance(self, *, training: bool) -> tuple[Any, ...]:
+        share = self.advance(training=training)
+        return share, np.int32(self._rows), np.int32(self._first)
+
+    def cut(self, draw: Callable[[Any], Any], number: Any, each: int) -> Any:
+        """What is drawn for the rows of the step in work, cut to those of this worker.
+
+        How many are drawn has to be known where a step is traced. Most often all steps with so many
+        rows of this worker have as many rows on all workers.
+        """
+        steps = self._now
+        places = steps.places(self._traced_first, number, each)
+        known = steps.rows_beside(number // each)
+        drawn = [draw(int(rows) * each)[places] for rows in known]
+        chosen = [self._traced_rows == rows for rows in known]
+        return drawn[0] if len(drawn) == 1 else jax.numpy.select(chosen, drawn)
 
     def add_up(self, vector: Any) -> Any:
         """The sum of all workers' vectors, inside a step; the flags ride with it."""
@@ -78,14 +104,18 @@ class Jax(Circle):
         """What a step returns; without rows of this worker in it, it leaves no trace beside the weights."""
         share, before = self.share, arguments[0]
         logs, after = step(*arguments)
+        own = {id(one) for one in untrained}
 
         def kept(new: Any, old: Any) -> Any:
             return jax.tree.map(lambda one, other: jax.numpy.where(share > 0, one, other), new, old)
 
         # Keras' state: trainable and other variables, the optimizer's if it trains, and the metrics'.
-        trained = {0, 2} if len(after) == 4 else {0}
-        parts = zip(range(len(after)), after, before, strict=True)
-        return logs, tuple(new if index in trained else kept(new, old) for index, new, old in parts)
+        trained, others, *optimizer, metrics = after
+        others = [
+            kept(new, old) if id(one) in own else new
+            for one, new, old in zip(self._others, others, before[1], strict=True)
+        ]
+        return logs, (trained, others, *optimizer, kept(metrics, before[-1]))
 
     def _sum_host(self, flat: Any) -> Any:
         return self.sum_step(np.asarray(flat))

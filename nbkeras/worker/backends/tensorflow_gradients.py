@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from nbkeras.worker.schedule import Ledger, Schedule, Steps
+from nbkeras.worker.schedule import Schedule, Steps
 
 
 class Places:
@@ -19,29 +19,32 @@ class Places:
     """
 
     def __init__(self, steps: Schedule) -> None:
-        self._rank, self._stride = steps.rank, 1
-        self._read = steps.numbers if isinstance(steps, Ledger) else None
-        if isinstance(steps, Ledger):
-            self._stride = steps.size
-        elif isinstance(steps, Steps):
-            self._stride = steps.stride
+        self._steps, self._stride = steps, steps.stride
+        if isinstance(steps, Steps):
             numbers = np.stack([steps.totals, steps.counts, steps.firsts], axis=1)
             self._numbers = tf.constant(numbers, tf.int32)
             self._next = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def advance(self, batch: Any) -> None:
         """Go on to the next step, of a batch."""
-        if self._read is not None:
-            with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
-                # Known once the batch was read.
-                numbers = tf.numpy_function(self._read, [], tf.int32)
-            self.rows, self._own = tf.unstack(tf.ensure_shape(numbers, [2]))
-            self._first = tf.constant(self._rank)
-        else:
+        if isinstance(self._steps, Steps):
             step = self._next % tf.shape(self._numbers, out_type=tf.int64)[0]
             self._next.assign_add(1)
-            self.rows, self._own, self._first = tf.unstack(tf.gather(self._numbers, step))
+            numbers = tf.gather(self._numbers, step)
+        else:
+            with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
+                # Known once the batch was read.
+                taken = tf.numpy_function(lambda: np.array(self._steps.take(), np.int32), [], tf.int32)
+            numbers = tf.ensure_shape(taken, [3])
+        self.rows, self._own, self._first = tf.unstack(numbers)
         self.share = tf.cast(self._own, tf.float64) / tf.cast(self.rows, tf.float64)
+
+    def of(self, number: Any, each: Any) -> Any:
+        """Places in the whole batch of a number of values, of which each row has so many."""
+        index = tf.range(tf.cast(number, tf.int32))
+        place = (self._first + index // each * self._stride) * each + index % each
+        # A filler has no place.
+        return tf.where(self.share > 0, place, tf.zeros_like(place))
 
     def spread(self, values: Any) -> Any:
         """Values that each row has several of, at their rows' places in the whole batch, zeros elsewhere."""
@@ -52,10 +55,7 @@ class Places:
             each * own, number, "an embedding's gradient that is not of rows alone: use --workers 1"
         )
         with tf.control_dependencies([whole]):
-            index = tf.range(number)
-        place = (self._first + index // each * self._stride) * each + index % each
-        # A filler has no place.
-        place = tf.where(self.share > 0, place, tf.zeros_like(place))
+            place = self.of(number, each)
         return tf.scatter_nd(place[:, None], values, tf.stack([self.rows * each, tf.shape(values)[1]]))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,10 @@ class Workers(Together):
         self._now.advance(batch)
         self.share = self._now.share
         return self.share
+
+    def cut(self, draw: Callable[[Any], Any], number: Any, each: int) -> Any:
+        """What is drawn for the rows of the step in work, cut to those of this worker."""
+        return tf.gather(draw(self._now.rows * each), self._now.of(number, each))
 
     def sum_gradients(self, pairs: list[tuple[Any, Any]], *, apart: bool) -> list[Any]:
         """One packed all-reduce of the gradients of some variables."""
