@@ -102,7 +102,8 @@ class Fit:
         combine = Combine(
             self.group, self.channel, plan, data, steps, batches, checked, steering, self._live, meets=meets
         )
-        changes = Changes() if self._live.leading and self.group.size > 1 and self.rank == 0 else None
+        looks = self._live.leading and self.group.size > 1 and self.rank == 0
+        changes = Changes(within=self._live.may_write) if looks else None
         follow = Follow(self.group, self.channel, plan, self.rank, combine, self._live, changes)
         callbacks: list[Any] = [self._draw(seeds), combine, *([changes] if changes else [])]
         callbacks += [*self._own_callbacks(), self._recall(resume)]
