@@ -94,7 +94,7 @@ def may_write(callback: Any) -> bool:
         names, known = hooks.named(function), function.__globals__
         if any(word in name for name in names for word in _TO_WEIGHTS):
             return True
-        within = [value for _, value in hooks.closed_over(function)]
+        within = [value for name, value in hooks.closed_over(function) if name != "__class__"]
         within += [known[name] for name in names & known.keys()]
         if any(_is_foreign(value, known) for value in within):
             return True
