@@ -456,3 +456,13 @@ def test_changes_are_given_to_the_same_places_of_another_copy():
     assert other.seen == {"a": [1, (2, 3), None], 4: {5}}
     assert held[1] == 2.0
     assert other.scalar is None
+
+
+def test_weights_are_compared_only_where_a_callback_may_have_changed_them():
+    class Owns(Rates):
+        def __init__(self):
+            super().__init__()
+            self.table = Table()
+
+    may = [captured.may_write(one) for one in (OneCycle(0.1, 2), Stops("on_batch_end"), Clips(), Owns())]
+    assert may == [False, False, True, True]

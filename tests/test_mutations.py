@@ -15,14 +15,23 @@ import nbkeras
 from nbkeras.model import pickling
 
 EQUAL_SHARES = """
-from nbkeras.worker.schedule import Steps
-Steps.shares = property(lambda self: (self.counts > 0).astype("float32") / self.table.shape[1])
+import tensorflow as tf
+from nbkeras.worker.backends.tensorflow_gradients import Places
+advance = Places.advance
+def equal(self, batch):
+    advance(self, batch)
+    self.share = tf.where(self.share > 0, tf.ones_like(self.share) / 2, 0)
+Places.advance = equal
 """
 
 FILLERS_COUNT = """
-from nbkeras.worker.schedule import Steps
-shares = Steps.shares.fget
-Steps.shares = property(lambda self: shares(self).clip(0.1))
+import tensorflow as tf
+from nbkeras.worker.backends.tensorflow_gradients import Places
+advance = Places.advance
+def counted(self, batch):
+    advance(self, batch)
+    self.share = tf.maximum(self.share, 0.1)
+Places.advance = counted
 """
 
 NUMBERS_ARE_NOT_CUT = """

@@ -24,6 +24,9 @@ from nbkeras.model import hooks, pickling, values
 
 #: Attributes that Keras sets in each training.
 _OF_A_FIT = ("_model", "params")
+#: Parts of names that lead to weights, and modules whose functions change none that they are not given.
+_TO_WEIGHTS = ("weight", "variable", "layer", "assign", "load", "state", "param", "kernel", "update")
+_HARMLESS = {"builtins", "collections", "datetime", "keras", "math", "numpy", "random", "time"}
 _Place = tuple[Any, Callable[[Any], None]]
 
 
@@ -70,6 +73,42 @@ def holds(callback: Any) -> set[int]:
     values = [value for value, _ in _places(callback).values()]
     own = [one for one in values if isinstance(one, shares) or type(one).__module__ == "__main__"]
     return {id(callback), *map(id, own)}
+
+
+def may_write(callback: Any) -> bool:
+    """Whether the code of a callback may change weights: it names something that leads there, or is unknown.
+
+    Example:
+        >>> import keras
+        >>> from nbkeras.model import captured
+        >>> class Halves(keras.callbacks.Callback):
+        ...     def on_train_batch_end(self, batch, logs=None):
+        ...         self.model.optimizer.learning_rate *= 0.5
+        >>> captured.may_write(Halves())
+        False
+    """
+    held: list[Any] = [value for name, value in vars(callback).items() if name not in _OF_A_FIT]
+    if any(_is_foreign(value, {}) for value in held if not isinstance(value, types.FunctionType)):
+        return True
+    for function in _own_functions(callback):
+        names, known = hooks.named(function), function.__globals__
+        if any(word in name for name in names for word in _TO_WEIGHTS):
+            return True
+        within = [value for name, value in hooks.closed_over(function) if name != "__class__"]
+        within += [known[name] for name in names & known.keys()]
+        if any(_is_foreign(value, known) for value in within):
+            return True
+    return False
+
+
+def _is_foreign(value: Any, known: dict[str, Any]) -> bool:
+    """Whether a value may do anything: a module, a function or an object that is not known."""
+    if getattr(value, "__globals__", None) is known or isinstance(value, types.MethodType):
+        return False
+    module = isinstance(value, types.ModuleType)
+    named = value if module or callable(value) else type(value)
+    name = getattr(named, "__name__" if module else "__module__", None)
+    return str(name).partition(".")[0] not in _HARMLESS
 
 
 def give(callback: Any, changed: dict[str, Any]) -> None:

@@ -11,7 +11,8 @@ import keras
 #: Called around each step of the training, and within validation.
 TRAINING = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
 TEST = ("on_test_begin", "on_test_end", "on_test_batch_begin", "on_test_batch_end")
-#: Those that are given the logs of a batch.
+#: Those before a step, and those that are given the logs of a batch.
+BATCH_BEGIN = ("on_batch_begin", "on_train_batch_begin")
 BATCH_LOGS = ("on_batch_end", "on_train_batch_end")
 TEST_BATCH = ("on_test_batch_begin", "on_test_batch_end")
 

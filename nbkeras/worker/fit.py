@@ -107,7 +107,8 @@ class Fit:
         meets = self.scaling is None or self.sums_in_validation
         steering = Steering(self.group, self.channel, self.requests)
         combine = Combine(self.group, self.channel, plan, data, steering, self._live, meets=meets)
-        changes = Changes() if self._live.leading and self.group.size > 1 and self.rank == 0 else None
+        looks = self._live.leading and self.group.size > 1 and self.rank == 0
+        changes = Changes(within=self._live.may_write) if looks else None
         follow = Follow(self.group, self.channel, plan, self.rank, combine, self._live, changes)
         callbacks: list[Any] = [Reseed(self.backend, self.rank), combine, *([changes] if changes else [])]
         callbacks += [*self._own_callbacks(), self._recall(resume)]

@@ -16,11 +16,17 @@ Values = list[npt.NDArray[Any]]
 
 
 class Changes(keras.callbacks.Callback):  # type: ignore[misc]
-    """Right before the user's callbacks on rank 0: looks at the weights that they find."""
+    """Right before the user's callbacks on rank 0: looks at the weights that they find.
 
-    def __init__(self) -> None:
+    Args:
+        within: whether they may change some around a step too.
+    """
+
+    def __init__(self, *, within: bool) -> None:
         super().__init__()
-        self._found: list[int] = []
+        self._within = within
+        #: None where there is nothing to find.
+        self._found: list[int] | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Look before the training."""
@@ -32,11 +38,11 @@ class Changes(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Look before a step."""
-        self._look()
+        self._look(within=True)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Look after a step."""
-        self._look()
+        self._look(within=True)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Look after an epoch."""
@@ -44,10 +50,10 @@ class Changes(keras.callbacks.Callback):  # type: ignore[misc]
 
     def made(self) -> bool:
         """Whether the weights are others than they were before the user's callbacks."""
-        return self._sums() != self._found
+        return self._found is not None and self._sums() != self._found
 
-    def _look(self) -> None:
-        self._found = self._sums()
+    def _look(self, *, within: bool = False) -> None:
+        self._found = self._sums() if self._within or not within else None
 
     def _sums(self) -> list[int]:
         # Checksums, since a copy of everything would need the memory for it.

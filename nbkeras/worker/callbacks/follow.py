@@ -53,7 +53,6 @@ class Follow(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self._group, self._channel, self._plan, self._rank = group, channel, plan, rank
         self._combine, self._live, self._changes = combine, live, changes
-        self._steps = live.in_steps and group.size > 1
         #: The numbers of the optimizers that callbacks may set.
         self._settable: list[tuple[Any, str]] = []
         self.epochs: list[tuple[int, dict[str, Any]]] = []
@@ -73,12 +72,12 @@ class Follow(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Take over what a callback has set for this step."""
-        if self._steps:
+        if self._live.before_steps and self._group.size > 1:
             self._follow()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Stop with this step, if a callback has said so."""
-        if self._steps:
+        if self._live.in_steps and self._group.size > 1:
             self._follow()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import socket
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 import keras
 
 from nbkeras.errors import ModelError
-from nbkeras.model import hooks
+from nbkeras.model import captured, hooks
 from nbkeras.plan import Plan
 
 #: What they do is the same on all workers, and nothing of it is seen from outside: they run on each.
@@ -37,34 +38,44 @@ class Live:
     plan: Plan
     report: Any = None
 
-    @property
+    @functools.cached_property
     def leading(self) -> list[Any]:
         """Those that only rank 0 runs."""
         within = (*hooks.TRAINING, *hooks.TEST)
         apart = (*EVERYWHERE, keras.callbacks.TerminateOnNaN)
         return [one for one in self.callbacks if type(one) not in apart and hooks.has(one, *within)]
 
-    @property
+    @functools.cached_property
     def names(self) -> str:
         """Their classes, for a sentence."""
         return ", ".join(dict.fromkeys(type(one).__name__ for one in self.leading)) or "callbacks"
 
-    @property
+    @functools.cached_property
+    def before_steps(self) -> bool:
+        """Whether one is called before each step."""
+        return any(hooks.has(one, *hooks.BATCH_BEGIN) for one in self.leading)
+
+    @functools.cached_property
     def in_steps(self) -> bool:
         """Whether one is called around each step."""
         return any(hooks.has(one, *hooks.TRAINING) for one in self.leading)
 
-    @property
+    @functools.cached_property
+    def may_write(self) -> bool:
+        """Whether one that is called around each step may change weights."""
+        return any(hooks.has(one, *hooks.TRAINING) and captured.may_write(one) for one in self.leading)
+
+    @functools.cached_property
     def reads_batches(self) -> bool:
         """Whether one is given the logs of each batch."""
         return self.plan.watches_training or any(hooks.has(one, *hooks.BATCH_LOGS) for one in self.leading)
 
-    @property
+    @functools.cached_property
     def meets_in_tests(self) -> bool:
         """Whether one is called around each step of a validation."""
         return self.plan.watches_validation or any(hooks.has(one, *hooks.TEST_BATCH) for one in self.leading)
 
-    @property
+    @functools.cached_property
     def in_tests(self) -> list[Any]:
         """Those that this worker calls in a validation."""
         apart = [one for one in self.callbacks if type(one) in EVERYWHERE]
