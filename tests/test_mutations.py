@@ -14,16 +14,19 @@ from twins import assert_same_history, assert_same_model, eagerly, twins
 import nbkeras
 from nbkeras.model import pickling
 
-EQUAL_SHARES = """
-from nbkeras.worker.schedule import Steps
-Steps.shares = property(lambda self: (self.counts > 0).astype("float32") / self.table.shape[1])
+SHARES = """
+import tensorflow as tf
+from nbkeras.worker.backends.tensorflow_gradients import Places
+advance = Places.advance
+def changed(self, batch):
+    advance(self, batch)
+    self.share = {}
+Places.advance = changed
 """
 
-FILLERS_COUNT = """
-from nbkeras.worker.schedule import Steps
-shares = Steps.shares.fget
-Steps.shares = property(lambda self: shares(self).clip(0.1))
-"""
+EQUAL_SHARES = SHARES.format("tf.where(self.share > 0, 0.5 + 0 * self.share, self.share)")
+
+FILLERS_COUNT = SHARES.format("tf.maximum(self.share, tf.constant(0.1, self.share.dtype))")
 
 NUMBERS_ARE_NOT_CUT = """
 from nbkeras.worker.backends.tensorflow_workers import Workers
