@@ -14,25 +14,19 @@ from twins import assert_same_history, assert_same_model, eagerly, twins
 import nbkeras
 from nbkeras.model import pickling
 
-EQUAL_SHARES = """
+SHARES = """
 import tensorflow as tf
 from nbkeras.worker.backends.tensorflow_gradients import Places
 advance = Places.advance
-def equal(self, batch):
+def changed(self, batch):
     advance(self, batch)
-    self.share = tf.where(self.share > 0, tf.ones_like(self.share) / 2, 0)
-Places.advance = equal
+    self.share = {}
+Places.advance = changed
 """
 
-FILLERS_COUNT = """
-import tensorflow as tf
-from nbkeras.worker.backends.tensorflow_gradients import Places
-advance = Places.advance
-def counted(self, batch):
-    advance(self, batch)
-    self.share = tf.maximum(self.share, 0.1)
-Places.advance = counted
-"""
+EQUAL_SHARES = SHARES.format("tf.where(self.share > 0, 0.5 + 0 * self.share, self.share)")
+
+FILLERS_COUNT = SHARES.format("tf.maximum(self.share, tf.constant(0.1, self.share.dtype))")
 
 NUMBERS_ARE_NOT_CUT = """
 from nbkeras.worker.backends.tensorflow_workers import Workers

@@ -44,7 +44,7 @@ class Places:
         index = tf.range(tf.cast(number, tf.int32))
         place = (self._first + index // each * self._stride) * each + index % each
         # A filler has no place.
-        return tf.where(self.share > 0, place, tf.zeros_like(place))
+        return tf.where(self._own > 0, place, tf.zeros_like(place))
 
     def spread(self, values: Any) -> Any:
         """Values that each row has several of, at their rows' places in the whole batch, zeros elsewhere."""
