@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,14 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from nbkeras.data.rows import Rows
-from nbkeras.errors import DataError, ModelError, OptionError
+from nbkeras.errors import DataError, ModelError, OptionError, words
 from nbkeras.model import batch, pickling
 from nbkeras.schema import ORDER, Schema
 
 #: The classes, by the names that Keras knows them by; nobody has to import their packages for it.
 _KINDS = {"DatasetV2": "tf.data.Dataset", "PyDataset": "PyDataset", "DataLoader": "DataLoader"}
+#: Characters of a reason at most: TensorFlow's own may be pages.
+_LONGEST = 200
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,17 @@ class Stream(Rows):
         return self.source, self.validation, self.first_batch(4) if workers > 1 else ()
 
     def first_batch(self, number: int) -> tuple[Any, ...]:
-        """Return the first rows as x, y and sample weights, read from a copy: the source does not move."""
+        """Return the first rows as x, y and sample weights."""
+        some: tuple[Any, ...] = batch.taken(self._first, slice(number))
+        return some
+
+    @functools.cached_property
+    def _first(self) -> tuple[Any, ...]:
+        # Read from a copy: the source does not move.
         copy = pickling.loads(pickling.dumps(self.source))
         parts = keras.utils.unpack_x_y_sample_weight(next(iter(copy)))
         given = max(place for place, one in enumerate(parts) if one is not None)
-        some: tuple[Any, ...] = batch.taken(parts[: given + 1], slice(number))
-        return some
+        return tuple(parts[: given + 1])
 
 
 def validates(rows: Rows) -> bool:
@@ -53,7 +61,8 @@ def kind_of(data: Any) -> str | None:
     """Return what gives batches of its own here: a class's name, or None for other data.
 
     Example:
-        >>>         >>> from nbkeras.data import stream
+        >>> import numpy as np
+        >>> from nbkeras.data import stream
         >>> stream.kind_of(np.ones(3)), stream.kind_of(one for one in "ab")
         (None, 'generator')
     """
@@ -69,7 +78,7 @@ def stays(data: Any) -> str:
     try:
         pickling.dumps(data)
     except ModelError as error:
-        return f"a {kind_of(data)}: {error.__cause__}"
+        return f"a {kind_of(data)}: {' '.join(words(error.__cause__ or error).split())[:_LONGEST]}"
     return ""
 
 

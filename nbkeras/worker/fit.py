@@ -14,6 +14,7 @@ from nbkeras.job.checkpoint import Checkpoint, Origin
 from nbkeras.job.job import Job
 from nbkeras.job.store import Store
 from nbkeras.model import captured, exactness, labels, randomness, state
+from nbkeras.model.portable.datasets import is_dataset
 from nbkeras.transport.channel import Channel
 from nbkeras.transport.messages import Note, Shards, Weights
 from nbkeras.worker.backends import Backend
@@ -101,6 +102,11 @@ class Fit:
         if data.feed is not None:
             with randomness.restored(model):
                 self._check_labels(rows, data.feed)
+        elif resume is not None and is_dataset(self.batches and self.batches[0]):
+            self._note(
+                "the tf.data.Dataset begins again with the shuffles and random steps of its first epoch, "
+                "so the result is not that of a training without a break"
+            )
         self._join_group(data)
         if (sentence := self._live.enter(*self.place)) is not None and self.rank == 0:
             self.channel.send(Note(type="note", sentence=sentence))
