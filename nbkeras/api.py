@@ -222,13 +222,13 @@ def predict(
 
     checks.require_model(model, "predict")
     checks.wait_for_training(model)
-    if inference.is_few(data) and checks.is_own(backend):
+    by_name = names_columns(data, ())
+    if not by_name and inference.is_few(data) and checks.is_own(backend):
         # What is wrong with them is better said by the checks below.
         with contextlib.suppress(Exception):
             return super(keras.Model, model).predict(data, batch_size=batch_size, verbose=0)
     spark = attached(spark)
     source = Source(spark, model, features, registry.schema(model))
-    by_name = names_columns(data, ())
     rows = source.rows(data, () if by_name else None, None)
     source.say_guessed(rows)
     build(model, rows)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from nbkeras.data import stream
 from nbkeras.errors import OptionError
 from nbkeras.options import Options
 from nbkeras.run.run import calling
@@ -54,6 +53,8 @@ class Calls:
         Raises:
             OptionError: the method has no such argument.
         """
+        from nbkeras.data import stream  # imports Keras, which takes seconds
+
         ours: Callable[..., Any] = getattr(self, name)
         if name == "fit":
             self.fits += 1
