@@ -188,7 +188,7 @@ def test_outputs_of_other_types_become_single_floats(kind):
 
 def test_a_report_is_one_row_and_bytes_come_in_pieces(monkeypatch):
     monkeypatch.setattr(task, "PIECE", 4)
-    said = [("result", {"epochs": [1]}), ("weights", b"0123456789"), ("weights", b"")]
+    said = [("result", {"epochs": [1]}), ("bytes", b"0123456789"), ("bytes", b"")]
     batches = [*task._rows(iter(said), 3)]
     assert read(batches) == [
         ("report", 3, b'{"epochs": [1]}'),
@@ -365,7 +365,7 @@ def test_what_the_python_of_an_executor_lacks_is_told_with_what_to_type_there(mo
 
 
 def test_a_trained_model_comes_back_as_rows_and_the_channel_is_closed(hire, told):
-    hire(says(("result", {"epochs": []}), ("weights", b"abc"), ("end", None)))
+    hire(says(("result", {"epochs": []}), ("bytes", b"abc"), ("end", None)))
     assert read(task._trained(job(), 1, iter([rows(1.0)]))) == [
         ("report", 1, b'{"epochs": []}'),
         ("bytes", 1, b"abc"),
@@ -438,9 +438,9 @@ def test_rank_0_opens_the_mailbox_and_tells_the_others_where_it_is():
 
 
 def test_an_evaluation_gives_its_states_and_its_nulls(hire):
-    hire(says(("states", b"abc"), ("end", None)))
+    hire(says(("bytes", b"abc"), ("end", None)))
     assert read(task.evaluate(job("evaluate"), iter([rows(1.0, 2.0)]))) == [("bytes", 0, b"abc")]
-    hire(says(("states", b"abc"), ("end", None)))
+    hire(says(("bytes", b"abc"), ("end", None)))
     assert read(task.evaluate(job("evaluate"), iter([rows(1.0, None)])))[1:] == [("nulls", 0, b'{"a": 1}')]
 
 
