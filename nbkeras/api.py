@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from nbkeras.options import NAMES, Options
 from nbkeras.patch import Calls, routed
-from nbkeras.plan import Plan
 from nbkeras.run import registry
 from nbkeras.run.display import Host, Silent
 from nbkeras.run.listeners import Listener
@@ -170,12 +169,19 @@ def evaluate(
         ModelError: the model is not compiled.
         TrainingError: an exception on a worker.
     """
+    from nbkeras.data.source import Given
     from nbkeras.driver import checks, evaluation
 
     checks.require_compiled(model, "evaluate")
     checks.wait_for_training(model)
-    given = evaluation.Given(data, y, features, sample_weight, batch_size, steps)
-    return evaluation.evaluate(attached(spark), model, given, checks.backend(backend))
+    return evaluation.evaluate(
+        spark,
+        model,
+        Given(data, y, features, sample_weight),
+        batch_size=batch_size,
+        steps=steps,
+        backend=checks.backend(backend),
+    )
 
 
 def predict(
@@ -185,6 +191,7 @@ def predict(
     features: Sequence[str] | None = None,
     output: str = "prediction",
     batch_size: int | None = None,
+    steps: int | None = None,
     backend: str = "auto",
     spark: SparkSession | None = None,
 ) -> Any:
@@ -192,69 +199,40 @@ def predict(
 
     Args:
         model: built; if a run in the background trains it, waits for its end.
-        data: a Spark DataFrame, arrays, or a pandas DataFrame; arrays of up to 1,024 rows are predicted in
-            this process, which takes less time than a Spark job.
+        data: a DataFrame of Spark, pandas or polars, arrays, or a dataset. Up to 1,024 rows that are not
+            those of a Spark DataFrame are predicted in this process, which takes less time than a Spark job.
         features: feature columns; None for those that the model was trained on.
         output: name of the column with the outputs; a model with several outputs gets
             one column for each, with the output's name appended.
         batch_size: rows of a batch, 1,024 if None.
+        steps: batches of a dataset to predict, from the first; None for all.
         backend: as in :func:`fit`.
         spark: the session; None for the active one, or a new local one.
 
     Returns:
         For a DataFrame, a lazy DataFrame that keeps its columns and adds the
         outputs: a number for a model with one output unit, else an array. For
-        arrays the same as ``keras.Model.predict``.
+        arrays and datasets the same as ``keras.Model.predict``.
 
     Raises:
         Aborted: the user interrupted.
         DataError: the data does not fit the model.
+        OptionError: a dataset never ends, or steps of what is not a dataset.
     """
-    import keras
-
-    from nbkeras.data.columns import distinct
-    from nbkeras.data.rows import inputs
-    from nbkeras.data.sample import build, first_batch, outputs
-    from nbkeras.data.source import Source, data_frame, names_columns
-    from nbkeras.driver import checks, inference
-    from nbkeras.model import exactness
-    from nbkeras.spark import cluster
+    from nbkeras.driver import checks, prediction
 
     checks.require_model(model, "predict")
     checks.wait_for_training(model)
-    by_name = names_columns(data, ())
-    if not by_name and inference.is_few(data) and checks.is_own(backend):
-        # What is wrong with them is better said by the checks below.
-        with contextlib.suppress(Exception):
-            return super(keras.Model, model).predict(data, batch_size=batch_size, verbose=0)
-    spark = attached(spark)
-    source = Source(spark, model, features, registry.schema(model))
-    rows = source.rows(data, () if by_name else None, None)
-    source.say_guessed(rows)
-    build(model, rows)
-    if reason := inference.predicts_by_batch(model, lambda: first_batch(rows, 4)):
-        if not by_name:
-            print(f"Predicting in the notebook, in Keras' own batches: {reason}.")  # noqa: T201  # no Spark job
-            return super(keras.Model, model).predict(data, batch_size=batch_size, verbose=0)
-        exactness.require_any_batches(model)
-        print(f"Predicting in batches as Spark makes them: {reason}.")  # noqa: T201  # no result shows it
-    structure = outputs(model, rows)
-    shapes = [tuple(one.shape[1:]) for one in keras.tree.flatten(structure)]
-    cluster.ship(spark)
-    plan = Plan(
-        rows.schema,
-        workers=max(1, cluster.slots(spark)),
+    return prediction.predict(
+        spark,
+        model,
+        data,
+        features=features,
+        output=output,
         batch_size=batch_size,
-        backend=checks.backend(backend),
+        steps=steps,
+        backend=backend,
     )
-    cluster.require_backend(spark, plan.backend)
-    if by_name:
-        names = _output_names(model, output, structure)
-        df = data_frame(spark, data)
-        distinct(df, names)
-        return inference.predict_dataframe(plan, model, df, inputs(df, rows), names, shapes)
-    arrays = inference.predict_arrays(plan, model, rows.df, shapes)
-    return keras.tree.pack_sequence_as(structure, arrays)
 
 
 @contextlib.contextmanager
@@ -305,16 +283,3 @@ def status(spark: SparkSession | None = None) -> str:
         for one in registry.at_work()
     ]
     return "\n".join([survey.report(attached(spark)), *trains])
-
-
-def _output_names(model: Any, output: str, structure: Any) -> list[str]:
-    """Name the columns of a prediction by the keys of a dict, else by the model's output names."""
-    import keras
-
-    paths = [path for path, _ in keras.tree.flatten_with_path(structure)]
-    if len(paths) == 1:
-        return [output]
-    names = getattr(model, "output_names", None)
-    if isinstance(structure, (list, tuple)) and names is not None and len(names) == len(paths):
-        return [f"{output}_{name}" for name in names]
-    return ["_".join(map(str, (output, *path))) for path in paths]

@@ -14,7 +14,6 @@ from nbkeras.errors import OptionError
 from nbkeras.options import Options
 from nbkeras.run.run import calling
 
-_LOCAL = "{} runs in this process, since x is {}: give arrays or a DataFrame to compute on Spark"
 _LATER = "until this run ends the model has the weights it had: run.wait() waits for the end"
 _METHODS = ("fit", "evaluate", "predict")
 
@@ -53,16 +52,9 @@ class Calls:
         Raises:
             OptionError: the method has no such argument.
         """
-        from nbkeras.data import stream  # imports Keras, which takes seconds
-
         ours: Callable[..., Any] = getattr(self, name)
         if name == "fit":
             self.fits += 1
-        if (kind := stream.kind_of(x)) is not None and (
-            reason := f"a {kind}" if name == "predict" else stream.stays(x)
-        ):
-            print(_LOCAL.format(name, reason))  # noqa: T201  # Keras prints its own progress there too
-            return local(model, x, *args, **kwargs)
         if calling() is not None and name != "fit" and not hasattr(x, "sparkSession"):
             # The workers hold their slots until this callback returns.
             return local(model, x, *args, **kwargs)
@@ -136,7 +128,7 @@ class Calls:
     ) -> Any:
         """Return the loss, or a list of loss and metrics, or a dict of them, as Keras does."""
         _refuse("evaluate", callbacks=callbacks)
-        _say("Evaluating on Spark.", verbose)
+        _say("Evaluating on Spark.", x, verbose)
         results = self._evaluate(
             model, x, y, sample_weight=sample_weight, batch_size=batch_size, steps=steps, **self._where()
         )
@@ -154,10 +146,12 @@ class Calls:
         callbacks: Any = None,
     ) -> Any:
         """Return an array for arrays; for a DataFrame, a DataFrame with one more column."""
-        _refuse("predict", steps=steps, callbacks=callbacks)
-        if not hasattr(x, "sparkSession"):  # the prediction of a Spark DataFrame is lazy
-            _say("Predicting on Spark.", verbose)
-        return self._predict(model, x, batch_size=batch_size, **self._where())
+        _refuse("predict", callbacks=callbacks)
+        from nbkeras.driver.inference import is_few
+
+        if not hasattr(x, "sparkSession") and not is_few(x):  # the prediction of a Spark DataFrame is lazy
+            _say("Predicting on Spark.", x, verbose)
+        return self._predict(model, x, batch_size=batch_size, steps=steps, **self._where())
 
     def _where(self) -> dict[str, Any]:
         """Return the options that evaluation and prediction have too."""
@@ -216,9 +210,11 @@ def _routed(name: str, local: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _say(sentence: str, verbose: Any) -> None:
-    """Print what takes a while, unless ``verbose`` turns off Keras' progress bar."""
-    if verbose not in (0, False):
+def _say(sentence: str, x: Any, verbose: Any) -> None:
+    """Print what takes a while, unless ``verbose`` turns off Keras' progress bar; datasets may stay here."""
+    from nbkeras.model.reader import kind_of
+
+    if verbose not in (0, False) and kind_of(x) is None:
         print(sentence)  # noqa: T201
 
 

@@ -30,7 +30,7 @@ class Submitted:
         self.stages, self.made, self.asked, self.slots, self.again = [], [], [], [], []
         self.weights, self.saved = None, None
 
-    def __call__(self, spark, plan, df, run, payload, resume, epoch_end, steps, size, *, again):
+    def __call__(self, spark, plan, df, run, payload, resume, epoch_end, steps, producers, size, *, again):
         self.again.append(again)
         self.run, self.payload, self.resume = run, payload, resume
         self.epoch_end, self.steps = epoch_end, steps
@@ -107,7 +107,7 @@ def gives(model, *, epochs=((0, 1.0),), callbacks=(), partial=None, pieces=2):
     size = -(-len(packed) // max(1, pieces))
     data = [packed[start : start + size] for start in range(0, len(packed), size)] if pieces else []
     rows = [{"kind": "report", "data": json.dumps(report).encode()}]
-    rows.append({"kind": "callbacks", "data": archive.dump_callbacks(list(callbacks))})
+    rows.append({"kind": "callbacks", "data": archive.dump_values(list(callbacks))})
     return lambda: rows + [{"kind": "bytes", "data": one} for one in data]
 
 

@@ -105,14 +105,14 @@ def test_results_that_are_arrays_stay_arrays():
 
 def test_pieces_of_a_state_are_put_together_by_worker_in_their_order():
     rows = [row("bytes", 1, b"ab"), row("bytes", 0, b"xy"), row("bytes", 1, b"cd"), row("bytes", 0, b"z")]
-    assert sorted(evaluation._results(rows)[0]) == [b"abcd", b"xyz"]
+    assert inference._results(rows)[0] == [b"xyz", b"abcd"]
 
 
 def test_nulls_of_all_partitions_are_added_up_and_told_rather_than_a_result():
     nulls = [json.dumps(one).encode() for one in ({"a": 1, "b": 2}, {"a": 3})]
     rows = [row("bytes", 0, b"x"), row("nulls", 0, nulls[0]), row("nulls", 1, nulls[1])]
     with pytest.raises(DataError, match="column 'a' holds 4 nulls, column 'b' holds 2 nulls: drop them"):
-        evaluation._results(rows)[0]
+        inference._results(rows)[0]
 
 
 def test_a_partition_that_failed_is_reported_with_its_worker():
@@ -125,12 +125,14 @@ def test_a_partition_that_failed_is_reported_with_its_worker():
         "host": "node7",
     }
     with pytest.raises(TrainingError, match=r"^on worker 3 \(node7\): ValueError: no scale$"):
-        evaluation._results([row("bytes", 0, b"x"), row("failure", 3, json.dumps(told).encode())])[0]
+        inference._results([row("bytes", 0, b"x"), row("failure", 3, json.dumps(told).encode())])[0]
 
 
-def test_no_partition_with_a_state_is_no_row():
+def test_no_partition_with_a_state_is_no_row(monkeypatch):
+    monkeypatch.setattr(inference, "job_of", lambda *_: None)
+    monkeypatch.setattr(inference, "collected", lambda *_: ([], []))
     with pytest.raises(DataError, match="no rows to evaluate"):
-        evaluation._results([])[0]
+        evaluation._evaluated(None, None, compiled("mae"), None, None)
 
 
 def test_metrics_of_keras_add_up_and_no_row_is_looked_at():

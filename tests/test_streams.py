@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -9,8 +12,9 @@ import tensorflow as tf
 import torch
 
 import nbkeras
-from nbkeras.data import stream
-from nbkeras.errors import DataError, OptionError
+from nbkeras.driver import inference
+from nbkeras.errors import DataError, OptionError, TrainingError
+from nbkeras.model.reader import kind_of
 
 #: Keras' own, of arguments that have a default.
 pytestmark = pytest.mark.filterwarnings(
@@ -181,26 +185,136 @@ def test_a_shuffle_without_a_seed_is_another_in_each_epoch_and_the_same_on_all_w
     assert seen.losses[0] != pytest.approx(seen.losses[2], rel=1e-6)
 
 
-def test_what_workers_cannot_read_trains_in_this_process_with_a_line_that_says_why(spark, capsys):
-    def endless():
-        while True:
-            yield X[:BATCH], Y[:BATCH]
+def endless():
+    while True:
+        for start in range(0, ROWS, BATCH):
+            yield X[start : start + BATCH], Y[start : start + BATCH]
 
-    python = slices(X, Y).map(
-        lambda x, y: (tf.ensure_shape(tf.numpy_function(lambda one: one, [x], tf.float32), [4]), y)
+
+def calls_python():
+    """A shuffled dataset that calls a function of this process."""
+    doubled = slices(X, Y).map(
+        lambda x, y: (tf.ensure_shape(tf.numpy_function(lambda one: 2 * one, [x], tf.float32), [4]), y)
     )
-    with nbkeras.on_spark(workers=1, spark=spark):
-        net().fit(endless(), steps_per_epoch=2, verbose=0)
-        net().fit(python.batch(BATCH), verbose=0)
-        net().predict(slices(X).batch(BATCH), verbose=0)
+    return doubled.shuffle(ROWS, seed=1).batch(BATCH)
 
-    others = "arrays or a DataFrame to compute on Spark"
-    python_in_it = "it calls a Python function or a generator of this notebook"
+
+class Locked(Batches):
+    """A PyDataset that cannot be pickled, and gives other batches in each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.lock, self.ended = threading.Lock(), 0
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return x + self.ended, y
+
+    def on_epoch_end(self):
+        self.ended += 1
+
+
+#: What is read in the notebook, why, and what else the cell says.
+STAYS = {
+    "generator": (endless, "a generator", {"steps_per_epoch": 4}),
+    "generator that ends": (lambda: itertools.islice(endless(), 7), "a generator", {}),
+    "Python function": (
+        calls_python,
+        "a tf.data.Dataset: it calls a Python function or a generator of this notebook",
+        {"validation_data": (X, Y)},
+    ),
+    "lock": (Locked, "a PyDataset: cannot pickle '_thread.lock' object", {"shuffle": False}),
+}
+
+
+@pytest.mark.parametrize("made", STAYS)
+def test_what_workers_cannot_read_is_read_in_the_notebook_and_trains_as_in_plain_keras(spark, made):
+    make, reason, options = STAYS[made]
+    plain, how = net(), {"epochs": 2, "verbose": 0, **options}
+    # Keras takes generators alone, not other iterators.
+    right = plain.fit((one for one in make()) if "generator" in made else make(), **how).history
+
+    for workers in (1, 2):
+        ours, data = net(), make()
+        run = nbkeras.fit(ours, data, workers=workers, spark=spark, **how)
+
+        assert run.notes[0] == f"this notebook reads x and sends each worker its rows, since it is {reason}"
+        assert run.history.keys() == right.keys()
+        for name, values in right.items():
+            np.testing.assert_allclose(run.history[name], values, 1e-5, err_msg=name)
+        for one, other in zip(ours.get_weights(), plain.get_weights(), strict=True):
+            np.testing.assert_allclose(one, other, 1e-4, 1e-6)
+        if made == "lock":
+            assert data.ended == 3, "Keras resets it before the first epoch too"
+
+
+def test_a_generator_may_validate_and_feed_a_model_that_is_not_built(spark):
+    def make():
+        keras.utils.set_random_seed(3)
+        model = keras.Sequential([keras.layers.Dense(6, activation="relu"), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        return model
+
+    def how():
+        return {"steps_per_epoch": 4, "validation_data": endless(), "validation_steps": 3, "verbose": 0}
+
+    right = make().fit(endless(), epochs=2, **how()).history
+    ours = make()
+    with nbkeras.on_spark(workers=2, spark=spark):
+        history = ours.fit(endless(), epochs=2, **how()).history
+
+    assert history.keys() == right.keys()
+    np.testing.assert_allclose(history["loss"], right["loss"], 1e-5)
+    np.testing.assert_allclose(history["val_loss"], right["val_loss"], 1e-5)
+    assert ours.input_shape == (None, 4)
+
+
+def test_what_a_generator_raises_ends_the_training_with_its_own_lines(spark):
+    def broken():
+        yield X[:BATCH], Y[:BATCH]
+        yield X[:BATCH], Y[:BATCH]
+        raise LookupError("no picture 17")
+
+    with pytest.raises(TrainingError, match=r"^in a generator: LookupError: no picture 17$") as raised:
+        nbkeras.fit(net(), broken(), steps_per_epoch=9, workers=1, spark=spark, verbose=0)
+
+    assert "in broken\n    raise LookupError" in raised.value.traceback
+
+
+def test_what_stays_in_the_notebook_is_evaluated_and_predicted_there_with_a_line(spark, capsys):
+    model = net()
+    right = model.evaluate(calls_python(), verbose=0)
+    with nbkeras.on_spark(spark=spark):
+        assert model.evaluate(calls_python(), verbose=0) == pytest.approx(right, rel=1e-6)
+        model.predict(((x,) for x, _ in endless()), steps=2, verbose=0)
+
+    others = "give arrays or a DataFrame to compute on Spark"
     assert capsys.readouterr().out.splitlines() == [
-        f"fit runs in this process, since x is a generator: give {others}",
-        f"fit runs in this process, since x is a tf.data.Dataset: {python_in_it}: give {others}",
-        f"predict runs in this process, since x is a tf.data.Dataset: give {others}",
+        f"evaluate runs in this process, since x is {STAYS['Python function'][1]}: {others}",
+        f"predict runs in this process, since x is a generator: {others}",
     ]
+
+
+@pytest.mark.usefixtures("predicts_on_spark")
+@pytest.mark.parametrize("made", ["shuffled", "of unknown length", "of a PyDataset"])
+def test_batches_are_predicted_as_in_plain_keras_and_in_their_order(spark, made):
+    make, _ = MADE[made]
+    model = net()
+    right = model.predict(make(), verbose=0)
+
+    with nbkeras.on_spark(spark=spark):
+        np.testing.assert_allclose(model.predict(make(), verbose=0), right, 1e-5)
+        np.testing.assert_allclose(model.predict(make(), steps=1, verbose=0), right[:BATCH], 1e-5)
+
+
+def test_batches_of_few_rows_are_predicted_in_the_notebook_without_a_word(spark, capsys, monkeypatch):
+    model, data = net(), slices(X).batch(BATCH)
+    monkeypatch.setattr(inference, "collected", pytest.fail)
+    with nbkeras.on_spark(spark=spark):
+        found = model.predict(data, verbose=0)
+
+    np.testing.assert_allclose(found, model.predict(X, verbose=0), 1e-6)
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(
@@ -214,7 +328,6 @@ def test_what_workers_cannot_read_trains_in_this_process_with_a_line_that_says_w
         (DataError, r"^sample_weight is given beside", {"sample_weight": Y[:, 0]}),
         (OptionError, r"^validation_split=0\.2 is of arrays and DataFrames", {"validation_split": 0.2}),
         (OptionError, r"^validation_data is a ndarray beside a tf\.data\.Dataset", {"validation_data": X}),
-        (OptionError, r"^validation_data is a generator, which workers", {"validation_data": iter([(X, Y)])}),
     ],
 )
 def test_arguments_that_do_not_go_with_batches_are_refused(spark, kind, words, arguments):
@@ -234,7 +347,7 @@ def test_arguments_that_do_not_go_with_batches_are_refused(spark, kind, words, a
     ],
 )
 def test_batches_are_known_by_their_class(data, kind):
-    assert stream.kind_of(data) == kind
+    assert kind_of(data) == kind
 
 
 @pytest.mark.parametrize("made", ["shuffled", "with weights", "of a PyDataset", "of a DataLoader"])
@@ -249,3 +362,23 @@ def test_batches_are_evaluated_as_in_plain_keras(spark, made):
 
     assert found == pytest.approx(expected, rel=1e-5)
     assert first == pytest.approx(model.evaluate(X[: 2 * BATCH], Y[: 2 * BATCH], verbose=0), rel=1e-5)
+
+
+def test_a_dataset_that_never_ends_needs_the_number_of_its_batches(spark):
+    forever = slices(X, Y).repeat().batch(BATCH)
+    for call, name in (
+        (nbkeras.fit, "steps_per_epoch"),
+        (nbkeras.evaluate, "steps"),
+        (nbkeras.predict, "steps"),
+    ):
+        words = rf"^the tf\.data\.Dataset never ends: give {name}=…, the number of its batches to read$"
+        with pytest.raises(OptionError, match=words):
+            call(net(), forever, spark=spark)
+
+
+def test_a_class_weight_beside_weights_in_the_batches_is_refused(spark):
+    weighted, _ = MADE["with weights"]
+    with pytest.raises(
+        DataError, match=r"^class_weight=… is given beside batches with sample weights: leave"
+    ):
+        nbkeras.fit(net(), weighted(), class_weight={0: 2.0}, workers=2, verbose=0, spark=spark)

@@ -39,7 +39,7 @@ def submit(monkeypatch):
     def submit(*, size=0, **how):
         plan = Plan(Schema(), **{"workers": 2, **how})
         run = Run("digits", None, epochs=1, workers=plan.workers)
-        made = Submission(None, plan, None, run, Inside(b""), None, None, None, size, again=False)
+        made = Submission(None, plan, None, run, Inside(b""), None, None, None, {}, size, again=False)
         made._ended.set()  # nobody is waited for
         return made
 
@@ -75,7 +75,7 @@ def test_an_event_that_cannot_be_handled_ends_the_stage_and_is_named(submit, mon
 def test_what_other_workers_notice_gives_way_to_its_cause_and_the_cause_to_nothing(submit):
     one = submit()
     for error in (PeerLost("the sum broke off"), TrainingError("its cause"), ClusterError("Spark has ended")):
-        one._fail(error)
+        one.fail(error)
     assert str(one._failure) == "its cause"
     wait_for(one._stage.cancelled.is_set, "the end of the stage")
 

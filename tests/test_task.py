@@ -439,14 +439,14 @@ def test_rank_0_opens_the_mailbox_and_tells_the_others_where_it_is():
 
 def test_an_evaluation_gives_its_states_and_its_nulls(hire):
     hire(says(("bytes", b"abc"), ("end", None)))
-    assert read(task.evaluate(job("evaluate"), iter([rows(1.0, 2.0)]))) == [("bytes", 0, b"abc")]
+    assert read(task.infer(job("evaluate"), iter([rows(1.0, 2.0)]))) == [("bytes", 0, b"abc")]
     hire(says(("bytes", b"abc"), ("end", None)))
-    assert read(task.evaluate(job("evaluate"), iter([rows(1.0, None)])))[1:] == [("nulls", 0, b'{"a": 1}')]
+    assert read(task.infer(job("evaluate"), iter([rows(1.0, None)])))[1:] == [("nulls", 0, b'{"a": 1}')]
 
 
 def test_an_evaluation_that_fails_says_so_in_a_row(hire):
     hire(says(("failure", Failure("ValueError", "no scale"))))
-    ((kind, rank, data),) = read(task.evaluate(job("evaluate"), iter([rows(1.0)])))
+    ((kind, rank, data),) = read(task.infer(job("evaluate"), iter([rows(1.0)])))
     assert (kind, rank, json.loads(data)["message"]) == ("failure", 0, "no scale")
 
 

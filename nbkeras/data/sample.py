@@ -28,12 +28,15 @@ def build(model: Any, rows: Rows) -> None:
     import keras
 
     # A model with its own training step, such as a pair of networks, may have no call at all.
-    built = all(one.built for one in model._flatten_layers())  # noqa: SLF001  # public `layers` are not all
-    if not built and type(model).call is not keras.Model.call:
+    if not state.has_built_layers(model) and type(model).call is not keras.Model.call:
         inputs = first_batch(rows)[0]
         try:
             with randomness.paused():
-                model(inputs, training=False)
+                if isinstance(model, keras.Sequential) and hasattr(inputs, "shape"):
+                    # Called with rows, it would take batches of their number alone.
+                    model.build((None, *inputs.shape[1:]))
+                else:
+                    model(inputs, training=False)
         except Exception as error:
             raise ModelError(f"the model fails on one row of the data: {one_line(error)}") from error
     optimizer = getattr(model, "optimizer", None)
@@ -50,9 +53,7 @@ def build_metrics(model: Any, rows: Rows) -> None:
         DataError: there is no row.
         ModelError: the loss or a metric fails on a row of the data.
     """
-    # With several outputs the loss has a state for each output.
-    parts = (getattr(model, "_compile_loss", None), getattr(model, "_compile_metrics", None))
-    loss, metrics = (part is not None and not part.built for part in parts)
+    loss, metrics = state.unbuilt(model)
     if not (loss or metrics):
         return
     batch = first_batch(rows, exactness.fixed_batch(model) or 1)

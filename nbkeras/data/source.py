@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,16 @@ from nbkeras.data.signature import signature
 from nbkeras.errors import ClusterError, DataError, OptionError
 from nbkeras.schema import Schema
 from nbkeras.spark.session import is_stopped
+
+
+@dataclass(frozen=True)
+class Given:
+    """Data as the user gave it; see :func:`nbkeras.fit`."""
+
+    data: Any
+    y: Any
+    features: Any
+    sample_weight: Any
 
 
 class Source:

@@ -1,4 +1,4 @@
-"""Stream: data that comes in batches of its own, a ``tf.data.Dataset``, PyDataset or torch DataLoader."""
+"""Stream: data in batches of its own, of a ``tf.data.Dataset``, PyDataset, DataLoader or generator."""
 
 from __future__ import annotations
 
@@ -7,49 +7,102 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from nbkeras.data.rows import Rows
 from nbkeras.errors import DataError, ModelError, OptionError, words
 from nbkeras.model import batch, pickling
+from nbkeras.model.portable.datasets import is_endless
+from nbkeras.model.reader import Fed, Reader, kind_of
 from nbkeras.schema import ORDER, Schema
 
-#: The classes, by the names that Keras knows them by; nobody has to import their packages for it.
-_KINDS = {"DatasetV2": "tf.data.Dataset", "PyDataset": "PyDataset", "DataLoader": "DataLoader"}
 #: Characters of a reason at most: TensorFlow's own may be pages.
 _LONGEST = 200
 
 
+class Dataset:
+    """What gives batches: pickled, so that each worker reads it, or else to be read in the notebook.
+
+    Args:
+        data: what :func:`nbkeras.model.reader.kind_of` knows, or x, y and sample weights as arrays.
+        batch_size, seed: as of :class:`nbkeras.model.reader.Reader`.
+
+    Attributes:
+        kind: of it.
+        pickled: with the same seeds in all processes; None where it cannot be.
+        reason: why it cannot be pickled, as a clause.
+    """
+
+    def __init__(self, data: Any, batch_size: int = 32, seed: int | None = None) -> None:
+        self._data, self._options = data, (batch_size, seed)
+        self.kind = kind_of(data)
+        self.pickled: bytes | None = None
+        self.reason = f"a {self.kind}"
+        if self.kind == "generator":
+            return
+        try:
+            self.pickled = pickling.dumps(data)
+        except ModelError as error:
+            self.reason += ": " + " ".join(words(error.__cause__ or error).split())[:_LONGEST]
+
+    @functools.cached_property
+    def reader(self) -> Reader:
+        """Reads the batches here: those of a copy if there is one, so that the user's own does not move."""
+        data = self._data if self.pickled is None else pickling.loads(self.pickled)
+        return Reader(data, *self._options)
+
+
 @dataclass(frozen=True)
 class Stream(Rows):
-    """Batches that each worker reads for itself, and takes its rows of.
+    """Batches of which each worker takes its rows.
 
     Attributes:
         df: a row for each worker, which stands for its part.
-        source: gives the batches.
-        validation: likewise to validate on, or x, y and sample weights as arrays; None for none.
+        train: what is trained on, or evaluated.
+        validation: likewise to validate on; None for none.
     """
 
-    source: Any = None
-    validation: Any = None
+    train: Dataset | None = None
+    validation: Dataset | None = None
 
     def for_workers(self, workers: int) -> tuple[Any, Any, Any]:
         """Return what each worker gets: both sources, and some rows where several workers look at them."""
-        return self.source, self.validation, self.first_batch(4) if workers > 1 else ()
+        parts = [
+            one if one is None else one.pickled or Fed(number, one.kind, one.reader.length)
+            for number, one in enumerate((self.train, self.validation))
+        ]
+        return parts[0], parts[1], self.first_batch(4) if workers > 1 else ()
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences that say why the notebook reads batches."""
+        datasets = {"x": self.train, "validation_data": self.validation}
+        return [
+            f"this notebook reads {name} and sends each worker its rows, since it is {one.reason}"
+            for name, one in datasets.items()
+            if one is not None and one.pickled is None
+        ]
+
+    @property
+    def fed(self) -> dict[int, Reader]:
+        """Those that are read in the notebook, by their numbers: 0 is trained on, 1 validated on."""
+        sources = enumerate((self.train, self.validation))
+        return {number: one.reader for number, one in sources if one is not None and one.pickled is None}
 
     def first_batch(self, number: int) -> tuple[Any, ...]:
-        """Return the first rows as x, y and sample weights."""
-        some: tuple[Any, ...] = batch.taken(self._first, slice(number))
-        return some
+        """Return the first rows as x, y and sample weights.
 
-    @functools.cached_property
-    def _first(self) -> tuple[Any, ...]:
-        # Read from a copy: the source does not move.
-        copy = pickling.loads(pickling.dumps(self.source))
-        parts = keras.utils.unpack_x_y_sample_weight(next(iter(copy)))
+        Raises:
+            DataError: there is no batch.
+        """
+        assert self.train is not None
+        if not (first := self.train.reader.first()):
+            raise DataError(f"the {self.train.kind} has no batch: it ends before the first one")
+        parts = keras.utils.unpack_x_y_sample_weight(first[0])
         given = max(place for place, one in enumerate(parts) if one is not None)
-        return tuple(parts[: given + 1])
+        some: tuple[Any, ...] = batch.taken(tuple(parts[: given + 1]), slice(number))
+        return some
 
 
 def validates(rows: Rows) -> bool:
@@ -57,46 +110,30 @@ def validates(rows: Rows) -> bool:
     return isinstance(rows, Stream) and rows.validation is not None
 
 
-def kind_of(data: Any) -> str | None:
-    """Return what gives batches of its own here: a class's name, or None for other data.
-
-    Example:
-        >>> import numpy as np
-        >>> from nbkeras.data import stream
-        >>> stream.kind_of(np.ones(3)), stream.kind_of(one for one in "ab")
-        (None, 'generator')
-    """
-    if hasattr(data, "__next__"):
-        return "generator"
-    return next((_KINDS[one.__name__] for one in type(data).__mro__ if one.__name__ in _KINDS), None)
-
-
-def stays(data: Any) -> str:
-    """Why batches can come from this process alone, as a clause; empty if workers can read them."""
-    if kind_of(data) == "generator":
-        return "a generator"
-    try:
-        pickling.dumps(data)
-    except ModelError as error:
-        return f"a {kind_of(data)}: {' '.join(words(error.__cause__ or error).split())[:_LONGEST]}"
-    return ""
-
-
 def made(
-    spark: SparkSession, workers: int, data: Any, y: Any, sample_weight: Any, validation: Any, split: Any
+    spark: SparkSession,
+    workers: int,
+    dataset: Dataset,
+    y: Any = None,
+    sample_weight: Any = None,
+    validation: Any = None,
+    split: Any = None,
+    batch_size: int = 32,
 ) -> Stream:
-    """Make the rows of a training that reads batches.
+    """Make the rows of a training or evaluation that reads batches.
 
     Args:
         spark: the session.
         workers: number of workers.
-        data, y, sample_weight, validation, split: as the user gave them to ``fit``.
+        dataset: what is trained on, or evaluated.
+        y, sample_weight, validation, split: as the user gave them to ``fit``.
+        batch_size: of validation data in arrays.
 
     Raises:
         DataError: labels or weights stand beside the batches that hold them.
         OptionError: a validation that cannot be.
     """
-    kind = kind_of(data)
+    kind = dataset.kind
     for name, value in {"y": y, "sample_weight": sample_weight}.items():
         if value is not None:
             raise DataError(f"{name} is given beside a {kind}, whose batches hold it: leave out {name}=…")
@@ -110,7 +147,25 @@ def made(
             f"validation_data is a {type(validation).__name__} beside a {kind}: give another {kind}, "
             "or arrays (x, y)"
         )
-    if validation is not None and kind_of(validation) is not None and (reason := stays(validation)):
-        raise OptionError(f"validation_data is {reason}, which workers cannot read: give arrays (x, y)")
-    df = spark.range(0, workers, 1, workers).select(F.col("id").alias(ORDER))
-    return Stream(df, Schema(), numbered=True, source=data, validation=validation)
+    checked = None if validation is None else Dataset(validation, batch_size)
+    return Stream(stand_ins(spark, workers), Schema(), numbered=True, train=dataset, validation=checked)
+
+
+def stand_ins(spark: SparkSession, workers: int) -> DataFrame:
+    """Make a DataFrame with a row for each worker."""
+    return spark.range(0, workers, 1, workers).select(F.col("id").alias(ORDER))
+
+
+def require_end(data: Any, steps: int | None, name: str) -> None:
+    """Refuse a dataset that never ends where nothing says how many batches are wanted.
+
+    Args:
+        data: what gives batches.
+        steps: number of batches that are wanted.
+        name: of the argument that says so.
+
+    Raises:
+        OptionError: it never ends.
+    """
+    if steps is None and is_endless(data):
+        raise OptionError(f"the {kind_of(data)} never ends: give {name}=…, the number of its batches to read")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -14,38 +12,33 @@ from pyspark.sql import DataFrame, SparkSession
 from nbkeras.data import stream
 from nbkeras.data.rows import Rows, hashed, in_order
 from nbkeras.data.sample import build, build_metrics, first_batch
-from nbkeras.data.shards import nulls_message
-from nbkeras.data.source import Source
+from nbkeras.data.source import Given, Source
 from nbkeras.driver import inference
-from nbkeras.errors import DataError, OptionError, WorkerLost
-from nbkeras.job import failures
+from nbkeras.errors import DataError, OptionError
 from nbkeras.model import additivity, exactness, state
+from nbkeras.model.reader import kind_of
 from nbkeras.plan import Plan
 from nbkeras.run import registry
-from nbkeras.run.curves import arrays
-from nbkeras.spark import cluster, preflight
-from nbkeras.worker import task
+from nbkeras.spark import cluster
+from nbkeras.spark.session import attached
 
 
-@dataclass(frozen=True)
-class Given:
-    """The arguments of an evaluation as the user gave them; see :func:`nbkeras.evaluate`."""
-
-    data: Any
-    y: Any
-    features: Any
-    sample_weight: Any
-    batch_size: int | None
-    steps: int | None
-
-
-def evaluate(spark: SparkSession, model: Any, given: Given, backend: str) -> dict[str, Any]:
+def evaluate(
+    spark: SparkSession | None,
+    model: Any,
+    given: Given,
+    *,
+    batch_size: int | None,
+    steps: int | None,
+    backend: str,
+) -> dict[str, Any]:
     """Compute loss and metrics over all rows, by name.
 
     Args:
-        spark: the session.
+        spark: the session; None for the active one, or a new local one.
         model: compiled.
         given: the data.
+        batch_size, steps: as in :func:`nbkeras.evaluate`.
         backend: of the workers.
 
     Raises:
@@ -55,65 +48,70 @@ def evaluate(spark: SparkSession, model: Any, given: Given, backend: str) -> dic
         TrainingError: an exception on a worker.
         WorkerLost: a worker was lost, and another one when it was done once more.
     """
-    slots = max(1, cluster.slots(spark))
-    rows = _rows(spark, model, given, slots)
-    build(model, rows)
-    build_metrics(model, rows)
-    reason = coupled(model, lambda: first_batch(rows, 4))
-    if reason:
-        print(f"Evaluating on one worker: {reason}.")  # noqa: T201  # says why it takes longer
-        rows = _rows(spark, model, given, 1) if isinstance(rows, stream.Stream) else rows
-    plan = Plan(
-        rows.schema,
-        workers=1 if reason else slots,
-        batch_size=given.batch_size,
-        validation_steps=given.steps,
-        backend=backend,
-    )
-    cluster.require_backend(spark, plan.backend)
-    cluster.ship(spark)
-    batches = rows.for_workers(1) if isinstance(rows, stream.Stream) else None
-    return _evaluated(spark, plan, model, in_order(rows) if reason else hashed(rows), batches)
+    if kind_of(given.data) is None:
+        return _of_rows(attached(spark), model, given, batch_size, steps, backend)
+    dataset = stream.Dataset(given.data)
+    if dataset.pickled is None:
+        print(inference.HERE.format("evaluate", dataset.reason))  # noqa: T201  # no Spark job
+        results: dict[str, Any] = inference.here(model).evaluate(
+            given.data, steps=steps, verbose=0, return_dict=True
+        )
+        return results
+    return _of_batches(attached(spark), model, given, dataset, steps, backend)
 
 
-def _rows(spark: SparkSession, model: Any, given: Given, workers: int) -> Rows:
-    if stream.kind_of(given.data) is not None:
-        return stream.made(spark, workers, given.data, given.y, given.sample_weight, None, 0.0)
-    if given.steps is not None:
+def _of_rows(
+    spark: SparkSession, model: Any, given: Given, batch_size: int | None, steps: int | None, backend: str
+) -> dict[str, Any]:
+    if steps is not None:
         raise OptionError(
-            f"steps={given.steps} is for a dataset, which comes in batches: call evaluate without steps"
+            f"steps={steps} is for a dataset, which comes in batches: call evaluate without steps"
         )
     source = Source(spark, model, given.features, registry.schema(model))
     rows = source.labelled(given.data, given.y, given.sample_weight, "test_step")
     source.say_guessed(rows)
-    return rows
+    reason = _together(model, rows)
+    plan = _plan(spark, rows, reason, backend, batch_size=batch_size)
+    return _evaluated(spark, plan, model, in_order(rows) if reason else hashed(rows), None)
+
+
+def _of_batches(
+    spark: SparkSession, model: Any, given: Given, dataset: stream.Dataset, steps: int | None, backend: str
+) -> dict[str, Any]:
+    stream.require_end(given.data, steps, "steps")
+    rows = stream.made(spark, 1, dataset, given.y, given.sample_weight)
+    reason = _together(model, rows)
+    plan = _plan(spark, rows, reason, backend, validation_steps=steps)
+    return _evaluated(spark, plan, model, stream.stand_ins(spark, plan.workers), rows.for_workers(1))
+
+
+def _together(model: Any, rows: Rows) -> str:
+    """Build the model; why one worker has to evaluate all rows."""
+    build(model, rows)
+    build_metrics(model, rows)
+    if reason := coupled(model, lambda: first_batch(rows, 4)):
+        print(f"Evaluating on one worker: {reason}.")  # noqa: T201  # says why it takes longer
+    return reason
+
+
+def _plan(spark: SparkSession, rows: Rows, reason: str, backend: str, **sizes: Any) -> Plan:
+    workers = 1 if reason else max(1, cluster.slots(spark))
+    plan = Plan(rows.schema, workers=workers, backend=backend, **sizes)
+    cluster.require_backend(spark, plan.backend)
+    cluster.ship(spark)
+    return plan
 
 
 def _evaluated(spark: SparkSession, plan: Plan, model: Any, df: DataFrame, batches: Any) -> dict[str, Any]:
-    """Sum the metric states of the partitions, and never average results; try again if a worker is lost."""
+    """Sum the metric states of the partitions, and never average results."""
     job = inference.job_of("evaluate", spark, plan, model, batches)
-
-    def work(batches: Any) -> Any:
-        return task.evaluate(job, batches)
-
-    def collect() -> list[Any]:
-        preflight.require(spark, plan.backend)
-        with cluster.bounded_batches(spark, plan.schema.row_bytes):
-            return df.coalesce(plan.workers).mapInArrow(work, task.RESULT).collect()
-
-    def results() -> tuple[list[bytes], list[dict[str, Any]]]:
-        return _results(inference.attended(spark, "evaluate", collect))
-
-    try:
-        try:
-            states, logs = results()
-        except WorkerLost as lost:
-            print(f"Evaluating once more: {lost}")  # noqa: T201  # why it takes longer
-            states, logs = results()
-    finally:
-        job.payload.forget()
-    summed = _summed(model, states)
-    return logs[0] if has_own_test_step(model) else summed
+    states, logs = inference.collected(spark, job, df)
+    if not states:
+        raise DataError("the DataFrame has no rows to evaluate: df.count() is 0")
+    if not has_own_test_step(model):
+        return _summed(model, states)
+    state.assign(model.metrics_variables, states[0])
+    return logs[0]
 
 
 def coupled(model: Any, batch: Callable[[], tuple[Any, ...]]) -> str:
@@ -185,30 +183,6 @@ def _is_of_keras(thing: Any) -> bool:
     """Whether a metric or loss is one of Keras' own, and no function of the user's that Keras has wrapped."""
     function = getattr(thing, "_fn", None) or getattr(thing, "fn", None)
     return all(one.__module__.startswith("keras.") for one in (type(thing), function) if one is not None)
-
-
-def _results(rows: list[Any]) -> tuple[list[bytes], list[dict[str, Any]]]:
-    """The packed metric states of the partitions, and what Keras has returned there."""
-    nulls: dict[str, int] = {}
-    states: dict[int, bytes] = {}
-    logs = []
-    for row in rows:
-        kind, data = row["kind"], bytes(row["data"])
-        if kind == "failure":
-            event = json.loads(data)
-            raise failures.of_worker(failures.from_event(event), event["rank"], event["host"])
-        if kind == "nulls":
-            for name, number in json.loads(data).items():
-                nulls[name] = nulls.get(name, 0) + number
-        if kind == "report":
-            logs.append(arrays(json.loads(data)["logs"]))
-        if kind == "bytes":
-            states[row["rank"]] = states.get(row["rank"], b"") + data
-    if nulls:
-        raise DataError(nulls_message(nulls))
-    if not states:
-        raise DataError("the DataFrame has no rows to evaluate: df.count() is 0")
-    return list(states.values()), logs
 
 
 def _summed(model: Any, states: list[bytes]) -> dict[str, Any]:

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from nbkeras.data import stream
+from nbkeras.data import source, stream
 from nbkeras.data.rows import Rows, exchanged
 from nbkeras.data.sample import build, build_metrics
-from nbkeras.data.source import Source
 from nbkeras.driver import callbacks as user
 from nbkeras.driver import checks, memory, resumption, training
 from nbkeras.driver.attend import attend
 from nbkeras.job.checkpoint import Checkpoint
 from nbkeras.job.store import absolute
 from nbkeras.model import exactness, settings
+from nbkeras.model.reader import kind_of
 from nbkeras.options import Options
 from nbkeras.plan import Plan, whole
 from nbkeras.run import registry
@@ -37,13 +37,9 @@ _WAITS = "nobody is at this notebook, which would end before a training in the b
 
 
 @dataclass(frozen=True)
-class Given:
+class Given(source.Given):
     """The data of a training as the user gave it; see :func:`nbkeras.fit`."""
 
-    data: Any
-    y: Any
-    features: Any
-    sample_weight: Any
     validation_data: Any
     validation_split: float
 
@@ -91,7 +87,8 @@ def fit(
     chosen = settings.of(model, plan, schema, (*on_workers, *in_notebook), given.validation_split)
     run.settings = chosen | resumption.restored(begun, chosen)
     going_on = resumption.notes(model, plan, chosen, begun, resume=options.resume) + user.notes(in_notebook)
-    for sentence in [*alone, *_notes(spark, options, plan, run, going_on, dynamic=dynamic)]:
+    fed = train.notes if isinstance(train, stream.Stream) else []
+    for sentence in [*alone, *fed, *_notes(spark, options, plan, run, going_on, dynamic=dynamic)]:
         run.note(sentence)
     run.listen(hearing(options.listeners))
     registry.runs.append(run)
@@ -101,7 +98,7 @@ def fit(
 
     def prepare() -> Callable[[], None]:
         df, complete = _exchange(spark, plan, run, (train, validation, split), notebook, shuffle=shuffle)
-        batches = train.for_workers(plan.workers) if isinstance(train, stream.Stream) else None
+        batches = train if isinstance(train, stream.Stream) else None
         hooks = notebook.epoch_end, notebook.steps
         return training.Driver(spark, complete, df, run, on_workers, *hooks, begun, batches).train
 
@@ -136,11 +133,15 @@ def _data(
         DataError: the data does not fit the model.
         OptionError: an argument does not fit the data.
     """
-    data = (given.data, given.y, given.sample_weight, given.validation_data, given.validation_split)
-    if stream.kind_of(given.data) is not None:
-        return stream.made(spark, plan.workers, *data), None, 0.0
-    source = Source(spark, model, given.features, None if begun is None else begun.schema)
-    train, validation, split = source.both(*data)
+    beside = (given.y, given.sample_weight, given.validation_data, given.validation_split)
+    if kind_of(given.data) is not None:
+        stream.require_end(given.data, plan.steps_per_epoch, "steps_per_epoch")
+        stream.require_end(given.validation_data, plan.validation_steps, "validation_steps")
+        batch_size = plan.validation_batch_size or plan.batch_size or 32
+        dataset = stream.Dataset(given.data, seed=plan.seed)
+        return stream.made(spark, plan.workers, dataset, *beside, batch_size), None, 0.0
+    rows = source.Source(spark, model, given.features, None if begun is None else begun.schema)
+    train, validation, split = rows.both(given.data, *beside)
     checks.require_class_weight(plan.class_weight, train.schema)
     return train, validation, split
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from nbkeras.driver.producer import Producer
 from nbkeras.driver.watchdog import BEFORE_WORKERS, Watchdog
 from nbkeras.errors import NbkerasError
 from nbkeras.job import failures
@@ -44,6 +45,7 @@ class Inbox:
         watchdog: learns who has sent an event.
         epoch_end: called in the thread that waits for the run, when ``plan.asks``.
         steps: called there too.
+        producers: give workers batches, by the number of their source.
         fail: called with what has ended the stage.
 
     Attributes:
@@ -60,11 +62,12 @@ class Inbox:
         watchdog: Watchdog,
         epoch_end: EpochEnd,
         steps: Steps,
+        producers: Mapping[int, Producer],
         fail: Callable[[NbkerasError], None],
     ) -> None:
         self._plan, self._run, self._stage = plan, run, stage
         self._rendezvous, self._watchdog, self._epoch_end, self._fail = rendezvous, watchdog, epoch_end, fail
-        self._steps = steps
+        self._steps, self._producers = steps, producers
         self._read: set[str] = set()
         self.weights: bytes | None = None
         self.saved: int | None = None
@@ -162,7 +165,7 @@ class Inbox:
             decision = self._epoch_end(epoch, logs, blob, last=bool(event.get("last")))
         except BaseException as error:  # noqa: BLE001
             # The user's own callback, whatever it raises: its traceback is the answer.
-            self._fail(failures.of_callback(error))
+            self._fail(failures.of_notebook(error))
         self._run.record_epoch(epoch, logs, event["measured"])
         if decision is not None and "note" in decision:
             self._run.note(decision["note"])
@@ -173,9 +176,15 @@ class Inbox:
             try:
                 self._steps(event)
             except BaseException as error:  # noqa: BLE001  # as at the end of an epoch
-                self._fail(failures.of_callback(error))
+                self._fail(failures.of_notebook(error))
 
         self._run.calls.put(call)
+
+    def _on_next(self, peer: str, event: messages.Next, blob: bytes, answer: Answer) -> None:
+        self._producers[event["source"]].take(int(peer.rpartition("-")[2]), event, answer)
+
+    def _on_turn(self, peer: str, event: messages.Turn, blob: bytes, answer: Answer) -> None:
+        self._producers[event["source"]].turn(event)
 
     def _on_saved(self, peer: str, event: messages.Saved, blob: bytes, answer: Answer) -> None:
         self.saved = event["epoch"]

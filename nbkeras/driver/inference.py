@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Literal
@@ -15,12 +16,15 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import types as T
 
 from nbkeras import wait
-from nbkeras.errors import Aborted, ClusterError, DataError
+from nbkeras.data.shards import nulls_message
+from nbkeras.errors import Aborted, ClusterError, DataError, WorkerLost
+from nbkeras.job import failures
 from nbkeras.job.job import Job
 from nbkeras.model import additivity, exactness, pickling
 from nbkeras.plan import Plan
+from nbkeras.run.curves import arrays
 from nbkeras.schema import ORDER, PREFIX
-from nbkeras.spark import cluster, exceptions, protection, session
+from nbkeras.spark import cluster, exceptions, preflight, protection, session
 from nbkeras.spark.shared import Shared
 from nbkeras.worker import task
 
@@ -29,6 +33,8 @@ Shape = tuple[int, ...]
 _SILENT = 1.0
 #: Rows of arrays that are predicted in this process: ``tests/benchmarks/small_predict.py`` measures it.
 FEW = 1024
+#: What is said where Keras computes in this process.
+HERE = "{} runs in this process, since x is {}: give arrays or a DataFrame to compute on Spark"
 #: Inference needs no event channel.
 _NOWHERE = ("", 0)
 
@@ -71,6 +77,67 @@ def job_of(
     return Job(kind, plan, payload, _NOWHERE, b"", cores=cluster.cores(spark), encrypted=encrypted)
 
 
+def collected(spark: SparkSession, job: Job, df: DataFrame) -> tuple[list[bytes], list[dict[str, Any]]]:
+    """Collect what the trainers make of the partitions; try again if a worker is lost.
+
+    Args:
+        spark: the session.
+        job: to evaluate, or to predict batches.
+        df: the rows, or one for each worker where it reads batches.
+
+    Returns:
+        The bytes of each worker, by rank, and what Keras has returned there.
+
+    Raises:
+        Aborted: an interrupt.
+        DataError: the rows hold nulls.
+        TrainingError: an exception on a worker.
+        WorkerLost: a worker was lost, and another one when it was done once more.
+    """
+    plan, method = job.plan, job.kind
+    assert method != "train"
+
+    def work(batches: Any) -> Any:
+        return task.infer(job, batches)
+
+    def collect() -> list[Any]:
+        preflight.require(spark, plan.backend)
+        with cluster.bounded_batches(spark, plan.schema.row_bytes):
+            return df.coalesce(plan.workers).mapInArrow(work, task.RESULT).collect()
+
+    try:
+        try:
+            return _results(attended(spark, method, collect))
+        except WorkerLost as lost:
+            once_more = {"evaluate": "Evaluating", "predict": "Predicting"}[method]
+            print(f"{once_more} once more: {lost}")  # noqa: T201  # why it takes longer
+            return _results(attended(spark, method, collect))
+    finally:
+        if method == "evaluate":
+            job.payload.forget()
+
+
+def _results(rows: list[Any]) -> tuple[list[bytes], list[dict[str, Any]]]:
+    nulls: dict[str, int] = {}
+    found: dict[int, bytes] = {}
+    logs = []
+    for row in rows:
+        kind, data = row["kind"], bytes(row["data"])
+        if kind == "failure":
+            event = json.loads(data)
+            raise failures.of_worker(failures.from_event(event), event["rank"], event["host"])
+        if kind == "nulls":
+            for name, number in json.loads(data).items():
+                nulls[name] = nulls.get(name, 0) + number
+        if kind == "report":
+            logs.append(arrays(json.loads(data)["logs"]))
+        if kind == "bytes":
+            found[row["rank"]] = found.get(row["rank"], b"") + data
+    if nulls:
+        raise DataError(nulls_message(nulls))
+    return [found[rank] for rank in sorted(found)], logs
+
+
 #: The model that was sent last to predict with, by session, and its digest.
 _sent: WeakKeyDictionary[Any, tuple[bytes, Shared]] = WeakKeyDictionary()
 
@@ -83,6 +150,11 @@ def _kept(spark: SparkSession, data: bytes) -> Shared:
         payload = cluster.share(spark, data)
         _sent[spark] = digest, payload
     return payload
+
+
+def here(model: Any) -> Any:
+    """Keras' own methods of a model, for what stays in this process: a cell's are replaced."""
+    return super(keras.Model, model)
 
 
 def predicts_by_batch(model: Any, batch: Callable[[], tuple[Any, ...]]) -> str:

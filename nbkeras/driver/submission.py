@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras.driver.inbox import EpochEnd, Inbox, Steps
+from nbkeras.driver.producer import Producer
 from nbkeras.driver.relay import Relay, reached
 from nbkeras.driver.watchdog import Watchdog
 from nbkeras.errors import ClusterError, NbkerasError, PeerLost, WorkerLost
@@ -48,6 +50,7 @@ class Submission:
         resume: the checkpoint to go on from.
         epoch_end: called in the thread that waits for the run, when ``plan.asks``.
         steps: called there with steps of the training and validation.
+        producers: give workers the batches that the notebook reads, by the number of their source.
         size: bytes of the model's weights and the optimizers' at most: no event brings more.
         again: whether another attempt has trained before it.
     """
@@ -62,11 +65,12 @@ class Submission:
         resume: Checkpoint | None,
         epoch_end: EpochEnd,
         steps: Steps,
+        producers: Mapping[int, Producer],
         size: int,
         *,
         again: bool,
     ) -> None:
-        self._again = again
+        self._again, self._is_fed = again, bool(producers)
         self._spark, self._plan, self._df, self._run = spark, plan, df, run
         self._payload, self._resume = payload, resume
         self._size = size
@@ -76,9 +80,9 @@ class Submission:
         self._aborted = False
         self._ended = threading.Event()
         self._stage = cluster.task(spark, f"nbkeras: {run.name}")
-        self._watchdog = Watchdog(spark, plan, run, self._stage, self._rendezvous, self._fail)
+        self._watchdog = Watchdog(spark, plan, run, self._stage, self._rendezvous, self.fail)
         self._inbox = Inbox(
-            plan, run, self._stage, self._rendezvous, self._watchdog, epoch_end, steps, self._fail
+            plan, run, self._stage, self._rendezvous, self._watchdog, epoch_end, steps, producers, self.fail
         )
         self._inbox.saved = None if resume is None else resume.epoch
         self._server: Server | Relay | _Nobody | None = None
@@ -189,6 +193,8 @@ class Submission:
         fewer = f"use --workers {workers - 1}" if workers > 1 else "give Spark more cores"
         if self._plan.asks:
             raise ClusterError(f"{unheard}, so callbacks in the notebook would see no epoch: {fewer}")
+        if self._is_fed:
+            raise ClusterError(f"{unheard}, so they would get no batches of it: {fewer}")
         self._server = _Nobody()
         self._run.steering.refuse(f"{unheard}: {fewer}")
         self._run.note(
@@ -200,8 +206,8 @@ class Submission:
 
     def _lost_relay(self, error: NbkerasError) -> None:
         # Large weights come as an event too, and rank 0 would wait for who takes them.
-        if self._plan.asks or self._size > INSIDE:
-            self._fail(error)
+        if self._plan.asks or self._is_fed or self._size > INSIDE:
+            self.fail(error)
             return
         self._server = None
         lost = f"no epochs can be fetched any more: {error}"
@@ -263,7 +269,8 @@ class Submission:
         self._aborted = True
         self._stage.cancel()
 
-    def _fail(self, error: NbkerasError) -> None:
+    def fail(self, error: NbkerasError) -> None:
+        """End the stage, which has failed; from any thread."""
         if self._failure is not None and not isinstance(self._failure, WorkerLost):
             return
         if self._failure is None or not isinstance(error, PeerLost):

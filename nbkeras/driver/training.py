@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from nbkeras.data.stream import Stream
 from nbkeras.driver import weight_files
 from nbkeras.driver.inbox import EpochEnd, Steps
+from nbkeras.driver.producer import Producer
 from nbkeras.driver.submission import Cancelled, Submission
 from nbkeras.errors import Aborted, DataError, NbkerasError, OptionError, PortTaken, WorkerLost, one_line
-from nbkeras.job import archive
+from nbkeras.job import archive, failures
 from nbkeras.job.checkpoint import Checkpoint
 from nbkeras.job.rendezvous import NO_ROWS
 from nbkeras.job.store import Store
@@ -44,7 +47,7 @@ class Driver:
         epoch_end: called in the thread that waits for the run, when ``plan.asks``.
         steps: called there with steps of the training and validation, each once.
         resume: the checkpoint to go on from.
-        batches: that every worker reads, from :meth:`nbkeras.data.stream.Stream.for_workers`; None for rows.
+        batches: what is trained on in the place of rows.
     """
 
     def __init__(
@@ -57,11 +60,16 @@ class Driver:
         epoch_end: EpochEnd,
         steps: Steps,
         resume: Checkpoint | None = None,
-        batches: Any = None,
+        batches: Stream | None = None,
     ) -> None:
         self._spark, self._plan, self._df, self._run = spark, plan, df, run
         self._callbacks, self._notebook, self._resume = callbacks, epoch_end, resume
         self._batches = batches
+        self._fed = {} if batches is None else batches.fed
+        self._producers = {
+            number: Producer(reader, plan.workers, functools.partial(self._fail, str(reader.kind)))
+            for number, reader in self._fed.items()
+        }
         self._store = None if plan.checkpoint is None else Store(plan.checkpoint)
         self._told: dict[int, Decision] = {}
         self._steps, self._called = steps, (0, 0)
@@ -90,6 +98,16 @@ class Driver:
             self._run.end("failed", error)
         except Exception as error:  # noqa: BLE001  # the run tells it to whoever waits
             self._run.end("failed", NbkerasError(f"nbkeras failed: {one_line(error)}"))
+        finally:
+            for one in self._producers.values():
+                one.close()
+
+    def _fail(self, kind: str, error: Exception) -> None:
+        """End the attempt where the notebook cannot read what feeds the workers."""
+        if self._submission is not None:
+            if not isinstance(error, NbkerasError):
+                error = failures.of_notebook(error, kind)
+            self._submission.fail(error)
 
     def _recall(self, begun: Checkpoint) -> None:
         """Take over the epochs that a checkpoint has behind it."""
@@ -146,7 +164,8 @@ class Driver:
         """What rank 0 returns in the end, and the weights where they came beside it."""
         size = state.bound(self._run.model)
         # Once: in between, callbacks may give the user's model the weights of an epoch.
-        contents = pickling.contents(self._run.model, self._callbacks, self._generator, self._batches)
+        batches = None if self._batches is None else self._batches.for_workers(self._plan.workers)
+        contents = pickling.contents(self._run.model, self._callbacks, self._generator, batches)
         payload = cluster.share(self._spark, contents)
         try:
             return self._attempts(payload, size)
@@ -166,6 +185,7 @@ class Driver:
                 self._resume,
                 self._epoch_end,
                 self._step,
+                self._producers,
                 size,
                 again=again,
             )
@@ -196,6 +216,12 @@ class Driver:
             )
         since = "the start" if self._resume is None else f"the checkpoint of epoch {self._resume.epoch + 1}"
         self._run.restart(f"{error}; going on from {since}")
+        for one in self._producers.values():
+            one.restart()
+        if any(one.kind == "generator" for one in self._fed.values()):
+            self._run.note(
+                "the generator goes on from where it is: what it has given is not trained on again"
+            )
         if dynamic_allocation.is_on(self._spark):
             return  # The next stage asks for what it needs.
         cluster.require_slots(self._spark, self._plan.workers, _SLOT_SECONDS, self._run.stopping.is_set)
@@ -244,7 +270,7 @@ class Driver:
             self._run.note("the model was compiled again in the meantime: its optimizer is as it was made")
         if report["generator"] != self._generator:
             self._common.state = report["generator"]
-        changed = archive.load_callbacks(_joined(rows, "callbacks"))
+        changed = archive.load_values(_joined(rows, "callbacks"))
         for callback, values in zip(self._callbacks, changed, strict=True):
             captured.give(callback, values)
 

@@ -64,24 +64,27 @@ def entries(one: Checkpoint) -> dict[str, npt.NDArray[Any]]:
     return made
 
 
-def dump_callbacks(callbacks: list[dict[str, Any]]) -> bytes:
-    """What callbacks have changed as bytes, as a checkpoint holds it.
+def dump_values(values: list[dict[str, Any]]) -> bytes:
+    """Values by their names as bytes, as a checkpoint holds what callbacks have changed.
+
+    Raises:
+        TypeError: a value is not what :func:`nbkeras.model.values.packed` takes.
 
     Example:
-        >>> from nbkeras.job.archive import dump_callbacks, load_callbacks
-        >>> load_callbacks(dump_callbacks([{"best": 0.5, "seen": {1: (2, 3)}}]))
+        >>> from nbkeras.job.archive import dump_values, load_values
+        >>> load_values(dump_values([{"best": 0.5, "seen": {1: (2, 3)}}]))
         [{'best': 0.5, 'seen': {1: (2, 3)}}]
     """
     made: dict[str, npt.NDArray[Any]] = {}
-    described = _described(callbacks, made)
+    described = _described(values, made)
     made["json"] = np.frombuffer(json.dumps(described).encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, **made)  # type: ignore[arg-type]  # as in write
     return buffer.getvalue()
 
 
-def load_callbacks(data: bytes) -> list[dict[str, Any]]:
-    """What :func:`dump_callbacks` wrote."""
+def load_values(data: bytes) -> list[dict[str, Any]]:
+    """What :func:`dump_values` wrote."""
     entries = np.load(io.BytesIO(data), allow_pickle=False)
     return _callbacks(json.loads(entries["json"].tobytes()), entries)
 
@@ -94,7 +97,7 @@ def _described(callbacks: list[dict[str, Any]], made: dict[str, npt.NDArray[Any]
         for name, value in changed.items():
             arrays: values.Arrays = []
             plain[name] = values.packed(value, arrays)
-            types[name] = [[array.dtype.name, list(array.shape)] for array in arrays]
+            types[name] = [[_name(array.dtype), list(array.shape)] for array in arrays]
             for index, array in enumerate(arrays):
                 content = np.ascontiguousarray(array).tobytes()
                 made[f"decider{number}.{name}.{index}"] = np.frombuffer(content, np.uint8)
@@ -223,6 +226,11 @@ def checkpoint(entries: Any) -> Checkpoint:
         training=training,
         generator=generator,
     )
+
+
+def _name(dtype: np.dtype[Any]) -> str:
+    """The name of a type; NumPy's name of a text has a length in bits that it does not read itself."""
+    return dtype.str if dtype.kind in "SU" else dtype.name
 
 
 def _dtype(name: str) -> np.dtype[Any]:

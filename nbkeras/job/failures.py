@@ -68,11 +68,11 @@ def of_worker(failure: Failure, rank: int, host: str) -> NbkerasError:
     return TrainingError(message, _traceback(f"Traceback of worker {rank}", failure.frames))
 
 
-def of_callback(error: BaseException) -> TrainingError:
-    """The error of the user's own callback, with its frames."""
+def of_notebook(error: BaseException, what: str = "callback") -> TrainingError:
+    """The error of what the user has written and the notebook runs, such as a callback, with its frames."""
     failure = describe(error)
-    message = f"in a callback: {failure.kind}: {failure.message}"
-    return TrainingError(message, _traceback("Traceback of the callback", failure.frames))
+    message = f"in a {what}: {failure.kind}: {failure.message}"
+    return TrainingError(message, _traceback(f"Traceback of the {what}", failure.frames))
 
 
 def _traceback(title: str, frames: tuple[tuple[str, int, str], ...]) -> str:

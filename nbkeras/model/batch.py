@@ -34,3 +34,18 @@ def taken(batch: Any, which: Any) -> Any:
         return ragged_rows(one, which) if is_ragged(one) else np.asarray(one)[which]
 
     return keras.tree.lists_to_tuples(keras.tree.map_structure(some, batch, none_is_leaf=False))
+
+
+def share(batch: Any, rank: int, workers: int) -> Any:
+    """Return one worker's rows of a batch: row i is one of worker i modulo workers.
+
+    Where it has none, a row stands in, since Keras cannot run an empty batch.
+
+    Example:
+        >>> import numpy as np
+        >>> from nbkeras.model import batch
+        >>> batch.share((np.arange(5),), rank=1, workers=2), batch.share((np.arange(1),), rank=1, workers=2)
+        ((array([1, 3]),), (array([0]),))
+    """
+    own = np.arange(rank, rows(batch), workers)
+    return taken(batch, own if len(own) else np.zeros(1, dtype=int))

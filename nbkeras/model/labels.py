@@ -52,6 +52,35 @@ def check(
     return ""
 
 
+def weights(classes: Any, class_weight: Mapping[int, float]) -> npt.NDArray[Any]:
+    """Return the weight of each row's class, as Keras does; 1 for a class that has none.
+
+    Args:
+        classes: numbers of classes, of shape (rows,) or (rows, 1), or one-hot, of shape (rows, classes).
+        class_weight: by class.
+
+    Raises:
+        DataError: rows have several labels each.
+
+    Example:
+        >>> from nbkeras.model import labels
+        >>> labels.weights([0, 1, 2], {1: 3.0}).tolist()
+        [1.0, 3.0, 1.0]
+    """
+    classes = np.asarray(classes)
+    if classes.ndim > 2:
+        raise DataError(
+            f"class_weight takes one class per row, but labels are rows of shape {classes.shape[1:]}: "
+            "give sample_weight"
+        )
+    if classes.ndim > 1:
+        classes = np.argmax(classes, axis=-1) if classes.shape[-1] != 1 else classes[..., 0]
+    given, classes = np.ones(len(classes), keras.config.floatx()), np.round(classes)
+    for name, value in class_weight.items():
+        given[classes == name] = value
+    return given
+
+
 def _numbered(model: Any, schema: Schema, batch: Callable[[], Any]) -> Iterator[tuple[str, Any, int]]:
     """Yield each label field that holds class numbers, with its loss and the number of classes."""
     given = model.loss

@@ -34,6 +34,20 @@ def built(model: Any) -> list[list[int] | None]:
     ]
 
 
+def has_built_layers(model: Any) -> bool:
+    """Whether all layers have their variables."""
+    return all(one.built for one in model._flatten_layers())  # noqa: SLF001  # public `layers` are not all
+
+
+def unbuilt(model: Any) -> tuple[bool, bool]:
+    """Return whether loss and metrics of ``compile`` wait for the first batch, which gives them their states.
+
+    With several outputs the loss has a state for each output.
+    """
+    loss, metrics = (getattr(model, name, None) for name in ("_compile_loss", "_compile_metrics"))
+    return loss is not None and not loss.built, metrics is not None and not metrics.built
+
+
 def build(model: Any, places: list[list[int] | None]) -> None:
     """Build the optimizers as in another process, where a custom training step has built them."""
     these = own(model)

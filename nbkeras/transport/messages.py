@@ -146,6 +146,31 @@ class Batches(TypedDict):
     calls: list[list[Any]]
 
 
+class Next(TypedDict):
+    """A trainer asks with this for its rows of the next batch that the notebook reads; see :class:`Piece`.
+
+    ``source`` is 0 for what is trained on and 1 for what is validated on; ``iteration`` counts how often the
+    worker has begun to read it, from 0.
+    """
+
+    type: Literal["next"]
+    source: int
+    iteration: int
+    epoch: int
+
+
+class Turn(TypedDict):
+    """A trainer sends this when Keras tells a source that an epoch begins or has ended. Nobody answers.
+
+    ``begun`` and ``ended`` count how often it has.
+    """
+
+    type: Literal["turn"]
+    source: int
+    begun: int
+    ended: int
+
+
 class Saved(TypedDict):
     """Rank 0's trainer sends this when a checkpoint is written. Nobody answers."""
 
@@ -187,6 +212,8 @@ WorkerEvent = (
     | LearningRate
     | Epoch
     | Batches
+    | Next
+    | Turn
     | Saved
     | Weights
     | Failure
@@ -259,6 +286,17 @@ class Decision(TypedDict):
     stop: bool
     learning_rate: NotRequired[float | None]
     note: NotRequired[str]
+
+
+class Piece(TypedDict):
+    """The notebook answers :class:`Next` with base64 of a piece of an archive, and whether more of it comes.
+
+    The archive, of :func:`nbkeras.job.archive.dump_values`, holds ``rows``, those of the batch, and
+    ``batch``, the worker's part of them. Without data, the batches have come to their end.
+    """
+
+    data: str
+    more: bool
 
 
 class Done(TypedDict):

@@ -1,26 +1,24 @@
-"""Data: what one worker trains and validates on, of spooled rows or of batches that every worker reads."""
+"""Data: what one worker trains and validates on, of spooled rows or of batches of which it takes its rows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from nbkeras.model import pickling, state
 from nbkeras.model.portable import datasets
+from nbkeras.model.reader import Fed, Reader
 from nbkeras.plan import Plan
+from nbkeras.transport.channel import Channel
 from nbkeras.transport.messages import Shards
 from nbkeras.worker.backends import Backend
-from nbkeras.worker.backends.slices import Slices, length
+from nbkeras.worker.backends.slices import Slices, Turns
 from nbkeras.worker.collectives import Collective
 from nbkeras.worker.feed import Feed
 from nbkeras.worker.rows import Rows
 from nbkeras.worker.schedule import Ledger, Schedule
-
-
-class Order(Protocol):
-    """What has another order in each epoch."""
-
-    def permute(self, epoch: int) -> None:
-        """Take the order of an epoch."""
+from nbkeras.worker.shares import Own, Remote, Shares
 
 
 @dataclass(frozen=True)
@@ -28,16 +26,17 @@ class Data:
     """What one worker trains and validates on.
 
     Attributes:
-        order: of the rows, which changes with the epoch.
+        permute: puts the rows in the order of an epoch.
         batches: as Keras takes them.
         steps: this worker's part in them.
         sample: some rows as x, y and sample weights; empty where one worker is alone.
         validation, checked: likewise to validate on; None where there is nothing.
         feed: the spooled rows; None for batches.
         class_weight: of batches, which Keras weights itself.
+        repeats: whether a new process reads other batches than this one would read next.
     """
 
-    order: Order
+    permute: Callable[[int], None]
     batches: Any
     steps: Schedule
     sample: tuple[Any, ...]
@@ -45,6 +44,7 @@ class Data:
     checked: Schedule | None = None
     feed: Feed | None = None
     class_weight: Any = None
+    repeats: bool = False
 
 
 def of_rows(rows: Rows, shards: Shards, plan: Plan, backend: Backend) -> Data:
@@ -59,64 +59,100 @@ def of_rows(rows: Rows, shards: Shards, plan: Plan, backend: Backend) -> Data:
     steps, feed = rows.training(shards)
     sample = feed.rows(4)
     if not plan.validates:
-        return Data(feed, backend.batches(feed), steps, sample, feed=feed)
+        return Data(feed.permute, backend.batches(feed), steps, sample, feed=feed)
     checked, validation = rows.validation(shards)
-    return Data(feed, backend.batches(feed), steps, sample, backend.batches(validation), checked, feed)
+    return Data(
+        feed.permute, backend.batches(feed), steps, sample, backend.batches(validation), checked, feed
+    )
 
 
-def of_batches(given: tuple[Any, Any, Any], plan: Plan, group: Collective, model: Any) -> Data:
+def of_batches(
+    given: tuple[Any, Any, Any], plan: Plan, group: Collective, model: Any, feed: Callable[[], Channel]
+) -> Data:
     """Make the data of batches.
 
     Args:
-        given: the source, that to validate on, and some rows.
+        given: from :meth:`nbkeras.data.stream.Stream.for_workers`.
         plan: of the training.
         group: the workers.
         model: compiled.
+        feed: opens a channel to the notebook, which feeds this worker.
     """
-    source, validation, sample = given
-    if group.size > 1 and plan.backend != "tensorflow" and not _built(model):
-        # One worker's Keras looks at a batch to build the rest, which moves a source of random order.
-        next(iter(source))
+    training, validation, sample = given
+    batch_size = plan.validation_batch_size or plan.batch_size or 32
+    channel = feed() if any(isinstance(one, Fed) for one in given[:2]) else None
 
-    def part(of: Any, seed: int | None, class_weight: Any, steps: int | None) -> tuple[Any, Ledger]:
-        known = None if steps is not None else length(of)
+    def read(of: Any, seed: int | None) -> tuple[Shares, Any]:
+        """The worker's rows, and the dataset that gives them if TensorFlow reads it."""
+        if isinstance(of, Fed):
+            assert channel is not None
+            return Remote(of, channel), None
+        reader = Reader(pickling.loads(of), batch_size, seed)
+        dataset = reader.source if datasets.is_dataset(reader.source) else None
+        return Own(reader, group.rank, group.size), dataset
+
+    def part(shares: Shares, dataset: Any, class_weight: Any, steps: int | None) -> tuple[Any, Ledger]:
+        known = None if steps is not None else shares.length
         ledger = Ledger(group.rank, group.size, known, continues=steps is not None)
         # One worker alone takes a dataset as it is: TensorFlow reads it without Python.
-        if group.size == 1 and datasets.is_dataset(of):
-            return of, ledger
-        batch_size = plan.validation_batch_size or plan.batch_size or 32
-        return Slices(of, ledger, class_weight, batch_size, seed), ledger
+        if group.size == 1 and dataset is not None:
+            return dataset, ledger
+        return Slices(shares, ledger, class_weight, dataset), ledger
 
-    batches, steps = part(source, plan.seed, plan.class_weight, plan.steps_per_epoch)
-    order = batches if isinstance(batches, Slices) else _Fixed()
-    checks, checked = (None, None) if validation is None else part(validation, None, None, None)
-    alone = None if isinstance(batches, Slices) else plan.class_weight
-    return Data(order, batches, steps, sample, checks, checked, class_weight=alone)
+    shares, dataset = read(training, plan.seed)
+    built = state.has_built_layers(model) and not any(state.unbuilt(model))
+    if group.size > 1 and plan.backend != "tensorflow" and not built:
+        # One worker's Keras looks at a batch to build the rest, which moves a source of random order.
+        next(iter(shares.read(0)))
+    batches, steps = part(shares, dataset, plan.class_weight, plan.steps_per_epoch)
+    sliced = isinstance(batches, Slices)
+    checks, checked = (None, None) if validation is None else part(*read(validation, None), None, None)
+    return Data(
+        batches.permute if sliced else _stay,
+        batches,
+        steps,
+        sample,
+        checks,
+        checked,
+        class_weight=None if sliced else plan.class_weight,
+        repeats=dataset is not None,
+    )
 
 
-def to_evaluate(given: tuple[Any, Any, Any], rank: int, plan: Plan) -> Any:
+def to_evaluate(pickled: bytes, rank: int, plan: Plan) -> Any:
     """Make the batches of one worker's part of an evaluation, without a step that has none of its rows.
 
     Args:
-        given: the source, and what a training has besides.
+        pickled: what gives the batches.
         rank: of the worker.
         plan: of the evaluation.
     """
-    source, _, _ = given
-    if plan.workers == 1 and datasets.is_dataset(source):
-        return source
-    return Slices(source, Ledger(rank, plan.workers), meets=False)
+    reader = Reader(pickling.loads(pickled))
+    dataset = reader.source if datasets.is_dataset(reader.source) else None
+    if plan.workers == 1 and dataset is not None:
+        return dataset
+    shares = Own(reader, rank, plan.workers)
+    return Slices(shares, Ledger(rank, plan.workers), None, dataset, meets=False)
 
 
-def _built(model: Any) -> bool:
-    """Whether Keras has nothing to build before it trains, but an optimizer."""
-    parts = (getattr(model, "_compile_loss", None), getattr(model, "_compile_metrics", None))
-    layers = model._flatten_layers()  # noqa: SLF001  # public `layers` does not look into layers
-    return all(one.built for one in (*layers, *parts) if one is not None)
+def to_predict(pickled: bytes, rank: int, plan: Plan) -> tuple[Any, int | None]:
+    """Make the batches that one worker predicts, and their number if they are not all there are.
+
+    Args:
+        pickled: what gives the batches.
+        rank: of the worker.
+        plan: of the prediction; its validation steps are the number of all batches, None for all there are.
+
+    Returns:
+        No batches where there is none for this worker.
+    """
+    reader, steps = Reader(pickling.loads(pickled)), plan.validation_steps
+    number = None if steps is None else len(range(rank, steps, plan.workers))
+    turns = Turns(reader, rank, plan.workers)
+    length = reader.length
+    lacks = next(iter(turns), None) is None if length is None else length <= rank
+    return (None if lacks or number == 0 else turns), number
 
 
-class _Fixed:
-    """The order of a dataset is its own."""
-
-    def permute(self, epoch: int) -> None:
-        """Leave it."""
+def _stay(epoch: int) -> None:
+    """Leave the order as it is: it is the dataset's own."""

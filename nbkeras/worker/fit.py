@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -14,7 +15,6 @@ from nbkeras.job.checkpoint import Checkpoint, Origin
 from nbkeras.job.job import Job
 from nbkeras.job.store import Store
 from nbkeras.model import captured, exactness, labels, randomness, state
-from nbkeras.model.portable.datasets import is_dataset
 from nbkeras.transport.channel import Channel
 from nbkeras.transport.messages import Note, Shards, Weights
 from nbkeras.worker.backends import Backend
@@ -47,12 +47,13 @@ class Fit:
         backend: the functions of the backend.
         group: the workers.
         channel: to the notebook.
+        feed: opens another one, by which the notebook gives batches.
         task: pipe to the Spark task.
         requests: of the user.
         model: compiled and built.
         callbacks: the callbacks that run on the workers.
         place: the notebook's machine and folder.
-        batches: that every worker reads, in the place of rows: to train on, to validate on, and some rows.
+        batches: in the place of rows, from :meth:`nbkeras.data.stream.Stream.for_workers`.
 
     Attributes:
         scaling: the model's losses and metrics where several workers share them.
@@ -63,6 +64,7 @@ class Fit:
     backend: Backend
     group: Collective
     channel: Channel
+    feed: Callable[[], Channel]
     task: Connection
     requests: Requests
     model: Any
@@ -97,12 +99,12 @@ class Fit:
         data = (
             of_rows(rows, shards, plan, self.backend)
             if self.batches is None
-            else of_batches(self.batches, plan, self.group, self.model)
+            else of_batches(self.batches, plan, self.group, self.model, self.feed)
         )
         if data.feed is not None:
             with randomness.restored(model):
                 self._check_labels(rows, data.feed)
-        elif resume is not None and is_dataset(self.batches and self.batches[0]):
+        elif resume is not None and data.repeats:
             self._note(
                 "the tf.data.Dataset begins again with the shuffles and random steps of its first epoch, "
                 "so the result is not that of a training without a break"
@@ -228,7 +230,7 @@ class Fit:
             "generator": randomness.Common().state,
         }
         self.task.send(("result", report))
-        self.task.send(("callbacks", archive.dump_callbacks(self._changed())))
+        self.task.send(("callbacks", archive.dump_values(self._changed())))
         self._note_left()
         weights = state.pack(state.variables(self.model))
         if len(weights) > self.job.rows and not self.job.mute:

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from nbkeras.errors import DataError
 from nbkeras.job.job import Job, Shard, Spooled
+from nbkeras.model import labels
 from nbkeras.schema import ORDER, Field, Schema
 from nbkeras.transport.messages import Ready, Shards
 from nbkeras.worker import feed, schedule
@@ -97,22 +97,12 @@ class Rows:
         """Arrays and schema with the weight of each row's class: to Keras too it is a sample weight."""
         (label,) = self._plan.schema.labels
         classes, dtype = arrays[label.name], np.dtype(keras.config.floatx())
-        if classes.ndim > 2:
-            raise DataError(
-                f"class_weight takes one class per row, but labels are rows of shape {classes.shape[1:]}: "
-                "give sample_weight"
-            )
         weight = Field("w0", (), "class weight", dtype.str, ())
         held = scratch(-(-len(classes) * dtype.itemsize // 8), encrypted=self._encrypted)
         weights = held.view(dtype)[: len(classes)]
         for begin in range(0, len(classes), _PIECE):
-            piece = classes[begin : begin + _PIECE]
-            if piece.ndim > 1:
-                piece = np.argmax(piece, axis=-1) if piece.shape[-1] != 1 else piece[..., 0]
-            given, piece = weights[begin : begin + _PIECE], np.round(piece)
-            given[:] = 1
-            for name, value in self._plan.class_weight.items():
-                given[piece == name] = value
+            piece = slice(begin, begin + _PIECE)
+            weights[piece] = labels.weights(classes[piece], self._plan.class_weight)
         schema = dataclasses.replace(self._plan.schema, fields=(*self._plan.schema.fields, weight))
         return arrays | {weight.name: weights}, schema
 

@@ -94,8 +94,8 @@ def _with_mailbox(job: Job, context: Any) -> Iterator[tuple[Job, Mailbox | None]
         yield replace(job, address=(host, port)), mailbox
 
 
-def evaluate(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Metric states of one partition's rows, or the words of what went wrong."""
+def infer(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """What a trainer makes of one partition's rows, or of its part of batches, or what went wrong there."""
     from pyspark import TaskContext
 
     context = TaskContext.get()

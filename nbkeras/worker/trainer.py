@@ -18,7 +18,7 @@ import numpy as np
 
 from nbkeras import devices
 from nbkeras.errors import PeerLost, one_line
-from nbkeras.job import failures
+from nbkeras.job import archive, failures
 from nbkeras.job.job import Assignment, Spooled
 from nbkeras.model import pickling, state
 from nbkeras.plan import Plan
@@ -30,7 +30,7 @@ from nbkeras.transport.wire import Event
 from nbkeras.worker import backends, spoken
 from nbkeras.worker.alone import Alone
 from nbkeras.worker.collectives import Collective, Flag
-from nbkeras.worker.data import to_evaluate
+from nbkeras.worker.data import to_evaluate, to_predict
 from nbkeras.worker.fit import Fit
 from nbkeras.worker.rows import Rows
 from nbkeras.worker.steering import Requests
@@ -101,6 +101,7 @@ class Trainer:
         self._backend = backends.load()
         self._group: Collective = Alone()
         self._fit: Fit | None = None
+        self._feeds: Channel | None = None
         self._requests = Requests()
 
     def work(self) -> None:
@@ -120,6 +121,7 @@ class Trainer:
             self._backend,
             self._group,
             channel,
+            self._feed,
             self._task,
             self._requests,
             model,
@@ -139,11 +141,19 @@ class Trainer:
         if self._group.size > 1:
             # A sum that has ended here may still be on its way to another worker, from this process.
             channel.ask(messages.Trained(type="trained"))
+        if self._feeds is not None:
+            self._feeds.close()
         channel.close()
 
     def _channel(self) -> Channel:
         job = self._job
         return Channel(job.address, job.secret, f"trainer-{self._rank}", self._control, job.certificate)
+
+    def _feed(self) -> Channel:
+        """A channel for batches alone: a server keeps one answer for each, and several threads ask."""
+        job = self._job
+        self._feeds = Channel(job.address, job.secret, f"feed-{self._rank}", certificate=job.certificate)
+        return self._feeds
 
     def _receive(self) -> None:
         """Take in what the task sends; its end is ours, whatever we wait for or compute."""
@@ -231,7 +241,7 @@ class Trainer:
         contents = self._load()
         model, rows = contents["model"], self._rows()
         if contents["batches"] is not None:
-            batches = to_evaluate(contents["batches"], self._rank, self._plan)
+            batches = to_evaluate(contents["batches"][0], self._rank, self._plan)
         else:
             feed = None if rows.nulls else rows.evaluation()
             batches = None if feed is None else self._backend.batches(feed)
@@ -241,10 +251,30 @@ class Trainer:
             self._task.send(("result", {"logs": plain}))
             self._task.send(("bytes", state.pack(model.metrics_variables)))
 
+    def _predict_batches(self, model: Any, pickled: bytes) -> None:
+        """Send the outputs for this worker's batches, and how many rows each batch has."""
+        batches, steps = to_predict(pickled, self._rank, self._plan)
+        if batches is None:
+            return
+        rows: list[int] = []
+
+        def count(_: int, logs: Any) -> None:
+            rows.append(len(keras.tree.flatten(logs["outputs"])[0]))
+
+        model.steps_per_execution = 1  # so that each batch is counted
+        counting = keras.callbacks.LambdaCallback()
+        counting.on_predict_batch_end = count
+        outputs = model.predict(batches, steps=steps, verbose=0, callbacks=[counting])
+        self._task.send(("bytes", archive.dump_values([{"rows": rows, "outputs": outputs}])))
+
     def _predict(self) -> None:
         """Answer each batch of inputs with the model's outputs, until the task has no more."""
         self._set_threads(self._assignment.neighbours)
-        model = self._load()["model"]
+        contents = self._load()
+        model = contents["model"]
+        if contents["batches"] is not None:
+            self._predict_batches(model, contents["batches"][0])
+            return
         while (inputs := self._inbox.get()) is not None:
             found = []
             # Spark's batches have thousands of rows, of which the layers may give far more numbers.

@@ -12,10 +12,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import keras
 import numpy as np
 
 #: Operations that call back into the Python of the process that has made them.
 _PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "GeneratorDataset"}
+#: ``tf.data.INFINITE_CARDINALITY``.
+_INFINITE = -1
 _SHUFFLES = {"ShuffleDatasetV3": "ShuffleDataset", "ShuffleAndRepeatDatasetV2": "ShuffleAndRepeatDataset"}
 
 
@@ -23,6 +26,13 @@ def is_dataset(thing: Any) -> bool:
     """Whether this is a ``tf.data.Dataset``, without an import of TensorFlow."""
     tf: Any = sys.modules.get("tensorflow")
     return tf is not None and hasattr(tf, "data") and isinstance(thing, tf.data.Dataset)
+
+
+def is_endless(thing: Any) -> bool:
+    """Whether this is known to give batches for ever."""
+    if is_dataset(thing):
+        return int(thing.cardinality()) == _INFINITE
+    return isinstance(thing, keras.utils.PyDataset) and thing.num_batches is None
 
 
 def is_ragged(thing: Any) -> bool:

@@ -1,23 +1,61 @@
-"""Slices: a worker's rows of batches that every worker reads, such as those of a ``tf.data.Dataset``."""
+"""Batches as Keras takes them: a worker's rows of each, or each worker's own in turn."""
 
 from __future__ import annotations
 
 import itertools
-import math
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
-import numpy as np
 from keras.src.trainers.data_adapters import data_adapter_utils
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 
+from nbkeras.errors import DataError
 from nbkeras.model import batch as batches
+from nbkeras.model import labels
 from nbkeras.model.portable import datasets
+from nbkeras.model.reader import Reader
 from nbkeras.worker.schedule import Ledger
+from nbkeras.worker.shares import Shares
+
+
+class Turns(DataAdapter):  # type: ignore[misc]
+    """Whole batches, of which each worker takes its own in turn.
+
+    Args:
+        reader: of all batches.
+        rank: of this worker.
+        workers: number of workers.
+    """
+
+    batch_size = has_partial_batch = partial_batch_size = num_batches = None
+
+    def __init__(self, reader: Reader, rank: int, workers: int) -> None:
+        self._reader, self._rank, self._workers = reader, rank, workers
+
+    def get_jax_iterator(self) -> Iterator[Any]:
+        """The batches, as Keras asks for them on JAX."""
+        return iter(self)
+
+    def get_torch_dataloader(self) -> Any:
+        """The batches, as Keras asks for them on torch."""
+        return data_adapter_utils.get_torch_dataloader(self)
+
+    def get_tf_dataset(self) -> Any:
+        """The batches, as Keras asks for them on TensorFlow."""
+        import tensorflow as tf
+
+        if datasets.is_dataset(self._reader.source):
+            return self._reader.source.shard(self._workers, self._rank).prefetch(tf.data.AUTOTUNE)
+        first = [batches.taken(one, slice(None)) for one in self._reader.first()]
+        signature = data_adapter_utils.get_tensor_spec(first)
+        made = tf.data.Dataset.from_generator(self.__iter__, output_signature=signature)
+        return made.prefetch(tf.data.AUTOTUNE)
+
+    def __iter__(self) -> Iterator[Any]:
+        for one in itertools.islice(self._reader.read(0), self._rank, None, self._workers):
+            yield batches.taken(one, slice(None))
 
 
 class Slices(DataAdapter):  # type: ignore[misc]
@@ -26,11 +64,10 @@ class Slices(DataAdapter):  # type: ignore[misc]
     All workers read the same batches, since random steps have the same seeds, so they agree on their number.
 
     Args:
-        source: a dataset, or x, y and sample weights as arrays.
+        shares: this worker's rows.
         ledger: notes how many rows each batch has.
         class_weight: as in ``fit``.
-        batch_size: of arrays.
-        seed: of the order of a PyDataset's batches and of a DataLoader's rows; None for no shuffle.
+        dataset: gives the shares' batches, if it is a dataset of TensorFlow: it reads them without Python.
         meets: whether workers make each step together: then a row stands in where this one has none, and
             leaves no trace; else such a batch is left out.
     """
@@ -39,17 +76,15 @@ class Slices(DataAdapter):  # type: ignore[misc]
 
     def __init__(
         self,
-        source: Any,
+        shares: Shares,
         ledger: Ledger,
         class_weight: Any = None,
-        batch_size: int = 32,
-        seed: int | None = None,
+        dataset: Any = None,
         *,
         meets: bool = True,
     ) -> None:
-        self._source = _Arrays(source, batch_size) if isinstance(source, (list, tuple)) else source
-        self._ledger, self._class_weight, self._seed = ledger, class_weight, seed
-        self._epoch, self._meets = 0, meets
+        self._shares, self._ledger, self._class_weight = shares, ledger, class_weight
+        self._dataset, self._epoch, self._meets = dataset, 0, meets
 
     def permute(self, epoch: int) -> None:
         """Let the next batches be those of an epoch."""
@@ -58,15 +93,15 @@ class Slices(DataAdapter):  # type: ignore[misc]
     @property
     def num_batches(self) -> int | None:
         """Batches of an epoch; None where it is not known."""
-        return length(self._source) if self._meets else None
+        return self._shares.length if self._meets else None
 
     def on_epoch_begin(self) -> None:
-        """Tell the source, where it wants to know."""
-        self._tell("on_epoch_begin")
+        """Tell the source."""
+        self._shares.begin()
 
     def on_epoch_end(self) -> None:
-        """Tell the source, where it wants to know."""
-        self._tell("on_epoch_end")
+        """Tell the source."""
+        self._shares.end()
 
     def get_jax_iterator(self) -> Iterator[Any]:
         """The slices, as Keras asks for them on JAX."""
@@ -80,17 +115,13 @@ class Slices(DataAdapter):  # type: ignore[misc]
         """The slices, as Keras asks for them on TensorFlow."""
         import tensorflow as tf
 
-        if datasets.is_dataset(self._source):
-            made = TFDatasetAdapter(self._source, class_weight=self._class_weight).get_tf_dataset()
+        if self._dataset is not None:
+            made = TFDatasetAdapter(self._dataset, class_weight=self._class_weight).get_tf_dataset()
             # AutoGraph has nothing to convert in it.
             has_rows, cut = map(tf.autograph.experimental.do_not_convert, (self._has_rows, self._cut))
             numbered = made.enumerate() if self._meets else made.enumerate().filter(has_rows)
             return numbered.map(cut).prefetch(tf.data.AUTOTUNE)
-        # As Keras finds out what a PyDataset gives.
-        some = [
-            batches.taken(self._weighted(one), slice(None)) for one in itertools.islice(self._batches(), 2)
-        ]
-        signature = data_adapter_utils.get_tensor_spec(some)
+        signature = data_adapter_utils.get_tensor_spec([self._weighted(one) for one in self._shares.first()])
         made = tf.data.Dataset.from_generator(self.__iter__, output_signature=signature)
         return made.prefetch(tf.data.AUTOTUNE)
 
@@ -120,88 +151,18 @@ class Slices(DataAdapter):  # type: ignore[misc]
 
     def __iter__(self) -> Iterator[Any]:
         self._ledger.begin()
-        for batch in self._batches():
-            parts = self._weighted(batch)
-            rows = batches.rows(parts)
-            own = np.arange(self._ledger.rank, rows, self._ledger.size)
+        for rows, own in self._shares.read(self._epoch):
             self._ledger.append(rows)
-            if len(own) or self._meets:
-                yield batches.taken(parts, own if len(own) else np.zeros(1, dtype=int))
-
-    def _tell(self, hook: str) -> None:
-        if hasattr(self._source, hook):
-            getattr(self._source, hook)()
-
-    def _batches(self) -> Iterator[Any]:
-        if isinstance(self._source, keras.utils.PyDataset):
-            return self._indexed()
-        if _is_loader(self._source):
-            return self._loaded()
-        return iter(self._source)
-
-    def _indexed(self) -> Iterator[Any]:
-        source: Any = self._source
-        number = source.num_batches
-        order: Any = itertools.count() if number is None else np.arange(number)
-        if number is not None and self._seed is not None:
-            np.random.default_rng([self._seed, self._epoch]).shuffle(order)
-        # As many at once as Keras would load, in their order.
-        threads, waiting = max(1, source.workers), deque[Any]()
-        with ThreadPoolExecutor(threads) as pool:
-            for index in order:
-                waiting.append(pool.submit(source.__getitem__, int(index)))
-                if len(waiting) > threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-
-    def _loaded(self) -> Iterator[Any]:
-        """Batches of a DataLoader, whose sampler draws from torch's generator at the first one."""
-        import torch
-
-        with torch.random.fork_rng():
-            torch.manual_seed(
-                int(np.random.SeedSequence([self._seed or 0, self._epoch]).generate_state(1)[0])
-            )
-            iterator = iter(self._source)
-            first = list(itertools.islice(iterator, 1))
-        return itertools.chain(first, iterator)
+            if self._meets or rows > self._ledger.rank:
+                yield self._weighted(own)
 
     def _weighted(self, batch: Any) -> Any:
-        """The batch with the weight of each row's class, as Keras adds it."""
+        """A batch with the weight of each row's class."""
         if self._class_weight is None:
             return batch
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
-        if weights is not None or y is None:
-            return batch
-        return x, y, data_adapter_utils.class_weight_to_sample_weights(y, self._class_weight)
-
-
-class _Arrays:
-    """Arrays in batches of consecutive rows."""
-
-    def __init__(self, parts: Any, batch_size: int) -> None:
-        self._parts, self._size = parts, batch_size
-        self._rows = batches.rows(parts)
-
-    def __len__(self) -> int:
-        return math.ceil(self._rows / self._size)
-
-    def __iter__(self) -> Iterator[Any]:
-        for start in range(0, self._rows, self._size):
-            yield batches.taken(self._parts, slice(start, start + self._size))
-
-
-def length(source: Any) -> int | None:
-    """Return the batches of an epoch; None where the source does not know it."""
-    if isinstance(source, keras.utils.PyDataset):
-        number: int | None = source.num_batches
-        return number
-    try:
-        return len(source)
-    except TypeError:
-        return None
-
-
-def _is_loader(source: Any) -> bool:
-    return any(one.__name__ == "DataLoader" for one in type(source).__mro__)
+        if weights is not None:
+            raise DataError(
+                "class_weight=… is given beside batches with sample weights: leave out class_weight"
+            )
+        return batch if y is None else (x, y, labels.weights(y, self._class_weight))

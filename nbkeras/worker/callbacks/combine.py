@@ -63,7 +63,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         #: The learning rate by the steps since the one at which it was read.
         self._rate: Callable[[int], float | None] = lambda _: None
         self._rated = 0
-        self._order, self._steps = data.order, data.steps
+        self._permute, self._steps = data.permute, data.steps
         self._validation, self._checked = data.validation, data.checked
         #: Batches to validate on; the rows to validate on are cut already.
         self._checks = plan.validation_steps if data.feed is None else None
@@ -115,7 +115,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         self._epoch, self._first = epoch, self._steps.first(self._next)
         self._next = self._met = self._first
         if not self._first:
-            self._order.permute(epoch)
+            self._permute(epoch)
         self._told = self._told_rows = 0.0
         self._logs = {}
         self._begun = self._steering.clock()

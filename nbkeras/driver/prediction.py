@@ -1,0 +1,147 @@
+"""Prediction: the model's outputs for a DataFrame, for arrays, or for a dataset's batches."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import keras
+import numpy as np
+from pyspark.sql import SparkSession
+
+from nbkeras.data import stream
+from nbkeras.data.columns import distinct
+from nbkeras.data.rows import inputs
+from nbkeras.data.sample import build, first_batch, outputs
+from nbkeras.data.source import Source, data_frame, names_columns
+from nbkeras.driver import checks, inference
+from nbkeras.errors import DataError, OptionError
+from nbkeras.job import archive
+from nbkeras.model import batch, exactness
+from nbkeras.model.reader import kind_of
+from nbkeras.plan import Plan
+from nbkeras.run import registry
+from nbkeras.schema import Schema
+from nbkeras.spark import cluster
+from nbkeras.spark.session import attached
+
+
+def predict(
+    spark: SparkSession | None,
+    model: Any,
+    data: Any,
+    *,
+    features: Any,
+    output: str,
+    batch_size: int | None,
+    steps: int | None,
+    backend: str,
+) -> Any:
+    """Compute the model's outputs for all rows.
+
+    Args:
+        spark: the session; None for the active one, or a new local one.
+        model: a Keras model.
+        data, features, output, batch_size, steps: as in :func:`nbkeras.predict`.
+        backend: as given.
+
+    Raises:
+        Aborted: an interrupt.
+        DataError: the data does not fit the model.
+        OptionError: an argument does not fit the data.
+    """
+    if kind_of(data) is not None:
+        return _of_dataset(spark, model, data, steps, backend)
+    if steps is not None:
+        raise OptionError(
+            f"steps={steps} is for a dataset, which comes in batches: call predict without steps"
+        )
+    by_name = names_columns(data, ())
+    if not by_name and inference.is_few(data) and checks.is_own(backend):
+        # What is wrong with them is better said by the checks below.
+        with contextlib.suppress(Exception):
+            return inference.here(model).predict(data, batch_size=batch_size, verbose=0)
+    spark = attached(spark)
+    source = Source(spark, model, features, registry.schema(model))
+    rows = source.rows(data, () if by_name else None, None)
+    source.say_guessed(rows)
+    build(model, rows)
+    if reason := inference.predicts_by_batch(model, lambda: first_batch(rows, 4)):
+        if not by_name:
+            print(f"Predicting in the notebook, in Keras' own batches: {reason}.")  # noqa: T201  # no Spark job
+            return inference.here(model).predict(data, batch_size=batch_size, verbose=0)
+        exactness.require_any_batches(model)
+        print(f"Predicting in batches as Spark makes them: {reason}.")  # noqa: T201  # no result shows it
+    structure = outputs(model, rows)
+    shapes = [tuple(one.shape[1:]) for one in keras.tree.flatten(structure)]
+    plan = _plan(spark, rows.schema, backend, batch_size=batch_size)
+    if by_name:
+        names = _output_names(model, output, structure)
+        df = data_frame(spark, data)
+        distinct(df, names)
+        return inference.predict_dataframe(plan, model, df, inputs(df, rows), names, shapes)
+    arrays = inference.predict_arrays(plan, model, rows.df, shapes)
+    return keras.tree.pack_sequence_as(structure, arrays)
+
+
+def _of_dataset(spark: SparkSession | None, model: Any, data: Any, steps: int | None, backend: str) -> Any:
+    """The outputs for the batches of a dataset, which the workers take in turn."""
+    stream.require_end(data, steps, "steps")
+    dataset = stream.Dataset(data)
+    if dataset.pickled is None:
+        print(inference.HERE.format("predict", dataset.reason))  # noqa: T201  # no Spark job
+    elif reason := exactness.whole_batches(model):
+        print(f"Predicting in the notebook, in Keras' own batches: {reason}.")  # noqa: T201  # no Spark job
+    elif not (checks.is_own(backend) and _is_few(dataset, steps)):
+        spark = attached(spark)
+        rows = stream.made(spark, 1, dataset)
+        build(model, rows)
+        plan = _plan(spark, rows.schema, backend, validation_steps=steps)
+        job = inference.job_of("predict", spark, plan, model, rows.for_workers(1))
+        found, _ = inference.collected(spark, job, stream.stand_ins(spark, plan.workers))
+        return _in_turn([archive.load_values(one)[0] for one in found])
+    return inference.here(model).predict(data, steps=steps, verbose=0)
+
+
+def _is_few(dataset: stream.Dataset, steps: int | None) -> bool:
+    """Whether Keras predicts these batches here before a Spark job would."""
+    length = dataset.reader.length if steps is None else steps
+    if length is None or length > inference.FEW or not (first := dataset.reader.first()):
+        return False
+    return length * batch.rows(first[0]) <= inference.FEW
+
+
+def _in_turn(found: list[dict[str, Any]]) -> Any:
+    """The outputs of all batches in their order: each worker has those of every so many batches.
+
+    Raises:
+        DataError: there is no batch.
+    """
+    if not found:
+        raise DataError("the dataset has no batch to predict: it ends before the first one")
+    ends = [np.cumsum(one["rows"]) for one in found]
+    places = sorted((at, rank) for rank, one in enumerate(found) for at in range(len(one["rows"])))
+
+    def joined(*arrays: Any) -> Any:
+        starts = [end - one["rows"] for end, one in zip(ends, found, strict=True)]
+        return np.concatenate([arrays[rank][starts[rank][at] : ends[rank][at]] for at, rank in places])
+
+    return keras.tree.map_structure(joined, *[one["outputs"] for one in found])
+
+
+def _plan(spark: SparkSession, schema: Schema, backend: str, **sizes: Any) -> Plan:
+    cluster.ship(spark)
+    plan = Plan(schema, workers=max(1, cluster.slots(spark)), backend=checks.backend(backend), **sizes)
+    cluster.require_backend(spark, plan.backend)
+    return plan
+
+
+def _output_names(model: Any, output: str, structure: Any) -> list[str]:
+    """Name the columns of a prediction by the keys of a dict, else by the model's output names."""
+    paths = [path for path, _ in keras.tree.flatten_with_path(structure)]
+    if len(paths) == 1:
+        return [output]
+    names = getattr(model, "output_names", None)
+    if isinstance(structure, (list, tuple)) and names is not None and len(names) == len(paths):
+        return [f"{output}_{name}" for name in names]
+    return ["_".join(map(str, (output, *path))) for path in paths]

@@ -1,0 +1,129 @@
+"""Shares: one worker's rows of each batch, of a source that it reads itself or that the notebook reads."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from nbkeras.job import archive
+from nbkeras.model import batch
+from nbkeras.model.reader import FIRST, Fed, Reader
+from nbkeras.transport.channel import Channel
+from nbkeras.transport.checking import checked
+from nbkeras.transport.messages import Next, Piece, Turn
+
+
+class Shares(Protocol):
+    """One worker's rows of batches that are the same on all workers."""
+
+    @property
+    def length(self) -> int | None:
+        """Batches of an epoch; None where it is not known."""
+
+    def first(self) -> list[Any]:
+        """Return the worker's rows of the first batches, as Keras looks at them to learn types and shapes."""
+
+    def read(self, epoch: int) -> Iterator[tuple[int, Any]]:
+        """Read the number of rows of each batch, and this worker's; a row stands in where it has none."""
+
+    def begin(self) -> None:
+        """Tell the source that an epoch begins."""
+
+    def end(self) -> None:
+        """Tell the source that an epoch has ended."""
+
+
+class Own:
+    """Shares of batches that this worker reads itself, all of them.
+
+    Args:
+        reader: of the batches.
+        rank: of this worker.
+        workers: number of workers.
+    """
+
+    def __init__(self, reader: Reader, rank: int, workers: int) -> None:
+        self._reader, self._rank, self._workers = reader, rank, workers
+        self.begin, self.end = reader.begin, reader.end
+
+    @property
+    def length(self) -> int | None:
+        """Batches of an epoch."""
+        return self._reader.length
+
+    def first(self) -> list[Any]:
+        """This worker's rows of the first batches."""
+        return [batch.share(one, self._rank, self._workers) for one in self._reader.first()]
+
+    def read(self, epoch: int) -> Iterator[tuple[int, Any]]:
+        """The batches of an epoch."""
+        for one in self._reader.read(epoch):
+            yield batch.rows(one), batch.share(one, self._rank, self._workers)
+
+
+class Remote:
+    """Shares of batches that the notebook reads: each is asked for when it is wanted.
+
+    Args:
+        fed: the notebook's reader.
+        channel: to the notebook, for nothing else.
+    """
+
+    def __init__(self, fed: Fed, channel: Channel) -> None:
+        self._fed, self._channel = fed, channel
+        self._iterations = itertools.count()
+        self._begun = self._ended = 0
+        self._held: tuple[list[tuple[int, Any]], Iterator[tuple[int, Any]]] | None = None
+
+    @property
+    def length(self) -> int | None:
+        """Batches of an epoch."""
+        return self._fed.length
+
+    def first(self) -> list[Any]:
+        """This worker's rows of the first batches."""
+        if self._held is None:
+            shares = self._asked(0)
+            first = list(itertools.islice(shares, FIRST))
+            if self._fed.kind == "PyDataset":
+                # As in Keras, it gives these batches again.
+                return [own for _, own in first]
+            self._held = first, shares
+        return [own for _, own in self._held[0]]
+
+    def read(self, epoch: int) -> Iterator[tuple[int, Any]]:
+        """The batches of an epoch."""
+        if self._held is None:
+            return self._asked(epoch)
+        (first, rest), self._held = self._held, None
+        return itertools.chain(first, rest)
+
+    def begin(self) -> None:
+        """Let the notebook tell its source."""
+        self._begun += 1
+        self._turn()
+
+    def end(self) -> None:
+        """Let the notebook tell its source."""
+        self._ended += 1
+        self._turn()
+
+    def _turn(self) -> None:
+        self._channel.send(Turn(type="turn", source=self._fed.number, begun=self._begun, ended=self._ended))
+
+    def _asked(self, epoch: int) -> Iterator[tuple[int, Any]]:
+        iteration = next(self._iterations)
+        data = bytearray()
+        while True:
+            question = Next(type="next", source=self._fed.number, iteration=iteration, epoch=epoch)
+            piece = checked(self._channel.ask(question), Piece)
+            data += base64.b64decode(piece["data"])
+            if piece["more"]:
+                continue
+            if not data:
+                return
+            (share,) = archive.load_values(bytes(data))
+            data.clear()
+            yield share["rows"], share["batch"]
