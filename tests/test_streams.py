@@ -2,105 +2,33 @@
 
 from __future__ import annotations
 
-import itertools
-import threading
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 import torch
+from fits import BATCH, FED, RANDOM, ROWS, Batches, Items, X, Y, calls_python, endless, net, slices
 
 import nbkeras
+from nbkeras.data import stream
 from nbkeras.driver import inference
 from nbkeras.errors import DataError, OptionError, TrainingError
+from nbkeras.model import pickling
 from nbkeras.model.reader import kind_of
 
 #: Keras' own, of arguments that have a default.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*was passed, but will be ignored", "ignore:Your input ran out of data"
 )
-ROWS, BATCH = 50, 8
-RANDOM = np.random.default_rng(0)
-X = RANDOM.normal(size=(ROWS, 4)).astype("float32")
-Y = RANDOM.normal(size=(ROWS, 1)).astype("float32")
-CLASSES = (Y > 0).astype("float32")
-
-
-def net(x=X):
-    """A compiled model, always with the same weights."""
-    keras.utils.set_random_seed(3)
-    layers = [keras.layers.Dense(6, activation="relu"), keras.layers.Dense(1)]
-    model = keras.Sequential([keras.Input(x.shape[1:]), *layers])
-    model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
-    return model
-
-
-def slices(*arrays):
-    return tf.data.Dataset.from_tensor_slices(arrays if len(arrays) > 1 else arrays[0])
-
-
-class Batches(keras.utils.PyDataset):
-    """Batches by their number; counts how often an epoch has ended."""
-
-    def __len__(self):
-        return ROWS // BATCH + 1
-
-    def __getitem__(self, index):
-        rows = slice(index * BATCH, (index + 1) * BATCH)
-        return X[rows], Y[rows]
-
-
-class Rows(torch.utils.data.Dataset):
-    def __len__(self):
-        return ROWS
-
-    def __getitem__(self, index):
-        return X[index], Y[index]
-
-
-def noisy(x, y):
-    return x + tf.random.stateless_normal(tf.shape(x), seed=[1, 2]), y
-
-
-#: How batches are made, and what else the cell says.
-MADE = {
-    "shuffled": (lambda: slices(X, Y).shuffle(ROWS, seed=1).batch(BATCH), {}),
-    "mapped and read ahead": (lambda: slices(X, Y).batch(BATCH).map(noisy).prefetch(2), {}),
-    "repeated": (lambda: slices(X, Y).shuffle(9, seed=1).repeat().batch(BATCH), {"steps_per_epoch": 4}),
-    "of unknown length": (lambda: slices(X, Y).filter(lambda x, _: x[0] > 0).batch(BATCH), {}),
-    "with weights": (lambda: slices(X, Y, np.linspace(0, 2, ROWS, dtype="float32")).batch(BATCH), {}),
-    "with class weights": (lambda: slices(X, CLASSES).batch(BATCH), {"class_weight": {0: 1.0, 1: 3.0}}),
-    "with a batch of fewer rows than workers": (lambda: slices(X[:17], Y[:17]).batch(BATCH), {}),
-    "of a PyDataset": (Batches, {"shuffle": False}),
-    "of a DataLoader": (lambda: torch.utils.data.DataLoader(Rows(), BATCH), {}),
-}
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("made", MADE)
-def test_batches_train_and_validate_as_in_plain_keras(spark, made, workers):
-    make, options = MADE[made]
-    plain, ours = net(), net()
-    how = {"epochs": 2, "verbose": 0, "validation_data": slices(X, Y).batch(20), **options}
-    right = plain.fit(make(), **how).history
-
-    run = nbkeras.fit(ours, make(), workers=workers, spark=spark, **how)
-
-    assert run.history.keys() == right.keys()
-    for name, values in right.items():
-        np.testing.assert_allclose(run.history[name], values, 1e-5, err_msg=name)
-    for one, other in zip(ours.get_weights(), plain.get_weights(), strict=True):
-        np.testing.assert_allclose(one, other, 1e-4, 1e-6)
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends_read_the_same_batches(spark, backend):
-    make, _ = MADE["shuffled"]
+    (data,) = FED["shuffled"].data()
     how = {"epochs": 2, "verbose": 0, "validation_data": (X, Y), "validation_batch_size": 20, "spark": spark}
 
     one, two = (
-        nbkeras.fit(net(), make(), workers=workers, backend=backend, **how).history for workers in (1, 2)
+        nbkeras.fit(net(), data, workers=workers, backend=backend, **how).history for workers in (1, 2)
     )
 
     for name, values in one.items():
@@ -185,69 +113,6 @@ def test_a_shuffle_without_a_seed_is_another_in_each_epoch_and_the_same_on_all_w
     assert seen.losses[0] != pytest.approx(seen.losses[2], rel=1e-6)
 
 
-def endless():
-    while True:
-        for start in range(0, ROWS, BATCH):
-            yield X[start : start + BATCH], Y[start : start + BATCH]
-
-
-def calls_python():
-    """A shuffled dataset that calls a function of this process."""
-    doubled = slices(X, Y).map(
-        lambda x, y: (tf.ensure_shape(tf.numpy_function(lambda one: 2 * one, [x], tf.float32), [4]), y)
-    )
-    return doubled.shuffle(ROWS, seed=1).batch(BATCH)
-
-
-class Locked(Batches):
-    """A PyDataset that cannot be pickled, and gives other batches in each epoch."""
-
-    def __init__(self):
-        super().__init__()
-        self.lock, self.ended = threading.Lock(), 0
-
-    def __getitem__(self, index):
-        x, y = super().__getitem__(index)
-        return x + self.ended, y
-
-    def on_epoch_end(self):
-        self.ended += 1
-
-
-#: What is read in the notebook, why, and what else the cell says.
-STAYS = {
-    "generator": (endless, "a generator", {"steps_per_epoch": 4}),
-    "generator that ends": (lambda: itertools.islice(endless(), 7), "a generator", {}),
-    "Python function": (
-        calls_python,
-        "a tf.data.Dataset: it calls a Python function or a generator of this notebook",
-        {"validation_data": (X, Y)},
-    ),
-    "lock": (Locked, "a PyDataset: cannot pickle '_thread.lock' object", {"shuffle": False}),
-}
-
-
-@pytest.mark.parametrize("made", STAYS)
-def test_what_workers_cannot_read_is_read_in_the_notebook_and_trains_as_in_plain_keras(spark, made):
-    make, reason, options = STAYS[made]
-    plain, how = net(), {"epochs": 2, "verbose": 0, **options}
-    # Keras takes generators alone, not other iterators.
-    right = plain.fit((one for one in make()) if "generator" in made else make(), **how).history
-
-    for workers in (1, 2):
-        ours, data = net(), make()
-        run = nbkeras.fit(ours, data, workers=workers, spark=spark, **how)
-
-        assert run.notes[0] == f"this notebook reads x and sends each worker its rows, since it is {reason}"
-        assert run.history.keys() == right.keys()
-        for name, values in right.items():
-            np.testing.assert_allclose(run.history[name], values, 1e-5, err_msg=name)
-        for one, other in zip(ours.get_weights(), plain.get_weights(), strict=True):
-            np.testing.assert_allclose(one, other, 1e-4, 1e-6)
-        if made == "lock":
-            assert data.ended == 3, "Keras resets it before the first epoch too"
-
-
 def test_a_generator_may_validate_and_feed_a_model_that_is_not_built(spark):
     def make():
         keras.utils.set_random_seed(3)
@@ -290,21 +155,21 @@ def test_what_stays_in_the_notebook_is_evaluated_and_predicted_there_with_a_line
 
     others = "give arrays or a DataFrame to compute on Spark"
     assert capsys.readouterr().out.splitlines() == [
-        f"evaluate runs in this process, since x is {STAYS['Python function'][1]}: {others}",
+        f"evaluate runs in this process, since x is {FED['Python function'].reason}: {others}",
         f"predict runs in this process, since x is a generator: {others}",
     ]
 
 
 @pytest.mark.usefixtures("predicts_on_spark")
-@pytest.mark.parametrize("made", ["shuffled", "of unknown length", "of a PyDataset"])
+@pytest.mark.parametrize("made", ["shuffled", "of unknown length", "PyDataset"])
 def test_batches_are_predicted_as_in_plain_keras_and_in_their_order(spark, made):
-    make, _ = MADE[made]
+    make = FED[made].data
     model = net()
-    right = model.predict(make(), verbose=0)
+    right = model.predict(*make(), verbose=0)
 
     with nbkeras.on_spark(spark=spark):
-        np.testing.assert_allclose(model.predict(make(), verbose=0), right, 1e-5)
-        np.testing.assert_allclose(model.predict(make(), steps=1, verbose=0), right[:BATCH], 1e-5)
+        np.testing.assert_allclose(model.predict(*make(), verbose=0), right, 1e-5)
+        np.testing.assert_allclose(model.predict(*make(), steps=1, verbose=0), right[:BATCH], 1e-5)
 
 
 def test_batches_of_few_rows_are_predicted_in_the_notebook_without_a_word(spark, capsys, monkeypatch):
@@ -340,7 +205,7 @@ def test_arguments_that_do_not_go_with_batches_are_refused(spark, kind, words, a
     [
         (Batches(), "PyDataset"),
         (slices(X), "tf.data.Dataset"),
-        (torch.utils.data.DataLoader(Rows()), "DataLoader"),
+        (torch.utils.data.DataLoader(Items()), "DataLoader"),
         (iter([1]), "generator"),
         (X, None),
         ([X], None),
@@ -350,14 +215,14 @@ def test_batches_are_known_by_their_class(data, kind):
     assert kind_of(data) == kind
 
 
-@pytest.mark.parametrize("made", ["shuffled", "with weights", "of a PyDataset", "of a DataLoader"])
+@pytest.mark.parametrize("made", ["shuffled", "with weights", "PyDataset", "DataLoader"])
 def test_batches_are_evaluated_as_in_plain_keras(spark, made):
-    make, _ = MADE[made]
+    make = FED[made].data
     model = net()
-    expected = model.evaluate(make(), verbose=0, return_dict=True)
+    expected = model.evaluate(*make(), verbose=0, return_dict=True)
 
     with nbkeras.on_spark(spark=spark):
-        found = model.evaluate(make(), verbose=0, return_dict=True)
+        found = model.evaluate(*make(), verbose=0, return_dict=True)
         first = model.evaluate(slices(X, Y).batch(BATCH), steps=2, verbose=0)
 
     assert found == pytest.approx(expected, rel=1e-5)
@@ -377,8 +242,27 @@ def test_a_dataset_that_never_ends_needs_the_number_of_its_batches(spark):
 
 
 def test_a_class_weight_beside_weights_in_the_batches_is_refused(spark):
-    weighted, _ = MADE["with weights"]
+    (weighted,) = FED["with weights"].data()
     with pytest.raises(
         DataError, match=r"^class_weight=… is given beside batches with sample weights: leave"
     ):
-        nbkeras.fit(net(), weighted(), class_weight={0: 2.0}, workers=2, verbose=0, spark=spark)
+        nbkeras.fit(net(), weighted, class_weight={0: 2.0}, workers=2, verbose=0, spark=spark)
+
+
+def test_a_dataset_that_refers_to_the_model_refers_to_the_model_that_trains():
+    class Own(Batches):
+        """Of this test alone: to unpickle a class changes it where it comes from."""
+
+    data, model = Own(), net()
+    data.model = model
+    sent = stream.Dataset(data).sent
+
+    found = pickling.restored(pickling.contents(model, [], batches=(sent, None, ())))
+
+    assert found["batches"][0].model is found["model"]
+
+
+def test_the_notebooks_own_classes_stay_as_they_are(spark):
+    before = vars(Batches)["__getitem__"]
+    nbkeras.fit(net(), Batches(), workers=2, verbose=0, spark=spark)
+    assert vars(Batches)["__getitem__"] is before

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from nbkeras.data.rows import Rows
 from nbkeras.errors import DataError, ModelError, OptionError, words
 from nbkeras.model import batch, pickling
-from nbkeras.model.portable.datasets import is_endless
+from nbkeras.model.portable.datasets import is_dataset, is_endless
 from nbkeras.model.reader import Fed, Reader, kind_of
 from nbkeras.schema import ORDER, Schema
 
@@ -22,7 +22,7 @@ _LONGEST = 200
 
 
 class Dataset:
-    """What gives batches: pickled, so that each worker reads it, or else to be read in the notebook.
+    """What gives batches: sent, so that each worker reads it, or else to be read in the notebook.
 
     Args:
         data: what :func:`nbkeras.model.reader.kind_of` knows, or x, y and sample weights as arrays.
@@ -30,26 +30,37 @@ class Dataset:
 
     Attributes:
         kind: of it.
-        pickled: with the same seeds in all processes; None where it cannot be.
-        reason: why it cannot be pickled, as a clause.
+        sent: what workers get: a ``tf.data.Dataset`` pickled, with the same seeds in all processes; all else
+            as it is, since it may refer to the model. None where it cannot be sent.
+        reason: why it cannot be sent, as a clause.
     """
 
     def __init__(self, data: Any, batch_size: int = 32, seed: int | None = None) -> None:
         self._data, self._options = data, (batch_size, seed)
         self.kind = kind_of(data)
-        self.pickled: bytes | None = None
+        self.sent: Any = None
         self.reason = f"a {self.kind}"
         if self.kind == "generator":
             return
         try:
-            self.pickled = pickling.dumps(data)
+            pickled = pickling.dumps(data)
         except ModelError as error:
             self.reason += ": " + " ".join(words(error.__cause__ or error).split())[:_LONGEST]
+        else:
+            self.sent = pickled if is_dataset(data) else data
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether workers read it."""
+        return self.sent is not None
 
     @functools.cached_property
     def reader(self) -> Reader:
-        """Reads the batches here: those of a copy if there is one, so that the user's own does not move."""
-        data = self._data if self.pickled is None else pickling.loads(self.pickled)
+        """Reads the batches here: those of a copy of a ``tf.data.Dataset``, whose shuffles do not move then.
+
+        Nothing else is unpickled: cloudpickle would change the classes of the notebook that it has pickled.
+        """
+        data = pickling.loads(self.sent) if isinstance(self.sent, bytes) else self._data
         return Reader(data, *self._options)
 
 
@@ -69,7 +80,7 @@ class Stream(Rows):
     def for_workers(self, workers: int) -> tuple[Any, Any, Any]:
         """Return what each worker gets: both sources, and some rows where several workers look at them."""
         parts = [
-            one if one is None else one.pickled or Fed(number, one.kind, one.reader.length)
+            one if one is None else one.sent if one.is_sent else Fed(number, one.kind, one.reader.length)
             for number, one in enumerate((self.train, self.validation))
         ]
         return parts[0], parts[1], self.first_batch(4) if workers > 1 else ()
@@ -81,14 +92,14 @@ class Stream(Rows):
         return [
             f"this notebook reads {name} and sends each worker its rows, since it is {one.reason}"
             for name, one in datasets.items()
-            if one is not None and one.pickled is None
+            if one is not None and not one.is_sent
         ]
 
     @property
     def fed(self) -> dict[int, Reader]:
         """Those that are read in the notebook, by their numbers: 0 is trained on, 1 validated on."""
         sources = enumerate((self.train, self.validation))
-        return {number: one.reader for number, one in sources if one is not None and one.pickled is None}
+        return {number: one.reader for number, one in sources if one is not None and not one.is_sent}
 
     def first_batch(self, number: int) -> tuple[Any, ...]:
         """Return the first rows as x, y and sample weights.

@@ -51,7 +51,7 @@ def evaluate(
     if kind_of(given.data) is None:
         return _of_rows(attached(spark), model, given, batch_size, steps, backend)
     dataset = stream.Dataset(given.data)
-    if dataset.pickled is None:
+    if not dataset.is_sent:
         print(inference.HERE.format("evaluate", dataset.reason))  # noqa: T201  # no Spark job
         results: dict[str, Any] = inference.here(model).evaluate(
             given.data, steps=steps, verbose=0, return_dict=True

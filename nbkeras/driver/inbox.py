@@ -89,7 +89,8 @@ class Inbox:
         self._watchdog.left.add(peer)
 
     def _on_rows(self, peer: str, event: messages.Rows, blob: bytes, answer: Answer) -> None:
-        self._run.record_rows(event["rank"], event["rows"])
+        if self._plan.schema.fields:  # a row that stands for batches is none of the user's
+            self._run.record_rows(event["rank"], event["rows"])
         if event.get("all"):
             self._read.add(peer)
         if not self._rendezvous.begun:
@@ -113,7 +114,8 @@ class Inbox:
             return
         self._rendezvous.ready(peer, event, answer)
         if self._rendezvous.complete:
-            self._run.settings["rows"] = self._rendezvous.rows
+            if self._plan.schema.fields:
+                self._run.settings["rows"] = self._rendezvous.rows
             self._run.enter("starting")
 
     def _on_phase(self, peer: str, event: messages.Phase, blob: bytes, answer: Answer) -> None:

@@ -88,7 +88,7 @@ def _of_dataset(spark: SparkSession | None, model: Any, data: Any, steps: int | 
     """The outputs for the batches of a dataset, which the workers take in turn."""
     stream.require_end(data, steps, "steps")
     dataset = stream.Dataset(data)
-    if dataset.pickled is None:
+    if not dataset.is_sent:
         print(inference.HERE.format("predict", dataset.reason))  # noqa: T201  # no Spark job
     elif reason := exactness.whole_batches(model):
         print(f"Predicting in the notebook, in Keras' own batches: {reason}.")  # noqa: T201  # no Spark job

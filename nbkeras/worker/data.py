@@ -87,7 +87,7 @@ def of_batches(
         if isinstance(of, Fed):
             assert channel is not None
             return Remote(of, channel), None
-        reader = Reader(pickling.loads(of), batch_size, seed)
+        reader = _reader(of, batch_size, seed)
         dataset = reader.source if datasets.is_dataset(reader.source) else None
         return Own(reader, group.rank, group.size), dataset
 
@@ -119,15 +119,20 @@ def of_batches(
     )
 
 
-def to_evaluate(pickled: bytes, rank: int, plan: Plan) -> Any:
+def _reader(sent: Any, batch_size: int = 32, seed: int | None = None) -> Reader:
+    """Read what :attr:`nbkeras.data.stream.Dataset.sent` gives."""
+    return Reader(pickling.loads(sent) if isinstance(sent, bytes) else sent, batch_size, seed)
+
+
+def to_evaluate(sent: Any, rank: int, plan: Plan) -> Any:
     """Make the batches of one worker's part of an evaluation, without a step that has none of its rows.
 
     Args:
-        pickled: what gives the batches.
+        sent: what gives the batches.
         rank: of the worker.
         plan: of the evaluation.
     """
-    reader = Reader(pickling.loads(pickled))
+    reader = _reader(sent)
     dataset = reader.source if datasets.is_dataset(reader.source) else None
     if plan.workers == 1 and dataset is not None:
         return dataset
@@ -135,18 +140,18 @@ def to_evaluate(pickled: bytes, rank: int, plan: Plan) -> Any:
     return Slices(shares, Ledger(rank, plan.workers), None, dataset, meets=False)
 
 
-def to_predict(pickled: bytes, rank: int, plan: Plan) -> tuple[Any, int | None]:
+def to_predict(sent: Any, rank: int, plan: Plan) -> tuple[Any, int | None]:
     """Make the batches that one worker predicts, and their number if they are not all there are.
 
     Args:
-        pickled: what gives the batches.
+        sent: what gives the batches.
         rank: of the worker.
         plan: of the prediction; its validation steps are the number of all batches, None for all there are.
 
     Returns:
         No batches where there is none for this worker.
     """
-    reader, steps = Reader(pickling.loads(pickled)), plan.validation_steps
+    reader, steps = _reader(sent), plan.validation_steps
     number = None if steps is None else len(range(rank, steps, plan.workers))
     turns = Turns(reader, rank, plan.workers)
     length = reader.length

@@ -251,9 +251,9 @@ class Trainer:
             self._task.send(("result", {"logs": plain}))
             self._task.send(("bytes", state.pack(model.metrics_variables)))
 
-    def _predict_batches(self, model: Any, pickled: bytes) -> None:
+    def _predict_batches(self, model: Any, sent: Any) -> None:
         """Send the outputs for this worker's batches, and how many rows each batch has."""
-        batches, steps = to_predict(pickled, self._rank, self._plan)
+        batches, steps = to_predict(sent, self._rank, self._plan)
         if batches is None:
             return
         rows: list[int] = []

@@ -1,0 +1,46 @@
+"""Each kind of `fit` call trains as in plain Keras, and the README's table says what happens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fits
+import pytest
+import twins
+
+import nbkeras
+
+#: Keras' own, of arguments that have a default.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*was passed, but will be ignored", "ignore:Your input ran out of data"
+)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("kind", fits.FED)
+def test_whatever_feeds_it_a_training_on_spark_gives_what_keras_gives(spark, kind, workers):
+    fed = fits.FED[kind]
+    plain, ours, data = fits.net(), fits.net(), fed.data()
+    how = {"epochs": 2, "verbose": 0, "validation_data": fits.slices(fits.X, fits.Y).batch(20), **fed.how}
+    if fed.read == "rows":
+        how["validation_data"] = fits.X, fits.Y
+    given = fed.data()
+    if kind == "DataFrame":
+        data = how["validation_data"] = spark.createDataFrame(given[0]), "y"
+        given = fits.X, fits.Y
+    right = plain.fit(*given, **how)
+
+    run = nbkeras.fit(ours, *data, workers=workers, spark=spark, **how)
+
+    sends = f"this notebook reads x and sends each worker its rows, since it is {fed.reason}"
+    assert run.notes[:1] == ([sends] if fed.read == "notebook" else run.notes[:1])
+    assert ("rows" in run.settings) == (fed.read == "rows")
+    twins.assert_same_history(run.history, right.history, 1e-5)
+    twins.assert_same_model(ours, plain, 1e-4)
+    if kind == "lock":
+        assert data[0].ended == 3, "Keras tells it that an epoch has ended before the first one too"
+
+
+def test_the_table_of_the_readme_is_that_of_the_kinds_that_are_tested():
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert fits.table() in readme, "print it with: python tests/fits.py"
