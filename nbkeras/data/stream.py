@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -66,40 +66,14 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Stream(Rows):
-    """Batches of which each worker takes its rows.
+    """Rows that come in the batches of a dataset, of which each worker takes its own.
 
     Attributes:
         df: a row for each worker, which stands for its part.
-        train: what is trained on, or evaluated.
-        validation: likewise to validate on; None for none.
+        dataset: gives the batches.
     """
 
-    train: Dataset | None = None
-    validation: Dataset | None = None
-
-    def for_workers(self, workers: int) -> tuple[Any, Any, Any]:
-        """Return what each worker gets: both sources, and some rows where several workers look at them."""
-        parts = [
-            one if one is None else one.sent if one.is_sent else Fed(number, one.kind, one.reader.length)
-            for number, one in enumerate((self.train, self.validation))
-        ]
-        return parts[0], parts[1], self.first_batch(4) if workers > 1 else ()
-
-    @property
-    def notes(self) -> list[str]:
-        """Sentences that say why the notebook reads batches."""
-        datasets = {"x": self.train, "validation_data": self.validation}
-        return [
-            f"this notebook reads {name} and sends each worker its rows, since it is {one.reason}"
-            for name, one in datasets.items()
-            if one is not None and not one.is_sent
-        ]
-
-    @property
-    def fed(self) -> dict[int, Reader]:
-        """Those that are read in the notebook, by their numbers: 0 is trained on, 1 validated on."""
-        sources = enumerate((self.train, self.validation))
-        return {number: one.reader for number, one in sources if one is not None and not one.is_sent}
+    dataset: Dataset = field(kw_only=True)
 
     def first_batch(self, number: int) -> tuple[Any, ...]:
         """Return the first rows as x, y and sample weights.
@@ -107,18 +81,52 @@ class Stream(Rows):
         Raises:
             DataError: there is no batch.
         """
-        assert self.train is not None
-        if not (first := self.train.reader.first()):
-            raise DataError(f"the {self.train.kind} has no batch: it ends before the first one")
+        if not (first := self.dataset.reader.first()):
+            raise DataError(f"the {self.dataset.kind} has no batch: it ends before the first one")
         parts = keras.utils.unpack_x_y_sample_weight(first[0])
         given = max(place for place, one in enumerate(parts) if one is not None)
         some: tuple[Any, ...] = batch.taken(tuple(parts[: given + 1]), slice(number))
         return some
 
 
-def validates(rows: Rows) -> bool:
-    """Whether these are batches with others to validate on."""
-    return isinstance(rows, Stream) and rows.validation is not None
+@dataclass(frozen=True)
+class Streams:
+    """What a training reads in batches, of the data to train and to validate on.
+
+    Attributes:
+        train: None where it trains on rows that Spark spreads.
+        validation: None where it validates on such rows, or on none.
+    """
+
+    train: Stream | None
+    validation: Dataset | None
+
+    @property
+    def _datasets(self) -> list[Dataset | None]:
+        return [None if self.train is None else self.train.dataset, self.validation]
+
+    def for_workers(self, workers: int) -> tuple[Any, Any, Any]:
+        """Return what each worker gets: both datasets, and some rows where several workers look at them."""
+        train, validation = (
+            one if one is None else one.sent if one.is_sent else Fed(number, one.kind, one.reader.length)
+            for number, one in enumerate(self._datasets)
+        )
+        return train, validation, self.train.first_batch(4) if self.train and workers > 1 else ()
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences that say why the notebook reads batches."""
+        return [
+            f"this notebook reads {name} and sends each worker its rows, since it is {one.reason}"
+            for name, one in zip(("x", "validation_data"), self._datasets, strict=True)
+            if one is not None and not one.is_sent
+        ]
+
+    @property
+    def fed(self) -> dict[int, Reader]:
+        """Those that are read in the notebook, by their numbers: 0 is trained on, 1 validated on."""
+        datasets = enumerate(self._datasets)
+        return {number: one.reader for number, one in datasets if one is not None and not one.is_sent}
 
 
 def made(
@@ -127,22 +135,19 @@ def made(
     dataset: Dataset,
     y: Any = None,
     sample_weight: Any = None,
-    validation: Any = None,
     split: Any = None,
-    batch_size: int = 32,
 ) -> Stream:
-    """Make the rows of a training or evaluation that reads batches.
+    """Make rows of the batches of a dataset.
 
     Args:
         spark: the session.
         workers: number of workers.
         dataset: what is trained on, or evaluated.
-        y, sample_weight, validation, split: as the user gave them to ``fit``.
-        batch_size: of validation data in arrays.
+        y, sample_weight, split: as the user gave them to ``fit``.
 
     Raises:
         DataError: labels or weights stand beside the batches that hold them.
-        OptionError: a validation that cannot be.
+        OptionError: there are no rows to split off.
     """
     kind = dataset.kind
     for name, value in {"y": y, "sample_weight": sample_weight}.items():
@@ -153,13 +158,26 @@ def made(
             f"validation_split={split} is of arrays and DataFrames: give validation_data=…, as for "
             f"ds.take(…) and ds.skip(…) of a {kind}"
         )
-    if validation is not None and kind_of(validation) is None and not isinstance(validation, (list, tuple)):
+    return Stream(stand_ins(spark, workers), Schema(), numbered=True, dataset=dataset)
+
+
+def checking(validation: Any, batch_size: int, kind: str) -> Dataset:
+    """Make what a training that reads batches validates on.
+
+    Args:
+        validation: a dataset, or arrays, as the user gave it.
+        batch_size: of arrays.
+        kind: of what is trained on.
+
+    Raises:
+        OptionError: it is neither.
+    """
+    if kind_of(validation) is None and not isinstance(validation, (list, tuple)):
         raise OptionError(
             f"validation_data is a {type(validation).__name__} beside a {kind}: give another {kind}, "
             "or arrays (x, y)"
         )
-    checked = None if validation is None else Dataset(validation, batch_size)
-    return Stream(stand_ins(spark, workers), Schema(), numbered=True, train=dataset, validation=checked)
+    return Dataset(validation, batch_size)
 
 
 def stand_ins(spark: SparkSession, workers: int) -> DataFrame:

@@ -82,7 +82,7 @@ def _of_batches(
     rows = stream.made(spark, 1, dataset, given.y, given.sample_weight)
     reason = _together(model, rows)
     plan = _plan(spark, rows, reason, backend, validation_steps=steps)
-    return _evaluated(spark, plan, model, stream.stand_ins(spark, plan.workers), rows.for_workers(1))
+    return _evaluated(spark, plan, model, stream.stand_ins(spark, plan.workers), dataset.sent)
 
 
 def _together(model: Any, rows: Rows) -> str:

@@ -87,8 +87,11 @@ def fit(
     chosen = settings.of(model, plan, schema, (*on_workers, *in_notebook), given.validation_split)
     run.settings = chosen | resumption.restored(begun, chosen)
     going_on = resumption.notes(model, plan, chosen, begun, resume=options.resume) + user.notes(in_notebook)
-    fed = train.notes if isinstance(train, stream.Stream) else []
-    for sentence in [*alone, *fed, *_notes(spark, options, plan, run, going_on, dynamic=dynamic)]:
+    streams = stream.Streams(
+        train if isinstance(train, stream.Stream) else None,
+        validation if isinstance(validation, stream.Dataset) else None,
+    )
+    for sentence in [*alone, *streams.notes, *_notes(spark, options, plan, run, going_on, dynamic=dynamic)]:
         run.note(sentence)
     run.listen(hearing(options.listeners))
     registry.runs.append(run)
@@ -98,9 +101,8 @@ def fit(
 
     def prepare() -> Callable[[], None]:
         df, complete = _exchange(spark, plan, run, (train, validation, split), notebook, shuffle=shuffle)
-        batches = train if isinstance(train, stream.Stream) else None
         hooks = notebook.epoch_end, notebook.steps
-        return training.Driver(spark, complete, df, run, on_workers, *hooks, begun, batches).train
+        return training.Driver(spark, complete, df, run, on_workers, *hooks, begun, streams).train
 
     begins = plan.initial_epoch if begun is None else begun.next_epoch(plan.epochs)
     shows = Silent() if verbose in (0, False) else host
@@ -126,24 +128,29 @@ def history(run: Run) -> Any:
 
 def _data(
     spark: SparkSession, plan: Plan, model: Any, given: Given, begun: Checkpoint | None
-) -> tuple[Rows, Rows | None, float]:
-    """The rows to train and to validate on, and the part still to be split off.
+) -> tuple[Rows, Rows | stream.Dataset | None, float]:
+    """The data to train and to validate on, and the part still to be split off.
 
     Raises:
         DataError: the data does not fit the model.
         OptionError: an argument does not fit the data.
     """
-    beside = (given.y, given.sample_weight, given.validation_data, given.validation_split)
-    if kind_of(given.data) is not None:
+    batch_size, validation = plan.validation_batch_size or plan.batch_size or 32, given.validation_data
+    if kind_of(validation) is not None:
+        stream.require_end(validation, plan.validation_steps, "validation_steps")
+    if (kind := kind_of(given.data)) is not None:
         stream.require_end(given.data, plan.steps_per_epoch, "steps_per_epoch")
-        stream.require_end(given.validation_data, plan.validation_steps, "validation_steps")
-        batch_size = plan.validation_batch_size or plan.batch_size or 32
         dataset = stream.Dataset(given.data, seed=plan.seed)
-        return stream.made(spark, plan.workers, dataset, *beside, batch_size), None, 0.0
-    rows = source.Source(spark, model, given.features, None if begun is None else begun.schema)
-    train, validation, split = rows.both(given.data, *beside)
+        split = None if validation is not None else given.validation_split
+        rows = stream.made(spark, plan.workers, dataset, given.y, given.sample_weight, split)
+        return rows, None if validation is None else stream.checking(validation, batch_size, kind), 0.0
+    own = source.Source(spark, model, given.features, None if begun is None else begun.schema)
+    beside = None if kind_of(validation) is not None else validation
+    train, checked, part = own.both(given.data, given.y, given.sample_weight, beside, given.validation_split)
     checks.require_class_weight(plan.class_weight, train.schema)
-    return train, validation, split
+    if beside is validation:
+        return train, checked, part
+    return train, stream.Dataset(validation, batch_size), 0.0
 
 
 def _workers(spark: SparkSession, options: Options, model: Any) -> tuple[int, list[str]]:
@@ -189,7 +196,7 @@ def _exchange(
     spark: SparkSession,
     plan: Plan,
     run: Run,
-    rows: tuple[Rows, Rows | None, float],
+    data: tuple[Rows, Rows | stream.Dataset | None, float],
     notebook: user.NotebookCallbacks,
     *,
     shuffle: bool,
@@ -200,11 +207,11 @@ def _exchange(
         spark: the session.
         plan: of the training.
         run: of the training.
-        rows: to train and to validate on, and the part still to be split off, from :meth:`Source.both`.
+        data: to train and to validate on, and the part still to be split off.
         notebook: the callbacks that run in the notebook.
         shuffle: as in :func:`nbkeras.fit`.
     """
-    train, validation, split = rows
+    train, validation, split = data
     build(run.model, train)
     if notebook.asks_metrics:
         build_metrics(run.model, train)
@@ -216,10 +223,11 @@ def _exchange(
         run.note(sentence)
     run.settings["weights"] = settings.weights(run.model)
     cluster.ship(spark)
+    checked = validation if isinstance(validation, Rows) else None
     df, ordered = exchanged(
         spark,
         train,
-        validation,
+        checked,
         workers=plan.workers,
         shuffle=shuffle,
         validation_split=split,
@@ -229,7 +237,7 @@ def _exchange(
         plan,
         schema=train.schema,
         ordered=ordered,
-        validates=validation is not None or split > 0 or stream.validates(train),
+        validates=checked is not None or split > 0,
         asks=bool(notebook),
         needs_weights=notebook.needs_weights,
         watches_training=notebook.watches_training,

@@ -97,7 +97,7 @@ def _of_dataset(spark: SparkSession | None, model: Any, data: Any, steps: int | 
         rows = stream.made(spark, 1, dataset)
         build(model, rows)
         plan = _plan(spark, rows.schema, backend, validation_steps=steps)
-        job = inference.job_of("predict", spark, plan, model, rows.for_workers(1))
+        job = inference.job_of("predict", spark, plan, model, dataset.sent)
         found, _ = inference.collected(spark, job, stream.stand_ins(spark, plan.workers))
         return _in_turn([archive.load_values(one)[0] for one in found])
     return inference.here(model).predict(data, steps=steps, verbose=0)

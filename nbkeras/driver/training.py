@@ -9,7 +9,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from nbkeras.data.stream import Stream
+from nbkeras.data.stream import Streams
 from nbkeras.driver import weight_files
 from nbkeras.driver.inbox import EpochEnd, Steps
 from nbkeras.driver.producer import Producer
@@ -47,7 +47,7 @@ class Driver:
         epoch_end: called in the thread that waits for the run, when ``plan.asks``.
         steps: called there with steps of the training and validation, each once.
         resume: the checkpoint to go on from.
-        batches: what is trained on in the place of rows.
+        streams: what the training reads in batches.
     """
 
     def __init__(
@@ -60,12 +60,11 @@ class Driver:
         epoch_end: EpochEnd,
         steps: Steps,
         resume: Checkpoint | None = None,
-        batches: Stream | None = None,
+        streams: Streams = Streams(None, None),  # noqa: B008  # frozen
     ) -> None:
         self._spark, self._plan, self._df, self._run = spark, plan, df, run
         self._callbacks, self._notebook, self._resume = callbacks, epoch_end, resume
-        self._batches = batches
-        self._fed = {} if batches is None else batches.fed
+        self._streams, self._fed = streams, streams.fed
         self._producers = {
             number: Producer(reader, plan.workers, functools.partial(self._fail, str(reader.kind)))
             for number, reader in self._fed.items()
@@ -164,7 +163,7 @@ class Driver:
         """What rank 0 returns in the end, and the weights where they came beside it."""
         size = state.bound(self._run.model)
         # Once: in between, callbacks may give the user's model the weights of an epoch.
-        batches = None if self._batches is None else self._batches.for_workers(self._plan.workers)
+        batches = self._streams.for_workers(self._plan.workers)
         contents = pickling.contents(self._run.model, self._callbacks, self._generator, batches)
         payload = cluster.share(self._spark, contents)
         try:

@@ -142,8 +142,7 @@ class Rendezvous:
         if not sum(ready["rows"] for ready in readies):
             raise DataError(NO_ROWS)
         # Batches are read later, and say nothing of their rows.
-        spooled = self._plan.validates and self._plan.schema.fields
-        if spooled and not sum(ready["validation"] for ready in readies):
+        if self._plan.validates and not sum(ready["validation"] for ready in readies):
             raise DataError("the validation data has no rows")
         layouts = [ready["layout"] for ready in readies if ready["layout"]]
         for layout, one in itertools.product(layouts[1:], self._plan.schema.fields):

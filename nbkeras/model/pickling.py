@@ -86,7 +86,7 @@ def contents(
         model: any Keras model.
         callbacks: those that run on the workers.
         generator: the state of Keras' global generator; None for that of this thread.
-        batches: that every worker reads, see :class:`nbkeras.data.stream.Stream`; None for none.
+        batches: what workers get of datasets, see :mod:`nbkeras.data.stream`.
 
     Raises:
         ModelError: they hold an object that cannot be pickled.

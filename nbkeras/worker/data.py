@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nbkeras.model import pickling, state
@@ -47,81 +47,92 @@ class Data:
     repeats: bool = False
 
 
-def of_rows(rows: Rows, shards: Shards, plan: Plan, backend: Backend) -> Data:
-    """Make the data of spooled rows; all workers must come here.
+def made(
+    rows: Rows,
+    shards: Shards,
+    plan: Plan,
+    backend: Backend,
+    group: Collective,
+    model: Any,
+    batches: tuple[Any, Any, Any],
+    feed: Callable[[], Channel],
+) -> Data:
+    """Make the data of one worker; all workers must come here.
 
     Args:
         rows: of this worker.
         shards: the rows of all workers.
         plan: of the training.
         backend: the functions of the backend.
-    """
-    steps, feed = rows.training(shards)
-    sample = feed.rows(4)
-    if not plan.validates:
-        return Data(feed.permute, backend.batches(feed), steps, sample, feed=feed)
-    checked, validation = rows.validation(shards)
-    return Data(
-        feed.permute, backend.batches(feed), steps, sample, backend.batches(validation), checked, feed
-    )
-
-
-def of_batches(
-    given: tuple[Any, Any, Any], plan: Plan, group: Collective, model: Any, feed: Callable[[], Channel]
-) -> Data:
-    """Make the data of batches.
-
-    Args:
-        given: from :meth:`nbkeras.data.stream.Stream.for_workers`.
-        plan: of the training.
         group: the workers.
         model: compiled.
+        batches: from :meth:`nbkeras.data.stream.Streams.for_workers`.
         feed: opens a channel to the notebook, which feeds this worker.
     """
-    training, validation, sample = given
-    batch_size = plan.validation_batch_size or plan.batch_size or 32
-    channel = feed() if any(isinstance(one, Fed) for one in given[:2]) else None
+    train, validation, sample = batches
+    opened = _Opened(plan, group, feed() if any(isinstance(one, Fed) for one in batches) else None)
+    data = opened.training(train, model, sample) if train is not None else _of_rows(rows, shards, backend)
+    if validation is not None:
+        checks, checked, _ = opened.part(*opened.read(validation, None), None, None)
+        return replace(data, validation=checks, checked=checked)
+    if not plan.validates:
+        return data
+    checked, checks = rows.validation(shards)
+    return replace(data, validation=backend.batches(checks), checked=checked)
 
-    def read(of: Any, seed: int | None) -> tuple[Shares, Any]:
-        """The worker's rows, and the dataset that gives them if TensorFlow reads it."""
-        if isinstance(of, Fed):
-            assert channel is not None
-            return Remote(of, channel), None
-        reader = _reader(of, batch_size, seed)
-        dataset = reader.source if datasets.is_dataset(reader.source) else None
-        return Own(reader, group.rank, group.size), dataset
 
-    def part(shares: Shares, dataset: Any, class_weight: Any, steps: int | None) -> tuple[Any, Ledger]:
+def _of_rows(rows: Rows, shards: Shards, backend: Backend) -> Data:
+    steps, feed = rows.training(shards)
+    return Data(feed.permute, backend.batches(feed), steps, feed.rows(4), feed=feed)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """The datasets of a training on one worker."""
+
+    plan: Plan
+    group: Collective
+    channel: Channel | None
+
+    def training(self, sent: Any, model: Any, sample: tuple[Any, ...]) -> Data:
+        plan, group = self.plan, self.group
+        shares, dataset = self.read(sent, plan.seed)
+        built = state.has_built_layers(model) and not any(state.unbuilt(model))
+        if group.size > 1 and plan.backend != "tensorflow" and not built:
+            # One worker's Keras looks at a batch to build the rest, which moves a source of random order.
+            next(iter(shares.read(0)))
+        batches, steps, permute = self.part(shares, dataset, plan.class_weight, plan.steps_per_epoch)
+        # Keras weights itself what it reads itself.
+        weights = plan.class_weight if batches is dataset else None
+        return Data(permute, batches, steps, sample, class_weight=weights, repeats=dataset is not None)
+
+    def read(self, sent: Any, seed: int | None) -> tuple[Shares, Any]:
+        """This worker's rows, and the dataset that gives them if TensorFlow reads it."""
+        if isinstance(sent, Fed):
+            assert self.channel is not None
+            return Remote(sent, self.channel), None
+        reader = _reader(sent, self.plan.validation_batch_size or self.plan.batch_size or 32, seed)
+        return Own(reader, self.group.rank, self.group.size), _dataset(reader)
+
+    def part(self, shares: Shares, dataset: Any, class_weight: Any, steps: int | None) -> Any:
+        """The batches as Keras takes them, this worker's part in them, and what sets their epoch."""
         known = None if steps is not None else shares.length
-        ledger = Ledger(group.rank, group.size, known, continues=steps is not None)
+        ledger = Ledger(self.group.rank, self.group.size, known, continues=steps is not None)
         # One worker alone takes a dataset as it is: TensorFlow reads it without Python.
-        if group.size == 1 and dataset is not None:
-            return dataset, ledger
-        return Slices(shares, ledger, class_weight, dataset), ledger
-
-    shares, dataset = read(training, plan.seed)
-    built = state.has_built_layers(model) and not any(state.unbuilt(model))
-    if group.size > 1 and plan.backend != "tensorflow" and not built:
-        # One worker's Keras looks at a batch to build the rest, which moves a source of random order.
-        next(iter(shares.read(0)))
-    batches, steps = part(shares, dataset, plan.class_weight, plan.steps_per_epoch)
-    sliced = isinstance(batches, Slices)
-    checks, checked = (None, None) if validation is None else part(*read(validation, None), None, None)
-    return Data(
-        batches.permute if sliced else _stay,
-        batches,
-        steps,
-        sample,
-        checks,
-        checked,
-        class_weight=None if sliced else plan.class_weight,
-        repeats=dataset is not None,
-    )
+        if self.group.size == 1 and dataset is not None:
+            return dataset, ledger, _stay
+        slices = Slices(shares, ledger, class_weight, dataset)
+        return slices, ledger, slices.permute
 
 
 def _reader(sent: Any, batch_size: int = 32, seed: int | None = None) -> Reader:
     """Read what :attr:`nbkeras.data.stream.Dataset.sent` gives."""
     return Reader(pickling.loads(sent) if isinstance(sent, bytes) else sent, batch_size, seed)
+
+
+def _dataset(reader: Reader) -> Any:
+    """What TensorFlow reads without Python, if it is that."""
+    return reader.source if datasets.is_dataset(reader.source) else None
 
 
 def to_evaluate(sent: Any, rank: int, plan: Plan) -> Any:
@@ -133,7 +144,7 @@ def to_evaluate(sent: Any, rank: int, plan: Plan) -> Any:
         plan: of the evaluation.
     """
     reader = _reader(sent)
-    dataset = reader.source if datasets.is_dataset(reader.source) else None
+    dataset = _dataset(reader)
     if plan.workers == 1 and dataset is not None:
         return dataset
     shares = Own(reader, rank, plan.workers)

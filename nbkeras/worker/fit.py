@@ -27,7 +27,7 @@ from nbkeras.worker.callbacks.reseed import Reseed
 from nbkeras.worker.callbacks.save import Save
 from nbkeras.worker.callbacks.terminate import Terminate
 from nbkeras.worker.collectives import Collective
-from nbkeras.worker.data import Data, of_batches, of_rows
+from nbkeras.worker.data import Data, made
 from nbkeras.worker.draws import Draws
 from nbkeras.worker.feed import Feed
 from nbkeras.worker.readahead import ReadAhead
@@ -53,7 +53,7 @@ class Fit:
         model: compiled and built.
         callbacks: the callbacks that run on the workers.
         place: the notebook's machine and folder.
-        batches: in the place of rows, from :meth:`nbkeras.data.stream.Stream.for_workers`.
+        batches: from :meth:`nbkeras.data.stream.Streams.for_workers`.
 
     Attributes:
         scaling: the model's losses and metrics where several workers share them.
@@ -70,7 +70,7 @@ class Fit:
     model: Any
     callbacks: list[Any]
     place: tuple[str, str]
-    batches: tuple[Any, Any, Any] | None = None
+    batches: tuple[Any, Any, Any] = (None, None, ())
     scaling: Scaling | None = None
 
     def __post_init__(self) -> None:
@@ -96,11 +96,7 @@ class Fit:
         if resume is not None:
             resume.restore(model, randomness.Common())
         begins = self._begins(resume)
-        data = (
-            of_rows(rows, shards, plan, self.backend)
-            if self.batches is None
-            else of_batches(self.batches, plan, self.group, self.model, self.feed)
-        )
+        data = made(rows, shards, plan, self.backend, self.group, model, self.batches, self.feed)
         if data.feed is not None:
             with randomness.restored(model):
                 self._check_labels(rows, data.feed)

@@ -241,7 +241,7 @@ class Trainer:
         contents = self._load()
         model, rows = contents["model"], self._rows()
         if contents["batches"] is not None:
-            batches = to_evaluate(contents["batches"][0], self._rank, self._plan)
+            batches = to_evaluate(contents["batches"], self._rank, self._plan)
         else:
             feed = None if rows.nulls else rows.evaluation()
             batches = None if feed is None else self._backend.batches(feed)
@@ -273,7 +273,7 @@ class Trainer:
         contents = self._load()
         model = contents["model"]
         if contents["batches"] is not None:
-            self._predict_batches(model, contents["batches"][0])
+            self._predict_batches(model, contents["batches"])
             return
         while (inputs := self._inbox.get()) is not None:
             found = []

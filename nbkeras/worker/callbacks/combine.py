@@ -19,6 +19,7 @@ from nbkeras.worker.callbacks.totals import MOST, Totals, affordable, packed, un
 from nbkeras.worker.callbacks.validate import Check
 from nbkeras.worker.collectives import Collective, Flag
 from nbkeras.worker.data import Data
+from nbkeras.worker.schedule import Ledger
 from nbkeras.worker.steering import Steering
 
 #: Seconds between two progress events.
@@ -66,7 +67,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         self._permute, self._steps = data.permute, data.steps
         self._validation, self._checked = data.validation, data.checked
         #: Batches to validate on; the rows to validate on are cut already.
-        self._checks = plan.validation_steps if data.feed is None else None
+        self._checks = plan.validation_steps if isinstance(data.checked, Ledger) else None
         self._rank = data.steps.rank
         self._told = self._told_rows = self._begun = 0.0
         #: Of the last step of this epoch, over all of its steps so far.
@@ -238,7 +239,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _validates(self, epoch: int) -> bool:
         frequency = self._plan.validation_freq
-        if not self._plan.validates:
+        if self._validation is None:
             return False
         if isinstance(frequency, int):
             return (epoch + 1) % frequency == 0
