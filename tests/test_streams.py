@@ -47,6 +47,22 @@ class Batches(keras.utils.PyDataset):
         return X[rows], Y[rows]
 
 
+class Reordered(Batches):
+    """Batches of rows in another order in each epoch, by NumPy's own generator."""
+
+    def __init__(self):
+        super().__init__()
+        np.random.seed(4)  # noqa: NPY002
+        self.order = np.arange(ROWS)
+
+    def __getitem__(self, index):
+        rows = self.order[index * BATCH : (index + 1) * BATCH]
+        return X[rows], Y[rows]
+
+    def on_epoch_end(self):
+        np.random.shuffle(self.order)  # noqa: NPY002
+
+
 class Rows(torch.utils.data.Dataset):
     def __len__(self):
         return ROWS
@@ -68,6 +84,8 @@ MADE = {
     "with weights": (lambda: slices(X, Y, np.linspace(0, 2, ROWS, dtype="float32")).batch(BATCH), {}),
     "with class weights": (lambda: slices(X, CLASSES).batch(BATCH), {"class_weight": {0: 1.0, 1: 3.0}}),
     "with a batch of fewer rows than workers": (lambda: slices(X[:17], Y[:17]).batch(BATCH), {}),
+    "cached": (lambda: slices(X, Y).map(noisy).cache().shuffle(ROWS, seed=1).batch(BATCH), {}),
+    "of a PyDataset that shuffles": (Reordered, {"shuffle": False}),
     "of a PyDataset": (Batches, {"shuffle": False}),
     "of a DataLoader": (lambda: torch.utils.data.DataLoader(Rows(), BATCH), {}),
 }
