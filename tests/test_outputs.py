@@ -210,6 +210,24 @@ def test_class_weights_are_for_one_label_without_sample_weights(spark):
     y = X[:, :1]
     how = {"class_weight": {0: 2.0}, "spark": spark}
     with pytest.raises(OptionError, match=r"^class_weight and sample_weight exclude each other"):
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+def test_weights_are_nested_as_the_labels_and_a_split_leaves_outputs_without_labels_alone(spark):
+    y, how = [X[:, :1], None], {"workers": 1, "verbose": 0, "shuffle": False, "spark": spark}
+    for data, labels, weight in (
+        (X, {"a": y[0], "b": y[0]}, X[:, 0]),
+        (table(spark, x=X, y=X[:, 0], w=X[:, 0]), {"a": "y", "b": "y"}, "w"),
+    ):
+        with pytest.raises(
+            DataError, match=r"^sample_weight is nested otherwise than y \(got 'a' beside 'a', 'b'\)"
+        ):
+            nbkeras.fit(several({"a": True, "b": True}), data, labels, sample_weight={"a": weight}, **how)
+
+    right = several([True, False]).fit(X, y, validation_split=0.2, verbose=0, shuffle=False).history
+    run = nbkeras.fit(several([True, False]), X, y, validation_split=0.2, **how)
+
+    np.testing.assert_allclose(run.history["val_loss"], right["val_loss"], 1e-5)
+
+
         nbkeras.fit(several([True, True]), X, [y, y], sample_weight=np.ones(ROWS), **how)
     with pytest.raises(OptionError, match=r"^class_weight is for one label per row, and there are 2"):
         nbkeras.fit(several([True, True]), X, [y, y], **how)

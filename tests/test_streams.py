@@ -210,13 +210,16 @@ def test_what_workers_cannot_read_trains_in_this_process_with_a_line_that_says_w
     with nbkeras.on_spark(workers=1, spark=spark):
         net().fit(endless(), steps_per_epoch=2, verbose=0)
         net().fit(python.batch(BATCH), verbose=0)
+        net().fit(slices(X, Y).cache(str(tmp_path / "cache")).batch(BATCH), verbose=0)
         net().predict(slices(X).batch(BATCH), verbose=0)
 
     others = "arrays or a DataFrame to compute on Spark"
+    cached = "its cache is a file, which only one process may write"
     python_in_it = "it calls a Python function or a generator of this notebook"
     assert capsys.readouterr().out.splitlines() == [
         f"fit runs in this process, since x is a generator: give {others}",
         f"fit runs in this process, since x is a tf.data.Dataset: {python_in_it}: give {others}",
+        f"fit runs in this process, since x is a tf.data.Dataset: {cached}: give {others}",
         f"predict runs in this process, since x is a tf.data.Dataset: give {others}",
     ]
 
@@ -228,19 +231,21 @@ def test_what_workers_cannot_read_trains_in_this_process_with_a_line_that_says_w
             DataError,
             r"^y is given beside a tf\.data\.Dataset, whose batches hold it: leave out y=…$",
             {"y": Y},
-        net().fit(slices(X, Y).cache(str(tmp_path / "cache")).batch(BATCH), verbose=0)
         ),
         (DataError, r"^sample_weight is given beside", {"sample_weight": Y[:, 0]}),
         (OptionError, r"^validation_split=0\.2 is of arrays and DataFrames", {"validation_split": 0.2}),
-    cached = "its cache is a file, which only one process may write"
         (OptionError, r"^validation_data is a ndarray beside a tf\.data\.Dataset", {"validation_data": X}),
         (OptionError, r"^validation_data is a generator, which workers", {"validation_data": iter([(X, Y)])}),
     ],
 )
-        f"fit runs in this process, since x is a tf.data.Dataset: {cached}: give {others}",
 def test_arguments_that_do_not_go_with_batches_are_refused(spark, kind, words, arguments):
     with pytest.raises(kind, match=words):
         nbkeras.fit(net(), slices(X, Y).batch(BATCH), spark=spark, **arguments)
+
+
+def test_arrays_are_validated_on_arrays(spark):
+    with pytest.raises(OptionError, match=r"^validation_data is a PyDataset beside arrays: give arrays"):
+        nbkeras.fit(net(), X, Y, validation_data=Batches(), spark=spark)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
-from nbkeras.data import arrays, rows
+from nbkeras.data import arrays, rows, stream
 from nbkeras.data.names import first
 from nbkeras.data.rows import Rows
 from nbkeras.data.shards import nulls_message
@@ -112,6 +112,11 @@ class Source:
         if not isinstance(validation_split, (int, float)) or not 0 <= validation_split < 1:
             raise OptionError(
                 f"validation_split={validation_split!r}: use a part of the rows, from 0 to below 1"
+            )
+        if not names_columns(data, y) and (kind := stream.kind_of(validation_data)) is not None:
+            raise OptionError(
+                f"validation_data is a {kind} beside arrays: give arrays (x, y), or train on "
+                "tf.data.Dataset.from_tensor_slices((x, y)).batch(32)"
             )
         if validation_data is not None:
             validation_split = 0.0
