@@ -10,6 +10,7 @@ import torch
 
 import nbkeras
 from nbkeras.data import stream
+from nbkeras.driver import again
 from nbkeras.errors import DataError, OptionError
 
 #: Keras' own, of arguments that have a default.
@@ -241,6 +242,19 @@ def test_what_workers_cannot_read_trains_in_this_process_with_a_line_that_says_w
 def test_arguments_that_do_not_go_with_batches_are_refused(spark, kind, words, arguments):
     with pytest.raises(kind, match=words):
         nbkeras.fit(net(), slices(X, Y).batch(BATCH), spark=spark, **arguments)
+
+
+@pytest.mark.parametrize("made", ["shuffled", "mapped and read ahead", "of a PyDataset that shuffles"])
+def test_a_dataset_that_moves_on_is_named_where_it_is_trained_on_again(made):
+    data = MADE[made][0]()
+    assert again.notes(data) == []
+    assert again.notes(data)[0].startswith(f"the {stream.kind_of(data)} begins again")
+
+
+@pytest.mark.parametrize("made", ["with weights", "of a PyDataset", "of a DataLoader"])
+def test_a_dataset_that_is_the_same_in_each_epoch_is_trained_on_again_without_a_word(made):
+    data = MADE[made][0]()
+    assert [again.notes(data), again.notes(data), again.notes(X)] == [[], [], []]
 
 
 def test_arrays_are_validated_on_arrays(spark):

@@ -13,8 +13,8 @@ from nbkeras.data import stream
 from nbkeras.data.rows import Rows, exchanged
 from nbkeras.data.sample import build, build_metrics
 from nbkeras.data.source import Source
+from nbkeras.driver import again, checks, memory, resumption, training
 from nbkeras.driver import callbacks as user
-from nbkeras.driver import checks, memory, resumption, training
 from nbkeras.driver.attend import attend
 from nbkeras.job.checkpoint import Checkpoint
 from nbkeras.job.store import absolute
@@ -91,6 +91,7 @@ def fit(
     chosen = settings.of(model, plan, schema, (*on_workers, *in_notebook), given.validation_split)
     run.settings = chosen | resumption.restored(begun, chosen)
     going_on = resumption.notes(model, plan, chosen, begun, resume=options.resume) + user.notes(in_notebook)
+    going_on += again.notes(given.data)
     for sentence in [*alone, *_notes(spark, options, plan, run, going_on, dynamic=dynamic)]:
         run.note(sentence)
     run.listen(hearing(options.listeners))

@@ -55,16 +55,30 @@ def _dataset(graph: bytes, spec: Any) -> Any:
     return tf.data.experimental.from_variant(tf.raw_ops.DatasetFromGraph(graph_def=graph), spec)
 
 
-def _graph(dataset: Any) -> bytes:
+def draws(dataset: Any) -> bool:
+    """Whether a dataset shuffles, or has another random step that goes on from epoch to epoch."""
+    return any(
+        "seed2" in one.attr or one.op in _SHUFFLES for nodes in _scopes(_made(dataset)) for one in nodes
+    )
+
+
+def _made(dataset: Any) -> Any:
+    """The graph that makes a dataset."""
     import tensorflow as tf
-    from tensorflow.core.framework import graph_pb2, types_pb2
+    from tensorflow.core.framework import graph_pb2
 
     variant = tf.data.experimental.to_variant(dataset)
     # State, such as where a generator of random numbers stands, is left out.
     options: dict[str, Any] = {"external_state_policy": 1, "strip_device_assignment": True}
-    graph = graph_pb2.GraphDef.FromString(
+    return graph_pb2.GraphDef.FromString(
         tf.raw_ops.DatasetToGraphV2(input_dataset=variant, **options).numpy()
     )
+
+
+def _graph(dataset: Any) -> bytes:
+    from tensorflow.core.framework import types_pb2
+
+    graph = _made(dataset)
     for nodes in _scopes(graph):
         if any(one.op in _PYTHON for one in nodes):
             raise ValueError("it calls a Python function or a generator of this notebook")
