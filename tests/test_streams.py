@@ -244,9 +244,17 @@ def test_arguments_that_do_not_go_with_batches_are_refused(spark, kind, words, a
         nbkeras.fit(net(), slices(X, Y).batch(BATCH), spark=spark, **arguments)
 
 
-@pytest.mark.parametrize("made", ["shuffled", "mapped and read ahead", "of a PyDataset that shuffles"])
-def test_a_dataset_that_moves_on_is_named_where_it_is_trained_on_again(made):
-    data = MADE[made][0]()
+def flipped():
+    flip = keras.layers.RandomFlip(seed=1)
+    return slices(np.ones((4, 2, 2, 1), "float32")).map(lambda x: flip(x, training=True)).batch(2)
+
+
+MOVES_ON = [MADE[made][0] for made in ("shuffled", "mapped and read ahead", "of a PyDataset that shuffles")]
+
+
+@pytest.mark.parametrize("make", [*MOVES_ON, flipped])
+def test_a_dataset_that_moves_on_is_named_where_it_is_trained_on_again(make):
+    data = make()
     assert again.notes(data) == []
     assert again.notes(data)[0].startswith(f"the {stream.kind_of(data)} begins again")
 

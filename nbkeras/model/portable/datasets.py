@@ -18,6 +18,7 @@ import numpy as np
 #: Operations that call back into the Python of the process that has made them.
 _PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "GeneratorDataset"}
 _SHUFFLES = {"ShuffleDatasetV3": "ShuffleDataset", "ShuffleAndRepeatDatasetV2": "ShuffleAndRepeatDataset"}
+_ASSIGNS = {"AssignVariableOp", "AssignAddVariableOp"}
 #: The older forms of operations whose last input is a resource of this process.
 _OLDER = {**_SHUFFLES, "CacheDatasetV2": "CacheDataset"}
 
@@ -57,9 +58,9 @@ def _dataset(graph: bytes, spec: Any) -> Any:
 
 def draws(dataset: Any) -> bool:
     """Whether a dataset shuffles, or has another random step that goes on from epoch to epoch."""
-    return any(
-        "seed2" in one.attr or one.op in _SHUFFLES for nodes in _scopes(_made(dataset)) for one in nodes
-    )
+    nodes = (one for scope in _scopes(_made(dataset)) for one in scope)
+    # Keras' layers that augment change a variable.
+    return any("seed2" in one.attr or one.op in {*_SHUFFLES, *_ASSIGNS} for one in nodes)
 
 
 def _made(dataset: Any) -> Any:
