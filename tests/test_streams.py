@@ -244,6 +244,33 @@ def test_arguments_that_do_not_go_with_batches_are_refused(spark, kind, words, a
         nbkeras.fit(net(), slices(X, Y).batch(BATCH), spark=spark, **arguments)
 
 
+class Stops(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        self.model.stop_training = batch == 1
+
+
+class Shrinks(Reordered):
+    """Batches that become fewer with each epoch."""
+
+    number = 6
+
+    def __len__(self):
+        return self.number
+
+    def on_epoch_end(self):
+        self.number -= 1
+
+
+def test_an_epoch_is_partial_where_it_was_stopped_not_where_its_batches_ran_out(spark, any_backend):
+    unknown = MADE["of unknown length"][0]()
+
+    stopped = nbkeras.fit(net(), unknown, callbacks=[Stops()], workers=1, verbose=0, spark=spark)
+    ended = nbkeras.fit(net(), Shrinks(), epochs=3, workers=1, verbose=0, spark=spark)
+
+    assert (stopped.partial, stopped.epoch_numbers) == (1, [0])
+    assert (ended.partial, ended.epoch_numbers) == (None, [0, 1, 2])
+
+
 def flipped():
     flip = keras.layers.RandomFlip(seed=1)
     return slices(np.ones((4, 2, 2, 1), "float32")).map(lambda x: flip(x, training=True)).batch(2)
