@@ -41,7 +41,7 @@ def slices(*arrays):
 
 
 def noisy(x, y):
-    return x + tf.random.stateless_normal(tf.shape(x), seed=[1, 2]), y
+    return x + tf.random.normal(tf.shape(x), seed=2), y
 
 
 class Batches(keras.utils.PyDataset):
@@ -53,6 +53,22 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index):
         rows = slice(index * BATCH, (index + 1) * BATCH)
         return X[rows], Y[rows]
+
+
+class Reordered(Batches):
+    """Batches of rows in another order in each epoch, by NumPy's own generator."""
+
+    def __init__(self):
+        super().__init__()
+        np.random.seed(4)  # noqa: NPY002
+        self.order = np.arange(ROWS)
+
+    def __getitem__(self, index):
+        rows = self.order[index * BATCH : (index + 1) * BATCH]
+        return X[rows], Y[rows]
+
+    def on_epoch_end(self):
+        np.random.shuffle(self.order)  # noqa: NPY002
 
 
 class Locked(Batches):
@@ -150,6 +166,11 @@ FED = {
         lambda: (slices(X, Y).filter(lambda x, _: x[0] > 0).batch(BATCH),),
         "workers",
     ),
+    "cached": Fed(
+        "caches",
+        lambda: (slices(X, Y).map(noisy).cache().shuffle(ROWS, seed=1).batch(BATCH),),
+        "workers",
+    ),
     "with weights": Fed(
         "holds sample weights",
         lambda: (slices(X, Y, np.linspace(0, 2, ROWS, dtype="float32")).batch(BATCH),),
@@ -167,6 +188,12 @@ FED = {
         "workers",
     ),
     "PyDataset": Fed("`keras.utils.PyDataset`", lambda: (Batches(),), "workers", {"shuffle": False}),
+    "PyDataset that shuffles": Fed(
+        "one that shuffles its rows when an epoch has ended",
+        lambda: (Reordered(),),
+        "workers",
+        {"shuffle": False},
+    ),
     "DataLoader": Fed(
         "`torch.utils.data.DataLoader`", lambda: (torch.utils.data.DataLoader(Items(), BATCH),), "workers"
     ),

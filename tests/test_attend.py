@@ -243,3 +243,20 @@ def test_a_silent_host_shows_nothing_and_loses_nothing():
     silent = attend.Silent()
     assert silent.display(None) is silent
     assert (silent.headless(), silent.code(), silent.update(), silent.finish()) == (False, None, None, None)
+
+
+def test_an_exception_that_ends_the_wait_drops_the_training(attended, shown):
+    def late():
+        raise TimeoutError("the cell took too long")
+
+    runs, shown.update = [], late
+    shown.display = lambda run: runs.append(run) or shown
+
+    def train(run):
+        run.connect(stop=lambda: None, abort=lambda: run.end("aborted", Aborted("dropped")))
+
+    with pytest.raises(TimeoutError, match="too long"):
+        attended(train)
+
+    with pytest.raises(Aborted, match="dropped"):
+        runs[0].wait()

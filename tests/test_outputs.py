@@ -143,6 +143,9 @@ class Reconstruct(keras.Model):
         logs = {"error": keras.ops.mean(keras.ops.square(x - self.mean)), "rank": 1.0 * len(x.shape)}
         return (logs, arguments[0]) if len(arguments) > 1 else logs
 
+    def predict_step(self, x):
+        return {"twice": 2 * self(x)}
+
 
 def reconstruct():
     model = Reconstruct()
@@ -163,6 +166,7 @@ def test_a_model_that_needs_no_labels_takes_none(spark, workers):
         np.testing.assert_allclose(run.history["loss"], right["loss"], 1e-5)
         assert run.history["val_rank"] == [2.0, 2.0]
         assert nbkeras.evaluate(ours, data, batch_size=8, spark=spark) == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(nbkeras.predict(ours, X, spark=spark)["twice"], 2 * plain(X), 1e-4, 1e-5)
 
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])
@@ -204,6 +208,24 @@ def test_labels_that_a_model_needs_are_asked_for(spark):
         nbkeras.fit(model, X, y, validation_data=(X,), workers=1, spark=spark)
     with pytest.raises(DataError, match=r"^y of validation_data is nested otherwise than y"):
         nbkeras.fit(model, X, y, validation_data=(X, [X[:, :1], X[:, :1]]), workers=1, spark=spark)
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+def test_weights_are_nested_as_the_labels_and_a_split_leaves_outputs_without_labels_alone(spark):
+    y, how = [X[:, :1], None], {"workers": 1, "verbose": 0, "shuffle": False, "spark": spark}
+    for data, labels, weight in (
+        (X, {"a": y[0], "b": y[0]}, X[:, 0]),
+        (table(spark, x=X, y=X[:, 0], w=X[:, 0]), {"a": "y", "b": "y"}, "w"),
+    ):
+        with pytest.raises(
+            DataError, match=r"^sample_weight is nested otherwise than y \(got 'a' beside 'a', 'b'\)"
+        ):
+            nbkeras.fit(several({"a": True, "b": True}), data, labels, sample_weight={"a": weight}, **how)
+
+    right = several([True, False]).fit(X, y, validation_split=0.2, verbose=0, shuffle=False).history
+    run = nbkeras.fit(several([True, False]), X, y, validation_split=0.2, **how)
+
+    np.testing.assert_allclose(run.history["val_loss"], right["val_loss"], 1e-5)
 
 
 def test_class_weights_are_for_one_label_without_sample_weights(spark):

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import torch
-from fits import BATCH, FED, RANDOM, ROWS, Batches, Items, X, Y, calls_python, endless, net, slices
+from fits import BATCH, FED, RANDOM, ROWS, Batches, Items, Reordered, X, Y, calls_python, endless, net, slices
 
 import nbkeras
 from nbkeras.data import stream
-from nbkeras.driver import inference
+from nbkeras.driver import again, inference
 from nbkeras.errors import DataError, OptionError, TrainingError
 from nbkeras.model import pickling
 from nbkeras.model.reader import kind_of
+from nbkeras.schema import Schema
 
 #: Keras' own, of arguments that have a default.
 pytestmark = pytest.mark.filterwarnings(
@@ -198,6 +199,59 @@ def test_batches_of_few_rows_are_predicted_in_the_notebook_without_a_word(spark,
 def test_arguments_that_do_not_go_with_batches_are_refused(spark, kind, words, arguments):
     with pytest.raises(kind, match=words):
         nbkeras.fit(net(), slices(X, Y).batch(BATCH), spark=spark, **arguments)
+
+
+class Stops(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        self.model.stop_training = batch == 1
+
+
+class Shrinks(Reordered):
+    """Batches that become fewer with each epoch."""
+
+    number = 6
+
+    def __len__(self):
+        return self.number
+
+    def on_epoch_end(self):
+        self.number -= 1
+
+
+def test_an_epoch_is_partial_where_it_was_stopped_not_where_its_batches_ran_out(spark, any_backend):
+    (unknown,) = FED["of unknown length"].data()
+
+    stopped = nbkeras.fit(net(), unknown, callbacks=[Stops()], workers=1, verbose=0, spark=spark)
+    ended = nbkeras.fit(net(), Shrinks(), epochs=3, workers=1, verbose=0, spark=spark)
+
+    assert (stopped.partial, stopped.epoch_numbers) == (1, [0])
+    assert (ended.partial, ended.epoch_numbers) == (None, [0, 1, 2])
+
+
+def flipped():
+    flip = keras.layers.RandomFlip(seed=1)
+    return slices(np.ones((4, 2, 2, 1), "float32")).map(lambda x: flip(x, training=True)).batch(2)
+
+
+def noted(data):
+    """What is said of a dataset that is trained on."""
+    return again.notes(stream.Stream(None, Schema(), dataset=stream.Dataset(data)))
+
+
+MOVES_ON = [FED[one].data for one in ("shuffled", "mapped", "PyDataset that shuffles")]
+
+
+@pytest.mark.parametrize("make", [*MOVES_ON, lambda: (flipped(),)])
+def test_a_dataset_that_moves_on_is_named_where_it_is_trained_on_again(make):
+    (data,) = make()
+    assert noted(data) == []
+    assert noted(data)[0].startswith(f"the {kind_of(data)} begins again")
+
+
+@pytest.mark.parametrize("kind", ["with weights", "PyDataset", "DataLoader", "generator"])
+def test_a_dataset_that_is_the_same_in_each_epoch_or_goes_on_is_trained_on_again_without_a_word(kind):
+    (data,) = FED[kind].data()
+    assert [noted(data), noted(data), again.notes(None)] == [[], [], []]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras.data.columns import numeric
 from nbkeras.data.kinds.raw import Raw
-from nbkeras.data.rows import Rows
+from nbkeras.data.rows import Rows, require_nested_alike
 from nbkeras.data.signature import Input, Signature, signature_of
 from nbkeras.errors import DataError
 from nbkeras.schema import ORDER, Field, Schema, named
@@ -60,6 +60,7 @@ def from_arrays(
     for index, label in enumerate(labels):
         arrays.append(_field(f"y{index}", "label", _label(label, floatx)))
     w_names, weights = named(_arrays(sample_weight, "sample_weight"), "w")
+    require_nested_alike(y_names, w_names)
     for index, weight in enumerate(weights):
         arrays.append(_field(f"w{index}", "sample_weight", _numbers(weight, "sample_weight", floatx)))
     schema = Schema(tuple(field for field, _ in arrays), signature.nested, y_names, w_names)
@@ -116,7 +117,7 @@ def split(thing: Any, part: float) -> tuple[Any, Any]:
     if isinstance(thing, dict):
         halves = {key: split(value, part) for key, value in thing.items()}
         return {k: v[0] for k, v in halves.items()}, {k: v[1] for k, v in halves.items()}
-    if isinstance(thing, (list, tuple)) and all(hasattr(one, "shape") for one in thing):
+    if isinstance(thing, (list, tuple)) and _is_structure(thing):
         pairs = [split(value, part) for value in thing]
         return [one for one, _ in pairs], [two for _, two in pairs]
     array = np.asarray(thing)

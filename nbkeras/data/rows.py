@@ -60,12 +60,40 @@ def from_dataframe(
     """
     y_names, targets = named(_single(y), "y")
     w_names, weighing = named(_single(sample_weight), "w")
+    require_nested_alike(y_names, w_names)
     labels = columns.label_fields(df, targets, floatx)
     weights = columns.weight_fields(df, weighing, floatx)
     inputs = columns.feature_fields(df, signature, features, targets, weighing)
     fields = (*inputs, *labels, *weights)
     selected = df.select(*[columns.expression(df, one) for one in fields])
     return Rows(selected, Schema(fields, signature.nested, y_names, w_names))
+
+
+def require_nested_alike(labels: Any, weights: Any) -> None:
+    """Make sure that there is a sample weight, or None, for each output, or one for all.
+
+    Args:
+        labels, weights: their names by structure, from :func:`nbkeras.schema.named`.
+
+    Raises:
+        DataError: they are nested otherwise.
+    """
+    if labels is None or weights is None:
+        return
+    import keras
+
+    try:
+        keras.tree.assert_same_structure(labels, weights)
+    except (ValueError, TypeError):
+        raise DataError(
+            f"sample_weight is nested otherwise than y (got {_places(weights)} beside {_places(labels)}): "
+            "give a weight for each output, None for an output without weights, or one weight for all outputs"
+        ) from None
+
+
+def _places(names: Any) -> str:
+    """The places of a structure, in words."""
+    return f"{len(names)} in a list" if isinstance(names, tuple) else ", ".join(map(repr, names))
 
 
 def _single(names: Any) -> Any:

@@ -74,13 +74,18 @@ def build_metrics(model: Any, rows: Rows) -> None:
 
 
 def outputs(model: Any, rows: Rows) -> Any:
-    """Return the model's nested outputs for one row: of zeros if the inputs' shapes are known, else read."""
+    """Return what the model predicts for one row: of zeros if the inputs' shapes are known, else read."""
+    import keras
+
     fields = rows.schema.features
     if all(one.shape is not None for one in fields):
         zeros = [np.zeros((1, *(one.shape or ())), one.dtype) for one in fields]
         inputs = rows.schema.inputs(zeros)
     else:
         inputs = first_batch(rows)[0]
+    if type(model).predict_step is not keras.Model.predict_step:
+        # Keras' own, also where this one runs on Spark.
+        return super(keras.Model, model).predict(inputs, verbose=0)
     return model(inputs, training=False)
 
 

@@ -29,6 +29,7 @@ class Dataset:
         batch_size, seed: as of :class:`nbkeras.model.reader.Reader`.
 
     Attributes:
+        data: as given.
         kind: of it.
         sent: what workers get: a ``tf.data.Dataset`` pickled, with the same seeds in all processes; all else
             as it is, since it may refer to the model. None where it cannot be sent.
@@ -36,7 +37,7 @@ class Dataset:
     """
 
     def __init__(self, data: Any, batch_size: int = 32, seed: int | None = None) -> None:
-        self._data, self._options = data, (batch_size, seed)
+        self.data, self._options = data, (batch_size, seed)
         self.kind = kind_of(data)
         self.sent: Any = None
         self.reason = f"a {self.kind}"
@@ -60,7 +61,7 @@ class Dataset:
 
         Nothing else is unpickled: cloudpickle would change the classes of the notebook that it has pickled.
         """
-        data = pickling.loads(self.sent) if isinstance(self.sent, bytes) else self._data
+        data = pickling.loads(self.sent) if isinstance(self.sent, bytes) else self.data
         return Reader(data, *self._options)
 
 

@@ -67,7 +67,12 @@ def attend(
         return run
     with _interrupts(run):
         training.start()
-        _watch(run, callbacks, display)
+        try:
+            _watch(run, callbacks, display)
+        except BaseException:
+            # Such as a time limit of a test or of a cell: the workers hold the slots of what comes next.
+            run.abort()
+            raise
     calls.finish(run)
     return run.wait()
 

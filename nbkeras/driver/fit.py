@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from nbkeras.data import source, stream
 from nbkeras.data.rows import Rows, exchanged
 from nbkeras.data.sample import build, build_metrics
+from nbkeras.driver import again, checks, memory, resumption, training
 from nbkeras.driver import callbacks as user
-from nbkeras.driver import checks, memory, resumption, training
 from nbkeras.driver.attend import attend
 from nbkeras.job.checkpoint import Checkpoint
 from nbkeras.job.store import absolute
@@ -91,6 +91,7 @@ def fit(
         train if isinstance(train, stream.Stream) else None,
         validation if isinstance(validation, stream.Dataset) else None,
     )
+    going_on += again.notes(streams.train)
     for sentence in [*alone, *streams.notes, *_notes(spark, options, plan, run, going_on, dynamic=dynamic)]:
         run.note(sentence)
     run.listen(hearing(options.listeners))

@@ -22,6 +22,7 @@ from typing import Any
 
 import cloudpickle
 import keras
+import numpy as np
 from keras.src.backend import random_seed_dtype
 from keras.src.saving.keras_saveable import KerasSaveable
 from keras.src.utils.backend_utils import DynamicBackend
@@ -85,7 +86,7 @@ def contents(
     Args:
         model: any Keras model.
         callbacks: those that run on the workers.
-        generator: the state of Keras' global generator; None for that of this thread.
+        generator: the state of Keras' global generator; None for that of this thread, to predict or evaluate.
         batches: what workers get of datasets, see :mod:`nbkeras.data.stream`.
 
     Raises:
@@ -97,6 +98,8 @@ def contents(
         "image_data_format": keras.config.image_data_format(),
         "epsilon": keras.config.epsilon(),
         "python": random.getstate(),
+        # A prediction is sent again only where these bytes have changed.
+        "numpy": None if generator is None and batches is None else np.random.get_state(),  # noqa: NPY002
         "generator": generator or randomness.Common().state,
         "wide": "float64" in {keras.config.floatx(), *(str(one.dtype) for one in model.variables)},
     }
@@ -124,6 +127,9 @@ def restored(data: bytes) -> dict[str, Any]:
     if settings["wide"]:
         portable.load().widen()
     random.setstate(settings["python"])
+    if settings["numpy"] is not None:
+        # A PyDataset that shuffles by it must give the same batches to all workers.
+        np.random.set_state(settings["numpy"])  # noqa: NPY002
     randomness.Common().state = settings["generator"]
     thing: dict[str, Any] = loads(data[file.tell() :])
     model = thing["model"]

@@ -28,7 +28,7 @@ from keras import ops
 from keras.src import backend
 from keras.src.random.seed_generator import draw_seed
 
-from nbkeras.model import exactness
+from nbkeras.model import exactness, randomness
 from nbkeras.worker.together import Together
 
 #: Keras' functions that draw, and the argument that says how many numbers.
@@ -84,6 +84,7 @@ class Draws:
         self._known: dict[Hashable, tuple[str, int, int]] = {}
         self._met: Counter[Hashable] | None = None
         self._recorded: dict[Hashable, _Draw] | None = None
+        self._cut: Callable[..., Any] = group.cut
 
     def install(self, model: Any, x: Any) -> None:
         """Find out what the model draws, and change Keras' functions that draw, for its steps.
@@ -118,6 +119,16 @@ class Draws:
             yield
         finally:
             self._met = None
+
+    @contextlib.contextmanager
+    def alike(self) -> Iterator[None]:
+        """Every row of the one call in the block draws the same numbers, as in any other such block."""
+        self._cut = _repeated
+        try:
+            with randomness.paused(), self.step():
+                yield
+        finally:
+            self._cut = self._group.cut
 
     # -- before the training ------------------------------------------------------
 
@@ -171,7 +182,8 @@ class Draws:
             return _recorded(self._recorded, key, function, given)
         name, axes, each = self._known.get(key, ("", 0, 0))
         if name != function.__name__:
-            self._say(_layer())
+            if self._cut is not _repeated:
+                self._say(_layer())
             return function(**given | {"seed": asked(seed, self._group.rank)})
         if each == 0:
             return function(**given)
@@ -179,7 +191,7 @@ class Draws:
         if name == "dropout":
             return self._dropped(function, given, each)
         first, *rest = (given["shape"][axis] for axis in range(axes))
-        return self._group.cut(lambda rows: function(**given | {"shape": (rows, *rest)}), first, each)
+        return self._cut(lambda rows: function(**given | {"shape": (rows, *rest)}), first, each)
 
     def _dropped(self, function: Callable[..., Any], given: dict[str, Any], each: int) -> Any:
         inputs, (first, *rest) = given["inputs"], _noise_shape(given)
@@ -189,7 +201,7 @@ class Draws:
             ones = ops.ones(shape, dtype=inputs.dtype)
             return function(**given | {"inputs": ones, "noise_shape": given["noise_shape"] and shape})
 
-        mask = self._group.cut(scales, first, each)
+        mask = self._cut(scales, first, each)
         return ops.where(mask > 0, inputs * mask, ops.zeros_like(inputs))
 
 
@@ -207,6 +219,11 @@ class _Seed(keras.random.SeedGenerator):  # type: ignore[misc]
             apart = np.array([self._rank * _APART % 2**30, 0])
             self._drawn = state + ops.convert_to_tensor(apart, dtype=state.dtype)
         return self._drawn
+
+
+def _repeated(draw: Callable[[Any], Any], number: Any, each: int) -> Any:
+    """What is drawn for one row, for as many rows as have so many numbers."""
+    return ops.concatenate([draw(each)] * (int(number) // each))
 
 
 def _recorded(

@@ -145,8 +145,9 @@ class Fit:
         self.group.local = self.job.plan.sync_every > 1
         self.group.synchronise(self.model, data.steps, data.checked)
         if isinstance(self.group, Together):
-            Draws(self.group, self._note_apart).install(self.model, data.sample[0])
-            self.scaling = Scaling(self.model, self.group)
+            draws = Draws(self.group, self._note_apart)
+            draws.install(self.model, data.sample[0])
+            self.scaling = Scaling(self.model, self.group, draws)
             self.scaling.install(data.steps, data.checked, data.sample)
             if self.scaling.coupled:
                 self._note(

@@ -27,6 +27,7 @@ from keras import ops
 from nbkeras.errors import ModelError
 from nbkeras.model import additivity, exactness, randomness
 from nbkeras.model.state import Vector
+from nbkeras.worker.draws import Draws
 from nbkeras.worker.losses import Loss, tracked
 from nbkeras.worker.metrics import scalar, weighed
 from nbkeras.worker.moments import moments
@@ -41,6 +42,7 @@ class Scaling:
     Args:
         model: compiled and built.
         group: the workers.
+        draws: the model's random numbers.
 
     Attributes:
         messages: whether a loss is added up in each step of validation too.
@@ -49,6 +51,7 @@ class Scaling:
 
     model: Any
     group: Together
+    draws: Draws
     messages: bool = False
     coupled: bool = False
 
@@ -151,7 +154,8 @@ class Scaling:
         found = []
         for rows in (None, *range(additivity.count(predicted))):
             cut_x, cut_y, _, cut_weights = additivity.cut((x, y, predicted, weights), rows)
-            found.append(additivity.number(own(cut_x, cut_y, model(cut_x), cut_weights)))
+            with self.draws.alike():
+                found.append(additivity.number(own(cut_x, cut_y, model(cut_x), cut_weights)))
         summed = self._adds(f"{type(model).__name__}.compute_loss", found[0], found[1:]) == "sum"
 
         def compute_loss(*args: Any, **kwargs: Any) -> Any:
@@ -165,7 +169,8 @@ class Scaling:
         model = self.model
 
         def losses(rows: int | None) -> list[float]:
-            model(additivity.cut(x, rows), training=False)
+            with self.draws.alike():
+                model(additivity.cut(x, rows), training=False)
             return [additivity.number(one) for one in model.losses]
 
         whole = losses(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import queue
 import sys
@@ -275,12 +276,17 @@ class Trainer:
         if contents["batches"] is not None:
             self._predict_batches(model, contents["batches"])
             return
+        # A step of the user's own gets x alone, as at `predict`; predict_on_batch would give it a tuple.
+        own = type(model).predict_step is not keras.Model.predict_step
+        rows = self._plan.batch_size or _PREDICTED
+        alone = functools.partial(model.predict, batch_size=rows, verbose=0)
+        predict = alone if own else model.predict_on_batch
         while (inputs := self._inbox.get()) is not None:
             found = []
             # Spark's batches have thousands of rows, of which the layers may give far more numbers.
-            for start in range(0, len(inputs[0]), self._plan.batch_size or _PREDICTED):
-                cut = [one[start : start + (self._plan.batch_size or _PREDICTED)] for one in inputs]
-                outputs = model.predict_on_batch(self._plan.schema.inputs(cut))
+            for start in range(0, len(inputs[0]), rows):
+                cut = [one[start : start + rows] for one in inputs]
+                outputs = predict(self._plan.schema.inputs(cut))
                 found.append([np.asarray(one) for one in keras.tree.flatten(outputs)])
             self._task.send(("outputs", [np.concatenate(parts) for parts in zip(*found, strict=True)]))
 

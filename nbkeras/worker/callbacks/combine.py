@@ -199,7 +199,9 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         assert logs is not None
         if self._group.seen(Flag.STOP, Flag.END):
             self.model.stop_training = True
-        if self._next - self._first < self._expected():
+        # An epoch that nobody stops may have fewer steps than were expected.
+        expected = self._expected()
+        if self.model.stop_training and (not expected or self._next - self._first < expected):
             self.partial = epoch
         if self._rank == 0:
             # Over the whole epoch: one that is shorter than a pulse has no other rate.

@@ -1,0 +1,46 @@
+"""Again: a training on a dataset that has moved on, such as one that shuffles, in a training before."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakValueDictionary
+
+import keras
+
+from nbkeras.data.stream import Stream
+from nbkeras.model.portable import datasets
+
+#: The datasets of the trainings before, by identity: they may compare by their content.
+_before: WeakValueDictionary[int, Any] = WeakValueDictionary()
+
+
+def notes(stream: Stream | None) -> list[str]:
+    """Name a dataset that begins again on the workers, where in plain Keras it would go on.
+
+    Args:
+        stream: what a training reads in batches; None for none.
+    """
+    if stream is None or not stream.dataset.is_sent:
+        return []
+    source, kind = stream.dataset.data, stream.dataset.kind
+    again = _before.get(id(source)) is source
+    _before[id(source)] = source
+    if not (again and moves_on(source)):
+        return []
+    sentence = (
+        f"the {kind} begins again with the shuffles and random steps of its first epoch, in plain Keras it "
+        f"goes on: for the same result in both make a new {kind} for each fit"
+    )
+    return [sentence]
+
+
+def moves_on(source: Any) -> bool:
+    """Whether a ``tf.data.Dataset``, PyDataset or DataLoader may give other batches in a later epoch."""
+    if datasets.is_dataset(source):
+        return datasets.draws(source)
+    if isinstance(source, keras.utils.PyDataset):
+        hooks = ("on_epoch_begin", "on_epoch_end")
+        return any(
+            getattr(type(source), one, 0) is not getattr(keras.utils.PyDataset, one, 0) for one in hooks
+        )
+    return any(getattr(one, "generator", None) is not None for one in (source, getattr(source, "sampler", 0)))
