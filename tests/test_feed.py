@@ -3,6 +3,7 @@ from __future__ import annotations
 from itertools import chain
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given
@@ -196,6 +197,56 @@ def test_iterating_takes_no_copy_of_the_rows(tmp_path, batches, epochs):
 
     assert len(first) == 1000
     assert grown < number * width * 4 / 4
+
+
+class Noisy(keras.layers.Dropout):
+    """Counts how often it is traced."""
+
+    calls = 0
+
+    def call(self, inputs, training=False):
+        Noisy.calls += 1
+        return super().call(inputs, training=training)
+
+
+@pytest.mark.parametrize("names", [("one",), ("one", "two")], ids=["one output", "a dict of two"])
+def test_a_step_traced_before_there_are_rows_is_not_traced_again(names):
+    inputs = keras.Input((2,))
+    noisy = Noisy(0.5)(inputs)
+    model = keras.Model(inputs, {name: keras.layers.Dense(1, name=name)(noisy) for name in names})
+    model.compile("adam", dict.fromkeys(names, "mse"), metrics={name: ["mae"] for name in names})
+    labels = {name: f"y{index}" for index, name in enumerate(names)}
+    fields = [Field(name, (name,), name, "int64", kind="number") for name in labels.values()]
+    schema = Schema((Field("x0", ("x",), "x", "<f4", (2,)), *fields), y=labels)
+    before = [(one, np.array(one)) for one in model.variables]
+
+    tensorflow.trace(model, schema)
+
+    traced = Noisy.calls
+    for variable, value in before:
+        np.testing.assert_array_equal(variable, value)
+    values = rows(7)
+    arrays = {"x0": values["x0"], **dict.fromkeys(labels.values(), values["y0"])}
+    fed = feed(arrays, canonical(7), np.array([4, 3]), schema, seed=(1,))
+    model.fit(tensorflow.batches(fed), epochs=2, verbose=0, shuffle=False)
+    assert Noisy.calls == traced > 0
+
+
+def test_a_step_whose_rows_tell_their_shape_is_traced_with_them():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    tensorflow.trace(model, Schema((Field("x0", ("x",), "x", "float32", (2,)), Field("y0", ("y",), "y"))))
+
+    assert model.train_function is None
+
+
+def test_a_step_that_cannot_be_traced_fails_on_its_first_batch():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    schema = Schema(tuple(Field(name, (name,), name, "float32", (2,)) for name in ("x0", "y0")))
+    tensorflow.trace(model, schema)
+
+    assert model.train_function is None
 
 
 def own_memory() -> int:

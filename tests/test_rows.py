@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F
 
 from nbkeras.data import arrays, rows
 from nbkeras.data.signature import Input, Signature
 from nbkeras.errors import DataError
+from nbkeras.spark import scans
 
 pytestmark = pytest.mark.usefixtures("any_backend")
 
@@ -41,6 +43,67 @@ def test_without_shuffling_row_i_goes_to_worker_i_modulo_workers(spark, table, w
     assert sorted(ordered) == sorted(
         [[float(i) for i in range(101) if i % workers == w] for w in range(workers)]
     )
+
+
+@pytest.fixture(scope="module")
+def files(spark, table, tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("rows") / "parquet")
+    table.repartition(5).write.parquet(folder)
+    return spark.read.parquet(folder)
+
+
+def exchanges(df):
+    """Whether Spark's plan of a barrier stage with these rows has an exchange; its tasks count their rows."""
+
+    def count(batches):
+        yield pa.RecordBatch.from_arrays([pa.array([sum(batch.num_rows for batch in batches)])], ["rows"])
+
+    staged = df.mapInArrow(count, "rows long", barrier=True)
+    assert sum(row.rows for row in staged.collect()) == df.count()
+    return "Exchange" in staged._jdf.queryExecution().toString()
+
+
+def test_a_worker_that_is_alone_reads_files_without_an_exchange(spark, files):
+    settings = {one.key: one.value for one in spark.sql("SET").collect()}
+    train, validation = train_rows(files.filter("value > 9")), train_rows(files.filter("value < 10"))
+    alone, _ = rows.exchanged(spark, train, None, workers=1, shuffle=True)
+    split, _ = rows.exchanged(spark, train, None, workers=1, shuffle=True, validation_split=0.3)
+    several, _ = rows.exchanged(spark, train, None, workers=2, shuffle=True)
+
+    assert [exchanges(alone), exchanges(split), exchanges(several)] == [False, False, True]
+    assert sorted(alone.collect()) == sorted(several.collect())
+    assert {one.key: one.value for one in spark.sql("SET").collect()} == settings
+
+    both, _ = rows.exchanged(spark, train, validation, workers=1, shuffle=True)
+    exchanges(both)  # Spark 3.5 needs one.
+    assert sorted(row.x0 for row in both.filter("validation").collect()) == [float(i) for i in range(10)]
+    assert both.filter("NOT validation").count() == 91
+
+
+@pytest.mark.parametrize(
+    ("made", "shuffle"),
+    [
+        pytest.param(lambda df: df, False, id="in the order of its partitions"),
+        pytest.param(
+            lambda df: df.withColumn("value", F.udf(float, "double")("value")), True, id="by Python"
+        ),
+        pytest.param(lambda df: df.distinct(), True, id="by an exchange of its own"),
+        pytest.param(
+            lambda df: df.filter("value < (SELECT sum(id) FROM range(12))"), True, id="by another query"
+        ),
+    ],
+)
+def test_what_all_slots_compute_faster_is_exchanged(spark, files, made, shuffle):
+    df, _ = rows.exchanged(spark, train_rows(made(files)), None, workers=1, shuffle=shuffle)
+
+    assert exchanges(df)
+
+
+def test_files_too_large_for_one_task_are_exchanged(spark, files, monkeypatch):
+    monkeypatch.setattr(scans, "_MOST", 1 << 10)
+    df, _ = rows.exchanged(spark, train_rows(files), None, workers=1, shuffle=True)
+
+    assert exchanges(df)
 
 
 def test_rows_keep_the_order_of_a_sorted_dataframe(spark, table):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -13,6 +14,7 @@ from nbkeras.data import columns
 from nbkeras.data.signature import Signature
 from nbkeras.errors import DataError
 from nbkeras.schema import CHECK, ORDER, PREFIX, Schema, named
+from nbkeras.spark import cluster
 
 #: Rows of one partition that ``monotonically_increasing_id`` can number.
 _NUMBERS = (1 << 33) - 1
@@ -111,11 +113,12 @@ def exchanged(
     validation_split: float = 0.0,
     checked: bool = False,
 ) -> tuple[DataFrame, bool]:
-    """Repartition the rows, one partition for each worker, and say whether they are numbered.
+    """Send the rows to one partition for each worker, and say whether they are numbered.
 
     Row i of numbered rows goes to worker i modulo workers. The hash of any other row
     chooses its worker. It does not depend on the order in which Spark reads the rows, so
-    a worker gets the same rows in every run on the same data.
+    a worker gets the same rows in every run on the same data. A worker that is alone may read
+    them itself, from files that are not large.
 
     Args:
         spark: the session.
@@ -137,14 +140,18 @@ def exchanged(
             validation = replace(train, df=train.df.filter(split))
             train = replace(train, df=train.df.filter(~split))
         df = train.df if train.numbered else _numbered(train.df, workers)
+    parts = [df]
     if validation is not None:
         theirs = (
             hashed(validation) if validation.numbered or not numbered else _numbered(validation.df, workers)
         )
-        flagged = F.lit(True).alias("validation")
-        df = df.withColumn("validation", F.lit(False)).unionByName(theirs.select("*", flagged))
+        parts = [df.withColumn("validation", F.lit(False)), theirs.withColumn("validation", F.lit(True))]
     if checked and numbered:
-        df = df.withColumn(CHECK, _hash(train.schema))
+        parts = [one.withColumn(CHECK, _hash(train.schema)) for one in parts]
+    # A position is that of the partitions as they are, a hash that of any.
+    if workers == 1 and not numbered and (read := cluster.link(spark).in_one_task(parts)) is not None:
+        return read, numbered
+    df = reduce(DataFrame.unionByName, parts)
     if workers == 1:
         return df.repartition(1), numbered
     shard = F.pmod(F.col(ORDER), F.lit(workers))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from py4j.clientserver import ClientServer
 from pyspark import SparkContext
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
+from nbkeras.spark import scans
 from nbkeras.spark.shared import PIECE, Broadcasted
 
 #: Properties of a thread by which its Spark jobs are grouped.
@@ -82,6 +83,10 @@ class Classic:
         starts = range(0, len(data), PIECE)
         broadcast = self._spark.sparkContext.broadcast
         return Broadcasted(tuple(broadcast(data[start : start + PIECE]) for start in starts))
+
+    def in_one_task(self, parts: Sequence[DataFrame]) -> DataFrame | None:
+        """Return the rows of all parts in one partition that no exchange fills; None where one is better."""
+        return scans.in_one_task(self._spark, parts, self.slots())
 
     def undisturbed(self) -> contextlib.AbstractContextManager[None]:
         """Let other threads use Spark within the block, and restore this thread's job group after it.

@@ -13,13 +13,13 @@ import time
 import uuid
 import weakref
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras.errors import ClusterError
 from nbkeras.spark import connect, shared
@@ -88,6 +88,9 @@ class Link(Protocol):
 
     def share(self, data: bytes) -> Shared:
         """Share bytes that are too large for a task with all executors."""
+
+    def in_one_task(self, parts: Sequence[DataFrame]) -> DataFrame | None:
+        """Return the rows of all parts in one partition that no exchange fills; None where one is better."""
 
     def undisturbed(self) -> AbstractContextManager[None]:
         """Let other threads use Spark within the block, and restore this thread's job group after it."""

@@ -14,12 +14,12 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras.errors import ClusterError
 from nbkeras.spark import exceptions
@@ -126,6 +126,10 @@ class Connect:
                 self._spark.addArtifacts(str(path), file=True)
             self._shared.add(name)
         return Artifact(name)
+
+    def in_one_task(self, parts: Sequence[DataFrame]) -> DataFrame | None:
+        """Return None: a client does not see the partitions of a plan."""
+        return None
 
     def undisturbed(self) -> contextlib.AbstractContextManager[None]:
         """Do nothing: each thread has its own tags."""

@@ -84,6 +84,14 @@ class Fit:
         """Whether the workers sum in each step of a validation."""
         return self.scaling is not None and (self.scaling.messages or self._live.meets_in_tests)
 
+    def trace(self) -> None:
+        """Trace the step while rows are on their way, where nobody can change the model before it."""
+        plan = self.job.plan
+        changed = self.group.size > 1 or self.job.resume or self.callbacks or plan.class_weight
+        plain = type(self.model).train_step is keras.Model.train_step
+        if plain and not changed and self.batches is None:
+            self.backend.trace(self.model, plan.schema)
+
     def run(self, rows: Rows, shards: Shards) -> None:
         """Train, and give the task what has come of it; all workers must come here.
 

@@ -114,7 +114,6 @@ class Trainer:
         channel = self._channel()
         self._group = self._join(channel)
         contents = self._load()
-        rows = self._rows()
         model, callbacks = contents["model"], contents["callbacks"]
         self._fit = Fit(
             self._job,
@@ -134,6 +133,8 @@ class Trainer:
             with spoken.forwarded(
                 lambda line: channel.send(messages.Said(type="said", rank=self._rank, line=line))
             ):
+                self._fit.trace()
+                rows = self._rows()
                 self._fit.run(rows, checked(channel.ask(rows.ready()), messages.Shards))
         except Exception as error:
             if self._group.broke(error):

@@ -15,6 +15,7 @@ BENCHMARKS = (
     "step",
     "collective",
     "sync_every",
+    "draws",
     "any_size",
     "first_point",
     "chart_cost",

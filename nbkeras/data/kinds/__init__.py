@@ -16,7 +16,7 @@ from nbkeras.data.kinds.raw import Raw
 from nbkeras.data.kinds.vector import Vector
 from nbkeras.schema import Field
 
-__all__ = ["KINDS", "Kind", "encoding", "of"]
+__all__ = ["KINDS", "Kind", "encoding", "of", "shape"]
 
 _SINGLE = (Number(), Boolean(), Decimal())
 KINDS: tuple[Kind, ...] = (*_SINGLE, Array(_SINGLE), Vector())
@@ -39,3 +39,16 @@ def of(dtype: T.DataType) -> Kind | None:
 def encoding(field: Field) -> Encoding:
     """Return the encoding in which the values of a field are sent."""
     return next(one for one in (*KINDS, Raw()) if one.name == field.kind)
+
+
+def shape(field: Field) -> tuple[int, ...] | None:
+    """Return the shape of a row's value, or None where only the rows tell it.
+
+    Example:
+        >>> from nbkeras.data import kinds
+        >>> from nbkeras.schema import Field
+        >>> kinds.shape(Field("y0", ("digit",), "label 'digit'", "int64", kind="number"))
+        ()
+    """
+    kind = encoding(field)
+    return () if isinstance(kind, Kind) and kind.single and field.shape is None else field.shape

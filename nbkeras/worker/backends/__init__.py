@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 import keras
 
+from nbkeras.schema import Schema
 from nbkeras.worker.collectives import Collective
 from nbkeras.worker.feed import Feed
 
@@ -24,6 +25,9 @@ class Backend(Protocol):
 
     def batches(self, feed: Feed) -> Any:
         """The feed's batches as Keras takes them: one epoch each time they are iterated."""
+
+    def trace(self, model: Any, schema: Schema) -> None:
+        """Trace the step of a model on rows of a schema, before there are rows, if the backend can."""
 
     def reserve(self, host: str, *, gpus: bool) -> socket.socket:
         """A socket bound to a free port, for the workers to meet: at this address, if the backend can.

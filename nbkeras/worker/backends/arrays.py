@@ -11,6 +11,7 @@ import numpy as np
 from keras.src.trainers.data_adapters import data_adapter_utils
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
+from nbkeras.schema import Schema
 from nbkeras.transport import ports
 from nbkeras.worker.feed import Feed
 from nbkeras.worker.member import Member
@@ -67,6 +68,10 @@ class Batches(DataAdapter):  # type: ignore[misc]
 def batches(feed: Feed) -> Batches:
     """The feed's batches, one epoch of them each time they are iterated."""
     return Batches(feed)
+
+
+def trace(model: Any, schema: Schema) -> None:  # as the protocol has it
+    """Do nothing: torch traces no step, and JAX compiles one for a batch of known size."""
 
 
 def reserve(host: str, *, gpus: bool) -> socket.socket:  # noqa: ARG001  # as the protocol has it

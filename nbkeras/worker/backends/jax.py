@@ -19,7 +19,7 @@ import numpy.typing as npt
 from jax.experimental import io_callback
 
 from nbkeras.model.state import Vector
-from nbkeras.worker.backends.arrays import Circle, batches, is_free, reserve  # noqa: F401  # offered on
+from nbkeras.worker.backends.arrays import Circle, batches, is_free, reserve, trace  # noqa: F401  # offered on
 from nbkeras.worker.schedule import Schedule
 
 

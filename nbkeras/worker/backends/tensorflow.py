@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from nbkeras.data import kinds
+from nbkeras.schema import Schema
 from nbkeras.transport import ports
 from nbkeras.worker.backends.tensorflow_workers import Runtime, Sockets, Workers
 from nbkeras.worker.feed import Feed
@@ -50,6 +52,30 @@ def batches(feed: Feed) -> tf.data.Dataset:
     # To optimise its graph, tf.data would write it out with all that it holds: every row, in memory.
     options.experimental_optimization.apply_default_optimizations = False
     return mapped.with_options(options)
+
+
+def trace(model: Any, schema: Schema) -> None:
+    """Trace the step of a model before there are rows: nothing is computed, no variable or seed changes.
+
+    A step that cannot be traced fails where Keras traces it, on the first batch.
+    """
+    rows = {}
+    for one in schema.fields:
+        shape = kinds.shape(one)
+        if shape is None or one.dtype is None:
+            return
+        rows[one.name] = tf.TensorSpec((None, *shape), np.dtype(one.dtype))
+    if model.run_eagerly:
+        return
+    model.make_train_function()
+    batches = tf.data.IteratorSpec(schema.batch(rows))
+    step = tf.function(model.train_function, input_signature=[batches], autograph=False)
+    try:
+        step.get_concrete_function()
+    except tf.errors.OperatorNotAllowedInGraphError:
+        pass  # Behind the step, which is traced by then, Keras asks whether there was a batch.
+    except Exception:  # noqa: BLE001  # Keras says it better, and of values
+        model.train_function = None
 
 
 def _borrowed(array: npt.NDArray[Any]) -> Any:

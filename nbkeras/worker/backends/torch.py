@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import torch
 
-from nbkeras.worker.backends.arrays import Circle, batches, is_free, reserve  # noqa: F401  # offered on
+from nbkeras.worker.backends.arrays import Circle, batches, is_free, reserve, trace  # noqa: F401  # offered on
 
 #: The states of torch's own generators, on the processor and on GPUs, that are the same on all workers.
 _everyones: list[Any] = []
