@@ -20,16 +20,17 @@ pytestmark = pytest.mark.filterwarnings(
 @pytest.mark.parametrize("kind", fits.FED)
 def test_whatever_feeds_it_a_training_on_spark_gives_what_keras_gives(spark, kind, workers):
     fed = fits.FED[kind]
-    plain, ours, data = fits.net(), fits.net(), fed.data()
+    plain, ours = fits.net(), fits.net()
     how = {"epochs": 2, "verbose": 0, "validation_data": fits.slices(fits.X, fits.Y).batch(20), **fed.how}
     if fed.read == "rows":
         # Labels of pandas and polars are of shape (rows,).
         how["validation_data"] = fits.X, fits.Y if kind == "arrays" else fits.Y[:, 0]
-    given = fed.data()
+    right = plain.fit(*((fits.X, fits.Y) if kind == "DataFrame" else fed.data()), **how)
+    data = fed.data()
     if kind == "DataFrame":
-        data = how["validation_data"] = spark.createDataFrame(given[0]), "y"
-        given = fits.X, fits.Y
-    right = plain.fit(*given, **how)
+        frame, y = data
+        df = how["validation_data"] = spark.createDataFrame(frame)
+        data = df, y
 
     run = nbkeras.fit(ours, *data, workers=workers, spark=spark, **how)
 

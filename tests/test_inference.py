@@ -337,10 +337,27 @@ def test_predictions_of_arrays_come_in_the_order_of_the_arrays(monkeypatch):
     monkeypatch.setattr(inference, "predict_dataframe", MagicMock())
     monkeypatch.setattr(inference, "attended", attended)
     plan = Plan(Schema((Field("x0", ("x",), "x"),)))
-    numbers, pairs = inference.predict_arrays(plan, None, MagicMock(), [(1,), (2,)])
+    numbers, pairs = inference.predict_arrays(
+        plan, None, MagicMock(), [np.zeros((1, 1)), np.zeros((1, 2), "int32")]
+    )
     assert asked == ["predict"]
     assert numbers.tolist() == [[0.5], [1.5], [2.5]]
     assert pairs.tolist() == [[0, 0], [1, 1], [2, 2]]
+    assert (numbers.dtype, pairs.dtype) == ("float64", "int32")
+
+
+@pytest.mark.parametrize(
+    ("kind", "carried"),
+    [
+        ("int32", "int32"),
+        ("bool", "bool"),
+        ("float64", "float64"),
+        ("uint8", "int16"),
+        ("float16", "float32"),
+    ],
+)
+def test_spark_carries_an_output_as_it_is_or_in_a_wider_type(kind, carried):
+    assert inference._carried(np.dtype(kind)) == carried
 
 
 def test_older_sparks_give_their_rows_by_way_of_pandas():

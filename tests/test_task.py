@@ -168,7 +168,7 @@ def told(monkeypatch):
 @pytest.mark.parametrize("shape", [(3,), (3, 1), (0,)])
 def test_an_output_of_one_value_a_row_is_a_column_of_numbers(shape):
     values = np.arange(np.prod(shape), dtype="float64").reshape(shape) / 4
-    column = task._column(values)
+    column = task._column(values, "float32")
     assert column.type == pa.float32()
     assert column.to_pylist() == values.reshape(-1).tolist()
 
@@ -176,14 +176,14 @@ def test_an_output_of_one_value_a_row_is_a_column_of_numbers(shape):
 @given(arrays.arrays("float32", arrays.array_shapes(min_dims=2, max_dims=5, max_side=4), elements=st.just(0)))
 def test_an_output_of_any_shape_is_a_column_of_lists_as_deep_as_it(shaped):
     values = np.arange(shaped.size, dtype="float32").reshape(shaped.shape)
-    column = task._column(values)
+    column = task._column(values, "float32")
     assert np.array_equal(column.to_pylist(), values[:, 0] if shaped.shape[1:] == (1,) else values)
     column.validate(full=True)
 
 
-@pytest.mark.parametrize("kind", ["float16", "int64", "bool"])
-def test_outputs_of_other_types_become_single_floats(kind):
-    assert task._column(np.array([[1, 0], [0, 1]], kind)).type == pa.list_(pa.float32())
+@pytest.mark.parametrize("kind", ["float32", "int64", "bool"])
+def test_outputs_have_the_type_that_spark_was_given(kind):
+    assert task._column(np.array([[1, 0], [0, 1]]), kind).type == pa.list_(pa.from_numpy_dtype(kind))
 
 
 def test_a_report_is_one_row_and_bytes_come_in_pieces(monkeypatch):
@@ -504,7 +504,7 @@ def doubles(trainer):
 
 def predicted(*batches, plan=PREDICTS):
     one = Job("predict", plan, Inside(b"the model"), ("", 0), b"")
-    return [*task.predict(one, ["a.b", "name", "prediction"], iter(batches))]
+    return [*task.predict(one, ["a.b", "name", "prediction"], ["float32"], iter(batches))]
 
 
 def beside(*xs):

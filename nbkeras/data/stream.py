@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +12,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from nbkeras.data.rows import Rows
-from nbkeras.errors import DataError, ModelError, OptionError, words
-from nbkeras.model import batch, pickling
+from nbkeras.errors import DataError, ModelError, OptionError, one_line, words
+from nbkeras.model import batch, pickling, randomness
 from nbkeras.model.portable.datasets import is_dataset, is_endless
 from nbkeras.model.reader import Fed, Reader, kind_of
 from nbkeras.schema import ORDER, Schema
@@ -82,11 +83,20 @@ class Stream(Rows):
         Raises:
             DataError: there is no batch.
         """
-        if not (first := self.dataset.reader.first()):
-            raise DataError(f"the {self.dataset.kind} has no batch: it ends before the first one")
-        parts = keras.utils.unpack_x_y_sample_weight(first[0])
-        given = max(place for place, one in enumerate(parts) if one is not None)
-        some: tuple[Any, ...] = batch.taken(tuple(parts[: given + 1]), slice(number))
+        kind = self.dataset.kind
+        try:
+            # What workers read starts where the notebook's generators stand now.
+            with randomness.untouched() if self.dataset.is_sent else contextlib.nullcontext():
+                first = self.dataset.reader.first()
+            parts = keras.utils.unpack_x_y_sample_weight(first[0] if first else None)
+            given = max((place for place, one in enumerate(parts) if one is not None), default=-1)
+            some: tuple[Any, ...] = batch.taken(tuple(parts[: given + 1]), slice(number))
+        except DataError:
+            raise
+        except Exception as error:
+            raise DataError(f"the {kind} fails at its first batch: {one_line(error)}") from error
+        if not some:
+            raise DataError(f"the {kind} has no batch: it ends before the first one")
         return some
 
 
@@ -147,7 +157,7 @@ def made(
         y, sample_weight, split: as the user gave them to ``fit``.
 
     Raises:
-        DataError: labels or weights stand beside the batches that hold them.
+        DataError: labels or weights stand beside the batches that hold them, or there is none.
         OptionError: there are no rows to split off.
     """
     kind = dataset.kind
@@ -159,6 +169,8 @@ def made(
             f"validation_split={split} is of arrays and DataFrames: give validation_data=…, as for "
             f"ds.take(…) and ds.skip(…) of a {kind}"
         )
+    if dataset.is_sent and dataset.reader.length == 0:
+        raise DataError(f"the {kind} has no batch: its length is 0")
     return Stream(stand_ins(spark, workers), Schema(), numbered=True, dataset=dataset)
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakValueDictionary
 
-import keras
-
 from nbkeras.data.stream import Stream
-from nbkeras.model.portable import datasets
+from nbkeras.model.reader import moves_on
 
 #: The datasets of the trainings before, by identity: they may compare by their content.
 _before: WeakValueDictionary[int, Any] = WeakValueDictionary()
@@ -32,15 +30,3 @@ def notes(stream: Stream | None) -> list[str]:
         f"goes on: for the same result in both make a new {kind} for each fit"
     )
     return [sentence]
-
-
-def moves_on(source: Any) -> bool:
-    """Whether a ``tf.data.Dataset``, PyDataset or DataLoader may give other batches in a later epoch."""
-    if datasets.is_dataset(source):
-        return datasets.draws(source)
-    if isinstance(source, keras.utils.PyDataset):
-        hooks = ("on_epoch_begin", "on_epoch_end")
-        return any(
-            getattr(type(source), one, 0) is not getattr(keras.utils.PyDataset, one, 0) for one in hooks
-        )
-    return any(getattr(one, "generator", None) is not None for one in (source, getattr(source, "sampler", 0)))

@@ -12,8 +12,10 @@ from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import types as T
+from pyspark.sql.pandas.types import from_arrow_type
 
 from nbkeras import wait
 from nbkeras.data.shards import nulls_message
@@ -29,6 +31,7 @@ from nbkeras.spark.shared import Shared
 from nbkeras.worker import task
 
 Shape = tuple[int, ...]
+Array = np.ndarray[Any, np.dtype[Any]]
 #: Seconds that an action may take without a word.
 _SILENT = 1.0
 #: Rows of arrays that are predicted in this process: ``tests/benchmarks/small_predict.py`` measures it.
@@ -180,7 +183,7 @@ def is_few(data: Any) -> bool:
 
 
 def predict_dataframe(
-    plan: Plan, model: Any, df: DataFrame, inputs: list[Column], names: list[str], shapes: list[Shape]
+    plan: Plan, model: Any, df: DataFrame, inputs: list[Column], names: list[str], sample: list[Array]
 ) -> DataFrame:
     """The DataFrame with the model's outputs as further columns, computed when it is read.
 
@@ -190,18 +193,19 @@ def predict_dataframe(
         df: the user's DataFrame.
         inputs: a column for each of those fields.
         names: of the columns for the outputs.
-        shapes: of the outputs per row.
+        sample: the outputs for one row.
     """
     kept, columns = len(df.columns), [*df.columns, *names]
+    types = [_carried(one.dtype) for one in sample]
     job = job_of("predict", df.sparkSession, plan, model)
 
     def work(batches: Any) -> Any:
-        return task.predict(job, columns, batches)
+        return task.predict(job, columns, types, batches)
 
     schema = T.StructType([*df.schema.fields])
-    for name, shape in zip(names, shapes, strict=True):
-        kind: T.DataType = T.FloatType()
-        for _ in range(_rank(shape)):
+    for name, one, dtype in zip(names, sample, types, strict=True):
+        kind = from_arrow_type(pa.from_numpy_dtype(dtype))
+        for _ in range(_rank(one.shape[1:])):
             kind = T.ArrayType(kind)
         schema = schema.add(name, kind)
     # mapInArrow looks columns up by name: one with a dot in it would be taken for a field of a struct.
@@ -212,27 +216,37 @@ def predict_dataframe(
     return df.select("*", *inputs).toDF(*plain).coalesce(plan.workers).mapInArrow(work, schema)
 
 
-def predict_arrays(plan: Plan, model: Any, df: DataFrame, shapes: list[Shape]) -> list[Any]:
+def _carried(dtype: np.dtype[Any]) -> str:
+    """The type in which Spark carries an output: its own if Spark has it, else a wider one."""
+    if dtype.kind == "u":
+        return np.promote_types(dtype, np.int8).name
+    return dtype.name if dtype.kind in "bi" or dtype.name in ("float32", "float64") else "float32"
+
+
+def predict_arrays(plan: Plan, model: Any, df: DataFrame, sample: list[Array]) -> list[Any]:
     """The model's outputs for numbered rows as arrays, in the rows' order.
 
     Args:
         plan: with the fields of the model's inputs.
         model: built.
         df: one column per field, and ``order``.
-        shapes: of the outputs per row.
+        sample: the outputs for one row.
 
     Raises:
         Aborted: an interrupt.
         TrainingError: an exception on a worker.
     """
-    names = [f"output{index}" for index in range(len(shapes))]
+    names = [f"output{index}" for index in range(len(sample))]
     inputs = [df[one.name].alias(PREFIX + one.name) for one in plan.schema.features]
     predicted = predict_dataframe(
-        plan, model, df.select(ORDER, *[one.name for one in plan.schema.features]), inputs, names, shapes
+        plan, model, df.select(ORDER, *[one.name for one in plan.schema.features]), inputs, names, sample
     )
     table = attended(df.sparkSession, "predict", lambda: _arrow(predicted.select(ORDER, *names)))
     positions = np.argsort(table.column(ORDER).to_numpy())
-    return [_stacked(table.column(name), shape)[positions] for name, shape in zip(names, shapes, strict=True)]
+    return [
+        _stacked(table.column(name), one.shape[1:])[positions].astype(one.dtype)
+        for name, one in zip(names, sample, strict=True)
+    ]
 
 
 def _rank(shape: Shape) -> int:
@@ -242,8 +256,6 @@ def _rank(shape: Shape) -> int:
 
 def _arrow(df: DataFrame) -> Any:
     """All rows as an Arrow table."""
-    import pyarrow as pa
-
     return df.toArrow() if hasattr(df, "toArrow") else pa.Table.from_pandas(df.toPandas())
 
 

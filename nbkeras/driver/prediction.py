@@ -73,14 +73,14 @@ def predict(
         exactness.require_any_batches(model)
         print(f"Predicting in batches as Spark makes them: {reason}.")  # noqa: T201  # no result shows it
     structure = outputs(model, rows)
-    shapes = [tuple(one.shape[1:]) for one in keras.tree.flatten(structure)]
+    sample = [keras.ops.convert_to_numpy(one) for one in keras.tree.flatten(structure)]
     plan = _plan(spark, rows.schema, backend, batch_size=batch_size)
     if by_name:
         names = _output_names(model, output, structure)
         df = data_frame(spark, data)
         distinct(df, names)
-        return inference.predict_dataframe(plan, model, df, inputs(df, rows), names, shapes)
-    arrays = inference.predict_arrays(plan, model, rows.df, shapes)
+        return inference.predict_dataframe(plan, model, df, inputs(df, rows), names, sample)
+    arrays = inference.predict_arrays(plan, model, rows.df, sample)
     return keras.tree.pack_sequence_as(structure, arrays)
 
 

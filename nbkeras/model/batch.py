@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from nbkeras.model.portable.datasets import is_ragged, ragged_rows
+from nbkeras.errors import DataError
+from nbkeras.model.portable import datasets
 
 
 def rows(batch: Any) -> int:
@@ -26,12 +27,20 @@ def taken(batch: Any, which: Any) -> Any:
     """Return some rows of each part of a batch, lists as tuples: to ``tf.data`` a list is one tensor.
 
     Args:
-        batch: arrays and tensors in any structure; ragged tensors stay ragged.
+        batch: arrays and tensors in any structure; tensors of words and ragged ones stay tensors.
         which: a slice, or positions.
+
+    Raises:
+        DataError: a tensor is sparse.
     """
 
     def some(one: Any) -> Any:
-        return ragged_rows(one, which) if is_ragged(one) else np.asarray(one)[which]
+        if type(one).__name__ == "SparseTensor":
+            raise DataError(
+                "a batch holds a sparse tensor, of which no worker can take its rows: make it dense with "
+                "ds.map(lambda x, y: (tf.sparse.to_dense(x), y)), or use --workers 1 (workers=1)"
+            )
+        return datasets.taken(one, which) if datasets.is_no_array(one) else np.asarray(one)[which]
 
     return keras.tree.lists_to_tuples(keras.tree.map_structure(some, batch, none_is_leaf=False))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import random
+import sys
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
 import keras
+import numpy as np
 from keras.src.backend.common import global_state
 from keras.src.random import seed_generator
 
@@ -56,6 +58,21 @@ def restored(model: Any) -> Iterator[None]:
         for one, value in zip(seeds, before, strict=True):
             one.assign(value)
         common.state = state
+
+
+@contextlib.contextmanager
+def untouched() -> Iterator[None]:
+    """Put the generators of Python, NumPy and torch back to where they stood before the block."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # the user's own
+    torch: Any = sys.modules.get("torch")
+    state = None if torch is None else torch.random.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        if torch is not None:
+            torch.random.set_rng_state(state)
 
 
 class Common:

@@ -14,8 +14,7 @@ import keras
 import numpy as np
 
 from nbkeras.model import batch
-from nbkeras.model.portable import loaders
-from nbkeras.model.portable.datasets import is_dataset
+from nbkeras.model.portable import datasets, loaders
 
 #: The classes, by the names that Keras knows them by; nobody has to import their packages for it.
 _KINDS = {"DatasetV2": "tf.data.Dataset", "PyDataset": "PyDataset", "DataLoader": "DataLoader"}
@@ -35,6 +34,18 @@ def kind_of(data: Any) -> str | None:
     if hasattr(data, "__next__"):
         return "generator"
     return next((_KINDS[one.__name__] for one in type(data).__mro__ if one.__name__ in _KINDS), None)
+
+
+def moves_on(source: Any) -> bool:
+    """Whether a ``tf.data.Dataset``, PyDataset or DataLoader may give other batches in a later epoch."""
+    if datasets.is_dataset(source):
+        return datasets.draws(source)
+    if isinstance(source, keras.utils.PyDataset):
+        hooks = ("on_epoch_begin", "on_epoch_end")
+        return any(
+            getattr(type(source), one, 0) is not getattr(keras.utils.PyDataset, one, 0) for one in hooks
+        )
+    return any(getattr(one, "generator", None) is not None for one in (source, getattr(source, "sampler", 0)))
 
 
 @dataclass(frozen=True)
@@ -110,7 +121,12 @@ class Reader:
         return itertools.chain(first, rest)
 
     def _started(self, epoch: int) -> Iterator[Any]:
-        if self._begun and keras.config.backend() == "tensorflow" and is_dataset(self.source) and self.length:
+        if (
+            self._begun
+            and keras.config.backend() == "tensorflow"
+            and datasets.is_dataset(self.source)
+            and self.length
+        ):
             # Behind an epoch of known length Keras makes an iterator more, and reads nothing: seeds move.
             iter(self.source)
         self._begun = True

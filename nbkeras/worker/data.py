@@ -33,7 +33,7 @@ class Data:
         validation, checked: likewise to validate on; None where there is nothing.
         feed: the spooled rows; None for batches.
         class_weight: of batches, which Keras weights itself.
-        repeats: whether a new process reads other batches than this one would read next.
+        repeats: the class of what begins again in a new process, where this one would give other batches.
     """
 
     permute: Callable[[int], None]
@@ -44,7 +44,7 @@ class Data:
     checked: Schedule | None = None
     feed: Feed | None = None
     class_weight: Any = None
-    repeats: bool = False
+    repeats: str = ""
 
 
 def made(
@@ -100,11 +100,12 @@ class _Opened:
         built = state.has_built_layers(model) and not any(state.unbuilt(model))
         if group.size > 1 and plan.backend != "tensorflow" and not built:
             # One worker's Keras looks at a batch to build the rest, which moves a source of random order.
+            shares.begin()
             next(iter(shares.read(0)))
         batches, steps, permute = self.part(shares, dataset, plan.class_weight, plan.steps_per_epoch)
         # Keras weights itself what it reads itself.
         weights = plan.class_weight if batches is dataset else None
-        return Data(permute, batches, steps, sample, class_weight=weights, repeats=dataset is not None)
+        return Data(permute, batches, steps, sample, class_weight=weights, repeats=shares.repeats)
 
     def read(self, sent: Any, seed: int | None) -> tuple[Shares, Any]:
         """This worker's rows, and the dataset that gives them if TensorFlow reads it."""

@@ -89,7 +89,7 @@ class Fit:
         plan = self.job.plan
         changed = self.group.size > 1 or self.job.resume or self.callbacks or plan.class_weight
         plain = type(self.model).train_step is keras.Model.train_step
-        if plain and not changed and self.batches is None:
+        if plain and not changed and self.batches[0] is None:
             self.backend.trace(self.model, plan.schema)
 
     def run(self, rows: Rows, shards: Shards) -> None:
@@ -110,7 +110,7 @@ class Fit:
                 self._check_labels(rows, data.feed)
         elif resume is not None and data.repeats:
             self._note(
-                "the tf.data.Dataset begins again with the shuffles and random steps of its first epoch, "
+                f"the {data.repeats} begins again with the shuffles and random steps of its first epoch, "
                 "so the result is not that of a training without a break"
             )
         self._join_group(data)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from nbkeras.job import archive
 from nbkeras.model import batch
-from nbkeras.model.reader import FIRST, Fed, Reader
+from nbkeras.model.reader import FIRST, Fed, Reader, moves_on
 from nbkeras.transport.channel import Channel
 from nbkeras.transport.checking import checked
 from nbkeras.transport.messages import Next, Piece, Turn
@@ -17,6 +17,9 @@ from nbkeras.transport.messages import Next, Piece, Turn
 
 class Shares(Protocol):
     """One worker's rows of batches that are the same on all workers."""
+
+    #: The class of what begins again in a new process where this one would go on with other batches.
+    repeats: str
 
     @property
     def length(self) -> int | None:
@@ -47,6 +50,7 @@ class Own:
     def __init__(self, reader: Reader, rank: int, workers: int) -> None:
         self._reader, self._rank, self._workers = reader, rank, workers
         self.begin, self.end = reader.begin, reader.end
+        self.repeats = str(reader.kind) if moves_on(reader.source) else ""
 
     @property
     def length(self) -> int | None:
@@ -70,6 +74,8 @@ class Remote:
         fed: the notebook's reader.
         channel: to the notebook, for nothing else.
     """
+
+    repeats = ""
 
     def __init__(self, fed: Fed, channel: Channel) -> None:
         self._fed, self._channel = fed, channel

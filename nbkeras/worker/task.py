@@ -110,12 +110,15 @@ def infer(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatc
         yield _row("failure", rank, json.dumps(_failure(error, rank)).encode())
 
 
-def predict(job: Job, names: list[str], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def predict(
+    job: Job, names: list[str], types: list[str], batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
     """Batches with the model's outputs as further columns.
 
     Args:
         job: its plan's fields are the model inputs.
         names: of the result's columns: those that are passed on as they are, then the outputs.
+        types: of the outputs, by NumPy's names.
         batches: with the columns to pass on, whatever their names, and behind them the inputs.
 
     Raises:
@@ -134,7 +137,8 @@ def predict(job: Job, names: list[str], batches: Iterator[pa.RecordBatch]) -> It
                 continue
             outputs = trainer.ask(inputs)
             kept = batch.columns[: len(names) - len(outputs)]
-            yield pa.RecordBatch.from_arrays(kept + [_column(one) for one in outputs], names=names)
+            found = [_column(one, dtype) for one, dtype in zip(outputs, types, strict=True)]
+            yield pa.RecordBatch.from_arrays(kept + found, names=names)
         trainer.dismiss()
 
 
@@ -159,9 +163,9 @@ def _row(kind: str, rank: int, data: bytes) -> pa.RecordBatch:
     )
 
 
-def _column(output: Any) -> pa.Array:
+def _column(output: Any, dtype: str) -> pa.Array:
     """An output as a column: numbers for one value a row, otherwise nested lists."""
-    values = np.asarray(output, dtype=np.float32)
+    values = np.asarray(output, dtype=dtype)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     array = pa.array(values.reshape(-1))

@@ -275,6 +275,7 @@ class Trainer:
         contents = self._load()
         model = contents["model"]
         if contents["batches"] is not None:
+            self._inbox.get()  # of rows, which only stand for workers
             self._predict_batches(model, contents["batches"])
             return
         # A step of the user's own gets x alone, as at `predict`; predict_on_batch would give it a tuple.

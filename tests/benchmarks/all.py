@@ -16,6 +16,8 @@ BENCHMARKS = (
     "collective",
     "sync_every",
     "draws",
+    "datasets",
+    "small_predict",
     "any_size",
     "first_point",
     "chart_cost",

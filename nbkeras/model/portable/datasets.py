@@ -39,13 +39,13 @@ def is_endless(thing: Any) -> bool:
     return isinstance(thing, keras.utils.PyDataset) and thing.num_batches is None
 
 
-def is_ragged(thing: Any) -> bool:
-    """Whether this is a ragged tensor, whose rows differ in length."""
-    return type(thing).__name__ == "RaggedTensor"
+def is_no_array(thing: Any) -> bool:
+    """Whether this is a tensor of TensorFlow without a form in NumPy: of words, or ragged."""
+    return type(thing).__name__ == "RaggedTensor" or str(getattr(thing, "dtype", "")) == "<dtype: 'string'>"
 
 
-def ragged_rows(tensor: Any, which: Any) -> Any:
-    """Return some rows of a ragged tensor, by a slice or by their positions."""
+def taken(tensor: Any, which: Any) -> Any:
+    """Return some rows of such a tensor, by a slice or by their positions."""
     import tensorflow as tf
 
     return tensor[which] if isinstance(which, slice) else tf.gather(tensor, which)

@@ -144,7 +144,7 @@ class Slices(DataAdapter):  # type: ignore[misc]
             return rows
 
         noted = tf.ensure_shape(tf.numpy_function(note, [index, rows], tf.int64), [])
-        own = tf.range(ledger.rank, noted, ledger.size, dtype=tf.int64)
+        own = tf.range(tf.minimum(tf.cast(ledger.rank, tf.int64), noted), noted, ledger.size, dtype=tf.int64)
         # Keras cannot run an empty batch: a row stands in, and leaves no trace.
         own = tf.cond(tf.size(own) > 0, lambda: own, lambda: tf.zeros([1], tf.int64))
         return tf.nest.map_structure(lambda one: tf.gather(one, own), batch)
