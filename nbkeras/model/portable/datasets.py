@@ -2,7 +2,8 @@
 
 A shuffle of TensorFlow 2 takes its seeds from a generator of its process (``ShuffleDatasetV3``). Its older
 form takes them from the graph and gives the same order for the same seeds, also in each further epoch. So the
-graph gets the older form, and seeds where the user has set none. Variables and look-up tables that a function
+graph gets the older form, and seeds where the user has set none. A cache in memory belongs to its process as
+well, and its older form makes one wherever the graph is loaded. Variables and look-up tables that a function
 uses, such as those of Keras' layers, are in the graph with their content.
 """
 
@@ -16,7 +17,14 @@ import numpy as np
 
 #: Operations that call back into the Python of the process that has made them.
 _PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "GeneratorDataset"}
-_SHUFFLES = {"ShuffleDatasetV3": "ShuffleDataset", "ShuffleAndRepeatDatasetV2": "ShuffleAndRepeatDataset"}
+#: Operations whose last input exists in one process alone, and their older forms without it.
+_OLDER = {
+    "CacheDatasetV2": "CacheDataset",
+    "ShuffleAndRepeatDatasetV2": "ShuffleAndRepeatDataset",
+    "ShuffleDatasetV3": "ShuffleDataset",
+}
+#: Operations whose seeds are inputs, and the first of the two.
+_SEEDED = {"RandomDataset": 0, "ShuffleAndRepeatDataset": 2, "ShuffleDataset": 2}
 
 
 def is_dataset(thing: Any) -> bool:
@@ -65,8 +73,9 @@ def _graph(dataset: Any) -> bytes:
     for nodes in _scopes(graph):
         if any(one.op in _PYTHON for one in nodes):
             raise ValueError("it calls a Python function or a generator of this notebook")
+        _free(nodes)
         _seed(nodes)
-    used = {name.split(":")[0].lstrip("^") for node in graph.node for name in node.input}
+    used = {_name(name) for node in graph.node for name in node.input}
     if any(one.attr["dtype"].type == types_pb2.DT_RESOURCE and one.name in used for one in graph.node):
         raise ValueError("a function in it uses a variable or a table of this notebook, as Keras' layers do")
     return bytes(graph.SerializeToString())
@@ -79,20 +88,46 @@ def _scopes(graph: Any) -> Iterator[Any]:
         yield function.node_def
 
 
+def _free(nodes: Any) -> None:
+    """Give operations that need an object of this process the form that does without.
+
+    Raises:
+        ValueError: a cache is a file, which several workers would write at once.
+    """
+    constants = _constants(nodes)
+    for node in nodes:
+        if node.op == "CacheDatasetV2" and not _is_empty(constants.get(_name(node.input[1]))):
+            raise ValueError("it caches in a file, which several workers would write at once")
+        if node.op in _OLDER:
+            node.op = _OLDER[node.op]
+            del node.input[-1]
+
+
 def _seed(nodes: Any) -> None:
-    """Give each random operation without a seed one from NumPy, and shuffles the form that reads seeds."""
-    constants = {one.name: one.attr["value"].tensor for one in nodes if one.op == "Const"}
+    """Give each random operation without a seed one from NumPy."""
+    constants = _constants(nodes)
     for node in nodes:
         if "seed" in node.attr and "seed2" in node.attr and not (node.attr["seed"].i or node.attr["seed2"].i):
             node.attr["seed"].i, node.attr["seed2"].i = _drawn(), _drawn()
-        if node.op in _SHUFFLES:
-            node.op = _SHUFFLES[node.op]
-            del node.input[-1]
-            named = [name.split(":")[0] for name in node.input[2:4]]
+        if (first := _SEEDED.get(node.op)) is not None:
+            named = map(_name, node.input[first : first + 2])
             seeds = [constants[name] for name in named if name in constants]
             if len(seeds) == 2 and all(list(one.int64_val) == [0] for one in seeds):
                 for one in seeds:
                     one.int64_val[0] = _drawn()
+
+
+def _is_empty(text: Any) -> bool:
+    return text is not None and list(text.string_val) == [b""]
+
+
+def _constants(nodes: Any) -> dict[str, Any]:
+    return {one.name: one.attr["value"].tensor for one in nodes if one.op == "Const"}
+
+
+def _name(given: str) -> str:
+    """Return the name of the node that an input comes from."""
+    return given.split(":", maxsplit=1)[0].lstrip("^")
 
 
 def _drawn() -> int:
