@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from nbkeras.data import stream
 from nbkeras.model import pickling
+from nbkeras.model.portable import datasets
 
 NUMBERS = tf.data.Dataset.range(20)
 
@@ -56,3 +57,16 @@ def test_a_cache_in_a_file_stays_in_the_notebook_with_its_reason(tmp_path, cache
 def test_what_a_dataset_draws_without_a_seed_is_the_same_everywhere(drawn):
     one, other = copies(drawn)
     assert elements(one) == elements(other)
+
+
+def test_no_node_of_the_graph_gets_an_attribute_that_its_operation_has_not():
+    from tensorflow.core.framework import graph_pb2
+
+    _, (graph, _) = datasets.reduced(NUMBERS.shuffle(3).cache())
+
+    extra = [
+        one.op
+        for one in graph_pb2.GraphDef.FromString(graph).node
+        if "dtype" in one.attr and one.op != "Const"
+    ]
+    assert extra == []

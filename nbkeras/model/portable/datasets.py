@@ -76,7 +76,9 @@ def _graph(dataset: Any) -> bytes:
         _free(nodes)
         _seed(nodes)
     used = {_name(name) for node in graph.node for name in node.input}
-    if any(one.attr["dtype"].type == types_pb2.DT_RESOURCE and one.name in used for one in graph.node):
+    # To look up an attribute of a node that has none adds it, and TensorFlow complains of it.
+    constants = [one for one in graph.node if one.name in used and "dtype" in one.attr]
+    if any(one.attr["dtype"].type == types_pb2.DT_RESOURCE for one in constants):
         raise ValueError("a function in it uses a variable or a table of this notebook, as Keras' layers do")
     return bytes(graph.SerializeToString())
 
