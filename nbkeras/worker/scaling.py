@@ -88,7 +88,7 @@ class Scaling:
     def _divide(self, sample: tuple[Any, ...]) -> None:
         model, group = self.model, self.group
         x, y, weights = keras.utils.unpack_x_y_sample_weight(sample)
-        predicted = model(x, training=False)
+        predicted = additivity.spread(model(x, training=False))
         own = type(model).compute_loss is not keras.Model.compute_loss
         if own:
             self._divide_own(x, y, predicted, weights)
@@ -150,8 +150,9 @@ class Scaling:
         own = model.compute_loss
         found = []
         for rows in (None, *range(additivity.count(predicted))):
-            cut_x, cut_y, _, cut_weights = additivity.cut((x, y, predicted, weights), rows)
-            found.append(additivity.number(own(cut_x, cut_y, model(cut_x), cut_weights)))
+            cut_x, cut_y, cut_predicted, cut_weights = additivity.cut((x, y, predicted, weights), rows)
+            model(cut_x)  # adds its losses
+            found.append(additivity.number(own(cut_x, cut_y, cut_predicted, cut_weights)))
         summed = self._adds(f"{type(model).__name__}.compute_loss", found[0], found[1:]) == "sum"
 
         def compute_loss(*args: Any, **kwargs: Any) -> Any:
