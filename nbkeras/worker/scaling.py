@@ -186,7 +186,9 @@ class Scaling:
         x, y, weights = keras.utils.unpack_x_y_sample_weight(sample)
         compiled = model._compile_metrics  # noqa: SLF001
         measured = []
-        if compiled is not None and y is not None:
+        # A model whose own step calls it with other parts of a batch has none.
+        asked = compiled is not None and (compiled._user_metrics or compiled._user_weighted_metrics)  # noqa: SLF001
+        if asked and y is not None:
             predicted = model(x, training=False)
             compiled.update_state(y, predicted, weights)
             measured = compiled.metrics
