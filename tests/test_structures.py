@@ -157,6 +157,28 @@ def test_columns_of_which_one_alone_has_an_inputs_name_are_refused(spark):
         nbkeras.fit(model, df, "y", features=["item", "uid"], workers=1, spark=spark)
 
 
+class Takes(keras.Model):
+    """Its inputs are the numbers of rows of a table."""
+
+    def __init__(self):
+        super().__init__()
+        keras.utils.set_random_seed(3)
+        self.table = keras.ops.reshape(keras.ops.arange(20, dtype="float32"), (10, 2))
+        self.dense = keras.layers.Dense(1)
+
+    def call(self, places):
+        return self.dense(keras.ops.take(self.table, keras.ops.reshape(places, (-1,)), axis=0))
+
+
+def test_whole_numbers_stay_whole_where_a_model_of_ones_own_takes_them(spark):
+    def make():
+        model = Takes()
+        model.compile(keras.optimizers.SGD(0.001), "mse")
+        return model
+
+    same(make, np.arange(ROWS) % 10, spark)
+
+
 @pytest.mark.filterwarnings("ignore:The structure of")  # Keras' own, of a list for one input
 @pytest.mark.parametrize("wrap", [lambda x: [x], lambda x: (x,), lambda x: x[..., None]])
 def test_one_input_takes_a_list_of_one_array_and_a_last_axis_of_1(spark, wrap):

@@ -48,17 +48,18 @@ def from_arrays(
         DataError: lengths differ, there are no rows, x does not fit the model, or
             a field has another shape than in ``like``.
     """
+    any_numbers = signature.open
     if signature.open and _is_structure(x):
         signature = signature_of(x, signature)
     inputs = _inputs(x, signature)
     arrays: list[tuple[Field, Array]] = []
     for index, (one, array) in enumerate(zip(signature.inputs, inputs, strict=True)):
         title = f"model input '{one.key or one.name}'"
-        numbers = _numbers(array, title, numeric(one.dtype))
+        numbers = _kept(array, title, floatx) if any_numbers else _numbers(array, title, numeric(one.dtype))
         arrays.append(_field(f"x{index}", title, _fitted(numbers, one, signature)))
     y_names, labels = named(_labels(y, signature), "y")
     for index, label in enumerate(labels):
-        arrays.append(_field(f"y{index}", "label", _label(label, floatx)))
+        arrays.append(_field(f"y{index}", "label", _kept(label, "label", floatx)))
     w_names, weights = named(_arrays(sample_weight, "sample_weight"), "w")
     require_nested_alike(y_names, w_names)
     for index, weight in enumerate(weights):
@@ -175,9 +176,10 @@ def _fitted(array: Array, one: Input, signature: Signature) -> Array:
     )
 
 
-def _label(label: Any, floatx: str) -> Array:
-    array = _array(label, "label")
-    return _numbers(array, "label", array.dtype.name if array.dtype.kind in "iu" else floatx)
+def _kept(thing: Any, title: str, floatx: str) -> Array:
+    """Numbers that Keras takes as they are: whole ones stay whole."""
+    array = _array(thing, title)
+    return _numbers(array, title, array.dtype.name if array.dtype.kind in "iu" else floatx)
 
 
 def _numbers(thing: Any, title: str, dtype: str) -> Array:

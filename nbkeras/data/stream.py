@@ -122,7 +122,11 @@ class Streams:
             one if one is None else one.sent if one.is_sent else Fed(number, one.kind, one.reader.length)
             for number, one in enumerate(self._datasets)
         )
-        return train, validation, self.train.first_batch(4) if self.train and workers > 1 else ()
+        if self.train is None or workers == 1:
+            return train, validation, ()
+        sample = self.train.first_batch(4)
+        batch.rows(self.train.dataset.reader.first()[0])  # can be divided
+        return train, validation, sample
 
     @property
     def notes(self) -> list[str]:

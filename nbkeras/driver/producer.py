@@ -140,9 +140,10 @@ class Producer:
 
     def _part(self, found: Any, rank: int) -> bytes:
         """One worker's rows of a batch as bytes."""
-        own = keras.tree.map_structure(_plain, batch.share(found, rank, self._workers), none_is_leaf=False)
+        rows, own = batch.share(found, rank, self._workers)
+        own = keras.tree.map_structure(_plain, own, none_is_leaf=False)
         try:
-            return archive.dump_values([{"rows": batch.rows(found), "batch": own}])
+            return archive.dump_values([{"rows": rows, "batch": own}])
         except TypeError as error:
             raise DataError(
                 f"a batch of the {self._reader.kind} holds {error}, which cannot be sent to workers: give "

@@ -44,6 +44,25 @@ def cut(structure: Any, row: int | None) -> Any:
     return keras.tree.map_structure(one, structure)
 
 
+def spread(predicted: Any) -> Any:
+    """Return predictions that differ from row to row, and from step to step, with their masks.
+
+    Those of a model that has learned nothing may all be alike, and then any mean is that of the rows.
+    """
+    random = np.random.default_rng(0)
+
+    def one(value: Any) -> Any:
+        if "float" not in str(getattr(value, "dtype", "")) or None in value.shape:
+            return value
+        factors = random.uniform(0.01, 1, value.shape)  # probabilities stay probabilities
+        changed = value * ops.convert_to_tensor(factors, value.dtype)
+        if (mask := backend.get_keras_mask(value)) is not None:
+            backend.set_keras_mask(changed, mask)
+        return changed
+
+    return keras.tree.map_structure(one, predicted)
+
+
 def number(loss: Any) -> float:
     """Convert a loss into a float; the losses of several rows are summed."""
     return float(ops.convert_to_numpy(ops.sum(loss)))
@@ -87,11 +106,11 @@ def is_mean(model: Any, x: Any, y: Any, weights: Any) -> bool:
         predicted = model(x, training=False)
         if any(backend.get_keras_mask(one) is not None for one in keras.tree.flatten(predicted)):
             return False
-        found = []
+        found, predicted = [], spread(predicted)
         for row in (None, *range(count(x))):
-            cut_x, cut_y, cut_weights = cut((x, y, weights), row)
-            predicted = model(cut_x, training=False)
-            found.append(number(model.compute_loss(cut_x, cut_y, predicted, cut_weights, training=False)))
+            cut_x, cut_y, cut_predicted, cut_weights = cut((x, y, predicted, weights), row)
+            model(cut_x, training=False)  # adds its losses
+            found.append(number(model.compute_loss(cut_x, cut_y, cut_predicted, cut_weights, training=False)))
     model.reset_metrics()
     return close(found[0], np.mean(found[1:]))
 
@@ -103,7 +122,7 @@ def growths(compiled: Any, y: Any, predicted: Any, weights: Any) -> list[list[Ve
         compiled: ``model._compile_metrics``, built; its metrics are reset.
         y, predicted, weights: of the rows.
     """
-    found = []
+    found, predicted = [], spread(predicted)
     for rows in (None, *range(count(predicted))):
         compiled.reset_state()
         begun = [_state(one) for one in compiled.metrics]

@@ -14,13 +14,22 @@ from nbkeras.model.portable import datasets
 def rows(batch: Any) -> int:
     """Count the rows of a batch in any structure.
 
+    Raises:
+        DataError: its parts differ.
+
     Example:
         >>> import numpy as np
         >>> from nbkeras.model import batch
         >>> batch.rows(({"a": np.ones((3, 2))}, None))
         3
     """
-    return int(next(one for one in keras.tree.flatten(batch) if one is not None).shape[0])
+    counts = [int(one.shape[0]) for one in _parts(batch)]
+    if len(set(counts)) > 1:
+        raise DataError(
+            f"the parts of a batch have {', '.join(map(str, counts))} rows, which several workers cannot "
+            "divide: use --workers 1 (workers=1)"
+        )
+    return counts[0]
 
 
 def taken(batch: Any, which: Any) -> Any:
@@ -45,8 +54,8 @@ def taken(batch: Any, which: Any) -> Any:
     return keras.tree.lists_to_tuples(keras.tree.map_structure(some, batch, none_is_leaf=False))
 
 
-def share(batch: Any, rank: int, workers: int) -> Any:
-    """Return one worker's rows of a batch: row i is one of worker i modulo workers.
+def share(batch: Any, rank: int, workers: int) -> tuple[int, Any]:
+    """Return the number of rows of a batch, and one worker's: row i is one of worker i modulo workers.
 
     Where it has none, a row stands in, since Keras cannot run an empty batch.
 
@@ -54,7 +63,17 @@ def share(batch: Any, rank: int, workers: int) -> Any:
         >>> import numpy as np
         >>> from nbkeras.model import batch
         >>> batch.share((np.arange(5),), rank=1, workers=2), batch.share((np.arange(1),), rank=1, workers=2)
-        ((array([1, 3]),), (array([0]),))
+        ((5, (array([1, 3]),)), (1, (array([0]),)))
+
+    Raises:
+        DataError: the parts of the batch differ in their rows, and there are several workers.
     """
-    own = np.arange(rank, rows(batch), workers)
-    return taken(batch, own if len(own) else np.zeros(1, dtype=int))
+    if workers == 1:
+        return int(_parts(batch)[0].shape[0]), taken(batch, slice(None))
+    number = rows(batch)
+    own = np.arange(rank, number, workers)
+    return number, taken(batch, own if len(own) else np.zeros(1, dtype=int))
+
+
+def _parts(batch: Any) -> list[Any]:
+    return [one for one in keras.tree.flatten(batch) if one is not None]

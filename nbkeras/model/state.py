@@ -91,7 +91,8 @@ def optimizers(model: Any) -> list[Any]:
     held = [getattr(model, "optimizer", None)]
     for layer in model._flatten_layers():  # noqa: SLF001  # public `layers` does not look into layers
         for one in vars(layer).values():
-            held += (
+            # By +=, a tuple that TensorFlow has wrapped would be added to the list, and fail.
+            held.extend(
                 one.values() if isinstance(one, dict) else one if isinstance(one, (list, tuple)) else [one]
             )
     found = {id(one): one for one in held if isinstance(one, keras.optimizers.Optimizer)}

@@ -33,7 +33,7 @@ class Data:
         validation, checked: likewise to validate on; None where there is nothing.
         feed: the spooled rows; None for batches.
         class_weight: of batches, which Keras weights itself.
-        repeats: the class of what begins again in a new process, where this one would give other batches.
+        shares: of a dataset.
     """
 
     permute: Callable[[int], None]
@@ -44,7 +44,7 @@ class Data:
     checked: Schedule | None = None
     feed: Feed | None = None
     class_weight: Any = None
-    repeats: str = ""
+    shares: Shares | None = None
 
 
 def made(
@@ -105,7 +105,7 @@ class _Opened:
         batches, steps, permute = self.part(shares, dataset, plan.class_weight, plan.steps_per_epoch)
         # Keras weights itself what it reads itself.
         weights = plan.class_weight if batches is dataset else None
-        return Data(permute, batches, steps, sample, class_weight=weights, repeats=shares.repeats)
+        return Data(permute, batches, steps, sample, class_weight=weights, shares=shares)
 
     def read(self, sent: Any, seed: int | None) -> tuple[Shares, Any]:
         """This worker's rows, and the dataset that gives them if TensorFlow reads it."""

@@ -264,7 +264,9 @@ def _shape(value: Any) -> tuple[int | None, ...]:
 
 
 def _symbol(rows: int, array: Any) -> Any:
-    return keras.KerasTensor((rows, *array.shape[1:]), keras.backend.standardize_dtype(array.dtype))
+    # Text is of objects in NumPy.
+    dtype = "string" if array.dtype == object else keras.backend.standardize_dtype(array.dtype)
+    return keras.KerasTensor((rows, *array.shape[1:]), dtype)
 
 
 def _layer() -> str:

@@ -108,9 +108,9 @@ class Fit:
         if data.feed is not None:
             with randomness.restored(model):
                 self._check_labels(rows, data.feed)
-        elif resume is not None and data.repeats:
+        elif resume is not None and data.shares is not None and (kind := data.shares.repeats):
             self._note(
-                f"the {data.repeats} begins again with the shuffles and random steps of its first epoch, "
+                f"the {kind} begins again with the shuffles and random steps of its first epoch, "
                 "so the result is not that of a training without a break"
             )
         self._join_group(data)

@@ -91,7 +91,7 @@ class Scaling:
     def _divide(self, sample: tuple[Any, ...]) -> None:
         model, group = self.model, self.group
         x, y, weights = keras.utils.unpack_x_y_sample_weight(sample)
-        predicted = model(x, training=False)
+        predicted = additivity.spread(model(x, training=False))
         own = type(model).compute_loss is not keras.Model.compute_loss
         if own:
             self._divide_own(x, y, predicted, weights)
@@ -153,9 +153,10 @@ class Scaling:
         own = model.compute_loss
         found = []
         for rows in (None, *range(additivity.count(predicted))):
-            cut_x, cut_y, _, cut_weights = additivity.cut((x, y, predicted, weights), rows)
+            cut_x, cut_y, cut_predicted, cut_weights = additivity.cut((x, y, predicted, weights), rows)
             with self.draws.alike():
-                found.append(additivity.number(own(cut_x, cut_y, model(cut_x), cut_weights)))
+                model(cut_x)  # adds its losses
+                found.append(additivity.number(own(cut_x, cut_y, cut_predicted, cut_weights)))
         summed = self._adds(f"{type(model).__name__}.compute_loss", found[0], found[1:]) == "sum"
 
         def compute_loss(*args: Any, **kwargs: Any) -> Any:
@@ -190,7 +191,9 @@ class Scaling:
         x, y, weights = keras.utils.unpack_x_y_sample_weight(sample)
         compiled = model._compile_metrics  # noqa: SLF001
         measured = []
-        if compiled is not None and y is not None:
+        # A model whose own step calls it with other parts of a batch has none.
+        asked = compiled is not None and (compiled._user_metrics or compiled._user_weighted_metrics)  # noqa: SLF001
+        if asked and y is not None:
             predicted = model(x, training=False)
             compiled.update_state(y, predicted, weights)
             measured = compiled.metrics

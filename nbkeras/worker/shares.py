@@ -18,8 +18,9 @@ from nbkeras.transport.messages import Next, Piece, Turn
 class Shares(Protocol):
     """One worker's rows of batches that are the same on all workers."""
 
-    #: The class of what begins again in a new process where this one would go on with other batches.
-    repeats: str
+    @property
+    def repeats(self) -> str:
+        """The class of what begins again in a new process, where this one would give other batches."""
 
     @property
     def length(self) -> int | None:
@@ -50,21 +51,25 @@ class Own:
     def __init__(self, reader: Reader, rank: int, workers: int) -> None:
         self._reader, self._rank, self._workers = reader, rank, workers
         self.begin, self.end = reader.begin, reader.end
-        self.repeats = str(reader.kind) if moves_on(reader.source) else ""
 
     @property
     def length(self) -> int | None:
         """Batches of an epoch."""
         return self._reader.length
 
+    @property
+    def repeats(self) -> str:
+        """The class of the source if it moves on from epoch to epoch."""
+        return str(self._reader.kind) if moves_on(self._reader.source) else ""
+
     def first(self) -> list[Any]:
         """This worker's rows of the first batches."""
-        return [batch.share(one, self._rank, self._workers) for one in self._reader.first()]
+        return [batch.share(one, self._rank, self._workers)[1] for one in self._reader.first()]
 
     def read(self, epoch: int) -> Iterator[tuple[int, Any]]:
         """The batches of an epoch."""
         for one in self._reader.read(epoch):
-            yield batch.rows(one), batch.share(one, self._rank, self._workers)
+            yield batch.share(one, self._rank, self._workers)
 
 
 class Remote:

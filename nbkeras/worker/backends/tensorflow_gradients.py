@@ -9,6 +9,9 @@ import tensorflow as tf
 
 from nbkeras.worker.schedule import Schedule, Steps
 
+#: Operations that look at the shape of a tensor.
+_OF_SHAPES = ("Shape", "ShapeN", "Size", "Rank")
+
 
 class Places:
     """The step in work as tensors: its rows, and this worker's places in it.
@@ -110,4 +113,23 @@ class Sparse:
 
 def of_rows(gradient: Any) -> bool:
     """Whether this is the gradient of look-ups by the rows of a batch, whose number depends on the rows'."""
-    return isinstance(gradient, tf.IndexedSlices) and gradient.indices.shape[0] is None
+    if not isinstance(gradient, tf.IndexedSlices) or gradient.indices.shape[0] is not None:
+        return False
+    return _is_read(gradient.indices)
+
+
+def _is_read(tensor: Any) -> bool:
+    """Whether a tensor depends on values that its graph is given, and not on their shapes alone.
+
+    The places of a sequence's steps are known by its shape, and the same for all rows.
+    """
+    seen, left = set(), [tensor.op]
+    while left:
+        operation = left.pop()
+        if operation.name in seen or operation.type in _OF_SHAPES:
+            continue
+        seen.add(operation.name)
+        if not operation.inputs and operation.type != "Const":
+            return True
+        left += [one.op for one in operation.inputs]
+    return False

@@ -1,0 +1,72 @@
+"""A dataset of tf.data travels as its graph, and gives every process the same elements."""
+
+from __future__ import annotations
+
+import pytest
+import tensorflow as tf
+
+from nbkeras.data import stream
+from nbkeras.model import pickling
+from nbkeras.model.portable import datasets
+
+NUMBERS = tf.data.Dataset.range(20)
+
+
+def elements(dataset):
+    return [int(one) for one in dataset.as_numpy_iterator()]
+
+
+def copies(dataset):
+    sent = pickling.dumps(dataset)
+    return pickling.loads(sent), pickling.loads(sent)
+
+
+def test_a_cache_in_memory_keeps_in_each_process_what_was_drawn_first():
+    for one in copies(NUMBERS.shuffle(20).cache()):
+        first = elements(one)
+        assert sorted(first) == [*range(20)]
+        assert elements(one) == first
+    inner = NUMBERS.flat_map(lambda number: tf.data.Dataset.range(number % 3).cache())
+    assert elements(copies(inner)[0]) == elements(inner)
+
+
+@pytest.mark.parametrize(
+    "cached",
+    [
+        lambda folder: NUMBERS.cache(f"{folder}/cache"),
+        lambda folder: NUMBERS.flat_map(
+            lambda one: NUMBERS.cache(tf.strings.join([str(folder), "/", tf.strings.as_string(one)]))
+        ),
+    ],
+    ids=["one", "one for each element"],
+)
+def test_a_cache_in_a_file_stays_in_the_notebook_with_its_reason(tmp_path, cached):
+    assert stream.stays(cached(tmp_path)) == (
+        "a tf.data.Dataset: it caches in a file, which several workers would write at once"
+    )
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        tf.data.Dataset.sample_from_datasets([NUMBERS, NUMBERS], [0.5, 0.5]),
+        tf.data.Dataset.random().take(3),
+    ],
+    ids=["which dataset comes next", "numbers"],
+)
+def test_what_a_dataset_draws_without_a_seed_is_the_same_everywhere(drawn):
+    one, other = copies(drawn)
+    assert elements(one) == elements(other)
+
+
+def test_no_node_of_the_graph_gets_an_attribute_that_its_operation_has_not():
+    from tensorflow.core.framework import graph_pb2
+
+    _, (graph, _) = datasets.reduced(NUMBERS.shuffle(3).cache())
+
+    extra = [
+        one.op
+        for one in graph_pb2.GraphDef.FromString(graph).node
+        if "dtype" in one.attr and one.op != "Const"
+    ]
+    assert extra == []
