@@ -127,7 +127,9 @@ class Calls:
         return_dict: bool = False,
     ) -> Any:
         """Return the loss, or a list of loss and metrics, or a dict of them, as Keras does."""
-        _refuse("evaluate", callbacks=callbacks)
+        if callbacks is not None:
+            own = _with_callbacks("evaluate", model, x)
+            return own(x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict)
         _say("Evaluating on Spark.", x, verbose)
         results = self._evaluate(
             model, x, y, sample_weight=sample_weight, batch_size=batch_size, steps=steps, **self._where()
@@ -146,7 +148,8 @@ class Calls:
         callbacks: Any = None,
     ) -> Any:
         """Return an array for arrays; for a DataFrame, a DataFrame with one more column."""
-        _refuse("predict", callbacks=callbacks)
+        if callbacks is not None:
+            return _with_callbacks("predict", model, x)(x, batch_size, verbose, steps, callbacks)
         from nbkeras.driver.inference import is_few
 
         if not hasattr(x, "sparkSession") and not is_few(x):  # the prediction of a Spark DataFrame is lazy
@@ -218,9 +221,17 @@ def _say(sentence: str, x: Any, verbose: Any) -> None:
         print(sentence)  # noqa: T201
 
 
-def _refuse(method: str, **arguments: Any) -> None:
-    for name, value in arguments.items():
-        if value is not None:
-            raise OptionError(
-                f"{method}({name}={value!r}) does not work on Spark: call {method} without {name}"
-            )
+def _with_callbacks(method: str, model: Any, x: Any) -> Any:
+    """Return Keras' own method, which calls callbacks here.
+
+    Raises:
+        OptionError: Keras knows no such data.
+    """
+    from nbkeras.driver import inference
+
+    if hasattr(x, "sparkSession"):
+        raise OptionError(
+            f"{method}(callbacks=…) is for arrays and datasets: call {method} without callbacks"
+        )
+    print(f"{method} runs in this process, where its callbacks are called")  # noqa: T201  # no Spark job
+    return getattr(inference.here(model), method)

@@ -185,3 +185,15 @@ def test_a_worker_may_ask_for_several_batches_at_once_and_gets_them_in_their_ord
 
     assert found == [[0], [1], [2], [3]]
     assert one.all() == [[4]]
+
+
+def test_a_worker_that_is_far_ahead_waits_for_the_others(serve, monkeypatch):
+    monkeypatch.setattr(producer, "_MOST", 2)
+    (one, two), _, _ = serve(batches(2, 2, 2))
+    one.next()
+    one.next()
+    one.ask()
+    assert two.next()[1][0].tolist() == [1], "then there is room"
+
+    assert archive.load_values(bytes(one.answer()[1]))[0]["batch"][0].tolist() == [4]
+    assert two.all() == [[3], [5]]

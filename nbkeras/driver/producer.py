@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -20,6 +19,8 @@ from nbkeras.transport.messages import Next, Piece, Turn
 
 #: Bytes of an answer at most; a worker waits for some answers at once.
 _PIECE = 1 << 20
+#: Answers that wait for a worker at most, before the others wait too: they need not meet while they validate.
+_MOST = 64
 _Answered = tuple[Piece, memoryview]
 _END: _Answered = (Piece(more=False), memoryview(b""))
 
@@ -27,8 +28,8 @@ _END: _Answered = (Piece(more=False), memoryview(b""))
 class Producer:
     """Reads one source of batches, in a thread of its own.
 
-    It reads a batch when the first worker asks for it, and keeps a worker's rows until that worker has
-    asked for them: workers that make their steps together are a few batches apart at most.
+    It reads a batch when the first worker asks for it, and keeps a worker's rows until that worker asks for
+    them.
 
     Args:
         reader: of the batches.
@@ -38,32 +39,36 @@ class Producer:
 
     def __init__(self, reader: Reader, workers: int, fail: Callable[[Exception], None]) -> None:
         self._reader, self._workers, self._fail = reader, workers, fail
-        self._lock = threading.Lock()
-        self._asked: queue.SimpleQueue[tuple[int, int, Next, Answer] | Turn | None] = queue.SimpleQueue()
-        self._attempt, self._iteration = 0, -1
+        self._lock = threading.Condition()
+        self._attempt, self._closed = 0, False
+        self._reset()
+        threading.Thread(target=self._work, name="nbkeras-producer", daemon=True).start()
+
+    def _reset(self) -> None:
+        self._iteration, self._batches = -1, iter(())
         self._begun = self._ended = 0
-        self._batches: Iterator[Any] | None = None
+        self._turns: deque[Turn] = deque()
+        #: Of each worker, in the order in which they are answered.
+        self._questions: list[deque[tuple[Next, Answer]]] = [deque() for _ in range(self._workers)]
         #: Of each iteration that a worker may still read, and each worker.
         self._waiting: dict[int, list[deque[_Answered]]] = {}
-        self._reached, self._pending = [0] * workers, [0] * workers
-        threading.Thread(target=self._work, name="nbkeras-producer", daemon=True).start()
+        self._reached = [0] * self._workers
+        self._exhausted = False
 
     def restart(self) -> None:
         """Serve workers that begin again: a source is read from its start, a generator from where it is."""
         with self._lock:
-            self._attempt, self._iteration, self._batches = self._attempt + 1, -1, None
-            self._waiting = {}
-            self._reached, self._pending = [0] * self._workers, [0] * self._workers
-            self._begun = self._ended = 0
+            self._attempt += 1
+            self._reset()
 
     def close(self) -> None:
         """Read no further batch."""
         with self._lock:
-            self._attempt += 1
-        self._asked.put(None)
+            self._closed = True
+            self._lock.notify_all()
 
     def take(self, rank: int, question: Next, answer: Answer) -> None:
-        """Answer a worker, at once or when its rows are read; never blocks for long.
+        """Answer a worker, at once or when its rows are read.
 
         Args:
             rank: of the worker.
@@ -71,18 +76,65 @@ class Producer:
             answer: called from any thread.
         """
         with self._lock:
-            # Behind another question of the worker: answers come in the order of the questions.
-            first = not self._pending[rank]
-            piece = self._piece(rank, question["iteration"]) if first else None
-            if piece is None:
-                self._pending[rank] += 1
-                self._asked.put((self._attempt, rank, question, answer))
-                return
-        answer(*piece)
+            self._questions[rank].append((question, answer))
+            self._serve(rank)
+            self._lock.notify_all()
 
     def turn(self, event: Turn) -> None:
         """Tell the source that an epoch begins or has ended, when the first worker says so."""
-        self._asked.put(event)
+        with self._lock:
+            self._turns.append(event)
+            self._lock.notify_all()
+
+    # -- with the lock held ------------------------------------------------------
+
+    def _serve(self, rank: int) -> None:
+        """Answer a worker's questions, as far as there is an answer."""
+        questions = self._questions[rank]
+        while questions and (answered := self._answered(rank, questions[0][0]["iteration"])) is not None:
+            questions.popleft()[1](*answered)
+
+    def _answered(self, rank: int, iteration: int) -> _Answered | None:
+        """What answers a worker: what has been read for it, or the end."""
+        self._reached[rank] = max(self._reached[rank], iteration)
+        for old in [one for one in self._waiting if one < min(self._reached)]:
+            del self._waiting[old]
+        pieces = self._waiting.get(iteration)
+        if pieces is not None and pieces[rank]:
+            return pieces[rank].popleft()
+        over = iteration < self._iteration or (iteration == self._iteration and self._exhausted)
+        return _END if over else None
+
+    def _wanted(self) -> Next | None:
+        """The question for which a batch has to be read; none while a worker is far behind the others."""
+        if any(len(one) >= _MOST for pieces in self._waiting.values() for one in pieces):
+            return None
+        first = [questions[0][0] for questions in self._questions if questions]
+        # A worker that has begun another iteration has ended the one before.
+        return max(first, key=lambda one: one["iteration"], default=None)
+
+    # -- in the thread -----------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                self._lock.wait_for(lambda: self._closed or self._turns or self._wanted() is not None)
+                if self._closed:
+                    return
+                attempt, wanted, turns = self._attempt, self._wanted(), [*self._turns]
+                self._turns.clear()
+            try:
+                for event in turns:
+                    self._tell(event)
+                if wanted is not None:
+                    self._read(attempt, wanted)
+            except Exception as error:  # noqa: BLE001  # the user's own, whatever it raises: the training ends
+                self._fail(error)
+                self._rest(attempt)
+
+    def _rest(self, attempt: int) -> None:
+        with self._lock:
+            self._lock.wait_for(lambda: self._closed or attempt != self._attempt)
 
     def _tell(self, event: Turn) -> None:
         for _ in range(self._begun, event["begun"]):
@@ -91,57 +143,25 @@ class Producer:
             self._reader.end()
         self._begun, self._ended = max(self._begun, event["begun"]), max(self._ended, event["ended"])
 
-    def _piece(self, rank: int, iteration: int) -> _Answered | None:
-        """What a worker asks for, if it has been read, or will not be."""
-        self._reached[rank] = max(self._reached[rank], iteration)
-        for old in [one for one in self._waiting if one < min(self._reached)]:
-            del self._waiting[old]
-        pieces = self._waiting.get(iteration)
-        if pieces is not None and pieces[rank]:
-            return pieces[rank].popleft()
-        over = iteration < self._iteration or (iteration == self._iteration and self._batches is None)
-        return _END if over else None
-
-    def _work(self) -> None:
-        while (asked := self._asked.get()) is not None:
-            try:
-                if isinstance(asked, dict):
-                    self._tell(asked)
-                    continue
-                attempt, rank, question, answer = asked
-                piece = self._read(attempt, rank, question)
-            except Exception as error:  # noqa: BLE001  # the user's own, whatever it raises: the training ends
-                self._fail(error)
-                continue
-            if piece is not None:
-                answer(*piece)
-                with self._lock:
-                    self._pending[rank] -= attempt == self._attempt
-
-    def _read(self, attempt: int, rank: int, question: Next) -> _Answered | None:
-        """Read on until there is what a worker asks for; None where it has gone."""
-        while attempt == self._attempt:
-            with self._lock:
-                if attempt == self._attempt and question["iteration"] > self._iteration:
-                    self._iteration = question["iteration"]
-                    self._batches = self._reader.read(question["epoch"])
-                    self._waiting[self._iteration] = [deque() for _ in range(self._workers)]
-                if (piece := self._piece(rank, question["iteration"])) is not None:
-                    return piece
-                batches = self._batches
-            assert batches is not None
-            found = next(batches, self)
-            shares = (
-                [] if found is self else [_pieces(self._part(found, one)) for one in range(self._workers)]
-            )
-            with self._lock:
-                if attempt != self._attempt:
-                    return None
-                if found is self:
-                    self._batches = None
-                for waiting, pieces in zip(self._waiting[self._iteration], shares, strict=False):
-                    waiting.extend(pieces)
-        return None
+    def _read(self, attempt: int, wanted: Next) -> None:
+        """Read the next batch of an iteration. The lock is free meanwhile: a source may take long."""
+        iteration, batches = wanted["iteration"], self._batches
+        if iteration > self._iteration:
+            batches = self._reader.read(wanted["epoch"])
+        found = next(batches, self)
+        ended = found is self
+        shares = [] if ended else [_pieces(self._part(found, rank)) for rank in range(self._workers)]
+        with self._lock:
+            if attempt != self._attempt:
+                return
+            if iteration > self._iteration:
+                self._iteration, self._batches = iteration, batches
+                self._waiting[iteration] = [deque() for _ in range(self._workers)]
+            self._exhausted = ended
+            for waiting, pieces in zip(self._waiting.get(iteration, ()), shares, strict=False):
+                waiting.extend(pieces)
+            for rank in range(self._workers):
+                self._serve(rank)
 
     def _part(self, found: Any, rank: int) -> bytes:
         """One worker's rows of a batch as bytes."""
