@@ -71,6 +71,25 @@ class Reordered(Batches):
         np.random.shuffle(self.order)  # noqa: NPY002
 
 
+class Stops(keras.callbacks.Callback):
+    """Stops a training after two steps."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.model.stop_training = batch == 1
+
+
+class Shrinks(Reordered):
+    """Batches that become fewer with each epoch."""
+
+    number = 6
+
+    def __len__(self):
+        return self.number
+
+    def on_epoch_end(self):
+        self.number -= 1
+
+
 class Locked(Batches):
     """A PyDataset that cannot be pickled, and gives other batches in each epoch."""
 

@@ -7,7 +7,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import torch
-from fits import BATCH, FED, RANDOM, ROWS, Batches, Items, Reordered, X, Y, calls_python, endless, net, slices
+from fits import (
+    BATCH,
+    FED,
+    RANDOM,
+    ROWS,
+    Batches,
+    Items,
+    Shrinks,
+    Stops,
+    X,
+    Y,
+    calls_python,
+    endless,
+    net,
+    slices,
+)
 
 import nbkeras
 from nbkeras.data import stream
@@ -199,23 +214,6 @@ def test_batches_of_few_rows_are_predicted_in_the_notebook_without_a_word(spark,
 def test_arguments_that_do_not_go_with_batches_are_refused(spark, kind, words, arguments):
     with pytest.raises(kind, match=words):
         nbkeras.fit(net(), slices(X, Y).batch(BATCH), spark=spark, **arguments)
-
-
-class Stops(keras.callbacks.Callback):
-    def on_train_batch_end(self, batch, logs=None):
-        self.model.stop_training = batch == 1
-
-
-class Shrinks(Reordered):
-    """Batches that become fewer with each epoch."""
-
-    number = 6
-
-    def __len__(self):
-        return self.number
-
-    def on_epoch_end(self):
-        self.number -= 1
 
 
 def test_an_epoch_is_partial_where_it_was_stopped_not_where_its_batches_ran_out(spark, any_backend):
