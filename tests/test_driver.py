@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -20,7 +19,7 @@ from nbkeras.job.store import Store
 from nbkeras.model import randomness, state
 from nbkeras.plan import Plan
 from nbkeras.run.run import Run
-from nbkeras.schema import Schema
+from nbkeras.schema import Field, Schema
 
 
 class Submitted:
@@ -398,7 +397,7 @@ def test_a_checkpoint_of_another_training_is_refused_before_anything_is_submitte
 def test_trainers_that_have_all_their_rows_and_are_not_ready_yet_are_said_to_start():
     inbox = object.__new__(Inbox)
     inbox._run = run = Run("digits", model=None, epochs=1, workers=2)
-    inbox._plan, inbox._read = SimpleNamespace(workers=2), set()
+    inbox._plan, inbox._read = Plan(Schema((Field("x0", ("x",), "x"),)), workers=2), set()
     inbox._rendezvous = Rendezvous(inbox._plan)
     phases = []
     for rank, rows, ended in ((0, 5, True), (1, 2, False), (1, 4, True)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import queue
 
 import ml_dtypes
@@ -28,7 +27,7 @@ class Worker:
 
     def ask(self, iteration=0, epoch=0):
         question = {"type": "next", "source": 0, "iteration": iteration, "epoch": epoch}
-        self._made.take(self._rank, question, self._answers.put)
+        self._made.take(self._rank, question, lambda *answer: self._answers.put(answer))
 
     def answer(self):
         return self._answers.get(timeout=LATE)
@@ -38,8 +37,8 @@ class Worker:
         data, more = b"", True
         while more:
             self.ask(iteration)
-            piece = self.answer()
-            data, more = data + base64.b64decode(piece["data"]), piece["more"]
+            piece, blob = self.answer()
+            data, more = data + blob, piece["more"]
         if not data:
             return None
         (share,) = archive.load_values(data)
@@ -176,3 +175,13 @@ def test_what_a_source_raises_is_said_and_nobody_gets_an_answer(serve):
 
     assert str(failed.get(timeout=LATE)) == "gone"
     assert two.next() is not None
+
+
+def test_a_worker_may_ask_for_several_batches_at_once_and_gets_them_in_their_order(serve):
+    (one,), _, _ = serve(batches(1, 1, 1, 1, 1), workers=1)
+    for _ in range(4):
+        one.ask()
+    found = [archive.load_values(bytes(one.answer()[1]))[0]["batch"][0].tolist() for _ in range(4)]
+
+    assert found == [[0], [1], [2], [3]]
+    assert one.all() == [[4]]

@@ -11,7 +11,7 @@ import waiting
 from processes import is_alive, trainers
 
 import nbkeras
-from nbkeras.driver.relay import Errand, _first, fetch
+from nbkeras.driver.relay import Errand, fetch
 from nbkeras.errors import ClusterError, DataError, OptionError, TrainingError
 from nbkeras.job import failures
 from nbkeras.job.job import Failure, Job
@@ -224,7 +224,7 @@ def errand(mailbox, begin=0, number=1, answers=(), secret=SECRET):
 
 def events(log):
     buffer, found = bytearray(log), []
-    while (taken := _first(buffer)) is not None:
+    while (taken := wire.taken(buffer)) is not None:
         found.append(taken)
     assert not buffer
     return found
@@ -257,7 +257,7 @@ def test_the_mailbox_hands_on_the_notebooks_answers(mailbox):
         log, number = errand(mailbox, number=number), number + 1000
     ((event, _),) = events(log)
 
-    errand(mailbox, begin=len(log), number=number, answers=(("trainer-0", event["seq"], {"stop": True}),))
+    errand(mailbox, begin=len(log), number=number, answers=(("trainer-0", event["seq"], {"stop": True}, ""),))
     asking.join(waiting.LIMIT)
 
     assert answered == [{"stop": True}]
@@ -299,7 +299,7 @@ def test_events_are_put_together_from_pieces_of_any_size():
     buffer, found = bytearray(), []
     for start in range(0, len(frames), 99_991):
         buffer += frames[start : start + 99_991]
-        while (taken := _first(buffer)) is not None:
+        while (taken := wire.taken(buffer)) is not None:
             found.append(taken)
 
     assert [event["type"] for event, _ in found] == ["weights", "farewell"]

@@ -9,13 +9,14 @@ from nbkeras.driver.producer import Producer
 from nbkeras.driver.watchdog import BEFORE_WORKERS, Watchdog
 from nbkeras.errors import NbkerasError
 from nbkeras.job import failures
-from nbkeras.job.rendezvous import Answer, Rendezvous
+from nbkeras.job.rendezvous import Rendezvous
 from nbkeras.model import state
 from nbkeras.plan import Plan
 from nbkeras.run.curves import arrays
 from nbkeras.run.run import Run
 from nbkeras.spark import cluster
 from nbkeras.transport import messages
+from nbkeras.transport.events import Answer
 from nbkeras.transport.messages import Decision
 from nbkeras.transport.wire import Event
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import queue
 import threading
 from collections import deque
@@ -14,16 +13,15 @@ import numpy as np
 
 from nbkeras.errors import DataError
 from nbkeras.job import archive
-from nbkeras.job.rendezvous import Answer
 from nbkeras.model import batch
 from nbkeras.model.reader import Reader
+from nbkeras.transport.events import Answer
 from nbkeras.transport.messages import Next, Piece, Turn
 
-#: Bytes of an answer at most, which becomes a third more as text: :data:`nbkeras.transport.wire.LIMIT`.
-_PIECE = 8 << 20
-_END = Piece(data="", more=False)
-
-Pieces = list[deque[Piece]]
+#: Bytes of an answer at most; a worker waits for some answers at once.
+_PIECE = 1 << 20
+_Answered = tuple[Piece, memoryview]
+_END: _Answered = (Piece(more=False), memoryview(b""))
 
 
 class Producer:
@@ -46,15 +44,16 @@ class Producer:
         self._begun = self._ended = 0
         self._batches: Iterator[Any] | None = None
         #: Of each iteration that a worker may still read, and each worker.
-        self._waiting: dict[int, Pieces] = {}
-        self._reached = [0] * workers
+        self._waiting: dict[int, list[deque[_Answered]]] = {}
+        self._reached, self._pending = [0] * workers, [0] * workers
         threading.Thread(target=self._work, name="nbkeras-producer", daemon=True).start()
 
     def restart(self) -> None:
         """Serve workers that begin again: a source is read from its start, a generator from where it is."""
         with self._lock:
             self._attempt, self._iteration, self._batches = self._attempt + 1, -1, None
-            self._waiting, self._reached = {}, [0] * self._workers
+            self._waiting = {}
+            self._reached, self._pending = [0] * self._workers, [0] * self._workers
             self._begun = self._ended = 0
 
     def close(self) -> None:
@@ -72,10 +71,14 @@ class Producer:
             answer: called from any thread.
         """
         with self._lock:
-            if (piece := self._piece(rank, question["iteration"])) is None:
+            # Behind another question of the worker: answers come in the order of the questions.
+            first = not self._pending[rank]
+            piece = self._piece(rank, question["iteration"]) if first else None
+            if piece is None:
+                self._pending[rank] += 1
                 self._asked.put((self._attempt, rank, question, answer))
                 return
-        answer(piece)
+        answer(*piece)
 
     def turn(self, event: Turn) -> None:
         """Tell the source that an epoch begins or has ended, when the first worker says so."""
@@ -88,7 +91,7 @@ class Producer:
             self._reader.end()
         self._begun, self._ended = max(self._begun, event["begun"]), max(self._ended, event["ended"])
 
-    def _piece(self, rank: int, iteration: int) -> Piece | None:
+    def _piece(self, rank: int, iteration: int) -> _Answered | None:
         """What a worker asks for, if it has been read, or will not be."""
         self._reached[rank] = max(self._reached[rank], iteration)
         for old in [one for one in self._waiting if one < min(self._reached)]:
@@ -111,9 +114,11 @@ class Producer:
                 self._fail(error)
                 continue
             if piece is not None:
-                answer(piece)
+                answer(*piece)
+                with self._lock:
+                    self._pending[rank] -= attempt == self._attempt
 
-    def _read(self, attempt: int, rank: int, question: Next) -> Piece | None:
+    def _read(self, attempt: int, rank: int, question: Next) -> _Answered | None:
         """Read on until there is what a worker asks for; None where it has gone."""
         while attempt == self._attempt:
             with self._lock:
@@ -160,9 +165,8 @@ def _plain(array: Any) -> Any:
     return words if same else array
 
 
-def _pieces(data: bytes) -> list[Piece]:
-    starts = range(0, len(data), _PIECE)
+def _pieces(data: bytes) -> list[_Answered]:
+    view = memoryview(data)
     return [
-        Piece(data=base64.b64encode(data[at : at + _PIECE]).decode(), more=at + _PIECE < len(data))
-        for at in starts
+        (Piece(more=at + _PIECE < len(view)), view[at : at + _PIECE]) for at in range(0, len(view), _PIECE)
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import itertools
 import json
 import threading
 import time
@@ -111,7 +112,7 @@ class Errand:
         secret: of the run.
         number: of the first question; each is larger than all before.
         begin: bytes of the mailbox' log that have arrived in the notebook.
-        answers: (peer, number, event) to take along.
+        answers: (peer, number, event, base64 of its bytes) to take along.
         controls: events for all workers.
     """
 
@@ -119,7 +120,7 @@ class Errand:
     secret: bytes = field(repr=False)
     number: int
     begin: int
-    answers: tuple[tuple[str, int, Event], ...]
+    answers: tuple[tuple[str, int, Event, str], ...]
     controls: tuple[Event, ...]
 
 
@@ -209,7 +210,7 @@ class Relay:
         self._handle, self._silent, self._lost = handle, silent, lost
         self._places = tuple((host, port) for port in ports(secret) for host in hosts)
         self._task = cluster.task(spark, "nbkeras: events")
-        self._answers: list[tuple[str, int, Event]] = []
+        self._answers: list[tuple[str, int, Event, str]] = []
         self._controls: list[Event] = []
         self._buffer, self._fetched = bytearray(), 0
         self._answered, self._closing = threading.Event(), threading.Event()
@@ -239,7 +240,7 @@ class Relay:
                 self._secret,
                 errands * _NUMBERS,
                 self._fetched,
-                tuple(self._answers),
+                _fitting(self._answers),
                 tuple(self._controls),
             )
             job = self._spark.range(1, numPartitions=1).mapInArrow(functools.partial(fetch, errand), _SCHEMA)
@@ -274,7 +275,7 @@ class Relay:
                 self._buffer += data
                 self._fetched += len(data)
         any_event = False
-        while (taken := _first(self._buffer)) is not None:
+        while (taken := wire.taken(self._buffer)) is not None:
             event, blob = taken
             peer, number = str(event["peer"]), int(event.get("seq", 0))
             any_event = any_event or number > 0
@@ -282,34 +283,12 @@ class Relay:
         self._silent(silent)
         return any_event
 
-    def _answer(self, peer: str, number: int, event: Event) -> None:
-        self._answers.append((peer, number, event))
+    def _answer(self, peer: str, number: int, event: Event, blob: bytes | memoryview = b"") -> None:
+        self._answers.append((peer, number, event, base64.b64encode(blob).decode()))
         self._answered.set()
 
 
-def _first(buffer: bytearray) -> tuple[Event, bytes] | None:
-    """Take the first event and its bytes out of a buffer, when all of them are there."""
-    view, position = memoryview(buffer), 0
-    pieces: list[bytes] = []
-    event: Event | None = None
-    missing = 0
-    try:
-        while event is None or missing > 0:
-            if len(view) < position + wire.HEADER.size:
-                return None
-            _, length = wire.header(bytes(view[position : position + wire.HEADER.size]))
-            position += wire.HEADER.size
-            if len(view) < position + length:
-                return None
-            data = bytes(view[position : position + length])
-            position += length
-            if event is None:
-                event = wire.decode(data)
-                missing = int(event.get("blob", 0))
-            else:
-                pieces.append(data)
-                missing -= length
-    finally:
-        view.release()
-    del buffer[:position]
-    return event, b"".join(pieces)
+def _fitting(answers: list[tuple[str, int, Event, str]]) -> tuple[tuple[str, int, Event, str], ...]:
+    """The first answers, as many as fit into one message."""
+    ends = itertools.accumulate(len(data) for *_, data in answers)
+    return tuple(one for one, end in zip(answers, ends, strict=True) if end <= wire.LIMIT // 2)

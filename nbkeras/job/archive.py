@@ -10,6 +10,7 @@ import importlib
 import io
 import json
 import math
+import struct
 from contextlib import suppress
 from dataclasses import fields
 from typing import Any
@@ -23,6 +24,8 @@ from nbkeras.model import values
 
 #: What the files hold; another number is of another version of nbkeras.
 _FORMAT = 1
+#: Length of the JSON in front of values.
+_LENGTH = struct.Struct(">Q")
 
 
 def dumps(one: Checkpoint) -> bytes:
@@ -77,16 +80,20 @@ def dump_values(values: list[dict[str, Any]]) -> bytes:
     """
     made: dict[str, npt.NDArray[Any]] = {}
     described = _described(values, made)
-    made["json"] = np.frombuffer(json.dumps(described).encode(), np.uint8)
-    buffer = io.BytesIO()
-    np.savez(buffer, **made)  # type: ignore[arg-type]  # as in write
-    return buffer.getvalue()
+    header = json.dumps([described, {name: one.size for name, one in made.items()}]).encode()
+    return b"".join([_LENGTH.pack(len(header)), header, *(one.data for one in made.values())])
 
 
 def load_values(data: bytes) -> list[dict[str, Any]]:
     """What :func:`dump_values` wrote."""
-    entries = np.load(io.BytesIO(data), allow_pickle=False)
-    return _callbacks(json.loads(entries["json"].tobytes()), entries)
+    (length,) = _LENGTH.unpack_from(data)
+    start = _LENGTH.size + length
+    described, sizes = json.loads(data[_LENGTH.size : start])
+    entries = {}
+    for name, size in sizes.items():
+        entries[name] = np.frombuffer(data, np.uint8, size, start)
+        start += size
+    return _callbacks(described, entries)
 
 
 def _described(callbacks: list[dict[str, Any]], made: dict[str, npt.NDArray[Any]]) -> list[Any]:
@@ -99,8 +106,8 @@ def _described(callbacks: list[dict[str, Any]], made: dict[str, npt.NDArray[Any]
             plain[name] = values.packed(value, arrays)
             types[name] = [[_name(array.dtype), list(array.shape)] for array in arrays]
             for index, array in enumerate(arrays):
-                content = np.ascontiguousarray(array).tobytes()
-                made[f"decider{number}.{name}.{index}"] = np.frombuffer(content, np.uint8)
+                content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+                made[f"decider{number}.{name}.{index}"] = content
         described.append([plain, types])
     return described
 

@@ -16,10 +16,10 @@ from typing import Self
 from nbkeras.errors import NbkerasError
 from nbkeras.job import failures
 from nbkeras.job.job import Job
-from nbkeras.job.rendezvous import Answer, Rendezvous
+from nbkeras.job.rendezvous import Rendezvous
 from nbkeras.transport import messages, wire
 from nbkeras.transport.checking import checked
-from nbkeras.transport.events import Server
+from nbkeras.transport.events import Answer, Server
 from nbkeras.transport.wire import Event
 
 #: The name of who fetches; workers have others.
@@ -138,10 +138,10 @@ class Mailbox:
 
     def _fetched(self, event: messages.Fetch) -> messages.Fetched:
         """What has been said since the last time, after doing what the notebook says, and who is silent."""
-        for peer, number, reply in event["answers"]:
+        for peer, number, reply, data in event["answers"]:
             answer = self._asked.pop((peer, number), None)
             if answer is not None:
-                answer(reply)
+                answer(reply, base64.b64decode(data))
         for control in event["controls"]:
             self._server.control(control, standing=True)
         if len(self._log) > event["from"] - self._begin or event["last"]:

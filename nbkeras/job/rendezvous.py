@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 
 from nbkeras.data.shards import CHECKSUM_BITS, nulls_message, require_one_shape
 from nbkeras.errors import ClusterError, DataError
 from nbkeras.job.checkpoint import Origin
 from nbkeras.plan import Plan
+from nbkeras.transport.events import Answer
 from nbkeras.transport.messages import Addresses, Done, Hello, Port, PortsFree, Ready, Shards, WorkerEvent
-from nbkeras.transport.wire import Event
 
-Answer = Callable[[Event], None]
 #: How often workers choose ports when one was taken before it was used.
 PORTS = 5
 NO_ROWS = "the DataFrame has no rows to train on: df.count() is 0, or validation_split took them all"

@@ -66,7 +66,7 @@ class Channel:
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._sent = 0
         self._progress: bytes | None = None
-        self._answers: dict[int, Event] = {}
+        self._answers: dict[int, tuple[Event, bytes]] = {}
         self._closing = self._reached = False
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
@@ -101,7 +101,10 @@ class Channel:
 
     def ask(self, event: Event, blob: bytes | memoryview = b"") -> Event:
         """Send an event and wait for its answer, as long as the notebook lets us live."""
-        number = self.send(event, blob)
+        return self.answer(self.send(event, blob))[0]
+
+    def answer(self, number: int) -> tuple[Event, bytes]:
+        """Wait for the answer to an event, and return it with the bytes that come with it."""
         with self._lock:
             self._lock.wait_for(lambda: number in self._answers)
             return self._answers.pop(number)
@@ -205,19 +208,14 @@ class Channel:
             self._receive(buffer)
 
     def _receive(self, buffer: bytearray) -> None:
-        while len(buffer) >= wire.HEADER.size:
-            _, length = wire.header(bytes(buffer[: wire.HEADER.size]))
-            end = wire.HEADER.size + length
-            if len(buffer) < end:
-                return
-            event = wire.decode(bytes(buffer[wire.HEADER.size : end]))
-            del buffer[:end]
+        while (taken := wire.taken(buffer)) is not None:
+            event, blob = taken
             with self._lock:
                 if "ack" in event:
                     for number in [one for one in self._kept if one <= event["ack"]]:
                         del self._kept[number]
                 elif "answer" in event:
-                    self._answers[event["answer"]] = event["event"]
+                    self._answers[event["answer"]] = event["event"], blob
                 self._lock.notify_all()
             if "control" in event:
                 self._on_control(event["control"])
@@ -280,7 +278,7 @@ def _available(connection: socket.socket) -> bytes:
     limit = connection.gettimeout()
     connection.settimeout(0)
     try:
-        data = connection.recv(1 << 16)
+        data = connection.recv(_PIECE)
     except (BlockingIOError, ssl.SSLWantReadError):
         return b""
     finally:

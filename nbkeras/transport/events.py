@@ -9,7 +9,7 @@ import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from nbkeras.transport import wire
 from nbkeras.transport.wire import Event
@@ -23,7 +23,17 @@ BACKLOG = 100
 #: Seconds that the port may take to open or close, where other threads of the notebook are at work.
 _PATIENCE = 60.0
 
-Handler = Callable[[str, Event, bytes, Callable[[Event], None]], None]
+
+class Answer(Protocol):
+    """Answers an event, from any thread."""
+
+    def __call__(self, event: Event, blob: bytes | memoryview = b"") -> None:
+        """Send an answer and the bytes that go with it."""
+
+
+Handler = Callable[[str, Event, bytes, Answer], None]
+#: Answers that a worker may wait for at once.
+ANSWERS = 4
 
 
 class Peer:
@@ -32,7 +42,7 @@ class Peer:
     def __init__(self) -> None:
         self.seen = 0
         self.events = 0
-        self.answers: dict[int, Event] = {}
+        self.answers: dict[int, tuple[Event, bytes | memoryview]] = {}
         self.writer: asyncio.StreamWriter | None = None
 
 
@@ -146,9 +156,9 @@ class Server:
         for peer in self._peers.values():
             self._send(peer, {"control": event})
 
-    def _send(self, peer: Peer, event: Event) -> None:
+    def _send(self, peer: Peer, event: Event, blob: bytes | memoryview = b"") -> None:
         if peer.writer is not None and not peer.writer.is_closing():
-            peer.writer.write(wire.encode(event))
+            peer.writer.write(wire.encode(event, blob))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -208,8 +218,8 @@ class Server:
         peer = self._peers.setdefault(name, Peer())
         peer.writer = writer
         self._send(peer, {"ack": peer.seen})
-        for number, answer in peer.answers.items():
-            self._send(peer, {"answer": number, "event": answer})
+        for number, (answer, with_it) in peer.answers.items():
+            self._send(peer, {"answer": number, "event": answer}, with_it)
         for control in self._standing.values():
             self._send(peer, {"control": control})
         while True:
@@ -222,17 +232,19 @@ class Server:
                     self._handle(name, event, blob, self._answerer(peer, number))
                 self._send(peer, {"ack": peer.seen})
             else:
-                self._handle(name, event, blob, lambda _: None)
+                self._handle(name, event, blob, _unasked)
 
-    def _answerer(self, peer: Peer, number: int) -> Callable[[Event], None]:
-        def put(event: Event) -> None:
-            # The last one is enough: a worker asks one thing at a time.
-            peer.answers = {number: event}
-            self._send(peer, {"answer": number, "event": event})
+    def _answerer(self, peer: Peer, number: int) -> Answer:
+        def put(event: Event, blob: bytes | memoryview) -> None:
+            # Until the worker asks again: the connection may drop.
+            peer.answers[number] = event, blob
+            while len(peer.answers) > ANSWERS:
+                del peer.answers[min(peer.answers)]
+            self._send(peer, {"answer": number, "event": event}, blob)
 
-        def answer(event: Event) -> None:
+        def answer(event: Event, blob: bytes | memoryview = b"") -> None:
             if not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(put, event)
+                self._loop.call_soon_threadsafe(put, event, blob)
 
         return answer
 
@@ -251,6 +263,10 @@ class Server:
                 raise wire.ProtocolError("bytes other than announced")
             blob += await reader.readexactly(length)
         return event, bytes(blob)
+
+
+def _unasked(event: Event, blob: bytes | memoryview = b"") -> None:
+    """Answer nobody."""
 
 
 def _number(event: Event, key: str) -> int:

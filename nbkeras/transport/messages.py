@@ -289,13 +289,12 @@ class Decision(TypedDict):
 
 
 class Piece(TypedDict):
-    """The notebook answers :class:`Next` with base64 of a piece of an archive, and whether more of it comes.
+    """The notebook answers :class:`Next` with a piece of an archive as its bytes, and whether more comes.
 
     The archive, of :func:`nbkeras.job.archive.dump_values`, holds ``rows``, those of the batch, and
-    ``batch``, the worker's part of them. Without data, the batches have come to their end.
+    ``batch``, the worker's part of them. Without bytes, the batches have come to their end.
     """
 
-    data: str
     more: bool
 
 
@@ -305,8 +304,9 @@ class Done(TypedDict):
 
 # -- between the relay and a mailbox --------------------------------------------------
 
-#: A job of the relay sends this to the mailbox, which answers :class:`Fetched`: the answers and control
-#: events to pass on, the bytes of the log that have arrived (``known``), and those to send next (``from``).
+#: A job of the relay sends this to the mailbox, which answers :class:`Fetched`: the answers (peer, number,
+#: event, and base64 of its bytes) and control events to pass on, the bytes of the log that have arrived
+#: (``known``), and those to send next (``from``).
 Fetch = TypedDict(
     "Fetch",
     {

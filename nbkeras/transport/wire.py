@@ -114,3 +114,31 @@ def decode(payload: bytes) -> Event:
     if not isinstance(event, dict):
         raise ProtocolError("a frame that is no JSON object")
     return event
+
+
+def taken(buffer: bytearray) -> tuple[Event, bytes] | None:
+    """Take the first event and its bytes out of a buffer, when all of them are there."""
+    view, position = memoryview(buffer), 0
+    pieces: list[bytes] = []
+    event: Event | None = None
+    missing = 0
+    try:
+        while event is None or missing > 0:
+            if len(view) < position + HEADER.size:
+                return None
+            _, length = header(bytes(view[position : position + HEADER.size]))
+            position += HEADER.size
+            if len(view) < position + length:
+                return None
+            data = bytes(view[position : position + length])
+            position += length
+            if event is None:
+                event = decode(data)
+                missing = int(event.get("blob", 0))
+            else:
+                pieces.append(data)
+                missing -= length
+    finally:
+        view.release()
+    del buffer[:position]
+    return event, b"".join(pieces)

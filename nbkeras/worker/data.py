@@ -11,6 +11,7 @@ from nbkeras.model.portable import datasets
 from nbkeras.model.reader import Fed, Reader
 from nbkeras.plan import Plan
 from nbkeras.transport.channel import Channel
+from nbkeras.transport.events import ANSWERS
 from nbkeras.transport.messages import Shards
 from nbkeras.worker.backends import Backend
 from nbkeras.worker.backends.slices import Slices, Turns
@@ -111,7 +112,9 @@ class _Opened:
         """This worker's rows, and the dataset that gives them if TensorFlow reads it."""
         if isinstance(sent, Fed):
             assert self.channel is not None
-            return Remote(sent, self.channel), None
+            # As Keras does, TensorFlow reads ahead of the training; the others do not.
+            ahead = ANSWERS if self.plan.backend == "tensorflow" else 1
+            return Remote(sent, self.channel, ahead), None
         reader = _reader(sent, self.plan.validation_batch_size or self.plan.batch_size or 32, seed)
         return Own(reader, self.group.rank, self.group.size), _dataset(reader)
 

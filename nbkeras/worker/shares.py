@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -78,12 +78,14 @@ class Remote:
     Args:
         fed: the notebook's reader.
         channel: to the notebook, for nothing else.
+        ahead: pieces of batches to ask for at once.
     """
 
     repeats = ""
 
-    def __init__(self, fed: Fed, channel: Channel) -> None:
-        self._fed, self._channel = fed, channel
+    def __init__(self, fed: Fed, channel: Channel, ahead: int) -> None:
+        self._fed, self._channel, self._ahead = fed, channel, ahead
+        self._waiting: deque[int] = deque()
         self._iterations = itertools.count()
         self._begun = self._ended = 0
         self._held: tuple[list[tuple[int, Any]], Iterator[tuple[int, Any]]] | None = None
@@ -125,13 +127,16 @@ class Remote:
         self._channel.send(Turn(type="turn", source=self._fed.number, begun=self._begun, ended=self._ended))
 
     def _asked(self, epoch: int) -> Iterator[tuple[int, Any]]:
-        iteration = next(self._iterations)
-        data = bytearray()
+        iteration, data = next(self._iterations), bytearray()
+        question = Next(type="next", source=self._fed.number, iteration=iteration, epoch=epoch)
+        while self._waiting:  # for batches that nobody takes any more
+            self._channel.answer(self._waiting.popleft())
         while True:
-            question = Next(type="next", source=self._fed.number, iteration=iteration, epoch=epoch)
-            piece = checked(self._channel.ask(question), Piece)
-            data += base64.b64decode(piece["data"])
-            if piece["more"]:
+            while len(self._waiting) < self._ahead:
+                self._waiting.append(self._channel.send(question))
+            answer, piece = self._channel.answer(self._waiting.popleft())
+            data += piece
+            if checked(answer, Piece)["more"]:
                 continue
             if not data:
                 return
