@@ -259,6 +259,20 @@ def test_a_dataset_that_is_the_same_in_each_epoch_or_goes_on_is_trained_on_again
     assert [noted(data), noted(data), noted(None)] == [[], [], []]
 
 
+def test_a_model_is_called_with_words_and_numbers_of_a_first_batch():
+    data = slices({"words": np.array(["a", "b"]), "numbers": np.ones((2, 1), "float32")}, Y[:2]).batch(2)
+    inputs = {
+        "words": keras.Input((), name="words", dtype="string"),
+        "numbers": keras.Input((1,), name="numbers"),
+    }
+    words = keras.layers.StringLookup(vocabulary=["a", "b"], output_mode="one_hot")(inputs["words"])
+    model = keras.Model(inputs, keras.layers.concatenate([words, inputs["numbers"]]))
+
+    x, _ = streams(data).train.first_batch(1)
+
+    assert np.asarray(model(x)).tolist() == [[0, 1, 0, 1]]
+
+
 def test_a_shuffle_that_training_and_validation_share_is_named_unless_its_order_stays():
     data, other = (slices(X, Y).shuffle(40, seed=1) for _ in range(2))
     fixed = slices(X, Y).shuffle(40, seed=1, reshuffle_each_iteration=False)

@@ -70,6 +70,18 @@ def taken(tensor: Any, which: Any) -> Any:
     return tensor[which] if isinstance(which, slice) else tf.gather(tensor, which)
 
 
+def alike(batch: Any) -> Any:
+    """Return a batch with tensors alone if a part has no other form: Keras calls no model with a mixture."""
+    if not any(is_no_array(one) for one in keras.tree.flatten(batch)):
+        return batch
+    import tensorflow as tf
+
+    def tensor(one: Any) -> Any:
+        return one if is_no_array(one) else tf.convert_to_tensor(one)
+
+    return keras.tree.map_structure(tensor, batch, none_is_leaf=False)
+
+
 def reduced(thing: Any) -> tuple[Any, ...] | None:
     """Return how to pickle a dataset, or None for anything else.
 
