@@ -233,7 +233,12 @@ def flipped():
 
 def noted(data):
     """What is said of a dataset that is trained on."""
-    return again.notes(stream.Stream(None, Schema(), dataset=stream.Dataset(data)))
+    return again.notes(streams(data))
+
+
+def streams(data, validation=None):
+    train = None if data is None else stream.Stream(None, Schema(), dataset=stream.Dataset(data))
+    return stream.Streams(train, None if validation is None else stream.Dataset(validation))
 
 
 MOVES_ON = [FED[one].data for one in ("shuffled", "mapped", "PyDataset that shuffles")]
@@ -249,7 +254,33 @@ def test_a_dataset_that_moves_on_is_named_where_it_is_trained_on_again(make):
 @pytest.mark.parametrize("kind", ["with weights", "PyDataset", "DataLoader", "generator"])
 def test_a_dataset_that_is_the_same_in_each_epoch_or_goes_on_is_trained_on_again_without_a_word(kind):
     (data,) = FED[kind].data()
-    assert [noted(data), noted(data), again.notes(None)] == [[], [], []]
+    assert [noted(data), noted(data), noted(None)] == [[], [], []]
+
+
+def test_a_model_is_called_with_words_and_numbers_of_a_first_batch():
+    data = slices({"words": np.array(["a", "b"]), "numbers": np.ones((2, 1), "float32")}, Y[:2]).batch(2)
+    inputs = {
+        "words": keras.Input((), name="words", dtype="string"),
+        "numbers": keras.Input((1,), name="numbers"),
+    }
+    words = keras.layers.StringLookup(vocabulary=["a", "b"], output_mode="one_hot")(inputs["words"])
+    model = keras.Model(inputs, keras.layers.concatenate([words, inputs["numbers"]]))
+
+    x, _ = streams(data).train.first_batch(1)
+
+    assert np.asarray(model(x)).tolist() == [[0, 1, 0, 1]]
+
+
+def test_a_shuffle_that_training_and_validation_share_is_named_unless_its_order_stays():
+    data, other = (slices(X, Y).shuffle(40, seed=1) for _ in range(2))
+    fixed = slices(X, Y).shuffle(40, seed=1, reshuffle_each_iteration=False)
+
+    shared = again.notes(streams(data.take(24).batch(8), data.skip(24).map(lambda x, y: (x, y)).batch(8)))
+
+    assert [one.split(":")[0] for one in shared] == ["x and validation_data share a shuffle"]
+    assert again.notes(streams(data.batch(4), other.batch(4))) == []
+    assert again.notes(streams(fixed.take(24).batch(8), fixed.skip(24).batch(8))) == []
+    assert again.notes(streams(data.batch(4), (X, Y))) == []
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from nbkeras.data.rows import Rows
 from nbkeras.errors import DataError, ModelError, OptionError, one_line, words
 from nbkeras.model import batch, pickling, randomness
-from nbkeras.model.portable.datasets import is_dataset, is_endless
+from nbkeras.model.portable.datasets import alike, is_dataset, is_endless
 from nbkeras.model.reader import Fed, Reader, kind_of
 from nbkeras.schema import ORDER, Schema
 
@@ -90,7 +90,7 @@ class Stream(Rows):
                 first = self.dataset.reader.first()
             parts = keras.utils.unpack_x_y_sample_weight(first[0] if first else None)
             given = max((place for place, one in enumerate(parts) if one is not None), default=-1)
-            some: tuple[Any, ...] = batch.taken(tuple(parts[: given + 1]), slice(number))
+            some: tuple[Any, ...] = alike(batch.taken(tuple(parts[: given + 1]), slice(number)))
         except DataError:
             raise
         except Exception as error:

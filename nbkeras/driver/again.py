@@ -1,23 +1,28 @@
-"""Again: a training on a dataset that has moved on, such as one that shuffles, in a training before."""
+"""Again: a dataset that plain Keras goes on with, such as one that shuffles, begins again on the workers."""
 
 from __future__ import annotations
 
 from typing import Any
 from weakref import WeakValueDictionary
 
-from nbkeras.data.stream import Stream
+from nbkeras.data.stream import Dataset, Stream, Streams
+from nbkeras.model.portable.datasets import is_dataset, shuffles
 from nbkeras.model.reader import moves_on
 
 #: The datasets of the trainings before, by identity: they may compare by their content.
 _before: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
 
-def notes(stream: Stream | None) -> list[str]:
-    """Name a dataset that begins again on the workers, where in plain Keras it would go on.
+def notes(streams: Streams) -> list[str]:
+    """Name what begins again on the workers, where in plain Keras it would go on.
 
     Args:
-        stream: what a training reads in batches; None for none.
+        streams: what a training reads in batches.
     """
+    return [*_trained_before(streams.train), *_shared(streams.train, streams.validation)]
+
+
+def _trained_before(stream: Stream | None) -> list[str]:
     if stream is None or not stream.dataset.is_sent:
         return []
     source, kind = stream.dataset.data, stream.dataset.kind
@@ -28,5 +33,21 @@ def notes(stream: Stream | None) -> list[str]:
     sentence = (
         f"the {kind} begins again with the shuffles and random steps of its first epoch, in plain Keras it "
         f"goes on: for the same result in both make a new {kind} for each fit"
+    )
+    return [sentence]
+
+
+def _shared(train: Stream | None, validation: Dataset | None) -> list[str]:
+    if train is None or validation is None:
+        return []
+    both = [train.dataset, validation]
+    if not all(one.is_sent and is_dataset(one.data) for one in both):
+        return []
+    if shuffles(train.dataset.data).isdisjoint(shuffles(validation.data)):
+        return []
+    sentence = (
+        "x and validation_data share a shuffle: in plain Keras each read moves it on, here each of the two "
+        "has the order of its own epochs; for the same result in both, and for parts that stay apart, give "
+        "the shuffle reshuffle_each_iteration=False"
     )
     return [sentence]

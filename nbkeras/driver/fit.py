@@ -91,7 +91,7 @@ def fit(
         train if isinstance(train, stream.Stream) else None,
         validation if isinstance(validation, stream.Dataset) else None,
     )
-    going_on += again.notes(streams.train)
+    going_on += again.notes(streams)
     for sentence in [*alone, *streams.notes, *_notes(spark, options, plan, run, going_on, dynamic=dynamic)]:
         run.note(sentence)
     run.listen(hearing(options.listeners))

@@ -70,6 +70,18 @@ def taken(tensor: Any, which: Any) -> Any:
     return tensor[which] if isinstance(which, slice) else tf.gather(tensor, which)
 
 
+def alike(batch: Any) -> Any:
+    """Return a batch with tensors alone if a part has no other form: Keras calls no model with a mixture."""
+    if not any(is_no_array(one) for one in keras.tree.flatten(batch)):
+        return batch
+    import tensorflow as tf
+
+    def tensor(one: Any) -> Any:
+        return one if is_no_array(one) else tf.convert_to_tensor(one)
+
+    return keras.tree.map_structure(tensor, batch, none_is_leaf=False)
+
+
 def reduced(thing: Any) -> tuple[Any, ...] | None:
     """Return how to pickle a dataset, or None for anything else.
 
@@ -104,6 +116,20 @@ def draws(dataset: Any) -> bool:
     nodes = (one for scope in _scopes(_made(dataset)) for one in scope)
     # Keras' layers that augment change a variable.
     return any("seed2" in one.attr or one.op in _MOVING for one in nodes)
+
+
+def shuffles(dataset: Any) -> set[str]:
+    """Name the shuffles of a dataset that give another order each time; datasets made of one share it."""
+    import tensorflow as tf
+
+    found: set[str] = set()
+    for nodes in _scopes(_made(dataset)):
+        moving = [one for one in nodes if one.op in _OLDER and one.attr["reshuffle_each_iteration"].b]
+        generators = {_name(one.input[-1]) for one in moving}
+        for name, tensor in _constants(nodes).items():
+            if name in generators and tensor.dtype == tf.resource.as_datatype_enum:
+                found.update(one.name for one in tensor.resource_handle_val)
+    return found
 
 
 def _made(dataset: Any) -> Any:
