@@ -173,7 +173,7 @@ def made(
             f"validation_split={split} is of arrays and DataFrames: give validation_data=…, as for "
             f"ds.take(…) and ds.skip(…) of a {kind}"
         )
-    if dataset.is_sent and dataset.reader.length == 0:
+    if dataset.is_sent and Reader(dataset.data).length == 0:
         raise DataError(f"the {kind} has no batch: its length is 0")
     return Stream(stand_ins(spark, workers), Schema(), numbered=True, dataset=dataset)
 

@@ -152,7 +152,7 @@ class Trainer:
         return Channel(job.address, job.secret, f"trainer-{self._rank}", self._control, job.certificate)
 
     def _feed(self) -> Channel:
-        """A channel for batches alone: a server keeps one answer for each, and several threads ask."""
+        """A channel for batches alone: of each, a server keeps a few answers."""
         job = self._job
         self._feeds = Channel(job.address, job.secret, f"feed-{self._rank}", certificate=job.certificate)
         return self._feeds

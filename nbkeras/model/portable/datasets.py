@@ -118,17 +118,15 @@ def draws(dataset: Any) -> bool:
     return any("seed2" in one.attr or one.op in _MOVING for one in nodes)
 
 
-def shuffles(dataset: Any) -> set[str]:
-    """Name the shuffles of a dataset that give another order each time; datasets made of one share it."""
-    import tensorflow as tf
-
-    found: set[str] = set()
-    for nodes in _scopes(_made(dataset)):
-        moving = [one for one in nodes if one.op in _OLDER and one.attr["reshuffle_each_iteration"].b]
-        generators = {_name(one.input[-1]) for one in moving}
-        for name, tensor in _constants(nodes).items():
-            if name in generators and tensor.dtype == tf.resource.as_datatype_enum:
-                found.update(one.name for one in tensor.resource_handle_val)
+def shuffles(dataset: Any) -> set[int]:
+    """Identify the shuffles of a dataset that give another order each time; datasets made of one share it."""
+    found, waiting = set(), [dataset]
+    while waiting:
+        one = waiting.pop()
+        # A graph tells too, but to make one copies all arrays.
+        waiting += one._inputs()  # noqa: SLF001  # tf.data shows no other way
+        if getattr(one, "_reshuffle_each_iteration", False):
+            found.add(id(one))
     return found
 
 
