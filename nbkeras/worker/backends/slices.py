@@ -116,6 +116,7 @@ class Slices(DataAdapter):  # type: ignore[misc]
         import tensorflow as tf
 
         if self._dataset is not None:
+            self._unweighted(self._dataset.element_spec)
             made = TFDatasetAdapter(self._dataset, class_weight=self._class_weight).get_tf_dataset()
             # AutoGraph has nothing to convert in it.
             has_rows, cut = map(tf.autograph.experimental.do_not_convert, (self._has_rows, self._cut))
@@ -158,11 +159,16 @@ class Slices(DataAdapter):  # type: ignore[misc]
 
     def _weighted(self, batch: Any) -> Any:
         """A batch with the weight of each row's class."""
-        if self._class_weight is None:
+        x, y = self._unweighted(batch)
+        if self._class_weight is None or y is None:
             return batch
+        return x, y, labels.weights(y, self._class_weight)
+
+    def _unweighted(self, batch: Any) -> tuple[Any, Any]:
+        """The inputs and labels of a batch, or of its types, which has no weights if classes have some."""
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
-        if weights is not None:
+        if weights is not None and self._class_weight is not None:
             raise DataError(
                 "class_weight=… is given beside batches with sample weights: leave out class_weight"
             )
-        return batch if y is None else (x, y, labels.weights(y, self._class_weight))
+        return x, y
