@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from nbkeras.data import stream
+from nbkeras.errors import ModelError
 from nbkeras.model import pickling
 from nbkeras.model.portable import datasets
 
@@ -41,7 +42,7 @@ def test_a_cache_in_memory_keeps_in_each_process_what_was_drawn_first():
     ids=["one", "one for each element"],
 )
 def test_a_cache_in_a_file_stays_in_the_notebook_with_its_reason(tmp_path, cached):
-    assert stream.stays(cached(tmp_path)) == (
+    assert stream.Dataset(cached(tmp_path)).reason == (
         "a tf.data.Dataset: it caches in a file, which several workers would write at once"
     )
 
@@ -62,7 +63,7 @@ def test_what_a_dataset_draws_without_a_seed_is_the_same_everywhere(drawn):
 def test_no_node_of_the_graph_gets_an_attribute_that_its_operation_has_not():
     from tensorflow.core.framework import graph_pb2
 
-    _, (graph, _) = datasets.reduced(NUMBERS.shuffle(3).cache())
+    _, (graph, *_) = datasets.reduced(NUMBERS.shuffle(3).cache())
 
     extra = [
         one.op
@@ -70,3 +71,16 @@ def test_no_node_of_the_graph_gets_an_attribute_that_its_operation_has_not():
         if "dtype" in one.attr and one.op != "Const"
     ]
     assert extra == []
+
+
+def test_large_arrays_travel_beside_the_graph_and_an_order_that_is_drawn_once_stays():
+    rows = tf.random.stateless_normal((300_000,), [1, 2])
+    dataset = tf.data.Dataset.from_tensor_slices(rows).shuffle(9, seed=1).batch(100_000)
+
+    _, (graph, arrays, _) = datasets.reduced(dataset)
+    (one, other) = copies(dataset)
+
+    assert (len(graph) < 100_000, [one.shape for one in arrays.values()]) == (True, [(300_000,)])
+    assert all(bool(tf.reduce_all(a == b)) for a, b in zip(one, other, strict=True))
+    with pytest.raises(ModelError, match="it shuffles once, in an order of its own: give shuffle a seed"):
+        pickling.dumps(NUMBERS.shuffle(20, reshuffle_each_iteration=False))
