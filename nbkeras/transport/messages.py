@@ -4,6 +4,8 @@ A message is a JSON object. Those who pass it on (:mod:`nbkeras.transport.channe
 :mod:`nbkeras.transport.events`, the mailbox and the relay) add ``seq``, ``blob`` or ``peer``
 and look at nothing else. Who acts on a message takes it from :func:`event` or :func:`control`,
 which check it.
+
+Long because all messages stand in one place.
 """
 
 # Annotations are not postponed here: a TypedDict would not see which fields may be missing.
