@@ -22,6 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Your input ran out of data"),
     pytest.mark.filterwarnings("ignore:CUDA initialization"),
     pytest.mark.filterwarnings("ignore:The structure of"),
+    pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer"),
     pytest.mark.filterwarnings("ignore:.*was passed, but will be ignored"),
 ]
 _OF_OTHERS = ("Your input ran out of data", "CUDA initialization")
