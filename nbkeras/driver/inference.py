@@ -76,7 +76,9 @@ def job_of(
     """Make a job of a model; ``batches`` as for :func:`nbkeras.model.pickling.contents`."""
     encrypted = protection.encrypts_disks(spark)
     data = pickling.contents(model, [], batches=batches)
-    payload = cluster.share(spark, data) if kind == "evaluate" else _kept(spark, data)
+    # A DataFrame is predicted when it is read; what reads batches ends here.
+    lazy = kind == "predict" and batches is None
+    payload = _kept(spark, data) if lazy else cluster.share(spark, data)
     return Job(kind, plan, payload, _NOWHERE, b"", cores=cluster.cores(spark), encrypted=encrypted)
 
 
@@ -116,8 +118,7 @@ def collected(spark: SparkSession, job: Job, df: DataFrame) -> tuple[list[bytes]
             print(f"{once_more} once more: {lost}")  # noqa: T201  # why it takes longer
             return _results(attended(spark, method, collect))
     finally:
-        if method == "evaluate":
-            job.payload.forget()
+        job.payload.forget()
 
 
 def _results(rows: list[Any]) -> tuple[list[bytes], list[dict[str, Any]]]:
