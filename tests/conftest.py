@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +33,13 @@ CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrom
 hypothesis.settings.register_profile("fixed", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("random", deadline=None, max_examples=400)
 hypothesis.settings.load_profile("fixed")
+
+
+@pytest.fixture(autouse=True)
+def _unseeded():
+    """Another test's seed of TensorFlow, which gives every shuffle one, is forgotten."""
+    if tf := sys.modules.get("tensorflow"):
+        tf.random.set_seed(None)
 
 
 @pytest.fixture(scope="session")
