@@ -8,7 +8,7 @@ import tensorflow as tf
 from nbkeras.data import stream
 from nbkeras.errors import ModelError
 from nbkeras.model import pickling
-from nbkeras.model.portable import datasets
+from nbkeras.model.portable import graphs, seed_generators
 
 NUMBERS = tf.data.Dataset.range(20)
 
@@ -60,10 +60,46 @@ def test_what_a_dataset_draws_without_a_seed_is_the_same_everywhere(drawn):
     assert elements(one) == elements(other)
 
 
+def shuffled():
+    return NUMBERS.shuffle(20, seed=1).repeat(2).shuffle(8, seed=2)
+
+
+def test_a_copy_begins_where_the_notebook_stands_which_goes_on_as_the_copy_has():
+    read, unread = shuffled(), shuffled()
+    first, second, third = (elements(unread) for _ in range(3))
+    assert first != second
+
+    assert elements(read) == first
+    copy = pickling.loads(pickling.dumps(read))
+    assert elements(copy) == second
+    seed_generators.go_on(read, seed_generators.given(copy))
+    assert elements(read) == third
+
+
+def test_a_dataset_that_is_used_twice_has_one_order():
+    order = NUMBERS.shuffle(20, seed=1)
+    pairs = tf.data.Dataset.zip(order, order).map(lambda one, other: 100 * one + other)
+
+    copy, _ = copies(pairs)
+    order = NUMBERS.shuffle(20, seed=1)
+    assert elements(copy) == elements(
+        tf.data.Dataset.zip(order, order).map(lambda one, other: 100 * one + other)
+    )
+
+
+def test_a_dataset_that_stays_in_the_notebook_is_not_moved_by_a_look():
+    numbers = tf.data.Dataset.random(seed=2, rerandomize_each_iteration=True)
+    with_numbers = tf.data.Dataset.zip(NUMBERS.shuffle(20, seed=1), numbers).map(lambda one, _: one)
+    calls_python = NUMBERS.shuffle(20, seed=1).map(lambda one: tf.numpy_function(int, [one], tf.int64))
+    for kept in (with_numbers, calls_python):
+        assert not stream.Dataset(kept).is_sent
+        assert elements(kept) == elements(NUMBERS.shuffle(20, seed=1))
+
+
 def test_no_node_of_the_graph_gets_an_attribute_that_its_operation_has_not():
     from tensorflow.core.framework import graph_pb2
 
-    _, (graph, *_) = datasets.reduced(NUMBERS.shuffle(3).cache())
+    _, (graph, *_) = graphs.reduced(NUMBERS.shuffle(3).cache())
 
     extra = [
         one.op
@@ -77,7 +113,7 @@ def test_large_arrays_travel_beside_the_graph_and_an_order_that_is_drawn_once_st
     rows = tf.random.stateless_normal((300_000,), [1, 2])
     dataset = tf.data.Dataset.from_tensor_slices(rows).shuffle(9, seed=1).batch(100_000)
 
-    _, (graph, arrays, _) = datasets.reduced(dataset)
+    _, (graph, arrays, *_) = graphs.reduced(dataset)
     (one, other) = copies(dataset)
 
     assert (len(graph) < 100_000, [one.shape for one in arrays.values()]) == (True, [(300_000,)])

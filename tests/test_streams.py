@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -40,11 +42,11 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends_read_the_same_batches(spark, backend):
-    (data,) = FED["shuffled"].data()
+    data = FED["shuffled"].data
     how = {"epochs": 2, "verbose": 0, "validation_data": (X, Y), "validation_batch_size": 20, "spark": spark}
 
     one, two = (
-        nbkeras.fit(net(), data, workers=workers, backend=backend, **how).history for workers in (1, 2)
+        nbkeras.fit(net(), *data(), workers=workers, backend=backend, **how).history for workers in (1, 2)
     )
 
     for name, values in one.items():
@@ -177,7 +179,7 @@ def test_what_stays_in_the_notebook_is_evaluated_and_predicted_there_with_a_line
 
 
 @pytest.mark.usefixtures("predicts_on_spark")
-@pytest.mark.parametrize("made", ["shuffled", "of unknown length", "PyDataset"])
+@pytest.mark.parametrize("made", ["of unknown length", "PyDataset"])
 def test_batches_are_predicted_as_in_plain_keras_and_in_their_order(spark, made):
     make = FED[made].data
     model = net()
@@ -186,6 +188,25 @@ def test_batches_are_predicted_as_in_plain_keras_and_in_their_order(spark, made)
     with nbkeras.on_spark(spark=spark):
         np.testing.assert_allclose(model.predict(*make(), verbose=0), right, 1e-5)
         np.testing.assert_allclose(model.predict(*make(), steps=1, verbose=0), right[:BATCH], 1e-5)
+
+
+@pytest.mark.usefixtures("predicts_on_spark")
+def test_shuffles_go_on_from_where_they_stand_through_all_that_reads_them_as_in_plain_keras(spark):
+    def read(how=None):
+        keras.utils.set_random_seed(1)
+        data, other = (slices(X, Y).shuffle(40, seed=seed).repeat(2).batch(BATCH) for seed in (1, 2))
+        next(iter(data))
+        model, found = net(), []
+        with contextlib.nullcontext() if how is None else nbkeras.on_spark(**how):
+            for epochs in (2, 1):
+                done = model.fit(data, epochs=epochs, validation_data=other, verbose=0)
+                found += [done.history["loss"], done.history["val_loss"]]
+            model.evaluate(data, verbose=0)
+            found.append(model.predict(data.map(lambda x, _: x), verbose=0))
+        return [*found, *(np.concatenate([x for x, _ in one]) for one in (data, other))]
+
+    for one, right in zip(read({"spark": spark}), read(), strict=True):
+        np.testing.assert_allclose(one, right, 1e-5)
 
 
 def test_batches_of_few_rows_are_predicted_in_the_notebook_without_a_word(spark, capsys, monkeypatch):
@@ -241,17 +262,14 @@ def streams(data, validation=None):
     return stream.Streams(train, None if validation is None else stream.Dataset(validation))
 
 
-MOVES_ON = [FED[one].data for one in ("shuffled", "mapped", "PyDataset that shuffles")]
-
-
-@pytest.mark.parametrize("make", [*MOVES_ON, lambda: (flipped(),)])
+@pytest.mark.parametrize("make", [FED["PyDataset that shuffles"].data, lambda: (flipped(),)])
 def test_a_dataset_that_moves_on_is_named_where_it_is_trained_on_again(make):
     (data,) = make()
     assert noted(data) == []
     assert noted(data)[0].startswith(f"the {kind_of(data)} begins again")
 
 
-@pytest.mark.parametrize("kind", ["with weights", "PyDataset", "DataLoader", "generator"])
+@pytest.mark.parametrize("kind", ["shuffled", "with weights", "PyDataset", "DataLoader", "generator"])
 def test_a_dataset_that_is_the_same_in_each_epoch_or_goes_on_is_trained_on_again_without_a_word(kind):
     (data,) = FED[kind].data()
     assert [noted(data), noted(data), noted(None)] == [[], [], []]
@@ -298,7 +316,7 @@ def test_batches_are_known_by_their_class(data, kind):
     assert kind_of(data) == kind
 
 
-@pytest.mark.parametrize("made", ["shuffled", "with weights", "PyDataset", "DataLoader"])
+@pytest.mark.parametrize("made", ["with weights", "PyDataset", "DataLoader"])
 def test_batches_are_evaluated_as_in_plain_keras(spark, made):
     make = FED[made].data
     model = net()

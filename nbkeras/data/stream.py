@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from pyspark.sql import functions as F
 from nbkeras.data.rows import Rows
 from nbkeras.errors import DataError, ModelError, OptionError, one_line, words
 from nbkeras.model import batch, pickling, randomness
+from nbkeras.model.portable import seed_generators
 from nbkeras.model.portable.datasets import alike, is_dataset, is_endless
 from nbkeras.model.reader import Fed, Reader, kind_of
 from nbkeras.schema import ORDER, Schema
@@ -64,6 +66,27 @@ class Dataset:
         """
         data = pickling.loads(self.sent) if isinstance(self.sent, bytes) else self.data
         return Reader(data, *self._options)
+
+    def go_on(self, shuffles: list[int]) -> None:
+        """Let the shuffles of a ``tf.data.Dataset`` go on as those of the workers' copies have done.
+
+        Args:
+            shuffles: from :func:`nbkeras.model.portable.seed_generators.given`.
+        """
+        if self.is_sent:
+            seed_generators.go_on(self.data, shuffles)
+
+    @contextlib.contextmanager
+    def read_here(self) -> Iterator[Any]:
+        """Give what Keras reads here: a copy of what was sent, with which the shuffles go on."""
+        if not isinstance(self.sent, bytes):
+            yield self.data
+            return
+        copy = pickling.loads(self.sent)
+        try:
+            yield copy
+        finally:
+            self.go_on(seed_generators.given(copy))
 
 
 @dataclass(frozen=True)
@@ -136,6 +159,16 @@ class Streams:
             for name, one in zip(("x", "validation_data"), self._datasets, strict=True)
             if one is not None and not one.is_sent
         ]
+
+    def go_on(self, shuffles: list[list[int]]) -> None:
+        """Let the shuffles of both go on as those of the workers' copies have done.
+
+        Args:
+            shuffles: as for :meth:`Dataset.go_on`, of each.
+        """
+        for one, counts in zip(self._datasets, shuffles, strict=True):
+            if one is not None:
+                one.go_on(counts)
 
     @property
     def fed(self) -> dict[int, Reader]:

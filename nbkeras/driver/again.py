@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 
 from nbkeras.data.stream import Dataset, Stream, Streams
 from nbkeras.model.portable.datasets import is_dataset, shuffles
+from nbkeras.model.portable.graphs import changes_variables
 from nbkeras.model.reader import moves_on
 
 #: The datasets of the trainings before, by identity: they may compare by their content.
@@ -28,10 +29,15 @@ def _trained_before(stream: Stream | None) -> list[str]:
     source, kind = stream.dataset.data, stream.dataset.kind
     again = _before.get(id(source)) is source
     _before[id(source)] = source
-    if not (again and moves_on(source)):
+    # The shuffles of a tf.data.Dataset go on, as the workers tell.
+    if is_dataset(source):
+        moves, steps = changes_variables(source), "random steps"
+    else:
+        moves, steps = moves_on(source), "shuffles and random steps"
+    if not (again and moves):
         return []
     sentence = (
-        f"the {kind} begins again with the shuffles and random steps of its first epoch, in plain Keras it "
+        f"the {kind} begins again with the {steps} of its first epoch, in plain Keras it "
         f"goes on: for the same result in both make a new {kind} for each fit"
     )
     return [sentence]

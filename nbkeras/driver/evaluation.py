@@ -19,6 +19,7 @@ from nbkeras.model import additivity, exactness, state
 from nbkeras.model.reader import kind_of
 from nbkeras.plan import Plan
 from nbkeras.run import registry
+from nbkeras.run.curves import arrays
 from nbkeras.spark import cluster
 from nbkeras.spark.session import attached
 
@@ -72,7 +73,7 @@ def _of_rows(
     source.say_guessed(rows)
     reason = _together(model, rows)
     plan = _plan(spark, rows, reason, backend, batch_size=batch_size)
-    return _evaluated(spark, plan, model, in_order(rows) if reason else hashed(rows), None)
+    return _evaluated(spark, plan, model, in_order(rows) if reason else hashed(rows))
 
 
 def _of_batches(
@@ -82,7 +83,7 @@ def _of_batches(
     rows = stream.made(spark, 1, dataset, given.y, given.sample_weight)
     reason = _together(model, rows)
     plan = _plan(spark, rows, reason, backend, validation_steps=steps)
-    return _evaluated(spark, plan, model, stream.stand_ins(spark, plan.workers), dataset.sent)
+    return _evaluated(spark, plan, model, stream.stand_ins(spark, plan.workers), dataset)
 
 
 def _together(model: Any, rows: Rows) -> str:
@@ -102,16 +103,20 @@ def _plan(spark: SparkSession, rows: Rows, reason: str, backend: str, **sizes: A
     return plan
 
 
-def _evaluated(spark: SparkSession, plan: Plan, model: Any, df: DataFrame, batches: Any) -> dict[str, Any]:
+def _evaluated(
+    spark: SparkSession, plan: Plan, model: Any, df: DataFrame, dataset: stream.Dataset | None = None
+) -> dict[str, Any]:
     """Sum the metric states of the partitions, and never average results."""
-    job = inference.job_of("evaluate", spark, plan, model, batches)
-    states, logs = inference.collected(spark, job, df)
+    job = inference.job_of("evaluate", spark, plan, model, None if dataset is None else dataset.sent)
+    states, reports = inference.collected(spark, job, df)
     if not states:
         raise DataError("the DataFrame has no rows to evaluate: df.count() is 0")
+    if dataset is not None:
+        dataset.go_on(reports[0]["shuffles"])
     if not has_own_test_step(model):
         return _summed(model, states)
     state.assign(model.metrics_variables, states[0])
-    return logs[0]
+    return arrays(reports[0]["logs"])
 
 
 def coupled(model: Any, batch: Callable[[], tuple[Any, ...]]) -> str:

@@ -24,7 +24,6 @@ from nbkeras.job import failures
 from nbkeras.job.job import Job
 from nbkeras.model import additivity, exactness, pickling
 from nbkeras.plan import Plan
-from nbkeras.run.curves import arrays
 from nbkeras.schema import ORDER, PREFIX
 from nbkeras.spark import cluster, exceptions, preflight, protection, session
 from nbkeras.spark.shared import Shared
@@ -91,7 +90,8 @@ def collected(spark: SparkSession, job: Job, df: DataFrame) -> tuple[list[bytes]
         df: the rows, or one for each worker where it reads batches.
 
     Returns:
-        The bytes of each worker, by rank, and what Keras has returned there.
+        The bytes of each worker, by rank, and in any order their reports: what Keras has returned as ``logs``
+        and where the ``shuffles`` of a dataset stand.
 
     Raises:
         Aborted: an interrupt.
@@ -124,7 +124,7 @@ def collected(spark: SparkSession, job: Job, df: DataFrame) -> tuple[list[bytes]
 def _results(rows: list[Any]) -> tuple[list[bytes], list[dict[str, Any]]]:
     nulls: dict[str, int] = {}
     found: dict[int, bytes] = {}
-    logs = []
+    reports = []
     for row in rows:
         kind, data = row["kind"], bytes(row["data"])
         if kind == "failure":
@@ -134,12 +134,12 @@ def _results(rows: list[Any]) -> tuple[list[bytes], list[dict[str, Any]]]:
             for name, number in json.loads(data).items():
                 nulls[name] = nulls.get(name, 0) + number
         if kind == "report":
-            logs.append(arrays(json.loads(data)["logs"]))
+            reports.append(json.loads(data))
         if kind == "bytes":
             found[row["rank"]] = found.get(row["rank"], b"") + data
     if nulls:
         raise DataError(nulls_message(nulls))
-    return [found[rank] for rank in sorted(found)], logs
+    return [found[rank] for rank in sorted(found)], reports
 
 
 #: The model that was sent last to predict with, by session, and its digest.

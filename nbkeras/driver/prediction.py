@@ -98,9 +98,12 @@ def _of_dataset(spark: SparkSession | None, model: Any, data: Any, steps: int | 
         build(model, rows)
         plan = _plan(spark, rows.schema, backend, validation_steps=steps)
         job = inference.job_of("predict", spark, plan, model, dataset.sent)
-        found, _ = inference.collected(spark, job, stream.stand_ins(spark, plan.workers))
-        return _in_turn([archive.load_values(one)[0] for one in found])
-    return inference.here(model).predict(data, steps=steps, verbose=0)
+        found, reports = inference.collected(spark, job, stream.stand_ins(spark, plan.workers))
+        outputs = _in_turn([archive.load_values(one)[0] for one in found])
+        dataset.go_on(reports[0]["shuffles"])
+        return outputs
+    with dataset.read_here() as read:
+        return inference.here(model).predict(read, steps=steps, verbose=0)
 
 
 def _is_few(dataset: stream.Dataset, steps: int | None) -> bool:

@@ -269,6 +269,7 @@ class Driver:
             self._run.note("the model was compiled again in the meantime: its optimizer is as it was made")
         if report["generator"] != self._generator:
             self._common.state = report["generator"]
+        self._streams.go_on(report["shuffles"])
         changed = archive.load_values(_joined(rows, "callbacks"))
         for callback, values in zip(self._callbacks, changed, strict=True):
             captured.give(callback, values)

@@ -30,7 +30,7 @@ from keras.src.utils.tracking import TrackedDict, TrackedList, TrackedSet, Track
 
 from nbkeras.errors import ModelError
 from nbkeras.model import portable, randomness
-from nbkeras.model.portable import datasets, tables
+from nbkeras.model.portable import graphs, tables
 
 #: Compiled functions of a model: they hold a graph of this process.
 _TRACED = ("train_function", "test_function", "predict_function")
@@ -174,7 +174,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return reduced or super().reducer_override(obj)
 
     def _reduced(self, obj: Any) -> Any:
-        of_tensorflow = datasets.reduced(obj) or tables.reduced(obj)
+        of_tensorflow = graphs.reduced(obj) or tables.reduced(obj)
         return _parted(obj) or self._coded(obj) or of_tensorflow or self._backend.reduced(obj)
 
     def _coded(self, obj: Any) -> Any:

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from nbkeras.model import batch
-from nbkeras.model.portable import datasets, loaders
+from nbkeras.model.portable import datasets, graphs, loaders, seed_generators
 
 #: The classes, by the names that Keras knows them by; nobody has to import their packages for it.
 _KINDS = {"DatasetV2": "tf.data.Dataset", "PyDataset": "PyDataset", "DataLoader": "DataLoader"}
@@ -37,9 +37,9 @@ def kind_of(data: Any) -> str | None:
 
 
 def moves_on(source: Any) -> bool:
-    """Whether a ``tf.data.Dataset``, PyDataset or DataLoader may give other batches in a later epoch."""
+    """Whether a PyDataset, DataLoader or pickled ``tf.data.Dataset`` may give other batches in each epoch."""
     if datasets.is_dataset(source):
-        return datasets.draws(source)
+        return seed_generators.move(source) or graphs.changes_variables(source)
     if isinstance(source, keras.utils.PyDataset):
         hooks = ("on_epoch_begin", "on_epoch_end")
         return any(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nbkeras.model import pickling, state
-from nbkeras.model.portable import datasets
+from nbkeras.model.portable import datasets, seed_generators
 from nbkeras.model.reader import Fed, Reader
 from nbkeras.plan import Plan
 from nbkeras.transport.channel import Channel
@@ -20,6 +20,9 @@ from nbkeras.worker.feed import Feed
 from nbkeras.worker.rows import Rows
 from nbkeras.worker.schedule import Ledger, Schedule
 from nbkeras.worker.shares import Own, Remote, Shares
+
+#: Tells where the shuffles of a dataset stand, see :func:`nbkeras.model.portable.seed_generators.given`.
+Shuffles = Callable[[], list[int]]
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Data:
         feed: the spooled rows; None for batches.
         class_weight: of batches, which Keras weights itself.
         shares: of a dataset.
+        read: the datasets of TensorFlow that it is read from, to train and to validate on; None for others.
     """
 
     permute: Callable[[int], None]
@@ -46,6 +50,7 @@ class Data:
     feed: Feed | None = None
     class_weight: Any = None
     shares: Shares | None = None
+    read: tuple[Any, Any] = (None, None)
 
 
 def made(
@@ -74,8 +79,9 @@ def made(
     opened = _Opened(plan, group, feed() if any(isinstance(one, Fed) for one in batches) else None)
     data = opened.training(train, model, sample) if train is not None else _of_rows(rows, shards, backend)
     if validation is not None:
-        checks, checked, _ = opened.part(*opened.read(validation, None), None, None)
-        return replace(data, validation=checks, checked=checked)
+        shares, dataset = opened.read(validation, None)
+        checks, checked, _ = opened.part(shares, dataset, None, None)
+        return replace(data, validation=checks, checked=checked, read=(data.read[0], dataset))
     if not plan.validates:
         return data
     checked, checks = rows.validation(shards)
@@ -106,7 +112,9 @@ class _Opened:
         batches, steps, permute = self.part(shares, dataset, plan.class_weight, plan.steps_per_epoch)
         # Keras weights itself what it reads itself.
         weights = plan.class_weight if batches is dataset else None
-        return Data(permute, batches, steps, sample, class_weight=weights, shares=shares)
+        return Data(
+            permute, batches, steps, sample, class_weight=weights, shares=shares, read=(dataset, None)
+        )
 
     def read(self, sent: Any, seed: int | None) -> tuple[Shares, Any]:
         """This worker's rows, and the dataset that gives them if TensorFlow reads it."""
@@ -139,23 +147,39 @@ def _dataset(reader: Reader) -> Any:
     return reader.source if datasets.is_dataset(reader.source) else None
 
 
-def to_evaluate(sent: Any, rank: int, plan: Plan) -> Any:
+def to_evaluate(sent: Any, rank: int, plan: Plan) -> tuple[Any, Shuffles]:
     """Make the batches of one worker's part of an evaluation, without a step that has none of its rows.
 
     Args:
         sent: what gives the batches.
         rank: of the worker.
         plan: of the evaluation.
+
+    Returns:
+        The batches, and what tells, when they have been evaluated, where their shuffles stand.
     """
     reader = _reader(sent)
     dataset = _dataset(reader)
     if plan.workers == 1 and dataset is not None:
-        return dataset
+        return dataset, lambda: seed_generators.given(dataset)
     shares = Own(reader, rank, plan.workers)
-    return Slices(shares, Ledger(rank, plan.workers), None, dataset, meets=False)
+    return Slices(shares, Ledger(rank, plan.workers), None, dataset, meets=False), _shuffles(reader, plan)
 
 
-def to_predict(sent: Any, rank: int, plan: Plan) -> tuple[Any, int | None]:
+def _shuffles(reader: Reader, plan: Plan) -> Shuffles:
+    """Tell where shuffles stand behind batches that hide their number from Keras."""
+
+    def shuffles() -> list[int]:
+        dataset = _dataset(reader)
+        if plan.backend == "tensorflow" and dataset is not None and reader.length is not None:
+            # Behind a known number of batches Keras makes one iterator more.
+            iter(dataset)
+        return seed_generators.given(dataset)
+
+    return shuffles
+
+
+def to_predict(sent: Any, rank: int, plan: Plan) -> tuple[Any, int | None, Shuffles]:
     """Make the batches that one worker predicts, and their number if they are not all there are.
 
     Args:
@@ -164,14 +188,18 @@ def to_predict(sent: Any, rank: int, plan: Plan) -> tuple[Any, int | None]:
         plan: of the prediction; its validation steps are the number of all batches, None for all there are.
 
     Returns:
-        No batches where there is none for this worker.
+        The batches, None where there is none for this worker; their number; and what tells, when they have
+        been predicted, where their shuffles stand.
     """
     reader, steps = _reader(sent), plan.validation_steps
     number = None if steps is None else len(range(rank, steps, plan.workers))
-    turns = Turns(reader, rank, plan.workers)
-    length = reader.length
-    lacks = next(iter(turns), None) is None if length is None else length <= rank
-    return (None if lacks or number == 0 else turns), number
+    turns, length = Turns(reader, rank, plan.workers), reader.length
+    if length is None:
+        # A look moves the shuffles of the copy that it looks at.
+        lacks = next(iter(Turns(_reader(sent), rank, plan.workers)), None) is None
+    else:
+        lacks = length <= rank
+    return (None if lacks or number == 0 else turns), number, _shuffles(reader, plan)
 
 
 def _stay(epoch: int) -> None:

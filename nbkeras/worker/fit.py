@@ -15,6 +15,7 @@ from nbkeras.job.checkpoint import Checkpoint, Origin
 from nbkeras.job.job import Job
 from nbkeras.job.store import Store
 from nbkeras.model import captured, exactness, labels, randomness, state
+from nbkeras.model.portable import seed_generators
 from nbkeras.transport.channel import Channel
 from nbkeras.transport.messages import Note, Shards, Weights
 from nbkeras.worker.backends import Backend
@@ -140,7 +141,7 @@ class Fit:
             shuffle=False,
         )
         if self.rank == 0:
-            self._report(combine, follow)
+            self._report(combine, follow, data)
 
     def _check_labels(self, rows: Rows, data: Feed) -> None:
         for arrays in (rows.training_arrays(), rows.validation_arrays()):
@@ -226,13 +227,14 @@ class Fit:
                 )
                 self.channel.send(Note(type="note", sentence=sentence))
 
-    def _report(self, combine: Combine, follow: Follow) -> None:
+    def _report(self, combine: Combine, follow: Follow, data: Data) -> None:
         """Give the task the result of the training, with the weights."""
         report = {
             "epochs": follow.epochs,
             "partial": combine.partial,
             "optimizers": state.built(self.model),
             "generator": randomness.Common().state,
+            "shuffles": [seed_generators.given(one) for one in data.read],
         }
         self.task.send(("result", report))
         self.task.send(("callbacks", archive.dump_values(self._changed())))

@@ -31,7 +31,7 @@ from nbkeras.transport.wire import Event
 from nbkeras.worker import backends, spoken
 from nbkeras.worker.alone import Alone
 from nbkeras.worker.collectives import Collective, Flag
-from nbkeras.worker.data import to_evaluate, to_predict
+from nbkeras.worker.data import Shuffles, to_evaluate, to_predict
 from nbkeras.worker.fit import Fit
 from nbkeras.worker.rows import Rows
 from nbkeras.worker.steering import Requests
@@ -242,20 +242,21 @@ class Trainer:
         self._set_threads(self._assignment.neighbours)
         contents = self._load()
         model, rows = contents["model"], self._rows()
+        shuffles: Shuffles = list
         if contents["batches"] is not None:
-            batches = to_evaluate(contents["batches"], self._rank, self._plan)
+            batches, shuffles = to_evaluate(contents["batches"], self._rank, self._plan)
         else:
             feed = None if rows.nulls else rows.evaluation()
             batches = None if feed is None else self._backend.batches(feed)
         if batches is not None:
             logs = model.evaluate(batches, steps=self._plan.validation_steps, verbose=0, return_dict=True)
             plain = {name: np.asarray(state.plain(value)).tolist() for name, value in logs.items()}
-            self._task.send(("result", {"logs": plain}))
+            self._task.send(("result", {"logs": plain, "shuffles": shuffles()}))
             self._task.send(("bytes", state.pack(model.metrics_variables)))
 
     def _predict_batches(self, model: Any, sent: Any) -> None:
         """Send the outputs for this worker's batches, and how many rows each batch has."""
-        batches, steps = to_predict(sent, self._rank, self._plan)
+        batches, steps, shuffles = to_predict(sent, self._rank, self._plan)
         if batches is None:
             return
         rows: list[int] = []
@@ -267,6 +268,7 @@ class Trainer:
         counting = keras.callbacks.LambdaCallback()
         counting.on_predict_batch_end = count
         outputs = model.predict(batches, steps=steps, verbose=0, callbacks=[counting])
+        self._task.send(("result", {"shuffles": shuffles()}))
         self._task.send(("bytes", archive.dump_values([{"rows": rows, "outputs": outputs}])))
 
     def _predict(self) -> None:
