@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -25,6 +27,8 @@ X = RANDOM.normal(size=(ROWS, 4)).astype("float32")
 Y = RANDOM.normal(size=(ROWS, 1)).astype("float32")
 CLASSES = (Y > 0).astype("float32")
 FRAME = pd.DataFrame(X, columns=list("abcd"))
+#: With the file of each row; it is removed when the tests have ended.
+FILES = tempfile.TemporaryDirectory()
 
 
 def net(x=X):
@@ -130,6 +134,17 @@ def calls_python():
     return doubled.shuffle(ROWS, seed=1).batch(BATCH)
 
 
+def of_files():
+    """A dataset with a file for each row."""
+    for number, row in enumerate(X):
+        (Path(FILES.name) / f"{number}").write_bytes(row.tobytes())
+    paths = slices(np.array([f"{FILES.name}/{number}" for number in range(ROWS)]), Y)
+    read = paths.shuffle(ROWS, seed=1).map(
+        lambda path, y: (tf.io.decode_raw(tf.io.read_file(path), "float32"), y)
+    )
+    return read.map(lambda x, y: (tf.ensure_shape(x, [4]), y)).batch(BATCH).prefetch(2)
+
+
 @dataclass(frozen=True)
 class Fed:
     """What a call of `fit` is fed with.
@@ -153,6 +168,10 @@ class Fed:
 READ = {
     "rows": ("Spark spreads the rows over the workers", "on Spark"),
     "workers": ("each worker reads the batches and takes its rows of each", "on Spark"),
+    "files": (
+        "each worker reads its own rows of each batch alone, if the workers can divide it; a line says so",
+        "on Spark",
+    ),
     "notebook": (
         "the notebook reads the batches and sends each worker its rows; a line says why",
         "in the notebook; a line says why",
@@ -205,6 +224,9 @@ FED = {
         "has a batch of fewer rows than workers",
         lambda: (slices(X[:17], Y[:17]).batch(BATCH),),
         "workers",
+    ),
+    "files": Fed(
+        "reads a file for each row (`image_dataset_from_directory`)", lambda: (of_files(),), "files"
     ),
     "PyDataset": Fed("`keras.utils.PyDataset`", lambda: (Batches(),), "workers", {"shuffle": False}),
     "PyDataset that shuffles": Fed(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from nbkeras.data import stream
 from nbkeras.errors import ModelError
 from nbkeras.model import pickling
-from nbkeras.model.portable import graphs, seed_generators
+from nbkeras.model.portable import graphs, seed_generators, sharding
 
 NUMBERS = tf.data.Dataset.range(20)
+ELEMENTS = tf.data.Dataset.range(22)
 
 
 def elements(dataset):
@@ -94,6 +96,76 @@ def test_a_dataset_that_stays_in_the_notebook_is_not_moved_by_a_look():
     for kept in (with_numbers, calls_python):
         assert not stream.Dataset(kept).is_sent
         assert elements(kept) == elements(NUMBERS.shuffle(20, seed=1))
+
+
+def single(number):
+    return tf.cast(number, "float32") * 2
+
+
+#: Of 22 elements, and whether two workers can each make their rows of its batches alone.
+PARTS = {
+    "mapped": (lambda: ELEMENTS.map(single).batch(6), True),
+    "shuffled, mapped, read ahead": (
+        lambda: ELEMENTS.shuffle(22, seed=1).map(single, tf.data.AUTOTUNE).batch(6).prefetch(2),
+        True,
+    ),
+    "in two parts": (lambda: tf.data.Dataset.zip(ELEMENTS.map(single), ELEMENTS).batch(6), True),
+    "used twice": (lambda: tf.data.Dataset.zip(one := ELEMENTS.map(single), one.skip(1)).batch(6), True),
+    "repeated": (lambda: ELEMENTS.shuffle(22, seed=1).map(single).batch(6).repeat(2), True),
+    "repeated before": (lambda: ELEMENTS.repeat(2).map(single).batch(6), True),
+    "without an end": (lambda: ELEMENTS.map(single).repeat().batch(6).take(9), False),
+    "batches are cached": (lambda: ELEMENTS.map(single).batch(6).cache(), True),
+    "batches are mapped by row": (lambda: ELEMENTS.map(single).batch(6).map(lambda one: one / 255.0), True),
+    "batches are mapped whole": (
+        lambda: ELEMENTS.map(single).batch(6).map(lambda one: one - tf.reduce_mean(one)),
+        False,
+    ),
+    "whole batches are shuffled": (lambda: ELEMENTS.take(18).map(single).batch(6).shuffle(9, seed=1), True),
+    "batches of two sizes are shuffled": (lambda: ELEMENTS.map(single).batch(6).shuffle(9, seed=1), False),
+    "the rest is dropped": (lambda: ELEMENTS.map(single).batch(6, drop_remainder=True), False),
+    "none is dropped": (lambda: ELEMENTS.take(18).map(single).batch(6, drop_remainder=True), True),
+    "a last batch of one row": (lambda: ELEMENTS.take(19).map(single).batch(6), False),
+    "batches of an odd number": (lambda: ELEMENTS.map(single).batch(5), False),
+    "draws": (lambda: ELEMENTS.map(lambda _: tf.random.uniform((), seed=1)).batch(6), False),
+    "shuffled behind the map": (lambda: ELEMENTS.map(single).shuffle(22, seed=1).batch(6), False),
+    "of unknown length": (lambda: ELEMENTS.filter(lambda one: one < 20).map(single).batch(6), False),
+    "not mapped": (lambda: ELEMENTS.batch(6), False),
+}
+
+
+def arrays(dataset):
+    return [[part.numpy() for part in tf.nest.flatten(batch)] for batch in dataset]
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_the_part_of_a_worker_is_its_rows_of_each_batch_in_each_epoch(kind):
+    make, divides = PARTS[kind]
+    whole, *others = (pickling.loads(pickling.dumps(make())) for _ in range(3))
+    parts = [sharding.part(one, rank, 2) for rank, one in enumerate(others)]
+    assert [part is not None for part in parts] == [divides, divides]
+    for _ in range(2 if divides else 0):
+        batches = arrays(whole)
+        for rank, part in enumerate(parts):
+            own = [[one[rank::2] for one in batch] for batch in batches]
+            np.testing.assert_equal(arrays(part.dataset), own)
+            assert [part.rows(step) for step in range(len(batches))] == [len(one[0]) for one in batches]
+
+
+def test_a_worker_reads_the_files_of_its_own_rows_alone(tmp_path):
+    paths = [tmp_path / str(number) for number in range(12)]
+    for path in paths:
+        path.write_text(path.name)
+    names = tf.data.Dataset.from_tensor_slices([str(path) for path in paths]).shuffle(12, seed=1)
+    data = pickling.loads(pickling.dumps(names.map(tf.io.read_file).batch(4)))
+    read = [int(one) for batch in data for one in batch.numpy()]
+    part = sharding.part(pickling.loads(pickling.dumps(names.map(tf.io.read_file).batch(4))), 1, 2)
+
+    for number in read[::2]:
+        paths[number].unlink()
+
+    assert [int(one) for batch in part.dataset for one in batch.numpy()] == read[1::2]
+    assert sharding.reads_files(data)
+    assert not sharding.reads_files(copies(ELEMENTS.batch(2))[0])
 
 
 def test_no_node_of_the_graph_gets_an_attribute_that_its_operation_has_not():

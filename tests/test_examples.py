@@ -95,17 +95,18 @@ CALLED = noted("evaluate runs in")
 READ = noted("this notebook reads x", "this notebook reads validation_data")
 CALLS_PYTHON = noted("it calls a Python function or a generator of this notebook")
 UNLIKE_PARTS = refused("the parts of a batch have 12, 4, 4 rows")
+ALL_FILES = "each worker reads all files of the dataset"
 SHARED = "x and validation_data share a shuffle"
 
 EXAMPLES = [
-    Example("images.pictures_in_folders", DATASET, SAME, near(NORMAL)),
+    Example("images.pictures_in_folders", DATASET, SAME, near(NORMAL, ALL_FILES)),
     Example("images.convolutions_on_digits", ARRAYS, SAME, SAME),
     Example("images.transfer_and_fine_tuning", DATASET, SAME, near(NORMAL)),
     Example("images.segmentation", INDEXED, SAME, SAME),
     Example("images.denoising", ARRAYS, SAME, SAME),
     Example("images.mixing_pictures", DATASET, SAME, SAME),
     Example("images.vision_transformer", ARRAYS, SAME, SAME, 2e-5),
-    Example("text.reviews_in_folders", DATASET, SAME, SAME),
+    Example("text.reviews_in_folders", DATASET, SAME, noted(ALL_FILES)),
     Example("text.transformer_for_sentiment", ARRAYS, SAME, SAME),
     Example("text.bidirectional_lstm", ARRAYS, SAME, SAME),
     Example("text.one_character_after_another", ARRAYS, SAME, SAME),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from nbkeras.model import pickling, state
-from nbkeras.model.portable import datasets, seed_generators
+from nbkeras.model.portable import datasets, seed_generators, sharding
 from nbkeras.model.reader import Fed, Reader
 from nbkeras.plan import Plan
 from nbkeras.transport.channel import Channel
@@ -39,6 +40,7 @@ class Data:
         class_weight: of batches, which Keras weights itself.
         shares: of a dataset.
         read: the datasets of TensorFlow that it is read from, to train and to validate on; None for others.
+        reads: how several workers read the files of a dataset, as a sentence; empty if there is none.
     """
 
     permute: Callable[[int], None]
@@ -51,6 +53,7 @@ class Data:
     class_weight: Any = None
     shares: Shares | None = None
     read: tuple[Any, Any] = (None, None)
+    reads: str = ""
 
 
 def made(
@@ -76,12 +79,16 @@ def made(
         feed: opens a channel to the notebook, which feeds this worker.
     """
     train, validation, sample = batches
-    opened = _Opened(plan, group, feed() if any(isinstance(one, Fed) for one in batches) else None)
-    data = opened.training(train, model, sample) if train is not None else _of_rows(rows, shards, backend)
+    channel = feed() if any(isinstance(one, Fed) for one in batches) else None
+    if train is None:
+        data = _of_rows(rows, shards, backend)
+    else:
+        data = _of_batches(_opened(train, plan, group.rank, channel, plan.seed), plan, group, model, sample)
     if validation is not None:
-        shares, dataset = opened.read(validation, None)
-        checks, checked, _ = opened.part(shares, dataset, None, None)
-        return replace(data, validation=checks, checked=checked, read=(data.read[0], dataset))
+        source = _opened(validation, plan, group.rank, channel)
+        ledger = Ledger(group.rank, group.size, source.shares.length)
+        read = (*data.read[:1], source.whole)
+        return replace(data, validation=_batches(source, ledger), checked=ledger, read=read)
     if not plan.validates:
         return data
     checked, checks = rows.validation(shards)
@@ -93,58 +100,85 @@ def _of_rows(rows: Rows, shards: Shards, backend: Backend) -> Data:
     return Data(feed.permute, backend.batches(feed), steps, feed.rows(4), feed=feed)
 
 
+def _of_batches(source: _Source, plan: Plan, group: Collective, model: Any, sample: tuple[Any, ...]) -> Data:
+    shares, steps = source.shares, plan.steps_per_epoch
+    built = state.has_built_layers(model) and not any(state.unbuilt(model))
+    if group.size > 1 and plan.backend != "tensorflow" and not built:
+        # One worker's Keras looks at a batch to build the rest, which moves a source of random order.
+        shares.begin()
+        next(iter(shares.read(0)))
+    known = None if steps is not None else shares.length
+    ledger = Ledger(group.rank, group.size, known, continues=steps is not None)
+    batches = _batches(source, ledger, plan.class_weight)
+    # Keras weights itself what it reads itself.
+    own = isinstance(batches, Slices)
+    return Data(
+        batches.permute if own else _stay,
+        batches,
+        ledger,
+        sample,
+        class_weight=None if own else plan.class_weight,
+        shares=shares,
+        read=(source.whole, None),
+        reads=source.reads if group.size > 1 else "",
+    )
+
+
 @dataclass(frozen=True)
-class _Opened:
-    """The datasets of a training on one worker."""
+class _Source:
+    """What one worker reads of a dataset.
 
-    plan: Plan
-    group: Collective
-    channel: Channel | None
+    Attributes:
+        shares: its rows of each batch.
+        whole: all batches, if TensorFlow reads them without Python.
+        part: the worker's rows of these alone, where it need not read the others.
+    """
 
-    def training(self, sent: Any, model: Any, sample: tuple[Any, ...]) -> Data:
-        plan, group = self.plan, self.group
-        shares, dataset = self.read(sent, plan.seed)
-        built = state.has_built_layers(model) and not any(state.unbuilt(model))
-        if group.size > 1 and plan.backend != "tensorflow" and not built:
-            # One worker's Keras looks at a batch to build the rest, which moves a source of random order.
-            shares.begin()
-            next(iter(shares.read(0)))
-        batches, steps, permute = self.part(shares, dataset, plan.class_weight, plan.steps_per_epoch)
-        # Keras weights itself what it reads itself.
-        weights = plan.class_weight if batches is dataset else None
-        return Data(
-            permute, batches, steps, sample, class_weight=weights, shares=shares, read=(dataset, None)
+    shares: Shares
+    whole: Any = None
+    part: sharding.Part | None = None
+
+    @property
+    def reads(self) -> str:
+        """How files are read, as a sentence; empty if there are none."""
+        if self.whole is None or not sharding.reads_files(self.whole):
+            return ""
+        if self.part is not None:
+            return "each worker reads the files of its own rows alone"
+        return (
+            "each worker reads all files of the dataset: those of its own rows are enough where "
+            ".map(…).batch(…) ends it, without random steps in the map, and the workers can divide a batch"
         )
 
-    def read(self, sent: Any, seed: int | None) -> tuple[Shares, Any]:
-        """This worker's rows, and the dataset that gives them if TensorFlow reads it."""
-        if isinstance(sent, Fed):
-            assert self.channel is not None
-            # As Keras does, TensorFlow reads ahead of the training; the others do not.
-            ahead = ANSWERS if self.plan.backend == "tensorflow" else 1
-            return Remote(sent, self.channel, ahead), None
-        reader = _reader(sent, self.plan.validation_batch_size or self.plan.batch_size or 32, seed)
-        return Own(reader, self.group.rank, self.group.size), _dataset(reader)
 
-    def part(self, shares: Shares, dataset: Any, class_weight: Any, steps: int | None) -> Any:
-        """The batches as Keras takes them, this worker's part in them, and what sets their epoch."""
-        known = None if steps is not None else shares.length
-        ledger = Ledger(self.group.rank, self.group.size, known, continues=steps is not None)
-        # One worker alone takes a dataset as it is: TensorFlow reads it without Python.
-        if self.group.size == 1 and dataset is not None:
-            return dataset, ledger, _stay
-        slices = Slices(shares, ledger, class_weight, dataset)
-        return slices, ledger, slices.permute
+def _opened(
+    sent: Any, plan: Plan, rank: int, channel: Channel | None = None, seed: int | None = None
+) -> _Source:
+    """Open what :attr:`nbkeras.data.stream.Dataset.sent` gives, or what the notebook reads."""
+    if isinstance(sent, Fed):
+        assert channel is not None
+        # As Keras does, TensorFlow reads ahead of the training; the others do not.
+        return _Source(Remote(sent, channel, ANSWERS if plan.backend == "tensorflow" else 1))
+    reader = _reader(sent, plan.validation_batch_size or plan.batch_size or 32, seed)
+    whole = reader.source if datasets.is_dataset(reader.source) else None
+    part = sharding.part(whole, rank, plan.workers) if whole is not None and plan.workers > 1 else None
+    if part is None:
+        return _Source(Own(reader, rank, plan.workers), whole)
+    return _Source(Own(Reader(part.dataset), rank, plan.workers, part.rows), whole, part)
+
+
+def _batches(source: _Source, ledger: Ledger, class_weight: Any = None, *, meets: bool = True) -> Any:
+    """The batches as Keras takes them."""
+    # One worker alone takes a dataset as it is: TensorFlow reads it without Python.
+    if ledger.size == 1 and source.whole is not None:
+        return source.whole
+    if source.part is None:
+        return Slices(source.shares, ledger, class_weight, source.whole, meets=meets)
+    return Slices(source.shares, ledger, class_weight, source.part.dataset, source.part.rows, meets=meets)
 
 
 def _reader(sent: Any, batch_size: int = 32, seed: int | None = None) -> Reader:
-    """Read what :attr:`nbkeras.data.stream.Dataset.sent` gives."""
     return Reader(pickling.loads(sent) if isinstance(sent, bytes) else sent, batch_size, seed)
-
-
-def _dataset(reader: Reader) -> Any:
-    """What TensorFlow reads without Python, if it is that."""
-    return reader.source if datasets.is_dataset(reader.source) else None
 
 
 def to_evaluate(sent: Any, rank: int, plan: Plan) -> tuple[Any, Shuffles]:
@@ -158,25 +192,10 @@ def to_evaluate(sent: Any, rank: int, plan: Plan) -> tuple[Any, Shuffles]:
     Returns:
         The batches, and what tells, when they have been evaluated, where their shuffles stand.
     """
-    reader = _reader(sent)
-    dataset = _dataset(reader)
-    if plan.workers == 1 and dataset is not None:
-        return dataset, lambda: seed_generators.given(dataset)
-    shares = Own(reader, rank, plan.workers)
-    return Slices(shares, Ledger(rank, plan.workers), None, dataset, meets=False), _shuffles(reader, plan)
-
-
-def _shuffles(reader: Reader, plan: Plan) -> Shuffles:
-    """Tell where shuffles stand behind batches that hide their number from Keras."""
-
-    def shuffles() -> list[int]:
-        dataset = _dataset(reader)
-        if plan.backend == "tensorflow" and dataset is not None and reader.length is not None:
-            # Behind a known number of batches Keras makes one iterator more.
-            iter(dataset)
-        return seed_generators.given(dataset)
-
-    return shuffles
+    source = _opened(sent, plan, rank)
+    batches = _batches(source, Ledger(rank, plan.workers), meets=False)
+    hides = plan.workers > 1 and source.part is None and source.shares.length is not None
+    return batches, functools.partial(_shuffles, source.whole, plan, hides=hides)
 
 
 def to_predict(sent: Any, rank: int, plan: Plan) -> tuple[Any, int | None, Shuffles]:
@@ -199,7 +218,17 @@ def to_predict(sent: Any, rank: int, plan: Plan) -> tuple[Any, int | None, Shuff
         lacks = next(iter(Turns(_reader(sent), rank, plan.workers)), None) is None
     else:
         lacks = length <= rank
-    return (None if lacks or number == 0 else turns), number, _shuffles(reader, plan)
+    whole = reader.source if datasets.is_dataset(reader.source) else None
+    shuffles = functools.partial(_shuffles, whole, plan, hides=length is not None)
+    return (None if lacks or number == 0 else turns), number, shuffles
+
+
+def _shuffles(whole: Any, plan: Plan, *, hides: bool) -> list[int]:
+    """Where the shuffles of a dataset stand behind its batches, which may hide their number from Keras."""
+    if hides and whole is not None and plan.backend == "tensorflow":
+        # Behind a known number of batches Keras makes one iterator more.
+        iter(whole)
+    return seed_generators.given(whole)
 
 
 def _stay(epoch: int) -> None:

@@ -114,6 +114,8 @@ class Fit:
                 f"the {kind} begins again with the shuffles and random steps of its first epoch, "
                 "so the result is not that of a training without a break"
             )
+        if data.reads:
+            self._note(data.reads)
         self._join_group(data)
         if (sentence := self._live.enter(*self.place)) is not None and self.rank == 0:
             self.channel.send(Note(type="note", sentence=sentence))

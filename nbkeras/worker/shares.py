@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from nbkeras.job import archive
@@ -40,16 +40,19 @@ class Shares(Protocol):
 
 
 class Own:
-    """Shares of batches that this worker reads itself, all of them.
+    """Shares of batches that this worker reads itself, all of them or its rows alone.
 
     Args:
         reader: of the batches.
         rank: of this worker.
         workers: number of workers.
+        rows: tells the rows of each batch, of all workers, if the reader gives this worker's alone.
     """
 
-    def __init__(self, reader: Reader, rank: int, workers: int) -> None:
-        self._reader, self._rank, self._workers = reader, rank, workers
+    def __init__(
+        self, reader: Reader, rank: int, workers: int, rows: Callable[[int], int] | None = None
+    ) -> None:
+        self._reader, self._rank, self._workers, self.rows = reader, rank, workers, rows
         self.begin, self.end = reader.begin, reader.end
 
     @property
@@ -64,12 +67,17 @@ class Own:
 
     def first(self) -> list[Any]:
         """This worker's rows of the first batches."""
-        return [batch.share(one, self._rank, self._workers)[1] for one in self._reader.first()]
+        return [self._share(0, one)[1] for one in self._reader.first()]
 
     def read(self, epoch: int) -> Iterator[tuple[int, Any]]:
         """The batches of an epoch."""
-        for one in self._reader.read(epoch):
-            yield batch.share(one, self._rank, self._workers)
+        for step, one in enumerate(self._reader.read(epoch)):
+            yield self._share(step, one)
+
+    def _share(self, step: int, one: Any) -> tuple[int, Any]:
+        if self.rows is None:
+            return batch.share(one, self._rank, self._workers)
+        return self.rows(step), batch.taken(one, slice(None))
 
 
 class Remote:

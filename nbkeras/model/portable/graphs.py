@@ -19,13 +19,13 @@ from nbkeras.model.portable.seed_generators import SeedGenerator, to_graph
 #: Operations that call back into the Python of the process that has made them.
 _PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "GeneratorDataset"}
 #: The operation that takes its seeds from a generator.
-_SHUFFLE = "ShuffleDatasetV3"
+SHUFFLE = "ShuffleDatasetV3"
 #: Operations whose seeds are inputs, and the first of the two.
-_SEEDED = {"RandomDataset": 0, _SHUFFLE: 2}
+_SEEDED = {"RandomDataset": 0, SHUFFLE: 2}
 #: Operations that change a variable.
-_ASSIGNS = {"AssignVariableOp", "AssignAddVariableOp"}
-#: Where it is kept whether a dataset has one.
-_CHANGES = "_nbkeras_changes_variables"
+ASSIGNS = {"AssignVariableOp", "AssignAddVariableOp"}
+#: Where it is kept whether a dataset has one, and its graph.
+_CHANGES, _GRAPH = "_nbkeras_changes_variables", "_nbkeras_graph"
 #: Operations that may choose rows by what a function has drawn.
 _CHOOSING = {
     *("FilterDataset", "ParallelFilterDataset", "TakeWhileDataset", "FlatMapDataset"),
@@ -54,6 +54,11 @@ def changes_variables(dataset: Any) -> bool:
     return bool(getattr(dataset, _CHANGES, False))
 
 
+def graph_of(dataset: Any) -> Any:
+    """Return the ``GraphDef`` of a dataset that has been unpickled; None where large arrays lie beside it."""
+    return getattr(dataset, _GRAPH, None)
+
+
 def _dataset(*pickled: Any) -> Any:
     import tensorflow as tf
     from tensorflow.core.framework import graph_pb2
@@ -68,6 +73,7 @@ def _dataset(*pickled: Any) -> Any:
         for name in names:
             constants[name].CopyFrom(made.resource)
     dataset = tf.data.experimental.from_variant(_variant(definition, arrays), spec)
+    setattr(dataset, _GRAPH, None if arrays else definition)
     seed_generators.keep(dataset, generators)
     setattr(dataset, _CHANGES, changes)
     return dataset
@@ -84,7 +90,7 @@ def _variant(graph: Any, arrays: dict[str, Any]) -> Any:
 
     def load(*tensors: Any) -> Any:
         given = dict(zip(arrays, tensors, strict=True))
-        return tf.graph_util.import_graph_def(graph, given, [f"{_name(returned.input[0])}:0"], name="")[0]
+        return tf.graph_util.import_graph_def(graph, given, [f"{node_name(returned.input[0])}:0"], name="")[0]
 
     tensors = [tf.constant(one) for one in arrays.values()]
     specs = [tf.TensorSpec(one.shape, one.dtype) for one in tensors]
@@ -97,22 +103,22 @@ def _graph(dataset: Any) -> tuple[bytes, dict[str, Any], list[_Generator]]:
     from tensorflow.core.framework import types_pb2
 
     graph = to_graph(tf.data.experimental.to_variant(dataset))
-    chooses = any(one.op in _CHOOSING for nodes in _scopes(graph) for one in nodes)
+    chooses = any(one.op in _CHOOSING for nodes in scopes(graph) for one in nodes)
     drawn: set[str] = set()
-    for nodes in _scopes(graph):
+    for nodes in scopes(graph):
         if any(one.op in _PYTHON for one in nodes):
             raise ValueError("it calls a Python function or a generator of this notebook")
         _free(nodes)
         # What a function draws for its rows may differ from worker to worker, and must from epoch to epoch.
         drawn |= _seed(nodes, functions=nodes is graph.node or chooses)
-    used = {_name(name) for node in graph.node for name in node.input}
-    used -= {_name(node.input[4]) for node in graph.node if node.op == _SHUFFLE}
+    used = {node_name(one) for node in graph.node for one in node.input}
+    used -= {node_name(node.input[4]) for node in graph.node if node.op == SHUFFLE}
     # To look up an attribute of a node that has none adds it, and TensorFlow complains of it.
     constants = [one for one in graph.node if one.name in used and "dtype" in one.attr]
     if any(one.attr["dtype"].type == types_pb2.DT_RESOURCE for one in constants):
         raise ValueError("a function in it uses a variable or a table of this notebook, as Keras' layers do")
     arrays = _cut(graph)
-    assigns = any(one.op in _ASSIGNS for function in graph.library.function for one in function.node_def)
+    assigns = any(one.op in ASSIGNS for function in graph.library.function for one in function.node_def)
     setattr(dataset, _CHANGES, assigns)
     # Last, since a look at a generator moves it.
     generators = _generators(graph, dataset, drawn)
@@ -129,10 +135,10 @@ def _generators(graph: Any, dataset: Any, drawn: set[str]) -> list[_Generator]:
     own: list[SeedGenerator | None] = []
     found: dict[str, _Generator] = {}
     for node in graph.node:
-        if node.op != _SHUFFLE:
+        if node.op != SHUFFLE:
             continue
-        seed, seed2 = (int(tensors[_name(one)].int64_val[0]) for one in node.input[2:4])
-        constant, moves, given = _name(node.input[4]), node.attr["reshuffle_each_iteration"].b, 0
+        seed, seed2 = (int(tensors[node_name(one)].int64_val[0]) for one in node.input[2:4])
+        constant, moves, given = node_name(node.input[4]), node.attr["reshuffle_each_iteration"].b, 0
         resource = tensors[constant].resource_handle_val[0].name
         if resource not in found:
             if moves:
@@ -162,7 +168,7 @@ def _cut(graph: Any) -> dict[str, Any]:
     return arrays
 
 
-def _scopes(graph: Any) -> Iterator[Any]:
+def scopes(graph: Any) -> Iterator[Any]:
     """The nodes of the graph, then those of each function in it."""
     yield graph.node
     for function in graph.library.function:
@@ -178,7 +184,7 @@ def _free(nodes: Any) -> None:
     constants = _constants(nodes)
     for node in nodes:
         if node.op == "CacheDatasetV2":
-            if not _is_empty(constants.get(_name(node.input[1]))):
+            if not _is_empty(constants.get(node_name(node.input[1]))):
                 raise ValueError("it caches in a file, which several workers would write at once")
             node.op = "CacheDataset"
             del node.input[-1]
@@ -201,7 +207,7 @@ def _seed(nodes: Any, *, functions: bool) -> set[str]:
         if functions and seeded and not (node.attr["seed"].i or node.attr["seed2"].i):
             node.attr["seed"].i, node.attr["seed2"].i = _drawn(), _drawn()
         if (first := _SEEDED.get(node.op)) is not None:
-            named = map(_name, node.input[first : first + 2])
+            named = map(node_name, node.input[first : first + 2])
             seeds = [constants[name] for name in named if name in constants]
             if len(seeds) == 2 and all(list(one.int64_val) == [0] for one in seeds):
                 if "reshuffle_each_iteration" in node.attr and not node.attr["reshuffle_each_iteration"].b:
@@ -220,7 +226,7 @@ def _constants(nodes: Any) -> dict[str, Any]:
     return {one.name: one.attr["value"].tensor for one in nodes if one.op == "Const"}
 
 
-def _name(given: str) -> str:
+def node_name(given: str) -> str:
     """Return the name of the node that an input comes from."""
     return given.split(":", maxsplit=1)[0].lstrip("^")
 

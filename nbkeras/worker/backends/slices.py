@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 from keras.src.trainers.data_adapters import data_adapter_utils
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
@@ -68,6 +69,7 @@ class Slices(DataAdapter):  # type: ignore[misc]
         ledger: notes how many rows each batch has.
         class_weight: as in ``fit``.
         dataset: gives the shares' batches, if it is a dataset of TensorFlow: it reads them without Python.
+        rows: tells the rows of each of its batches, of all workers, if it gives this worker's alone.
         meets: whether workers make each step together: then a row stands in where this one has none, and
             leaves no trace; else such a batch is left out.
     """
@@ -80,11 +82,12 @@ class Slices(DataAdapter):  # type: ignore[misc]
         ledger: Ledger,
         class_weight: Any = None,
         dataset: Any = None,
+        rows: Callable[[int], int] | None = None,
         *,
         meets: bool = True,
     ) -> None:
         self._shares, self._ledger, self._class_weight = shares, ledger, class_weight
-        self._dataset, self._epoch, self._meets = dataset, 0, meets
+        self._dataset, self._rows, self._epoch, self._meets = dataset, rows, 0, meets
 
     def permute(self, epoch: int) -> None:
         """Let the next batches be those of an epoch."""
@@ -119,8 +122,10 @@ class Slices(DataAdapter):  # type: ignore[misc]
             self._unweighted(self._dataset.element_spec)
             made = TFDatasetAdapter(self._dataset, class_weight=self._class_weight).get_tf_dataset()
             # AutoGraph has nothing to convert in it.
-            has_rows, cut = map(tf.autograph.experimental.do_not_convert, (self._has_rows, self._cut))
-            numbered = made.enumerate() if self._meets else made.enumerate().filter(has_rows)
+            cut = self._cut if self._rows is None else self._counted
+            has_rows, cut = map(tf.autograph.experimental.do_not_convert, (self._has_rows, cut))
+            whole = self._meets or self._rows is not None
+            numbered = made.enumerate() if whole else made.enumerate().filter(has_rows)
             return numbered.map(cut).prefetch(tf.data.AUTOTUNE)
         signature = data_adapter_utils.get_tensor_spec([self._weighted(one) for one in self._shares.first()])
         made = tf.data.Dataset.from_generator(self.__iter__, output_signature=signature)
@@ -132,19 +137,28 @@ class Slices(DataAdapter):  # type: ignore[misc]
 
         return tf.shape(tf.nest.flatten(batch)[0])[0] > self._ledger.rank
 
+    def _counted(self, index: Any, batch: Any) -> Any:
+        """A batch of this worker's rows alone, of which it is noted how many rows all workers have."""
+        import tensorflow as tf
+
+        assert self._rows is not None
+        count = self._rows
+        noted = tf.numpy_function(lambda at: self._note(at, np.int64(count(int(at)))), [index], tf.int64)
+        with tf.control_dependencies([noted]):
+            return tf.nest.map_structure(tf.identity, batch)
+
+    def _note(self, index: Any, rows: Any) -> Any:
+        if not index:
+            self._ledger.begin()
+        self._ledger.append(int(rows))
+        return rows
+
     def _cut(self, index: Any, batch: Any) -> Any:
         """This worker's rows of a batch, in TensorFlow's own threads."""
         import tensorflow as tf
 
         ledger, rows = self._ledger, tf.shape(tf.nest.flatten(batch)[0], out_type=tf.int64)[0]
-
-        def note(index: Any, rows: Any) -> Any:
-            if not index:
-                ledger.begin()
-            ledger.append(int(rows))
-            return rows
-
-        noted = tf.ensure_shape(tf.numpy_function(note, [index, rows], tf.int64), [])
+        noted = tf.ensure_shape(tf.numpy_function(self._note, [index, rows], tf.int64), [])
         own = tf.range(tf.minimum(tf.cast(ledger.rank, tf.int64), noted), noted, ledger.size, dtype=tf.int64)
         # Keras cannot run an empty batch: a row stands in, and leaves no trace.
         own = tf.cond(tf.size(own) > 0, lambda: own, lambda: tf.zeros([1], tf.int64))
