@@ -180,7 +180,7 @@ def evaluate(
         Given(data, y, features, sample_weight),
         batch_size=batch_size,
         steps=steps,
-        backend=checks.backend(backend),
+        backend=backend,
     )
 
 

@@ -20,7 +20,6 @@ from nbkeras.model.reader import kind_of
 from nbkeras.plan import Plan
 from nbkeras.run import registry
 from nbkeras.run.curves import arrays
-from nbkeras.spark import cluster
 from nbkeras.spark.session import attached
 
 
@@ -72,7 +71,7 @@ def _of_rows(
     rows = source.labelled(given.data, given.y, given.sample_weight, "test_step")
     source.say_guessed(rows)
     reason = _together(model, rows)
-    plan = _plan(spark, rows, reason, backend, batch_size=batch_size)
+    plan = inference.plan_of(spark, rows.schema, backend, alone=bool(reason), batch_size=batch_size)
     return _evaluated(spark, plan, model, in_order(rows) if reason else hashed(rows))
 
 
@@ -82,7 +81,7 @@ def _of_batches(
     stream.require_end(given.data, steps, "steps")
     rows = stream.made(spark, 1, dataset, given.y, given.sample_weight)
     reason = _together(model, rows)
-    plan = _plan(spark, rows, reason, backend, validation_steps=steps)
+    plan = inference.plan_of(spark, rows.schema, backend, alone=bool(reason), validation_steps=steps)
     return _evaluated(spark, plan, model, stream.stand_ins(spark, plan.workers), dataset)
 
 
@@ -93,14 +92,6 @@ def _together(model: Any, rows: Rows) -> str:
     if reason := coupled(model, lambda: first_batch(rows, 4)):
         print(f"Evaluating on one worker: {reason}.")  # noqa: T201  # says why it takes longer
     return reason
-
-
-def _plan(spark: SparkSession, rows: Rows, reason: str, backend: str, **sizes: Any) -> Plan:
-    workers = 1 if reason else max(1, cluster.slots(spark))
-    plan = Plan(rows.schema, workers=workers, backend=backend, **sizes)
-    cluster.require_backend(spark, plan.backend)
-    cluster.ship(spark)
-    return plan
 
 
 def _evaluated(

@@ -186,8 +186,8 @@ class Inbox:
     def _on_next(self, peer: str, event: messages.Next, blob: bytes, answer: Answer) -> None:
         self._producers[event["source"]].take(int(peer.rpartition("-")[2]), event, answer)
 
-    def _on_turn(self, peer: str, event: messages.Turn, blob: bytes, answer: Answer) -> None:
-        self._producers[event["source"]].turn(event)
+    def _on_source_epochs(self, peer: str, event: messages.SourceEpochs, blob: bytes, answer: Answer) -> None:
+        self._producers[event["source"]].tell(event)
 
     def _on_saved(self, peer: str, event: messages.Saved, blob: bytes, answer: Answer) -> None:
         self.saved = event["epoch"]

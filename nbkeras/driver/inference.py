@@ -19,12 +19,13 @@ from pyspark.sql.pandas.types import from_arrow_type
 
 from nbkeras import wait
 from nbkeras.data.shards import nulls_message
+from nbkeras.driver import checks
 from nbkeras.errors import Aborted, ClusterError, DataError, WorkerLost
 from nbkeras.job import failures
 from nbkeras.job.job import Job
 from nbkeras.model import additivity, exactness, pickling
 from nbkeras.plan import Plan
-from nbkeras.schema import ORDER, PREFIX
+from nbkeras.schema import ORDER, PREFIX, Schema
 from nbkeras.spark import cluster, exceptions, preflight, protection, session
 from nbkeras.spark.shared import Shared
 from nbkeras.worker import task
@@ -67,6 +68,26 @@ def attended(spark: SparkSession, method: Literal["evaluate", "predict"], action
         raise
     except Exception as error:
         raise exceptions.translate(error, stopped=session.is_stopped(spark)) from error
+
+
+def plan_of(spark: SparkSession, schema: Schema, backend: str, *, alone: bool = False, **sizes: Any) -> Plan:
+    """Plan an evaluation or a prediction, on all slots.
+
+    Args:
+        spark: the session.
+        schema: of the rows.
+        backend: of the workers, as given.
+        alone: whether one worker has to do it.
+        sizes: of batches and their number, by the names of a plan.
+
+    Raises:
+        OptionError: the backend is none, or not where the workers are.
+    """
+    workers = 1 if alone else max(1, cluster.slots(spark))
+    plan = Plan(schema, workers=workers, backend=checks.backend(backend), **sizes)
+    cluster.require_backend(spark, plan.backend)
+    cluster.ship(spark)
+    return plan
 
 
 def job_of(

@@ -19,10 +19,7 @@ from nbkeras.errors import DataError, OptionError
 from nbkeras.job import archive
 from nbkeras.model import batch, exactness
 from nbkeras.model.reader import kind_of
-from nbkeras.plan import Plan
 from nbkeras.run import registry
-from nbkeras.schema import Schema
-from nbkeras.spark import cluster
 from nbkeras.spark.session import attached
 
 
@@ -74,7 +71,7 @@ def predict(
         print(f"Predicting in batches as Spark makes them: {reason}.")  # noqa: T201  # no result shows it
     structure = outputs(model, rows)
     sample = [keras.ops.convert_to_numpy(one) for one in keras.tree.flatten(structure)]
-    plan = _plan(spark, rows.schema, backend, batch_size=batch_size)
+    plan = inference.plan_of(spark, rows.schema, backend, batch_size=batch_size)
     if by_name:
         names = _output_names(model, output, structure)
         df = data_frame(spark, data)
@@ -96,7 +93,7 @@ def _of_dataset(spark: SparkSession | None, model: Any, data: Any, steps: int | 
         spark = attached(spark)
         rows = stream.made(spark, 1, dataset)
         build(model, rows)
-        plan = _plan(spark, rows.schema, backend, validation_steps=steps)
+        plan = inference.plan_of(spark, rows.schema, backend, validation_steps=steps)
         job = inference.job_of("predict", spark, plan, model, dataset.sent)
         found, reports = inference.collected(spark, job, stream.stand_ins(spark, plan.workers))
         outputs = _in_turn([archive.load_values(one)[0] for one in found])
@@ -130,13 +127,6 @@ def _in_turn(found: list[dict[str, Any]]) -> Any:
         return np.concatenate([arrays[rank][starts[rank][at] : ends[rank][at]] for at, rank in places])
 
     return keras.tree.map_structure(joined, *[one["outputs"] for one in found])
-
-
-def _plan(spark: SparkSession, schema: Schema, backend: str, **sizes: Any) -> Plan:
-    cluster.ship(spark)
-    plan = Plan(schema, workers=max(1, cluster.slots(spark)), backend=checks.backend(backend), **sizes)
-    cluster.require_backend(spark, plan.backend)
-    return plan
 
 
 def _output_names(model: Any, output: str, structure: Any) -> list[str]:

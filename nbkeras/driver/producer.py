@@ -15,7 +15,7 @@ from nbkeras.job import archive
 from nbkeras.model import batch
 from nbkeras.model.reader import Reader
 from nbkeras.transport.events import Answer
-from nbkeras.transport.messages import Next, Piece, Turn
+from nbkeras.transport.messages import Next, Piece, SourceEpochs
 
 #: Bytes of an answer at most; a worker waits for some answers at once.
 _PIECE = 1 << 20
@@ -47,7 +47,7 @@ class Producer:
     def _reset(self) -> None:
         self._iteration, self._batches = -1, iter(())
         self._begun = self._ended = 0
-        self._turns: deque[Turn] = deque()
+        self._epochs: deque[SourceEpochs] = deque()
         #: Of each worker, in the order in which they are answered.
         self._questions: list[deque[tuple[Next, Answer]]] = [deque() for _ in range(self._workers)]
         #: Of each iteration that a worker may still read, and each worker.
@@ -80,10 +80,10 @@ class Producer:
             self._serve(rank)
             self._lock.notify_all()
 
-    def turn(self, event: Turn) -> None:
+    def tell(self, event: SourceEpochs) -> None:
         """Tell the source that an epoch begins or has ended, when the first worker says so."""
         with self._lock:
-            self._turns.append(event)
+            self._epochs.append(event)
             self._lock.notify_all()
 
     # -- with the lock held ------------------------------------------------------
@@ -118,13 +118,13 @@ class Producer:
     def _work(self) -> None:
         while True:
             with self._lock:
-                self._lock.wait_for(lambda: self._closed or self._turns or self._wanted() is not None)
+                self._lock.wait_for(lambda: self._closed or self._epochs or self._wanted() is not None)
                 if self._closed:
                     return
-                attempt, wanted, turns = self._attempt, self._wanted(), [*self._turns]
-                self._turns.clear()
+                attempt, wanted, told = self._attempt, self._wanted(), [*self._epochs]
+                self._epochs.clear()
             try:
-                for event in turns:
+                for event in told:
                     self._tell(event)
                 if wanted is not None:
                     self._read(attempt, wanted)
@@ -136,7 +136,7 @@ class Producer:
         with self._lock:
             self._lock.wait_for(lambda: self._closed or attempt != self._attempt)
 
-    def _tell(self, event: Turn) -> None:
+    def _tell(self, event: SourceEpochs) -> None:
         for _ in range(self._begun, event["begun"]):
             self._reader.begin()
         for _ in range(self._ended, event["ended"]):

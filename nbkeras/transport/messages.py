@@ -161,13 +161,13 @@ class Next(TypedDict):
     epoch: int
 
 
-class Turn(TypedDict):
+class SourceEpochs(TypedDict):
     """A trainer sends this when Keras tells a source that an epoch begins or has ended. Nobody answers.
 
     ``begun`` and ``ended`` count how often it has.
     """
 
-    type: Literal["turn"]
+    type: Literal["source-epochs"]
     source: int
     begun: int
     ended: int
@@ -215,7 +215,7 @@ WorkerEvent = (
     | Epoch
     | Batches
     | Next
-    | Turn
+    | SourceEpochs
     | Saved
     | Weights
     | Failure

@@ -15,7 +15,7 @@ from nbkeras.transport.channel import Channel
 from nbkeras.transport.events import ANSWERS
 from nbkeras.transport.messages import Shards
 from nbkeras.worker.backends import Backend
-from nbkeras.worker.backends.slices import Slices, Turns
+from nbkeras.worker.backends.slices import InTurn, Slices
 from nbkeras.worker.collectives import Collective
 from nbkeras.worker.feed import Feed
 from nbkeras.worker.rows import Rows
@@ -212,10 +212,10 @@ def to_predict(sent: Any, rank: int, plan: Plan) -> tuple[Any, int | None, Shuff
     """
     reader, steps = _reader(sent), plan.validation_steps
     number = None if steps is None else len(range(rank, steps, plan.workers))
-    turns, length = Turns(reader, rank, plan.workers), reader.length
+    turns, length = InTurn(reader, rank, plan.workers), reader.length
     if length is None:
         # A look moves the shuffles of the copy that it looks at.
-        lacks = next(iter(Turns(_reader(sent), rank, plan.workers)), None) is None
+        lacks = next(iter(InTurn(_reader(sent), rank, plan.workers)), None) is None
     else:
         lacks = length <= rank
     whole = reader.source if datasets.is_dataset(reader.source) else None

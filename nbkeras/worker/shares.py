@@ -12,7 +12,7 @@ from nbkeras.model import batch
 from nbkeras.model.reader import FIRST, Fed, Reader, moves_on
 from nbkeras.transport.channel import Channel
 from nbkeras.transport.checking import checked
-from nbkeras.transport.messages import Next, Piece, Turn
+from nbkeras.transport.messages import Next, Piece, SourceEpochs
 
 
 class Shares(Protocol):
@@ -124,15 +124,16 @@ class Remote:
     def begin(self) -> None:
         """Let the notebook tell its source."""
         self._begun += 1
-        self._turn()
+        self._tell()
 
     def end(self) -> None:
         """Let the notebook tell its source."""
         self._ended += 1
-        self._turn()
+        self._tell()
 
-    def _turn(self) -> None:
-        self._channel.send(Turn(type="turn", source=self._fed.number, begun=self._begun, ended=self._ended))
+    def _tell(self) -> None:
+        number, begun, ended = self._fed.number, self._begun, self._ended
+        self._channel.send(SourceEpochs(type="source-epochs", source=number, begun=begun, ended=ended))
 
     def _asked(self, epoch: int) -> Iterator[tuple[int, Any]]:
         iteration, data = next(self._iterations), bytearray()

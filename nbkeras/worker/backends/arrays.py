@@ -8,18 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from keras.src.trainers.data_adapters import data_adapter_utils
-from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
 from nbkeras.schema import Schema
 from nbkeras.transport import ports
+from nbkeras.worker.backends.iterated import Iterated
 from nbkeras.worker.feed import Feed
 from nbkeras.worker.member import Member
 from nbkeras.worker.ring import Numbers
 from nbkeras.worker.schedule import Schedule
 
 
-class Batches(DataAdapter):  # type: ignore[misc]
+class Batches(Iterated):
     """The feed's batches as arrays, one epoch each time they are iterated.
 
     While one trains, a thread gathers the next one from the mapped files. Keras hands them to a step
@@ -28,8 +27,6 @@ class Batches(DataAdapter):  # type: ignore[misc]
     Args:
         feed: the rows; their order may change before an epoch begins.
     """
-
-    batch_size = has_partial_batch = partial_batch_size = None
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
@@ -40,14 +37,6 @@ class Batches(DataAdapter):  # type: ignore[misc]
     def num_batches(self) -> int:
         """Steps of an epoch."""
         return len(self._feed.counts)
-
-    def get_jax_iterator(self) -> Iterator[Any]:
-        """An epoch, as Keras asks for it on JAX."""
-        return iter(self)
-
-    def get_torch_dataloader(self) -> Any:
-        """An epoch, as Keras asks for it on torch."""
-        return data_adapter_utils.get_torch_dataloader(self)
 
     def __iter__(self) -> Iterator[Any]:
         ahead = self._thread.submit(self._gather, 0)

@@ -8,8 +8,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.trainers.data_adapters import data_adapter_utils
-from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 
 from nbkeras.errors import DataError
@@ -17,11 +15,12 @@ from nbkeras.model import batch as batches
 from nbkeras.model import labels
 from nbkeras.model.portable import datasets
 from nbkeras.model.reader import Reader
+from nbkeras.worker.backends.iterated import Iterated
 from nbkeras.worker.schedule import Ledger
 from nbkeras.worker.shares import Shares
 
 
-class Turns(DataAdapter):  # type: ignore[misc]
+class InTurn(Iterated):
     """Whole batches, of which each worker takes its own in turn.
 
     Args:
@@ -30,36 +29,27 @@ class Turns(DataAdapter):  # type: ignore[misc]
         workers: number of workers.
     """
 
-    batch_size = has_partial_batch = partial_batch_size = num_batches = None
-
     def __init__(self, reader: Reader, rank: int, workers: int) -> None:
         self._reader, self._rank, self._workers = reader, rank, workers
 
-    def get_jax_iterator(self) -> Iterator[Any]:
-        """The batches, as Keras asks for them on JAX."""
-        return iter(self)
-
-    def get_torch_dataloader(self) -> Any:
-        """The batches, as Keras asks for them on torch."""
-        return data_adapter_utils.get_torch_dataloader(self)
+    def first(self) -> list[Any]:
+        """The first batches of all workers."""
+        return [batches.taken(one, slice(None)) for one in self._reader.first()]
 
     def get_tf_dataset(self) -> Any:
         """The batches, as Keras asks for them on TensorFlow."""
+        if not datasets.is_dataset(self._reader.source):
+            return super().get_tf_dataset()
         import tensorflow as tf
 
-        if datasets.is_dataset(self._reader.source):
-            return self._reader.source.shard(self._workers, self._rank).prefetch(tf.data.AUTOTUNE)
-        first = [batches.taken(one, slice(None)) for one in self._reader.first()]
-        signature = data_adapter_utils.get_tensor_spec(first)
-        made = tf.data.Dataset.from_generator(self.__iter__, output_signature=signature)
-        return made.prefetch(tf.data.AUTOTUNE)
+        return self._reader.source.shard(self._workers, self._rank).prefetch(tf.data.AUTOTUNE)
 
     def __iter__(self) -> Iterator[Any]:
         for one in itertools.islice(self._reader.read(0), self._rank, None, self._workers):
             yield batches.taken(one, slice(None))
 
 
-class Slices(DataAdapter):  # type: ignore[misc]
+class Slices(Iterated):
     """This worker's rows of each batch: row i belongs to worker i modulo workers.
 
     All workers read the same batches, since random steps have the same seeds, so they agree on their number.
@@ -73,8 +63,6 @@ class Slices(DataAdapter):  # type: ignore[misc]
         meets: whether workers make each step together: then a row stands in where this one has none, and
             leaves no trace; else such a batch is left out.
     """
-
-    batch_size = has_partial_batch = partial_batch_size = None
 
     def __init__(
         self,
@@ -106,30 +94,24 @@ class Slices(DataAdapter):  # type: ignore[misc]
         """Tell the source."""
         self._shares.end()
 
-    def get_jax_iterator(self) -> Iterator[Any]:
-        """The slices, as Keras asks for them on JAX."""
-        return iter(self)
-
-    def get_torch_dataloader(self) -> Any:
-        """The slices, as Keras asks for them on torch."""
-        return data_adapter_utils.get_torch_dataloader(self)
+    def first(self) -> list[Any]:
+        """This worker's rows of the first batches."""
+        return [self._weighted(one) for one in self._shares.first()]
 
     def get_tf_dataset(self) -> Any:
         """The slices, as Keras asks for them on TensorFlow."""
+        if self._dataset is None:
+            return super().get_tf_dataset()
         import tensorflow as tf
 
-        if self._dataset is not None:
-            self._unweighted(self._dataset.element_spec)
-            made = TFDatasetAdapter(self._dataset, class_weight=self._class_weight).get_tf_dataset()
-            # AutoGraph has nothing to convert in it.
-            cut = self._cut if self._rows is None else self._counted
-            has_rows, cut = map(tf.autograph.experimental.do_not_convert, (self._has_rows, cut))
-            whole = self._meets or self._rows is not None
-            numbered = made.enumerate() if whole else made.enumerate().filter(has_rows)
-            return numbered.map(cut).prefetch(tf.data.AUTOTUNE)
-        signature = data_adapter_utils.get_tensor_spec([self._weighted(one) for one in self._shares.first()])
-        made = tf.data.Dataset.from_generator(self.__iter__, output_signature=signature)
-        return made.prefetch(tf.data.AUTOTUNE)
+        self._unweighted(self._dataset.element_spec)
+        made = TFDatasetAdapter(self._dataset, class_weight=self._class_weight).get_tf_dataset()
+        # AutoGraph has nothing to convert in it.
+        cut = self._cut if self._rows is None else self._counted
+        has_rows, cut = map(tf.autograph.experimental.do_not_convert, (self._has_rows, cut))
+        whole = self._meets or self._rows is not None
+        numbered = made.enumerate() if whole else made.enumerate().filter(has_rows)
+        return numbered.map(cut).prefetch(tf.data.AUTOTUNE)
 
     def _has_rows(self, _: Any, batch: Any) -> Any:
         """Whether a batch holds rows of this worker."""
