@@ -67,11 +67,11 @@ class Dataset:
         data = pickling.loads(self.sent) if isinstance(self.sent, bytes) else self.data
         return Reader(data, *self._options)
 
-    def go_on(self, shuffles: list[int]) -> None:
+    def go_on(self, shuffles: dict[str, int]) -> None:
         """Let the shuffles of a ``tf.data.Dataset`` go on as those of the workers' copies have done.
 
         Args:
-            shuffles: from :func:`nbkeras.model.portable.seed_generators.given`.
+            shuffles: as for :func:`nbkeras.model.portable.seed_generators.go_on`.
         """
         if self.is_sent:
             seed_generators.go_on(self.data, shuffles)
@@ -160,15 +160,15 @@ class Streams:
             if one is not None and not one.is_sent
         ]
 
-    def go_on(self, shuffles: list[list[int]]) -> None:
+    def go_on(self, shuffles: dict[str, int]) -> None:
         """Let the shuffles of both go on as those of the workers' copies have done.
 
         Args:
-            shuffles: as for :meth:`Dataset.go_on`, of each.
+            shuffles: as for :meth:`Dataset.go_on`.
         """
-        for one, counts in zip(self._datasets, shuffles, strict=True):
+        for one in self._datasets:
             if one is not None:
-                one.go_on(counts)
+                one.go_on(shuffles)
 
     @property
     def fed(self) -> dict[int, Reader]:

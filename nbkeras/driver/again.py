@@ -47,13 +47,14 @@ def _shared(train: Stream | None, validation: Dataset | None) -> list[str]:
     if train is None or validation is None:
         return []
     both = [train.dataset, validation]
-    if not all(one.is_sent and is_dataset(one.data) for one in both):
+    # Where the workers or this notebook read both, each read moves it on as in plain Keras.
+    if train.dataset.is_sent == validation.is_sent or not all(is_dataset(one.data) for one in both):
         return []
     if shuffles(train.dataset.data).isdisjoint(shuffles(validation.data)):
         return []
     sentence = (
-        "x and validation_data share a shuffle: in plain Keras each read moves it on, here each of the two "
-        "has the order of its own epochs; for the same result in both, and for parts that stay apart, give "
-        "the shuffle reshuffle_each_iteration=False"
+        "x and validation_data share a shuffle, and the workers read one of them, this notebook the other: "
+        "in plain Keras each read moves it on, here each of the two has the order of its own epochs; for the "
+        "same result in both give the shuffle reshuffle_each_iteration=False"
     )
     return [sentence]

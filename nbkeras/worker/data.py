@@ -23,7 +23,7 @@ from nbkeras.worker.schedule import Ledger, Schedule
 from nbkeras.worker.shares import Own, Remote, Shares
 
 #: Tells where the shuffles of a dataset stand, see :func:`nbkeras.model.portable.seed_generators.given`.
-Shuffles = Callable[[], list[int]]
+Shuffles = Callable[[], dict[str, int]]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Data:
         feed: the spooled rows; None for batches.
         class_weight: of batches, which Keras weights itself.
         shares: of a dataset.
-        read: the datasets of TensorFlow that it is read from, to train and to validate on; None for others.
+        read: the datasets of TensorFlow that are read.
         reads: how several workers read the files of a dataset, as a sentence; empty if there is none.
     """
 
@@ -52,7 +52,7 @@ class Data:
     feed: Feed | None = None
     class_weight: Any = None
     shares: Shares | None = None
-    read: tuple[Any, Any] = (None, None)
+    read: tuple[Any, ...] = ()
     reads: str = ""
 
 
@@ -80,19 +80,21 @@ def made(
     """
     train, validation, sample = batches
     channel = feed() if any(isinstance(one, Fed) for one in batches) else None
-    if train is None:
+    with seed_generators.together():
+        training = None if train is None else _opened(train, plan, group.rank, channel, plan.seed)
+        checks = None if validation is None else _opened(validation, plan, group.rank, channel)
+    if training is None:
         data = _of_rows(rows, shards, backend)
     else:
-        data = _of_batches(_opened(train, plan, group.rank, channel, plan.seed), plan, group, model, sample)
-    if validation is not None:
-        source = _opened(validation, plan, group.rank, channel)
-        ledger = Ledger(group.rank, group.size, source.shares.length)
-        read = (*data.read[:1], source.whole)
-        return replace(data, validation=_batches(source, ledger), checked=ledger, read=read)
+        data = _of_batches(training, plan, group, model, sample)
+    if checks is not None:
+        ledger = Ledger(group.rank, group.size, checks.shares.length)
+        read = (*data.read, checks.whole)
+        return replace(data, validation=_batches(checks, ledger), checked=ledger, read=read)
     if not plan.validates:
         return data
-    checked, checks = rows.validation(shards)
-    return replace(data, validation=backend.batches(checks), checked=checked)
+    checked, spooled = rows.validation(shards)
+    return replace(data, validation=backend.batches(spooled), checked=checked)
 
 
 def _of_rows(rows: Rows, shards: Shards, backend: Backend) -> Data:
@@ -119,7 +121,7 @@ def _of_batches(source: _Source, plan: Plan, group: Collective, model: Any, samp
         sample,
         class_weight=None if own else plan.class_weight,
         shares=shares,
-        read=(source.whole, None),
+        read=(source.whole,),
         reads=source.reads if group.size > 1 else "",
     )
 
@@ -223,7 +225,7 @@ def to_predict(sent: Any, rank: int, plan: Plan) -> tuple[Any, int | None, Shuff
     return (None if lacks or number == 0 else turns), number, shuffles
 
 
-def _shuffles(whole: Any, plan: Plan, *, hides: bool) -> list[int]:
+def _shuffles(whole: Any, plan: Plan, *, hides: bool) -> dict[str, int]:
     """Where the shuffles of a dataset stand behind its batches, which may hide their number from Keras."""
     if hides and whole is not None and plan.backend == "tensorflow":
         # Behind a known number of batches Keras makes one iterator more.

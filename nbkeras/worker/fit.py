@@ -236,7 +236,7 @@ class Fit:
             "partial": combine.partial,
             "optimizers": state.built(self.model),
             "generator": randomness.Common().state,
-            "shuffles": [seed_generators.given(one) for one in data.read],
+            "shuffles": seed_generators.given(*data.read),
         }
         self.task.send(("result", report))
         self.task.send(("callbacks", archive.dump_values(self._changed())))

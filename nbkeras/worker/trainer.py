@@ -242,7 +242,7 @@ class Trainer:
         self._set_threads(self._assignment.neighbours)
         contents = self._load()
         model, rows = contents["model"], self._rows()
-        shuffles: Shuffles = list
+        shuffles: Shuffles = dict
         if contents["batches"] is not None:
             batches, shuffles = to_evaluate(contents["batches"], self._rank, self._plan)
         else:

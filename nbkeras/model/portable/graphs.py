@@ -33,8 +33,8 @@ _CHOOSING = {
 }
 #: Bytes of a constant from which on it travels beside the graph: TensorFlow copies a graph several times.
 _LARGE = 1 << 20
-#: Of a generator of seeds: its constants, its arguments, and how many it has given.
-_Generator = tuple[list[str], tuple[int, int, bool], int]
+#: Of a generator of seeds: its name, its constants, its arguments, and how many it has given.
+_Generator = tuple[str, list[str], tuple[int, int, bool], int]
 
 
 def reduced(thing: Any) -> tuple[Any, ...] | None:
@@ -66,12 +66,11 @@ def _dataset(*pickled: Any) -> Any:
     graph, arrays, seeds, changes, spec = pickled
     definition = graph_pb2.GraphDef.FromString(graph)
     constants = _constants(definition.node)
-    generators: list[SeedGenerator | None] = []
-    for names, (seed, seed2, moves), given in seeds:
-        generators.append(made := SeedGenerator(seed, seed2, moves=moves))
-        made.advance(given)
-        for name in names:
-            constants[name].CopyFrom(made.resource)
+    generators = []
+    for name, at, (seed, seed2, moves), given in seeds:
+        generators.append(seed_generators.restored(name, seed, seed2, moves=moves, given=given))
+        for constant in at:
+            constants[constant].CopyFrom(generators[-1].resource)
     dataset = tf.data.experimental.from_variant(_variant(definition, arrays), spec)
     setattr(dataset, _GRAPH, None if arrays else definition)
     seed_generators.keep(dataset, generators)
@@ -132,22 +131,21 @@ def _generators(graph: Any, dataset: Any, drawn: set[str]) -> list[_Generator]:
         ValueError: one has given too many.
     """
     tensors = _constants(graph.node)
-    own: list[SeedGenerator | None] = []
+    own: list[SeedGenerator] = []
     found: dict[str, _Generator] = {}
     for node in graph.node:
         if node.op != SHUFFLE:
             continue
         seed, seed2 = (int(tensors[node_name(one)].int64_val[0]) for one in node.input[2:4])
         constant, moves, given = node_name(node.input[4]), node.attr["reshuffle_each_iteration"].b, 0
-        resource = tensors[constant].resource_handle_val[0].name
-        if resource not in found:
-            if moves:
-                is_seeded = node.name not in drawn
-                own.append(SeedGenerator(seed, seed2, resource=tensors[constant]) if is_seeded else None)
-                given = 0 if own[-1] is None else own[-1].given()
-            found[resource] = [], (seed, seed2, moves), given
+        name = tensors[constant].resource_handle_val[0].name
+        if name not in found:
+            if moves and node.name not in drawn:
+                own.append(seed_generators.of(tensors[constant], seed, seed2))
+                given = own[-1].given()
+            found[name] = name, [], (seed, seed2, moves), given
         # A dataset that is used twice has two nodes.
-        found[resource][0].append(constant)
+        found[name][1].append(constant)
     seed_generators.keep(dataset, own)
     return [*found.values()]
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
+from weakref import WeakValueDictionary
 
+#: The generators of this notebook, by their names.
+_own: WeakValueDictionary[str, SeedGenerator] = WeakValueDictionary()
+#: The generators of datasets that are unpickled together, by their names; None where each gets its own.
+_together: ContextVar[dict[str, SeedGenerator] | None] = ContextVar("together", default=None)
 #: Where the generators of a dataset are kept.
 _KEPT = "_nbkeras_seed_generators"
 #: Orders that are tried at most to find where a generator stands.
@@ -17,19 +25,22 @@ class SeedGenerator:
         seed, seed2: of the shuffle.
         moves: whether each iterator gets other seeds.
         resource: a graph's constant that names a generator of this process; None to make one.
+        name: of the one in the notebook.
 
     Attributes:
         resource: the constant that names it.
-        moves: as given.
+        moves, name: as given.
         seen: how many iterators had got seeds behind the last look.
     """
 
     seen = 0
 
-    def __init__(self, seed: int, seed2: int, *, moves: bool = True, resource: Any = None) -> None:
+    def __init__(
+        self, seed: int, seed2: int, *, moves: bool = True, resource: Any = None, name: str = ""
+    ) -> None:
         import tensorflow as tf
 
-        self._seeds, self.moves = (seed, seed2), moves
+        self._seeds, self.moves, self.name = (seed, seed2), moves, name
         # What a generator gives can only be seen by a shuffle that uses it: here one of one element.
         one = tf.data.Dataset.range(1)
         variant = tf.raw_ops.ShuffleDatasetV3(
@@ -93,12 +104,54 @@ def to_graph(variant: Any) -> Any:
     return graph_pb2.GraphDef.FromString(graph.numpy())
 
 
-def keep(dataset: Any, generators: list[SeedGenerator | None]) -> None:
-    """Keep the generators of a dataset's shuffles, in the order of its graph.
+def of(resource: Any, seed: int, seed2: int) -> SeedGenerator:
+    """Return a generator of this notebook, the same one for each dataset that uses it.
+
+    Args:
+        resource: a graph's constant that names it.
+        seed, seed2: of the shuffle.
+    """
+    name = resource.resource_handle_val[0].name
+    found = _own.get(name)
+    if found is None:
+        found = _own[name] = SeedGenerator(seed, seed2, resource=resource, name=name)
+    return found
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Let datasets that are unpickled here share the shuffles that they share in the notebook."""
+    token = _together.set({})
+    try:
+        yield
+    finally:
+        _together.reset(token)
+
+
+def restored(name: str, seed: int, seed2: int, *, moves: bool, given: int) -> SeedGenerator:
+    """Return a generator that stands where that of the notebook stood.
+
+    Args:
+        name: of the one in the notebook.
+        seed, seed2, moves: as of :class:`SeedGenerator`.
+        given: how many iterators had got seeds.
+    """
+    shared = _together.get()
+    if shared is not None and name in shared:
+        return shared[name]
+    made = SeedGenerator(seed, seed2, moves=moves, name=name)
+    made.advance(given)
+    if shared is not None:
+        shared[name] = made
+    return made
+
+
+def keep(dataset: Any, generators: list[SeedGenerator]) -> None:
+    """Keep the generators of a dataset's shuffles.
 
     Args:
         dataset: which is pickled, or unpickled.
-        generators: None for one of which nobody can tell where it stands, for lack of a seed.
+        generators: without those of which nobody can tell where they stand, for lack of a seed.
     """
     setattr(dataset, _KEPT, generators)
 
@@ -108,22 +161,26 @@ def move(dataset: Any) -> bool:
     return bool(_moving(dataset))
 
 
-def given(dataset: Any) -> list[int]:
-    """Count, for each shuffle of an unpickled dataset that moves, the iterators that have got seeds."""
-    return [one.given() for one in _moving(dataset)]
+def given(*datasets: Any) -> dict[str, int]:
+    """Count, for each shuffle of unpickled datasets that moves, the iterators that have got seeds.
+
+    Returns:
+        The counts by the names of the generators.
+    """
+    moving = {one.name: one for dataset in datasets for one in _moving(dataset)}
+    return {name: one.given() for name, one in moving.items()}
 
 
-def go_on(dataset: Any, counts: list[int]) -> None:
+def go_on(dataset: Any, counts: dict[str, int]) -> None:
     """Let the shuffles of a pickled dataset go on as those of a copy of it have done.
 
     Args:
         dataset: the one that was pickled; what has read it since is not taken back.
-        counts: from :func:`given`, of the copy.
+        counts: from :func:`given`, of the copy; those of this dataset are taken out.
     """
-    for one, count in zip(_moving(dataset), counts, strict=True):
-        if one is not None:
-            one.advance(count - one.seen)
+    for one in _moving(dataset):
+        one.advance(counts.pop(one.name, one.seen) - one.seen)
 
 
-def _moving(dataset: Any) -> list[Any]:
-    return [one for one in getattr(dataset, _KEPT, []) if one is None or one.moves]
+def _moving(dataset: Any) -> list[SeedGenerator]:
+    return [one for one in getattr(dataset, _KEPT, []) if one.moves]
