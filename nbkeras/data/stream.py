@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from nbkeras.data.rows import Rows
 from nbkeras.errors import DataError, ModelError, OptionError, one_line, words
 from nbkeras.model import batch, pickling, randomness
-from nbkeras.model.portable import seed_generators
+from nbkeras.model.portable import loaders, seed_generators
 from nbkeras.model.portable.datasets import alike, is_dataset, is_endless
 from nbkeras.model.reader import Fed, Reader, kind_of
 from nbkeras.schema import ORDER, Schema
@@ -67,14 +67,23 @@ class Dataset:
         data = pickling.loads(self.sent) if isinstance(self.sent, bytes) else self.data
         return Reader(data, *self._options)
 
-    def go_on(self, shuffles: dict[str, int]) -> None:
-        """Let the shuffles of a ``tf.data.Dataset`` go on as those of the workers' copies have done.
+    def first(self) -> list[Any]:
+        """Return the first batches; what workers read begins where the notebook's generators stand now."""
+        if not self.is_sent:
+            return self.reader.first()
+        with randomness.untouched(), loaders.unmoved(self.data):
+            return self.reader.first()
+
+    def go_on(self, shuffles: dict[str, Any]) -> None:
+        """Let the shuffles go on as those of the workers' copies have done.
 
         Args:
-            shuffles: as for :func:`nbkeras.model.portable.seed_generators.go_on`.
+            shuffles: as for ``go_on`` of :mod:`nbkeras.model.portable.seed_generators` and of ``loaders``.
         """
         if self.is_sent:
             seed_generators.go_on(self.data, shuffles)
+            if self.kind == "DataLoader":
+                loaders.go_on(shuffles)
 
     @contextlib.contextmanager
     def read_here(self) -> Iterator[Any]:
@@ -108,9 +117,7 @@ class Stream(Rows):
         """
         kind = self.dataset.kind
         try:
-            # What workers read starts where the notebook's generators stand now.
-            with randomness.untouched() if self.dataset.is_sent else contextlib.nullcontext():
-                first = self.dataset.reader.first()
+            first = self.dataset.first()
             parts = keras.utils.unpack_x_y_sample_weight(first[0] if first else None)
             given = max((place for place, one in enumerate(parts) if one is not None), default=-1)
             some: tuple[Any, ...] = alike(batch.taken(tuple(parts[: given + 1]), slice(number)))
@@ -148,7 +155,7 @@ class Streams:
         if self.train is None or workers == 1:
             return train, validation, ()
         sample = self.train.first_batch(4)
-        batch.rows(self.train.dataset.reader.first()[0])  # can be divided
+        batch.rows(self.train.dataset.first()[0])  # can be divided
         return train, validation, sample
 
     @property
@@ -160,7 +167,7 @@ class Streams:
             if one is not None and not one.is_sent
         ]
 
-    def go_on(self, shuffles: dict[str, int]) -> None:
+    def go_on(self, shuffles: dict[str, Any]) -> None:
         """Let the shuffles of both go on as those of the workers' copies have done.
 
         Args:

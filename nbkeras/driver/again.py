@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 from nbkeras.data.stream import Dataset, Stream, Streams
 from nbkeras.model.portable.datasets import is_dataset, shuffles
 from nbkeras.model.portable.graphs import changes_variables
+from nbkeras.model.portable.loaders import has_generator, is_loader
 from nbkeras.model.reader import moves_on
 
 #: The datasets of the trainings before, by identity: they may compare by their content.
@@ -29,9 +30,11 @@ def _trained_before(stream: Stream | None) -> list[str]:
     source, kind = stream.dataset.data, stream.dataset.kind
     again = _before.get(id(source)) is source
     _before[id(source)] = source
-    # The shuffles of a tf.data.Dataset go on, as the workers tell.
+    # Shuffles of a tf.data.Dataset go on, as the workers tell, and so does torch's own generator.
     if is_dataset(source):
         moves, steps = changes_variables(source), "random steps"
+    elif is_loader(source):
+        moves, steps = has_generator(source), "shuffles"
     else:
         moves, steps = moves_on(source), "shuffles and random steps"
     if not (again and moves):

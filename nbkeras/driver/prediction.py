@@ -106,7 +106,7 @@ def _of_dataset(spark: SparkSession | None, model: Any, data: Any, steps: int | 
 def _is_few(dataset: stream.Dataset, steps: int | None) -> bool:
     """Whether Keras predicts these batches here before a Spark job would."""
     length = dataset.reader.length if steps is None else steps
-    if length is None or length > inference.FEW or not (first := dataset.reader.first()):
+    if length is None or length > inference.FEW or not (first := dataset.first()):
         return False
     return length * batch.rows(first[0]) <= inference.FEW
 

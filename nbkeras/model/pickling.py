@@ -30,7 +30,7 @@ from keras.src.utils.tracking import TrackedDict, TrackedList, TrackedSet, Track
 
 from nbkeras.errors import ModelError
 from nbkeras.model import portable, randomness
-from nbkeras.model.portable import graphs, tables
+from nbkeras.model.portable import graphs, loaders, tables
 
 #: Compiled functions of a model: they hold a graph of this process.
 _TRACED = ("train_function", "test_function", "predict_function")
@@ -100,6 +100,7 @@ def contents(
         "python": random.getstate(),
         # A prediction is sent again only where these bytes have changed.
         "numpy": None if generator is None and batches is None else np.random.get_state(),  # noqa: NPY002
+        "torch": loaders.state() if any(map(loaders.is_loader, keras.tree.flatten(batches))) else None,
         "generator": generator or randomness.Common().state,
         "wide": "float64" in {keras.config.floatx(), *(str(one.dtype) for one in model.variables)},
     }
@@ -130,6 +131,8 @@ def restored(data: bytes) -> dict[str, Any]:
     if settings["numpy"] is not None:
         # A PyDataset that shuffles by it must give the same batches to all workers.
         np.random.set_state(settings["numpy"])  # noqa: NPY002
+    if settings["torch"] is not None:
+        loaders.restore(settings["torch"])
     randomness.Common().state = settings["generator"]
     thing: dict[str, Any] = loads(data[file.tell() :])
     model = thing["model"]

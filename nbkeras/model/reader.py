@@ -40,12 +40,12 @@ def moves_on(source: Any) -> bool:
     """Whether a PyDataset, DataLoader or pickled ``tf.data.Dataset`` may give other batches in each epoch."""
     if datasets.is_dataset(source):
         return seed_generators.move(source) or graphs.changes_variables(source)
-    if isinstance(source, keras.utils.PyDataset):
-        hooks = ("on_epoch_begin", "on_epoch_end")
-        return any(
-            getattr(type(source), one, 0) is not getattr(keras.utils.PyDataset, one, 0) for one in hooks
-        )
-    return any(getattr(one, "generator", None) is not None for one in (source, getattr(source, "sampler", 0)))
+    if loaders.is_loader(source):
+        return loaders.shuffles(source)
+    hooks = ("on_epoch_begin", "on_epoch_end")
+    return isinstance(source, keras.utils.PyDataset) and any(
+        getattr(type(source), one, 0) is not getattr(keras.utils.PyDataset, one, 0) for one in hooks
+    )
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Reader:
     Args:
         source: what :func:`kind_of` knows, or x, y and sample weights as arrays.
         batch_size: of arrays.
-        seed: of the order of a PyDataset's batches and of a DataLoader's rows; None for no shuffle.
+        seed: of the order of a PyDataset's batches; None for no shuffle.
 
     Example:
         >>> import numpy as np
@@ -101,6 +101,9 @@ class Reader:
         """Return the first two batches, if there are so many; :meth:`read` gives them nevertheless."""
         if self.kind == "PyDataset":
             return list(itertools.islice(self._indexed(0), FIRST))
+        if self.kind == "DataLoader" and keras.config.backend() == "tensorflow":
+            # As in Keras, what it draws for this look is behind it in the first epoch.
+            return list(itertools.islice(self._started(0), FIRST))
         if self._held is None:
             batches = self._started(0)
             self._held = list(itertools.islice(batches, FIRST)), batches
@@ -133,8 +136,7 @@ class Reader:
         if self.kind == "PyDataset":
             return self._indexed(epoch)
         if self.kind == "DataLoader":
-            seed = int(np.random.SeedSequence([self._seed or 0, epoch]).generate_state(1)[0])
-            return loaders.started(self.source, seed)
+            return loaders.started(self.source)
         return iter(self.source)
 
     def begin(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nbkeras.model import pickling, state
-from nbkeras.model.portable import datasets, seed_generators, sharding
+from nbkeras.model.portable import datasets, loaders, seed_generators, sharding
 from nbkeras.model.reader import Fed, Reader
 from nbkeras.plan import Plan
 from nbkeras.transport.channel import Channel
@@ -22,8 +22,8 @@ from nbkeras.worker.rows import Rows
 from nbkeras.worker.schedule import Ledger, Schedule
 from nbkeras.worker.shares import Own, Remote, Shares
 
-#: Tells where the shuffles of a dataset stand, see :func:`nbkeras.model.portable.seed_generators.given`.
-Shuffles = Callable[[], dict[str, int]]
+#: Tells where shuffles stand, as :func:`nbkeras.model.portable.seed_generators.given` and that of loaders do.
+Shuffles = Callable[[], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -225,12 +225,12 @@ def to_predict(sent: Any, rank: int, plan: Plan) -> tuple[Any, int | None, Shuff
     return (None if lacks or number == 0 else turns), number, shuffles
 
 
-def _shuffles(whole: Any, plan: Plan, *, hides: bool) -> dict[str, int]:
+def _shuffles(whole: Any, plan: Plan, *, hides: bool) -> dict[str, Any]:
     """Where the shuffles of a dataset stand behind its batches, which may hide their number from Keras."""
     if hides and whole is not None and plan.backend == "tensorflow":
         # Behind a known number of batches Keras makes one iterator more.
         iter(whole)
-    return seed_generators.given(whole)
+    return seed_generators.given(whole) | loaders.given()
 
 
 def _stay(epoch: int) -> None:

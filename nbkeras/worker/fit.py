@@ -15,7 +15,7 @@ from nbkeras.job.checkpoint import Checkpoint, Origin
 from nbkeras.job.job import Job
 from nbkeras.job.store import Store
 from nbkeras.model import captured, exactness, labels, randomness, state
-from nbkeras.model.portable import seed_generators
+from nbkeras.model.portable import loaders, seed_generators
 from nbkeras.transport.channel import Channel
 from nbkeras.transport.messages import Note, Shards, Weights
 from nbkeras.worker.backends import Backend
@@ -236,7 +236,7 @@ class Fit:
             "partial": combine.partial,
             "optimizers": state.built(self.model),
             "generator": randomness.Common().state,
-            "shuffles": seed_generators.given(*data.read),
+            "shuffles": seed_generators.given(*data.read) | loaders.given(),
         }
         self.task.send(("result", report))
         self.task.send(("callbacks", archive.dump_values(self._changed())))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,6 +39,10 @@ class Iterated(DataAdapter):  # type: ignore[misc]
         """The batches, as Keras asks for them on TensorFlow."""
         import tensorflow as tf
 
-        signature = data_adapter_utils.get_tensor_spec(self.first())
-        made = tf.data.Dataset.from_generator(self.__iter__, output_signature=signature)
+        made = tf.data.Dataset.from_generator(self.__iter__, output_signature=self._signature)
         return made.prefetch(tf.data.AUTOTUNE)
+
+    @functools.cached_property
+    def _signature(self) -> Any:
+        # Once, as in Keras: a look at a source may move it.
+        return data_adapter_utils.get_tensor_spec(self.first())
