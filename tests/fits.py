@@ -134,6 +134,11 @@ def calls_python():
     return doubled.shuffle(ROWS, seed=1).batch(BATCH)
 
 
+def shuffling_loader():
+    torch.manual_seed(1)
+    return torch.utils.data.DataLoader(Items(), BATCH, shuffle=True)
+
+
 def of_files():
     """A dataset with a file for each row."""
     for number, row in enumerate(X):
@@ -236,7 +241,7 @@ FED = {
         {"shuffle": False},
     ),
     "DataLoader": Fed(
-        "`torch.utils.data.DataLoader`", lambda: (torch.utils.data.DataLoader(Items(), BATCH),), "workers"
+        "`torch.utils.data.DataLoader`, also one that shuffles", lambda: (shuffling_loader(),), "workers"
     ),
     "generator": Fed(
         "a generator that never ends (with `steps_per_epoch`)",

@@ -13,6 +13,10 @@ from nbkeras.model.portable import graphs, seed_generators, sharding
 
 NUMBERS = tf.data.Dataset.range(20)
 ELEMENTS = tf.data.Dataset.range(22)
+COUNT = tf.Variable(0, dtype=tf.int64)
+GENERATOR = tf.random.Generator.from_seed(1)
+PAIRS = tf.lookup.KeyValueTensorInitializer(tf.range(22, dtype=tf.int64), tf.range(22, dtype=tf.int64) * 3)
+TABLE = tf.lookup.StaticHashTable(PAIRS, -1)
 
 
 def elements(dataset):
@@ -126,6 +130,25 @@ PARTS = {
     "none is dropped": (lambda: ELEMENTS.take(18).map(single).batch(6, drop_remainder=True), True),
     "a last batch of one row": (lambda: ELEMENTS.take(19).map(single).batch(6), False),
     "batches of an odd number": (lambda: ELEMENTS.map(single).batch(5), False),
+    "batches are mapped with one another": (
+        lambda: ELEMENTS.map(single).batch(6).map(lambda one: one * tf.range(6.0)[: tf.size(one)]),
+        False,
+    ),
+    "batches and their inputs are mapped": (
+        lambda: tf.data.Dataset.zip(ELEMENTS.map(single), ELEMENTS.map(single)).batch(6).map(tf.add),
+        False,
+    ),
+    "batches get a constant": (lambda: ELEMENTS.map(single).batch(6).map(lambda one: (one, 2.0)), False),
+    "of unknown rank": (
+        lambda: ELEMENTS.map(lambda one: tf.io.parse_tensor(tf.io.serialize_tensor(one), tf.int64)).batch(6),
+        False,
+    ),
+    "counts": (lambda: ELEMENTS.map(lambda one: one + COUNT.assign_sub(1)).batch(6), False),
+    "draws from a generator": (
+        lambda: ELEMENTS.map(lambda one: one + GENERATOR.uniform_full_int((), tf.int64)).batch(6),
+        False,
+    ),
+    "looks up": (lambda: ELEMENTS.map(TABLE.lookup).batch(6), True),
     "draws": (lambda: ELEMENTS.map(lambda _: tf.random.uniform((), seed=1)).batch(6), False),
     "shuffled behind the map": (lambda: ELEMENTS.map(single).shuffle(22, seed=1).batch(6), False),
     "of unknown length": (lambda: ELEMENTS.filter(lambda one: one < 20).map(single).batch(6), False),
@@ -149,6 +172,25 @@ def test_the_part_of_a_worker_is_its_rows_of_each_batch_in_each_epoch(kind):
             own = [[one[rank::2] for one in batch] for batch in batches]
             np.testing.assert_equal(arrays(part.dataset), own)
             assert [part.rows(step) for step in range(len(batches))] == [len(one[0]) for one in batches]
+
+
+def test_elements_keep_their_order_in_a_copy_where_it_would_depend_on_which_is_ready_first():
+    loose = tf.data.Options()
+    loose.deterministic = False
+    mapped = ELEMENTS.map(single, num_parallel_calls=4, deterministic=False)
+    read = mapped.interleave(tf.data.Dataset.from_tensors, num_parallel_calls=2, deterministic=False)
+
+    copy, _ = copies(read.batch(4).with_options(loose))
+
+    nodes = graphs.graph_of(copy).node
+    assert [one.attr["deterministic"].s for one in nodes if one.op.startswith("Parallel")] == [b"true"] * 2
+    assert copy.options().deterministic is not False
+    np.testing.assert_equal(arrays(copy), arrays(ELEMENTS.map(single).batch(4)))
+
+
+def test_a_cache_is_state_only_where_it_keeps_what_was_drawn():
+    drawn, shuffled_behind = NUMBERS.shuffle(9, seed=1).cache(), NUMBERS.cache().shuffle(9, seed=1)
+    assert [graphs.has_state(copies(one)[0]) for one in (drawn, shuffled_behind)] == [True, False]
 
 
 def test_a_worker_reads_the_files_of_its_own_rows_alone(tmp_path):

@@ -204,6 +204,8 @@ def test_shuffles_go_on_from_where_they_stand_through_all_that_reads_them_as_in_
                 done = model.fit(data, epochs=epochs, validation_data=other, verbose=0)
                 found += [done.history["loss"], done.history["val_loss"]]
             model.evaluate(data, verbose=0)
+            model.evaluate(data, steps=2, verbose=0)
+            model.evaluate(shared.map(lambda x, y: (2 * x, y)).batch(BATCH), verbose=0)
             found.append(model.predict(data.map(lambda x, _: x), verbose=0))
         return [*found, *(np.concatenate([x for x, _ in one]) for one in (data, other))]
 

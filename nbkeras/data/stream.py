@@ -74,16 +74,20 @@ class Dataset:
         with randomness.untouched(), loaders.unmoved(self.data):
             return self.reader.first()
 
-    def go_on(self, shuffles: dict[str, Any]) -> None:
+    def go_on(self, shuffles: dict[str, Any]) -> bool:
         """Let the shuffles go on as those of the workers' copies have done.
 
         Args:
             shuffles: as for ``go_on`` of :mod:`nbkeras.model.portable.seed_generators` and of ``loaders``.
+
+        Returns:
+            Whether it is known how far.
         """
-        if self.is_sent:
-            seed_generators.go_on(self.data, shuffles)
-            if self.kind == "DataLoader":
-                loaders.go_on(shuffles)
+        if not self.is_sent:
+            return True
+        if self.kind == "DataLoader":
+            loaders.go_on(shuffles)
+        return seed_generators.go_on(self.data, shuffles)
 
     @contextlib.contextmanager
     def read_here(self) -> Iterator[Any]:
@@ -167,15 +171,10 @@ class Streams:
             if one is not None and not one.is_sent
         ]
 
-    def go_on(self, shuffles: dict[str, Any]) -> None:
-        """Let the shuffles of both go on as those of the workers' copies have done.
-
-        Args:
-            shuffles: as for :meth:`Dataset.go_on`.
-        """
-        for one in self._datasets:
-            if one is not None:
-                one.go_on(shuffles)
+    def go_on(self, shuffles: dict[str, Any]) -> bool:
+        """Let the shuffles of both go on; see :meth:`Dataset.go_on`."""
+        known = [one.go_on(shuffles) for one in self._datasets if one is not None]
+        return all(known)
 
     @property
     def fed(self) -> dict[int, Reader]:

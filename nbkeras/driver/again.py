@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 
 from nbkeras.data.stream import Dataset, Stream, Streams
 from nbkeras.model.portable.datasets import is_dataset, shuffles
-from nbkeras.model.portable.graphs import changes_variables
+from nbkeras.model.portable.graphs import has_state
 from nbkeras.model.portable.loaders import has_generator, is_loader
 from nbkeras.model.reader import moves_on
 
@@ -32,7 +32,7 @@ def _trained_before(stream: Stream | None) -> list[str]:
     _before[id(source)] = source
     # Shuffles of a tf.data.Dataset go on, as the workers tell, and so does torch's own generator.
     if is_dataset(source):
-        moves, steps = changes_variables(source), "random steps"
+        moves, steps = has_state(source), "caches and random steps"
     elif is_loader(source):
         moves, steps = has_generator(source), "shuffles"
     else:

@@ -269,7 +269,10 @@ class Driver:
             self._run.note("the model was compiled again in the meantime: its optimizer is as it was made")
         if report["generator"] != self._generator:
             self._common.state = report["generator"]
-        self._streams.go_on(report["shuffles"])
+        if not self._streams.go_on(report["shuffles"]):
+            self._run.note(
+                "a shuffle has given too many orders to count: in this notebook it stays where it was"
+            )
         changed = archive.load_values(_joined(rows, "callbacks"))
         for callback, values in zip(self._callbacks, changed, strict=True):
             captured.give(callback, values)

@@ -15,7 +15,7 @@ def rows(batch: Any) -> int:
     """Count the rows of a batch in any structure.
 
     Raises:
-        DataError: its parts differ.
+        DataError: its parts differ, or one has no rows.
 
     Example:
         >>> import numpy as np
@@ -23,6 +23,11 @@ def rows(batch: Any) -> int:
         >>> batch.rows(({"a": np.ones((3, 2))}, None))
         3
     """
+    if not all(len(one.shape) for one in _parts(batch)):
+        raise DataError(
+            "a batch holds one number for all its rows, such as a weight, which several workers cannot divide: "
+            "give one for each row, or use --workers 1 (workers=1)"
+        )
     counts = [int(one.shape[0]) for one in _parts(batch)]
     if len(set(counts)) > 1:
         raise DataError(
@@ -49,7 +54,10 @@ def taken(batch: Any, which: Any) -> Any:
                 "a batch holds a sparse tensor, of which no worker can take its rows: make it dense with "
                 "ds.map(lambda x, y: (tf.sparse.to_dense(x), y)), or use --workers 1 (workers=1)"
             )
-        return datasets.taken(one, which) if datasets.is_no_array(one) else np.asarray(one)[which]
+        if datasets.is_no_array(one):
+            return datasets.taken(one, which)
+        array = np.asarray(one)
+        return array[which] if array.ndim else array  # one weight for all rows
 
     return keras.tree.lists_to_tuples(keras.tree.map_structure(some, batch, none_is_leaf=False))
 

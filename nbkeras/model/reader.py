@@ -39,7 +39,7 @@ def kind_of(data: Any) -> str | None:
 def moves_on(source: Any) -> bool:
     """Whether a PyDataset, DataLoader or pickled ``tf.data.Dataset`` may give other batches in each epoch."""
     if datasets.is_dataset(source):
-        return seed_generators.move(source) or graphs.changes_variables(source)
+        return seed_generators.move(source) or graphs.has_state(source)
     if loaders.is_loader(source):
         return loaders.shuffles(source)
     hooks = ("on_epoch_begin", "on_epoch_end")

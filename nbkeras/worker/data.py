@@ -196,8 +196,8 @@ def to_evaluate(sent: Any, rank: int, plan: Plan) -> tuple[Any, Shuffles]:
     """
     source = _opened(sent, plan, rank)
     batches = _batches(source, Ledger(rank, plan.workers), meets=False)
-    hides = plan.workers > 1 and source.part is None and source.shares.length is not None
-    return batches, functools.partial(_shuffles, source.whole, plan, hides=hides)
+    length = source.shares.length if plan.workers > 1 else None
+    return batches, functools.partial(_shuffles, source.whole, plan, length)
 
 
 def to_predict(sent: Any, rank: int, plan: Plan) -> tuple[Any, int | None, Shuffles]:
@@ -221,14 +221,16 @@ def to_predict(sent: Any, rank: int, plan: Plan) -> tuple[Any, int | None, Shuff
     else:
         lacks = length <= rank
     whole = reader.source if datasets.is_dataset(reader.source) else None
-    shuffles = functools.partial(_shuffles, whole, plan, hides=length is not None)
+    shuffles = functools.partial(_shuffles, whole, plan, length)
     return (None if lacks or number == 0 else turns), number, shuffles
 
 
-def _shuffles(whole: Any, plan: Plan, *, hides: bool) -> dict[str, Any]:
-    """Where the shuffles of a dataset stand behind its batches, which may hide their number from Keras."""
-    if hides and whole is not None and plan.backend == "tensorflow":
-        # Behind a known number of batches Keras makes one iterator more.
+def _shuffles(whole: Any, plan: Plan, hidden: int | None) -> dict[str, Any]:
+    """Where the shuffles of a dataset stand behind its batches, whose number is hidden from Keras."""
+    steps = plan.validation_steps
+    ends = hidden is not None and (steps is None or steps >= hidden)
+    if ends and whole is not None and plan.backend == "tensorflow":
+        # Behind all of a known number of batches Keras makes one iterator more.
         iter(whole)
     return seed_generators.given(whole) | loaders.given()
 

@@ -22,10 +22,14 @@ _PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "GeneratorDataset"}
 SHUFFLE = "ShuffleDatasetV3"
 #: Operations whose seeds are inputs, and the first of the two.
 _SEEDED = {"RandomDataset": 0, SHUFFLE: 2}
-#: Operations that change a variable.
-ASSIGNS = {"AssignVariableOp", "AssignAddVariableOp"}
-#: Where it is kept whether a dataset has one, and its graph.
-_CHANGES, _GRAPH = "_nbkeras_changes_variables", "_nbkeras_graph"
+#: Operations that TensorFlow calls stateful and that change nothing.
+_ALIKE = {
+    *("Assert", "HashTableV2", "LookupTableFindV2", "LookupTableSizeV2", "LookupTableExportV2", "PrintV2"),
+    *("ReadFile", "ReadVariableOp", "ResourceGather", "VarHandleOp", "VarIsInitializedOp"),
+    *("Case", "If", "StatefulPartitionedCall", "While"),  # whose functions are looked at
+}
+#: Where it is kept whether a dataset has state, and its graph.
+_STATE, _GRAPH = "_nbkeras_has_state", "_nbkeras_graph"
 #: Operations that may choose rows by what a function has drawn.
 _CHOOSING = {
     *("FilterDataset", "ParallelFilterDataset", "TakeWhileDataset", "FlatMapDataset"),
@@ -46,12 +50,15 @@ def reduced(thing: Any) -> tuple[Any, ...] | None:
     if not is_dataset(thing):
         return None
     graph, arrays, generators = _graph(thing)
-    return _dataset, (graph, arrays, generators, changes_variables(thing), thing.element_spec)
+    return _dataset, (graph, arrays, generators, has_state(thing), thing.element_spec)
 
 
-def changes_variables(dataset: Any) -> bool:
-    """Whether a dataset that has been pickled or unpickled changes variables, as layers that augment do."""
-    return bool(getattr(dataset, _CHANGES, False))
+def has_state(dataset: Any) -> bool:
+    """Whether a dataset that has been pickled or unpickled has other state than its shuffles.
+
+    It changes a variable, as layers that augment do, or a cache keeps what was drawn.
+    """
+    return bool(getattr(dataset, _STATE, False))
 
 
 def graph_of(dataset: Any) -> Any:
@@ -63,7 +70,7 @@ def _dataset(*pickled: Any) -> Any:
     import tensorflow as tf
     from tensorflow.core.framework import graph_pb2
 
-    graph, arrays, seeds, changes, spec = pickled
+    graph, arrays, seeds, state, spec = pickled
     definition = graph_pb2.GraphDef.FromString(graph)
     constants = _constants(definition.node)
     generators = []
@@ -74,7 +81,7 @@ def _dataset(*pickled: Any) -> Any:
     dataset = tf.data.experimental.from_variant(_variant(definition, arrays), spec)
     setattr(dataset, _GRAPH, None if arrays else definition)
     seed_generators.keep(dataset, generators)
-    setattr(dataset, _CHANGES, changes)
+    setattr(dataset, _STATE, state)
     return dataset
 
 
@@ -108,6 +115,7 @@ def _graph(dataset: Any) -> tuple[bytes, dict[str, Any], list[_Generator]]:
         if any(one.op in _PYTHON for one in nodes):
             raise ValueError("it calls a Python function or a generator of this notebook")
         _free(nodes)
+        _order(nodes)
         # What a function draws for its rows may differ from worker to worker, and must from epoch to epoch.
         drawn |= _seed(nodes, functions=nodes is graph.node or chooses)
     used = {node_name(one) for node in graph.node for one in node.input}
@@ -117,8 +125,7 @@ def _graph(dataset: Any) -> tuple[bytes, dict[str, Any], list[_Generator]]:
     if any(one.attr["dtype"].type == types_pb2.DT_RESOURCE for one in constants):
         raise ValueError("a function in it uses a variable or a table of this notebook, as Keras' layers do")
     arrays = _cut(graph)
-    assigns = any(one.op in ASSIGNS for function in graph.library.function for one in function.node_def)
-    setattr(dataset, _CHANGES, assigns)
+    setattr(dataset, _STATE, _has_state(graph, drawn))
     # Last, since a look at a generator moves it.
     generators = _generators(graph, dataset, drawn)
     return bytes(graph.SerializeToString()), arrays, generators
@@ -148,6 +155,31 @@ def _generators(graph: Any, dataset: Any, drawn: set[str]) -> list[_Generator]:
         found[name][1].append(constant)
     seed_generators.keep(dataset, own)
     return [*found.values()]
+
+
+def changes(node: Any) -> bool:
+    """Whether an operation in a function changes what exists beyond a call of it."""
+    from tensorflow.python.framework import op_def_registry
+
+    definition = op_def_registry.get(node.op)
+    is_stateful = definition is not None and definition.is_stateful
+    return is_stateful and node.op not in _ALIKE and "seed2" not in node.attr and "Dataset" not in node.op
+
+
+def _has_state(graph: Any, drawn: set[str]) -> bool:
+    """Whether a function changes something, or a cache keeps what a shuffle or a function has drawn."""
+    functions = [one for function in graph.library.function for one in function.node_def]
+    if any(map(changes, functions)):
+        return True
+    nodes, draws = {one.name: one for one in graph.node}, any("seed2" in one.attr for one in functions)
+    waiting, seen = [one.name for one in graph.node if one.op == "CacheDataset"], set()
+    draws = draws and bool(waiting)
+    while waiting:
+        if (name := waiting.pop()) not in seen:
+            seen.add(name)
+            waiting += map(node_name, nodes[name].input)
+    moving = (nodes[one] for one in seen - drawn if nodes[one].op == SHUFFLE)
+    return draws or any(one.attr["reshuffle_each_iteration"].b for one in moving)
 
 
 def _cut(graph: Any) -> dict[str, Any]:
@@ -186,6 +218,21 @@ def _free(nodes: Any) -> None:
                 raise ValueError("it caches in a file, which several workers would write at once")
             node.op = "CacheDataset"
             del node.input[-1]
+
+
+def _order(nodes: Any) -> None:
+    """Let elements keep their order where it depends on which is ready first: workers must agree on it."""
+    from tensorflow.core.framework import dataset_options_pb2
+
+    for node in nodes:
+        if "deterministic" in node.attr and node.attr["deterministic"].HasField("s"):
+            node.attr["deterministic"].s = b"true"
+        if "sloppy" in node.attr:
+            node.attr["sloppy"].b = False
+        if node.op == "OptionsDataset":
+            options = dataset_options_pb2.Options.FromString(node.attr["serialized_options"].s)
+            options.deterministic = True
+            node.attr["serialized_options"].s = options.SerializeToString()
 
 
 def _seed(nodes: Any, *, functions: bool) -> set[str]:

@@ -63,9 +63,9 @@ def go_on(stands: dict[str, Any]) -> None:
     """Let torch's generator in the notebook go on as it has for the loaders of a worker.
 
     Args:
-        stands: from :func:`given`; it is taken out.
+        stands: from :func:`given`.
     """
-    if (found := stands.pop("torch", None)) is not None:
+    if (found := stands.get("torch")) is not None:
         sys.modules["torch"].random.set_rng_state(_tensor(bytes.fromhex(found)))
 
 

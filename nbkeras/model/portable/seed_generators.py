@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 from weakref import WeakValueDictionary
@@ -14,8 +14,8 @@ _own: WeakValueDictionary[str, SeedGenerator] = WeakValueDictionary()
 _together: ContextVar[dict[str, SeedGenerator] | None] = ContextVar("together", default=None)
 #: Where the generators of a dataset are kept.
 _KEPT = "_nbkeras_seed_generators"
-#: Orders that are tried at most to find where a generator stands.
-_MOST = 10_000
+#: Orders that are tried at most to find where a generator stands, from the last that was seen.
+_MOST = 1000
 
 
 class SeedGenerator:
@@ -30,7 +30,7 @@ class SeedGenerator:
     Attributes:
         resource: the constant that names it.
         moves, name: as given.
-        seen: how many iterators had got seeds behind the last look.
+        seen: how many iterators had got seeds when that was known last.
     """
 
     seen = 0
@@ -69,7 +69,8 @@ class SeedGenerator:
             ValueError: they are too many.
         """
         state, tried = self._state(), SeedGenerator(*self._seeds)
-        for number in range(_MOST):
+        tried.advance(self.seen)
+        for number in range(self.seen, self.seen + _MOST):
             if tried._state() == state:
                 self.seen = number + 1
                 return number
@@ -141,6 +142,7 @@ def restored(name: str, seed: int, seed2: int, *, moves: bool, given: int) -> Se
         return shared[name]
     made = SeedGenerator(seed, seed2, moves=moves, name=name)
     made.advance(given)
+    made.seen = given
     if shared is not None:
         shared[name] = made
     return made
@@ -165,21 +167,30 @@ def given(*datasets: Any) -> dict[str, int]:
     """Count, for each shuffle of unpickled datasets that moves, the iterators that have got seeds.
 
     Returns:
-        The counts by the names of the generators.
+        The counts by the names of the generators; without those that are too large to be found.
     """
-    moving = {one.name: one for dataset in datasets for one in _moving(dataset)}
-    return {name: one.given() for name, one in moving.items()}
+    counts = {}
+    for name, one in {one.name: one for dataset in datasets for one in _moving(dataset)}.items():
+        with suppress(ValueError):
+            counts[name] = one.given()
+    return counts
 
 
-def go_on(dataset: Any, counts: dict[str, int]) -> None:
+def go_on(dataset: Any, counts: dict[str, int]) -> bool:
     """Let the shuffles of a pickled dataset go on as those of a copy of it have done.
 
     Args:
         dataset: the one that was pickled; what has read it since is not taken back.
-        counts: from :func:`given`, of the copy; those of this dataset are taken out.
+        counts: from :func:`given`, of the copy.
+
+    Returns:
+        Whether all counts are there.
     """
     for one in _moving(dataset):
-        one.advance(counts.pop(one.name, one.seen) - one.seen)
+        count = counts.get(one.name, one.seen)
+        one.advance(count - one.seen)
+        one.seen = max(count, one.seen)
+    return all(one.name in counts for one in _moving(dataset))
 
 
 def _moving(dataset: Any) -> list[SeedGenerator]:

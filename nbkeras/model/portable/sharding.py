@@ -18,11 +18,9 @@ from nbkeras.model.portable import graphs
 _PASSING = {"CacheDataset", "ModelDataset", "OptionsDataset", "PrefetchDataset"}
 _MAPS = {"MapDataset", "ParallelMapDataset", "ParallelMapDatasetV2"}
 _BATCHES = {"BatchDataset", "BatchDatasetV2", "ParallelBatchDataset"}
-#: Operations within a map of batches that compute each number of a row from that row.
-_BY_ROW = {
-    *("Add", "AddV2", "Cast", "Const", "Div", "DivNoNan", "Identity", "Maximum", "Minimum", "Mul", "NoOp"),
-    *("RealDiv", "Sub"),
-}
+#: Operations that compute each number from one number, and those that do so with a single number more.
+_OF_ONE = {"Cast", "Identity"}
+_OF_TWO = {"Add", "AddV2", "Div", "DivNoNan", "Maximum", "Minimum", "Mul", "RealDiv", "Sub"}
 _READS = {
     "FixedLengthRecordDatasetV2",
     "MatchingFilesDataset",
@@ -76,8 +74,8 @@ def part(dataset: Any, rank: int, workers: int) -> Part | None:
     import tensorflow as tf
 
     graph = graphs.graph_of(dataset)
-    plain = all(isinstance(one, tf.TensorSpec) for one in tf.nest.flatten(dataset.element_spec))
-    if graph is None or not plain:
+    specs = tf.nest.flatten(dataset.element_spec)
+    if graph is None or not all(isinstance(one, tf.TensorSpec) and one.shape.rank for one in specs):
         return None
     cut = _Cut(graph, rank, workers)
     size = cut.batched()
@@ -89,7 +87,8 @@ def part(dataset: Any, rank: int, workers: int) -> Part | None:
     cut.batch.input[1] = cut.constant(size // workers)
     for node in (*cut.above, cut.batch):
         for shape in node.attr["output_shapes"].list.shape:
-            shape.dim[0].size = -1
+            if shape.dim:
+                shape.dim[0].size = -1
     spec = tf.nest.map_structure(
         lambda one: tf.TensorSpec([None, *one.shape[1:]], one.dtype), dataset.element_spec
     )
@@ -122,7 +121,7 @@ class _Cut:
         """Find the operation that makes the batches; the rows of each."""
         while self.batch.op not in _BATCHES:
             passes = self.batch.op in _PASSING or self.batch.op in {"RepeatDataset", graphs.SHUFFLE}
-            if not passes and not (self.batch.op in _MAPS and self._ops(self.batch) <= _BY_ROW):
+            if not passes and not (self.batch.op in _MAPS and self._maps_by_row(self.batch)):
                 return None
             self.above.append(self.batch)
             self.batch = self._source(self.batch)
@@ -208,14 +207,24 @@ class _Cut:
                 waiting += [one.op] if one.op in self._functions else []
         return found
 
-    def _ops(self, node: Any) -> set[str]:
-        return {one.op for one in self._reached(node)}
+    def _maps_by_row(self, node: Any) -> bool:
+        """Whether a map of batches computes each number from one number of the batch and from constants."""
+        function = self._functions[node.attr["f"].func.name]
+        if node.attr["Targuments"].list.type:
+            return False
+        #: Of each tensor: whether it is made of the batch, or else a single number.
+        of_batch = {one.name: True for one in function.signature.input_arg}
+        for one in function.node_def:
+            inputs = [of_batch.get(graphs.node_name(name)) for name in one.input if name[0] != "^"]
+            if one.op == "Const" and not one.attr["value"].tensor.tensor_shape.dim:
+                of_batch[one.name] = False
+            elif None not in inputs and one.op in (_OF_ONE if len(inputs) == 1 else _OF_TWO):
+                if sum(map(bool, inputs)) > 1:
+                    return False
+                of_batch[one.name] = any(inputs)
+        return all(of_batch.get(graphs.node_name(one)) for one in function.ret.values())
 
     def _draws(self, node: Any) -> bool:
-        """Whether a map draws random numbers one after the other, or changes a variable."""
-        return any(
-            "seed2" in one.attr
-            or one.op in graphs.ASSIGNS
-            or ("Random" in one.op and not one.op.startswith("Stateless"))
-            for one in self._reached(node)
-        )
+        """Whether a map draws random numbers one after the other, or changes something."""
+        reached = self._reached(node)
+        return any("seed2" in one.attr or "Dataset" in one.op or graphs.changes(one) for one in reached)
