@@ -25,7 +25,7 @@ def rows(batch: Any) -> int:
     """
     if not all(len(one.shape) for one in _parts(batch)):
         raise DataError(
-            "a batch holds one number for all its rows, such as a weight, which several workers cannot divide: "
+            "a batch holds one number for all its rows, as a weight, which several workers cannot divide: "
             "give one for each row, or use --workers 1 (workers=1)"
         )
     counts = [int(one.shape[0]) for one in _parts(batch)]
