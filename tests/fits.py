@@ -134,9 +134,20 @@ def calls_python():
     return doubled.shuffle(ROWS, seed=1).batch(BATCH)
 
 
-def shuffling_loader():
+class LockedItems(Items):
+    """Items that draw, and cannot be pickled."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return x + torch.rand(()).numpy(), y
+
+
+def shuffling_loader(items):
     torch.manual_seed(1)
-    return torch.utils.data.DataLoader(Items(), BATCH, shuffle=True)
+    return torch.utils.data.DataLoader(items, BATCH, shuffle=True)
 
 
 def of_files():
@@ -241,7 +252,9 @@ FED = {
         {"shuffle": False},
     ),
     "DataLoader": Fed(
-        "`torch.utils.data.DataLoader`, also one that shuffles", lambda: (shuffling_loader(),), "workers"
+        "`torch.utils.data.DataLoader`, also one that shuffles",
+        lambda: (shuffling_loader(Items()),),
+        "workers",
     ),
     "generator": Fed(
         "a generator that never ends (with `steps_per_epoch`)",
@@ -261,11 +274,18 @@ FED = {
         "a tf.data.Dataset: it calls a Python function or a generator of this notebook",
     ),
     "lock": Fed(
-        "a PyDataset or DataLoader that cannot be pickled",
+        "a PyDataset that cannot be pickled",
         lambda: (Locked(),),
         "notebook",
         {"shuffle": False},
         "a PyDataset: cannot pickle '_thread.lock' object",
+    ),
+    "loader with a lock": Fed(
+        "a DataLoader that cannot be pickled",
+        lambda: (shuffling_loader(LockedItems()),),
+        "notebook",
+        {},
+        "a DataLoader: cannot pickle '_thread.lock' object",
     ),
 }
 

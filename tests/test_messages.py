@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
 
+from nbkeras.driver.inbox import Inbox
 from nbkeras.transport import messages
 from nbkeras.transport.wire import ProtocolError
 
@@ -71,3 +72,9 @@ def test_control_events_are_not_taken_for_events():
 def test_each_name_stands_for_one_message():
     for union in (messages.WorkerEvent, messages.ControlEvent):
         assert len(messages._kinds(union)) == len(get_args(union))
+
+
+def test_each_event_is_taken_by_the_notebook():
+    names = {get_args(get_type_hints(one)["type"])[0] for one in get_args(messages.WorkerEvent)}
+    # A sign of life says nothing more than that it is there.
+    assert [name for name in sorted(names) if not hasattr(Inbox, f"_on_{name}")] == ["alive"]

@@ -17,7 +17,7 @@ from nbkeras.errors import DataError, ModelError, OptionError, one_line, words
 from nbkeras.model import batch, pickling, randomness
 from nbkeras.model.portable import loaders, seed_generators
 from nbkeras.model.portable.datasets import alike, is_dataset, is_endless
-from nbkeras.model.reader import Fed, Reader, kind_of
+from nbkeras.model.reader import Fed, Reader, kind_of, looks_apart
 from nbkeras.schema import ORDER, Schema
 
 #: Characters of a reason at most: TensorFlow's own may be pages.
@@ -68,8 +68,8 @@ class Dataset:
         return Reader(data, *self._options)
 
     def first(self) -> list[Any]:
-        """Return the first batches; what workers read begins where the notebook's generators stand now."""
-        if not self.is_sent:
+        """Return the first batches; those that are read again begin where the generators stand now."""
+        if not (self.is_sent or looks_apart(self.kind)):
             return self.reader.first()
         with randomness.untouched(), loaders.unmoved(self.data):
             return self.reader.first()

@@ -48,6 +48,15 @@ def moves_on(source: Any) -> bool:
     )
 
 
+def looks_apart(kind: str | None) -> bool:
+    """Whether Keras looks at the first batches in an iteration of its own, to learn types and shapes.
+
+    Args:
+        kind: of the source.
+    """
+    return kind == "PyDataset" or (kind == "DataLoader" and keras.config.backend() == "tensorflow")
+
+
 @dataclass(frozen=True)
 class Fed:
     """Stands, on a worker, for a reader of the notebook, which feeds the workers.
@@ -99,10 +108,7 @@ class Reader:
 
     def first(self) -> list[Any]:
         """Return the first two batches, if there are so many; :meth:`read` gives them nevertheless."""
-        if self.kind == "PyDataset":
-            return list(itertools.islice(self._indexed(0), FIRST))
-        if self.kind == "DataLoader" and keras.config.backend() == "tensorflow":
-            # As in Keras, what it draws for this look is behind it in the first epoch.
+        if looks_apart(self.kind):
             return list(itertools.islice(self._started(0), FIRST))
         if self._held is None:
             batches = self._started(0)

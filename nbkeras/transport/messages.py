@@ -167,7 +167,7 @@ class SourceEpochs(TypedDict):
     ``begun`` and ``ended`` count how often it has.
     """
 
-    type: Literal["source-epochs"]
+    type: Literal["source_epochs"]
     source: int
     begun: int
     ended: int

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from nbkeras.job import archive
 from nbkeras.model import batch
-from nbkeras.model.reader import FIRST, Fed, Reader, moves_on
+from nbkeras.model.reader import FIRST, Fed, Reader, looks_apart, moves_on
 from nbkeras.transport.channel import Channel
 from nbkeras.transport.checking import checked
 from nbkeras.transport.messages import Next, Piece, SourceEpochs
@@ -105,19 +105,18 @@ class Remote:
 
     def first(self) -> list[Any]:
         """This worker's rows of the first batches."""
+        if looks_apart(self._fed.kind):
+            # What is read behind them may draw random numbers.
+            return [own for _, own in itertools.islice(self._asked(0, ahead=1), FIRST)]
         if self._held is None:
-            shares = self._asked(0)
-            first = list(itertools.islice(shares, FIRST))
-            if self._fed.kind == "PyDataset":
-                # As in Keras, it gives these batches again.
-                return [own for _, own in first]
-            self._held = first, shares
+            shares = self._asked(0, self._ahead)
+            self._held = list(itertools.islice(shares, FIRST)), shares
         return [own for _, own in self._held[0]]
 
     def read(self, epoch: int) -> Iterator[tuple[int, Any]]:
         """The batches of an epoch."""
         if self._held is None:
-            return self._asked(epoch)
+            return self._asked(epoch, self._ahead)
         (first, rest), self._held = self._held, None
         return itertools.chain(first, rest)
 
@@ -133,15 +132,15 @@ class Remote:
 
     def _tell(self) -> None:
         number, begun, ended = self._fed.number, self._begun, self._ended
-        self._channel.send(SourceEpochs(type="source-epochs", source=number, begun=begun, ended=ended))
+        self._channel.send(SourceEpochs(type="source_epochs", source=number, begun=begun, ended=ended))
 
-    def _asked(self, epoch: int) -> Iterator[tuple[int, Any]]:
+    def _asked(self, epoch: int, ahead: int) -> Iterator[tuple[int, Any]]:
         iteration, data = next(self._iterations), bytearray()
         question = Next(type="next", source=self._fed.number, iteration=iteration, epoch=epoch)
         while self._waiting:  # for batches that nobody takes any more
             self._channel.answer(self._waiting.popleft())
         while True:
-            while len(self._waiting) < self._ahead:
+            while len(self._waiting) < ahead:
                 self._waiting.append(self._channel.send(question))
             answer, piece = self._channel.answer(self._waiting.popleft())
             data += piece
