@@ -100,6 +100,7 @@ def gives(model, *, epochs=((0, 1.0),), callbacks=(), partial=None, pieces=2):
         "epochs": [[epoch, {"loss": loss}] for epoch, loss in epochs],
         "partial": partial,
         "optimizers": state.built(model),
+        "shuffles": {},
         "generator": randomness.Common().state,
     }
     packed = state.pack(state.variables(model))
