@@ -503,3 +503,18 @@ def test_a_history_is_complete_and_exact_though_connections_drop(spark, wait_for
     assert list(run.history) == list(plain)
     for name, values in plain.items():
         np.testing.assert_allclose(run.history[name], values, rtol=1e-5)
+
+
+def test_a_channel_that_closes_can_still_wake_its_thread(monkeypatch):
+    monkeypatch.setattr(channels, "RETRY", 0.01)
+    one = Channel(("127.0.0.1", 1), SECRET, "worker")
+    wake = one._nudge
+
+    def wake_late():
+        if one._closing:
+            one._thread.join(0.5)  # as far as it comes
+        wake()
+
+    monkeypatch.setattr(one, "_nudge", wake_late)
+
+    assert not one.close(timeout=0.1)

@@ -158,8 +158,9 @@ class Channel:
                 there = spoke = math.inf  # said once
             if not self._closing:
                 time.sleep(RETRY)
-        self._wake.close()
-        self._woken.close()
+        with self._lock:  # who closes the channel wakes this thread for the last time
+            self._wake.close()
+            self._woken.close()
 
     def _connect(self) -> socket.socket:
         connection = connect(self._address, self._secret, self._name, tls=self._tls)
