@@ -14,12 +14,10 @@ import numpy as np
 
 from nbkeras.model.portable import seed_generators
 from nbkeras.model.portable.datasets import is_dataset
-from nbkeras.model.portable.seed_generators import SeedGenerator, to_graph
+from nbkeras.model.portable.seed_generators import SHUFFLE, SeedGenerator, to_graph
 
 #: Operations that call back into the Python of the process that has made them.
 _PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "GeneratorDataset"}
-#: The operation that takes its seeds from a generator.
-SHUFFLE = "ShuffleDatasetV3"
 #: Operations whose seeds are inputs, and the first of the two.
 _SEEDED = {"RandomDataset": 0, SHUFFLE: 2}
 #: Operations that TensorFlow calls stateful and that change nothing.
@@ -168,10 +166,10 @@ def changes(node: Any) -> bool:
 
 def _has_state(graph: Any, drawn: set[str]) -> bool:
     """Whether a function changes something, or a cache keeps what a shuffle or a function has drawn."""
-    functions = [one for function in graph.library.function for one in function.node_def]
-    if any(map(changes, functions)):
+    called = [one for function in functions(graph).values() for one in function.node_def]
+    if any(map(changes, called)):
         return True
-    nodes, draws = {one.name: one for one in graph.node}, any("seed2" in one.attr for one in functions)
+    nodes, draws = {one.name: one for one in graph.node}, any("seed2" in one.attr for one in called)
     waiting, seen = [one.name for one in graph.node if one.op == "CacheDataset"], set()
     draws = draws and bool(waiting)
     while waiting:
@@ -201,8 +199,13 @@ def _cut(graph: Any) -> dict[str, Any]:
 def scopes(graph: Any) -> Iterator[Any]:
     """The nodes of the graph, then those of each function in it."""
     yield graph.node
-    for function in graph.library.function:
+    for function in functions(graph).values():
         yield function.node_def
+
+
+def functions(graph: Any) -> dict[str, Any]:
+    """The functions of a graph by their names."""
+    return {one.signature.name: one for one in graph.library.function}
 
 
 def _free(nodes: Any) -> None:

@@ -12,6 +12,8 @@ from weakref import WeakValueDictionary
 _own: WeakValueDictionary[str, SeedGenerator] = WeakValueDictionary()
 #: The generators of datasets that are unpickled together, by their names; None where each gets its own.
 _together: ContextVar[dict[str, SeedGenerator] | None] = ContextVar("together", default=None)
+#: The operation that takes its seeds from a generator.
+SHUFFLE = "ShuffleDatasetV3"
 #: Where the generators of a dataset are kept.
 _KEPT = "_nbkeras_seed_generators"
 #: Orders that are tried at most to find where a generator stands, from the last that was seen.
@@ -54,7 +56,7 @@ class SeedGenerator:
             output_shapes=[[]],
         )
         graph = to_graph(variant)
-        (shuffle,) = (node for node in graph.node if node.op == "ShuffleDatasetV3")
+        (shuffle,) = (node for node in graph.node if node.op == SHUFFLE)
         (constant,) = (node for node in graph.node if node.name == shuffle.input[-1])
         if resource is not None:
             constant.attr["value"].tensor.CopyFrom(resource)

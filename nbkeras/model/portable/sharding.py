@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbkeras.model.portable import graphs
+from nbkeras.model.portable.seed_generators import SHUFFLE
 
 #: Operations that give an element for each element, as it is.
 _PASSING = {"CacheDataset", "ModelDataset", "OptionsDataset", "PrefetchDataset"}
@@ -108,11 +109,11 @@ class _Cut:
         self._graph, self._rank, self._workers = type(graph)(), rank, workers
         self._graph.CopyFrom(graph)
         self._nodes = {one.name: one for one in self._graph.node}
-        self._functions = {one.signature.name: one for one in self._graph.library.function}
+        self._functions = graphs.functions(self._graph)
         self._consumers = Counter(graphs.node_name(one) for node in self._graph.node for one in node.input)
-        (self._returned,) = [one for one in self._graph.node if one.op == "_Retval"]
+        (returned,) = [one for one in self._graph.node if one.op == "_Retval"]
         self.above: list[Any] = []
-        self.batch = self._source(self._returned)
+        self.batch = self._source(returned)
 
     def _source(self, node: Any, at: int = 0) -> Any:
         return self._nodes[graphs.node_name(node.input[at])]
@@ -120,7 +121,7 @@ class _Cut:
     def batched(self) -> int | None:
         """Find the operation that makes the batches; the rows of each."""
         while self.batch.op not in _BATCHES:
-            passes = self.batch.op in _PASSING or self.batch.op in {"RepeatDataset", graphs.SHUFFLE}
+            passes = self.batch.op in _PASSING or self.batch.op in {"RepeatDataset", SHUFFLE}
             if not passes and not (self.batch.op in _MAPS and self._maps_by_row(self.batch)):
                 return None
             self.above.append(self.batch)
@@ -144,7 +145,7 @@ class _Cut:
         if number == 0 or 0 < rest < self._workers:
             return False
         drops = self.batch.op != "BatchDataset" and self._boolean(self.batch.input[-1])
-        moves = any(one.op == graphs.SHUFFLE for one in self.above)
+        moves = any(one.op == SHUFFLE for one in self.above)
         return not rest or not (drops or moves)
 
     def push(self, node: Any, at: int) -> bool:
