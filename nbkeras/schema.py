@@ -13,6 +13,8 @@ ORDER = "order"
 CHECK = "check"
 #: Sets the inputs' columns apart from a DataFrame's own where both travel.
 PREFIX = "nbkeras_"
+#: The type of words, as Keras names it.
+WORDS = "string"
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Field:
         name: ``x0``, ``x1``, … for model inputs, ``y0``, … for labels, ``w0``, … for sample weights.
         sources: the user's columns; several are stacked into one vector.
         title: its name in error messages ("model input 'image'", "label").
-        dtype: NumPy dtype of the values; None keeps the column's own.
+        dtype: NumPy dtype of the values, or :data:`WORDS`; None keeps the column's own.
         shape: shape of one row's value; None takes it from the first row.
         kind: name of the encoding of its values, see :mod:`nbkeras.data.kinds`.
     """
@@ -34,6 +36,11 @@ class Field:
     dtype: str | None = None
     shape: tuple[int, ...] | None = None
     kind: str = "array"
+
+    @property
+    def is_input(self) -> bool:
+        """Whether this is a field of a model input."""
+        return self.name.startswith("x")
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class Schema:
     @property
     def features(self) -> tuple[Field, ...]:
         """The fields of the model's inputs."""
-        return tuple(one for one in self.fields if one.name.startswith("x"))
+        return tuple(one for one in self.fields if one.is_input)
 
     @property
     def labels(self) -> tuple[Field, ...]:

@@ -29,8 +29,24 @@ class Submitted:
         self.stages, self.made, self.asked, self.slots, self.again = [], [], [], [], []
         self.weights, self.saved = None, None
 
-    def __call__(self, spark, plan, df, run, payload, resume, epoch_end, steps, producers, size, *, again):
+    def __call__(
+        self,
+        spark,
+        plan,
+        df,
+        run,
+        payload,
+        resume,
+        epoch_end,
+        steps,
+        producers,
+        size,
+        *,
+        again,
+        preprocessing,
+    ):
         self.again.append(again)
+        assert preprocessing is None
         self.run, self.payload, self.resume = run, payload, resume
         self.epoch_end, self.steps = epoch_end, steps
         self.made.append(resume)

@@ -16,9 +16,11 @@ import pytest
 
 from nbkeras.driver import evaluation, inference
 from nbkeras.errors import Aborted, ClusterError, DataError, TrainingError
+from nbkeras.job.job import Job
 from nbkeras.model import state
 from nbkeras.plan import Plan
 from nbkeras.schema import ORDER, Field, Schema
+from nbkeras.spark.shared import Inside
 
 RANDOM = np.random.default_rng(0)
 X, Y = RANDOM.normal(size=(30, 3)).astype("float32"), RANDOM.normal(size=(30, 1)).astype("float32")
@@ -336,10 +338,8 @@ def test_predictions_of_arrays_come_in_the_order_of_the_arrays(monkeypatch):
 
     monkeypatch.setattr(inference, "predict_dataframe", MagicMock())
     monkeypatch.setattr(inference, "attended", attended)
-    plan = Plan(Schema((Field("x0", ("x",), "x"),)))
-    numbers, pairs = inference.predict_arrays(
-        plan, None, MagicMock(), [np.zeros((1, 1)), np.zeros((1, 2), "int32")]
-    )
+    job = Job("predict", Plan(Schema((Field("x0", ("x",), "x"),))), Inside(b""), ("", 0), b"")
+    numbers, pairs = inference.predict_arrays(job, MagicMock(), [np.zeros((1, 1)), np.zeros((1, 2), "int32")])
     assert asked == ["predict"]
     assert numbers.tolist() == [[0.5], [1.5], [2.5]]
     assert pairs.tolist() == [[0, 0], [1, 1], [2, 2]]

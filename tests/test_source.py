@@ -55,12 +55,16 @@ def refused(kind, words, model, data, y, *, features=None, weight=None, validati
     assert [word for word in words if word not in message] == [], message
 
 
-def test_a_model_of_strings_is_refused_with_what_to_do_with_its_layer():
+def test_numbers_for_an_input_of_words_are_refused_with_the_cast():
     words = keras.Input((1,), dtype="string", name="point")
     model = SimpleNamespace(inputs=[words], outputs=[words], output_names=["out"])
-    refused(
-        DataError, ["the model takes strings", "StringLookup"], model, Table(NUMBERS), "label", features=["a"]
-    )
+    said = ["column 'a' is double", "takes words", "cast('string')"]
+    refused(DataError, said, model, Table(NUMBERS), "label", features=["a"])
+
+
+def test_words_for_an_input_of_numbers_are_refused_with_the_layer_that_looks_them_up():
+    said = ["column 'b' is string", "takes numbers", "StringLookup", "df.drop('b')"]
+    refused(DataError, said, net(), Table("a double, b string, label int"), "label", features=["a", "b"])
 
 
 # -- columns -------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from nbkeras.data.columns import numeric
 from nbkeras.data.kinds.raw import Raw
 from nbkeras.data.rows import Rows, require_nested_alike
 from nbkeras.data.signature import Input, Signature, signature_of
@@ -55,7 +54,7 @@ def from_arrays(
     arrays: list[tuple[Field, Array]] = []
     for index, (one, array) in enumerate(zip(signature.inputs, inputs, strict=True)):
         title = f"model input '{one.key or one.name}'"
-        numbers = _kept(array, title, floatx) if any_numbers else _numbers(array, title, numeric(one.dtype))
+        numbers = _kept(array, title, floatx) if any_numbers else _numbers(array, title, one.dtype)
         arrays.append(_field(f"x{index}", title, _fitted(numbers, one, signature)))
     y_names, labels = named(_labels(y, signature), "y")
     for index, label in enumerate(labels):

@@ -9,14 +9,16 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from nbkeras.data import kinds
 from nbkeras.data.kinds.array import Array
 from nbkeras.data.kinds.kind import Kind
+from nbkeras.data.kinds.text import Text
 from nbkeras.data.names import first, quoted
 from nbkeras.data.signature import Signature
 from nbkeras.errors import DataError
-from nbkeras.schema import Field
+from nbkeras.schema import WORDS, Field
 
 
 def feature_fields(
@@ -50,12 +52,6 @@ def feature_fields(
     candidates = [existing(df, name, "feature") for name in candidates]
     if not candidates:
         raise DataError(f"{signature}, but no column is left for it ({offered(df)}): add one")
-    for name in candidates:
-        if kinds.of(df.schema[name].dataType) is None:
-            raise DataError(
-                f"column '{name}' is {df.schema[name].dataType.simpleString()}, which no model takes: "
-                f"turn it into numbers or remove it with df.drop('{name}')"
-            )
     if len(signature.inputs) > 1:
         # Columns that are named in their order, and by no input's name, are taken as a list of arrays is.
         strange = not set(candidates) & {name for names in signature.names for name in names}
@@ -67,7 +63,7 @@ def feature_fields(
                 "with the input's name (df.withColumnRenamed)"
             )
         return tuple(
-            _field(df, f"x{index}", (name,), f"model input '{name}'", numeric(one.dtype), one.shape)
+            _field(df, f"x{index}", (name,), f"model input '{name}'", one.dtype, one.shape)
             for index, (name, one) in enumerate(zip(called, signature.inputs, strict=True))
         )
     return (_only_field(df, signature, candidates),)
@@ -76,13 +72,16 @@ def feature_fields(
 def _only_field(df: DataFrame, signature: Signature, candidates: list[str]) -> Field:
     """Choose the field of a model with one input: one column of arrays, or several columns of numbers."""
     (only,) = signature.inputs
-    single = all(_kind(df, name).single for name in candidates)
+    for name in candidates:
+        _require(df, name, only.dtype)
+    single = not any(_is_array(df, name) for name in candidates)
     if len(candidates) > 1 and not single:
         raise DataError(
             f"{signature}; {offered(df)}: name the columns to use, one array column or several "
             "numeric ones, with df.select('…', …)"
         )
     numbers = len(candidates)
+    thing = "word" if only.dtype == WORDS else "number"
     if single and only.shape is not None and math.prod(only.shape) != numbers:
         taken = math.prod(only.shape)
         advice = (
@@ -91,11 +90,11 @@ def _only_field(df: DataFrame, signature: Signature, candidates: list[str]) -> F
             else f"add columns, or give the model keras.Input(({numbers},))"
         )
         raise DataError(
-            f"{signature}, which is {taken} number{'s' if taken > 1 else ''}, but "
+            f"{signature}, which is {taken} {thing}{'s' if taken > 1 else ''}, but "
             f"{_many(numbers)} left for it ({first(candidates)}); {offered(df)}: {advice}"
         )
     title = f"model input '{only.name}'"
-    return _field(df, "x0", tuple(candidates), title, numeric(only.dtype), only.shape)
+    return _field(df, "x0", tuple(candidates), title, only.dtype, only.shape)
 
 
 def label_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Field, ...]:
@@ -140,9 +139,13 @@ def weight_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Fie
 def expression(df: DataFrame, field: Field) -> Column:
     """Return the column of a field, cast to its type; several source columns are stacked into one array."""
     assert field.dtype is not None
-    parts = [
-        _kind(df, name).cast(column(name), df.schema[name].dataType, field.dtype) for name in field.sources
-    ]
+    if field.dtype == WORDS:
+        parts = [column(name) for name in field.sources]
+    else:
+        parts = [
+            _kind(df, name).cast(column(name), df.schema[name].dataType, field.dtype)
+            for name in field.sources
+        ]
     return (parts[0] if len(parts) == 1 else F.array(*parts)).alias(field.name)
 
 
@@ -201,20 +204,6 @@ def offered(df: DataFrame) -> str:
     return f"the DataFrame has {first(columns, 20)}"
 
 
-def numeric(dtype: str) -> str:
-    """Check that a model input takes numbers, and return its type.
-
-    Raises:
-        DataError: the model takes strings.
-    """
-    if dtype == "string":
-        raise DataError(
-            "the model takes strings: move its TextVectorization or StringLookup layer out of the model "
-            "and give the model the numbers"
-        )
-    return dtype
-
-
 def _field(
     df: DataFrame,
     name: str,
@@ -224,20 +213,49 @@ def _field(
     shape: tuple[int, ...] | None = None,
 ) -> Field:
     """Make a field with the kind that its columns are sent as: several columns are sent as an array."""
+    for source in sources:
+        _require(df, source, dtype)
+    if dtype == WORDS:
+        return Field(name, sources, title, dtype, shape, Text.name)
     kind = _kind(df, sources[0]).name if len(sources) == 1 else Array.name
     return Field(name, sources, title, dtype, shape, kind)
 
 
+def _require(df: DataFrame, name: str, dtype: str) -> None:
+    """Check that a column holds what a model input, label or weight takes.
+
+    Raises:
+        DataError: it holds words where numbers are taken, numbers for words, or what no model takes.
+    """
+    found = df.schema[name].dataType
+    words, said = kinds.holds_words(found), f"column '{name}' is {found.simpleString()}"
+    if dtype == WORDS and not words:
+        raise DataError(
+            f"{said}, and the model takes words there: write its values as words, "
+            f"df.withColumn('{name}', df['{name}'].cast('string'))"
+        )
+    if dtype != WORDS and words:
+        raise DataError(
+            f"{said}, and the model takes numbers there: give the model keras.Input((1,), dtype='string') "
+            f"with a keras.layers.StringLookup behind it, or remove the column with df.drop('{name}')"
+        )
+    if not words and kinds.of(found) is None:
+        raise DataError(
+            f"{said}, which no model takes: turn it into numbers or remove it with df.drop('{name}')"
+        )
+
+
 def _kind(df: DataFrame, name: str) -> Kind:
-    """Return the kind of a column that a model can take."""
+    """Return the kind of a column of numbers."""
     kind = kinds.of(df.schema[name].dataType)
     assert kind is not None
     return kind
 
 
 def _is_array(df: DataFrame, name: str) -> bool:
-    kind = kinds.of(df.schema[name].dataType)
-    return kind is not None and not kind.single
+    return isinstance(df.schema[name].dataType, T.ArrayType) or (
+        (kind := kinds.of(df.schema[name].dataType)) is not None and not kind.single
+    )
 
 
 def _many(number: int) -> str:

@@ -11,6 +11,8 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from nbkeras.data import columns
+from nbkeras.data.decoder import Decoder
+from nbkeras.data.preprocessing.graph import Graph
 from nbkeras.data.signature import Signature
 from nbkeras.errors import DataError
 from nbkeras.schema import CHECK, ORDER, PREFIX, Schema, named
@@ -31,11 +33,26 @@ class Rows:
             ``numbered``; ``validation`` when flagged.
         schema: the fields, and how Keras takes them.
         numbered: whether ``order`` is each row's position already.
+        graph: the steps from the inputs to what is trained; None for none.
     """
 
     df: DataFrame
     schema: Schema
     numbered: bool = False
+    graph: Graph | None = None
+
+    @property
+    def decoder(self) -> Decoder:
+        """What turns the columns into what a model trains on."""
+        return Decoder(self.schema.fields, self.graph)
+
+    @property
+    def trained(self) -> Schema:
+        """The fields that a model trains on, behind the steps of the graph."""
+        if self.graph is None:
+            return self.schema
+        rest = tuple(one for one in self.schema.fields if not one.is_input)
+        return replace(self.schema, fields=(*self.graph.outputs, *rest), x=None)
 
 
 def from_dataframe(

@@ -80,10 +80,10 @@ def outputs(model: Any, rows: Rows) -> Any:
     """Return what the model predicts for one row: of zeros if the inputs' shapes are known, else read."""
     import keras
 
-    fields = rows.schema.features
+    fields = rows.trained.features
     if all(one.shape is not None for one in fields):
         zeros = [np.zeros((1, *(one.shape or ())), one.dtype) for one in fields]
-        inputs = rows.schema.inputs(zeros)
+        inputs = rows.trained.inputs(zeros)
     else:
         inputs = first_batch(rows)[0]
     if type(model).predict_step is not keras.Model.predict_step:
@@ -112,7 +112,8 @@ def first_batch(rows: Rows, number: int = 1) -> tuple[Any, ...]:
     }
     if any(len({one.shape for one in same}) > 1 for same in arrays.values()):
         arrays = {name: same[:1] for name, same in arrays.items()}
-    return rows.schema.nest({name: np.stack(same) for name, same in arrays.items()})
+    stacked = {one.name: kinds.encoding(one).stacked(arrays[one.name]) for one in rows.schema.fields}
+    return rows.trained.nest(rows.decoder.preprocessed(stacked))
 
 
 def _array(value: Any, field: Field, rows: int) -> np.ndarray[Any, Any]:

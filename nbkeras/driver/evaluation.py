@@ -10,14 +10,15 @@ import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras.data import stream
+from nbkeras.data.preprocessing.cut import Cut, cut
 from nbkeras.data.rows import Rows, hashed, in_order
 from nbkeras.data.sample import build, build_metrics, first_batch
 from nbkeras.data.source import Given, Source
 from nbkeras.driver import inference
 from nbkeras.errors import DataError, OptionError
+from nbkeras.job.job import Job
 from nbkeras.model import additivity, exactness, state
 from nbkeras.model.reader import kind_of
-from nbkeras.plan import Plan
 from nbkeras.run import registry
 from nbkeras.run.curves import arrays
 from nbkeras.spark.session import attached
@@ -67,12 +68,14 @@ def _of_rows(
         raise OptionError(
             f"steps={steps} is for a dataset, which comes in batches: call evaluate without steps"
         )
-    source = Source(spark, model, given.features, registry.schema(model))
+    trained = cut(model)
+    source = Source(spark, model, given.features, registry.schema(model), trained.graph)
     rows = source.labelled(given.data, given.y, given.sample_weight, "test_step")
     source.say_guessed(rows)
-    reason = _together(model, rows)
-    plan = inference.plan_of(spark, rows.schema, backend, alone=bool(reason), batch_size=batch_size)
-    return _evaluated(spark, plan, model, in_order(rows) if reason else hashed(rows))
+    reason = _together(trained.model, rows)
+    plan = inference.plan_of(spark, rows.trained, backend, alone=bool(reason), batch_size=batch_size)
+    job = inference.job_of("evaluate", spark, plan, trained, rows)
+    return _evaluated(spark, job, trained.model, in_order(rows) if reason else hashed(rows))
 
 
 def _of_batches(
@@ -82,7 +85,8 @@ def _of_batches(
     rows = stream.made(spark, 1, dataset, given.y, given.sample_weight)
     reason = _together(model, rows)
     plan = inference.plan_of(spark, rows.schema, backend, alone=bool(reason), validation_steps=steps)
-    return _evaluated(spark, plan, model, stream.stand_ins(spark, plan.workers), dataset)
+    job = inference.job_of("evaluate", spark, plan, Cut(model), batches=dataset.sent)
+    return _evaluated(spark, job, model, stream.stand_ins(spark, plan.workers), dataset)
 
 
 def _together(model: Any, rows: Rows) -> str:
@@ -95,10 +99,9 @@ def _together(model: Any, rows: Rows) -> str:
 
 
 def _evaluated(
-    spark: SparkSession, plan: Plan, model: Any, df: DataFrame, dataset: stream.Dataset | None = None
+    spark: SparkSession, job: Job, model: Any, df: DataFrame, dataset: stream.Dataset | None = None
 ) -> dict[str, Any]:
     """Sum the metric states of the partitions, and never average results."""
-    job = inference.job_of("evaluate", spark, plan, model, None if dataset is None else dataset.sent)
     states, reports = inference.collected(spark, job, df)
     if not states:
         raise DataError("the DataFrame has no rows to evaluate: df.count() is 0")

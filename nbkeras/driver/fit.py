@@ -10,11 +10,13 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from nbkeras.data import source, stream
+from nbkeras.data.preprocessing.cut import Cut, cut
 from nbkeras.data.rows import Rows, exchanged
 from nbkeras.data.sample import build, build_metrics
 from nbkeras.driver import again, checks, memory, resumption, training
 from nbkeras.driver import callbacks as user
 from nbkeras.driver.attend import attend
+from nbkeras.errors import DataError
 from nbkeras.job.checkpoint import Checkpoint
 from nbkeras.job.store import absolute
 from nbkeras.model import exactness, settings
@@ -81,7 +83,8 @@ def fit(
     plan = _plan(options, begun, workers=workers, seed=checks.seed(seed) if shuffle else None, **limits)
     resumption.require_same(begun, plan)
     checks.require(spark, plan, dynamic=dynamic, trusted=options.trusted_network)
-    train, validation, split = _data(spark, plan, model, given, begun)
+    trained = _trained(model, given)
+    train, validation, split = _data(spark, plan, model, given, begun, trained)
     run = _run(host, options, model, plan, begun)
     schema = run.schema = None if train.numbered else train.schema
     chosen = settings.of(model, plan, schema, (*on_workers, *in_notebook), given.validation_split)
@@ -101,9 +104,13 @@ def fit(
     )
 
     def prepare() -> Callable[[], None]:
-        df, complete = _exchange(spark, plan, run, (train, validation, split), notebook, shuffle=shuffle)
+        data = train, validation, split
+        df, complete = _exchange(spark, plan, run, trained.model, data, notebook, shuffle=shuffle)
         hooks = notebook.epoch_end, notebook.steps
-        return training.Driver(spark, complete, df, run, on_workers, *hooks, begun, streams).train
+        preprocessing = None if train.graph is None else train.decoder
+        return training.Driver(
+            spark, complete, df, run, on_workers, *hooks, begun, streams, trained, preprocessing
+        ).train
 
     begins = plan.initial_epoch if begun is None else begun.next_epoch(plan.epochs)
     shows = Silent() if verbose in (0, False) else host
@@ -127,8 +134,26 @@ def history(run: Run) -> Any:
     return done
 
 
+def _trained(model: Any, given: Given) -> Cut:
+    """The part of a model that is trained on rows; batches go through the whole model.
+
+    Raises:
+        DataError: rows are validated on batches, which have not been preprocessed.
+        ModelError: the model takes words, and cannot be cut.
+    """
+    if kind_of(given.data) is not None:
+        return Cut(model)
+    trained = cut(model)
+    if trained.graph is not None and (kind := kind_of(given.validation_data)) is not None:
+        raise DataError(
+            f"validation_data is a {kind}, and the model's lookup and text layers are done in Spark: "
+            "give a DataFrame of the columns, as to train on"
+        )
+    return trained
+
+
 def _data(
-    spark: SparkSession, plan: Plan, model: Any, given: Given, begun: Checkpoint | None
+    spark: SparkSession, plan: Plan, model: Any, given: Given, begun: Checkpoint | None, trained: Cut
 ) -> tuple[Rows, Rows | stream.Dataset | None, float]:
     """The data to train and to validate on, and the part still to be split off.
 
@@ -145,7 +170,8 @@ def _data(
         split = None if validation is not None else given.validation_split
         rows = stream.made(spark, plan.workers, dataset, given.y, given.sample_weight, split)
         return rows, None if validation is None else stream.checking(validation, batch_size, kind), 0.0
-    own = source.Source(spark, model, given.features, None if begun is None else begun.schema)
+    known = None if begun is None else begun.schema
+    own = source.Source(spark, model, given.features, known, trained.graph)
     beside = None if kind_of(validation) is not None else validation
     train, checked, part = own.both(given.data, given.y, given.sample_weight, beside, given.validation_split)
     checks.require_class_weight(plan.class_weight, train.schema)
@@ -197,6 +223,7 @@ def _exchange(
     spark: SparkSession,
     plan: Plan,
     run: Run,
+    model: Any,
     data: tuple[Rows, Rows | stream.Dataset | None, float],
     notebook: user.NotebookCallbacks,
     *,
@@ -208,19 +235,20 @@ def _exchange(
         spark: the session.
         plan: of the training.
         run: of the training.
+        model: the part of the user's model that is trained.
         data: to train and to validate on, and the part still to be split off.
         notebook: the callbacks that run in the notebook.
         shuffle: as in :func:`nbkeras.fit`.
     """
     train, validation, split = data
-    build(run.model, train)
+    build(model, train)
     if notebook.asks_metrics:
-        build_metrics(run.model, train)
+        build_metrics(model, train)
     # Only now is it known which layers it has.
     if plan.workers > 1:
-        exactness.refuse(run.model)
-    short = memory.note(spark, run.model, plan)
-    for sentence in [*exactness.notes(run.model, plan.workers, plan.sync_every), *([short] if short else [])]:
+        exactness.refuse(model)
+    short = memory.note(spark, model, plan)
+    for sentence in [*exactness.notes(model, plan.workers, plan.sync_every), *([short] if short else [])]:
         run.note(sentence)
     run.settings["weights"] = settings.weights(run.model)
     cluster.ship(spark)
@@ -236,7 +264,7 @@ def _exchange(
     )
     complete = replace(
         plan,
-        schema=train.schema,
+        schema=train.trained,
         ordered=ordered,
         validates=checked is not None or split > 0,
         asks=bool(notebook),

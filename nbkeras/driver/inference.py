@@ -18,6 +18,8 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import from_arrow_type
 
 from nbkeras import wait
+from nbkeras.data.preprocessing.cut import Cut
+from nbkeras.data.rows import Rows
 from nbkeras.data.shards import nulls_message
 from nbkeras.driver import checks
 from nbkeras.errors import Aborted, ClusterError, DataError, WorkerLost
@@ -91,15 +93,38 @@ def plan_of(spark: SparkSession, schema: Schema, backend: str, *, alone: bool = 
 
 
 def job_of(
-    kind: Literal["evaluate", "predict"], spark: SparkSession, plan: Plan, model: Any, batches: Any = None
+    kind: Literal["evaluate", "predict"],
+    spark: SparkSession,
+    plan: Plan,
+    trained: Cut,
+    rows: Rows | None = None,
+    batches: Any = None,
 ) -> Job:
-    """Make a job of a model; ``batches`` as for :func:`nbkeras.model.pickling.contents`."""
+    """Make a job of a model.
+
+    Args:
+        kind: what is done.
+        spark: the session.
+        plan: how.
+        trained: the part of the model behind its preprocessing.
+        rows: of a DataFrame or of arrays.
+        batches: as for :func:`nbkeras.model.pickling.contents`.
+    """
     encrypted = protection.encrypts_disks(spark)
-    data = pickling.contents(model, [], batches=batches)
+    data = pickling.contents(trained.model, [], batches=batches, left=trained.left)
     # A DataFrame is predicted when it is read; what reads batches ends here.
     lazy = kind == "predict" and batches is None
     payload = _kept(spark, data) if lazy else cluster.share(spark, data)
-    return Job(kind, plan, payload, _NOWHERE, b"", cores=cluster.cores(spark), encrypted=encrypted)
+    return Job(
+        kind,
+        plan,
+        payload,
+        _NOWHERE,
+        b"",
+        cores=cluster.cores(spark),
+        encrypted=encrypted,
+        preprocessing=None if rows is None or rows.graph is None else rows.decoder,
+    )
 
 
 def collected(spark: SparkSession, job: Job, df: DataFrame) -> tuple[list[bytes], list[dict[str, Any]]]:
@@ -205,21 +230,19 @@ def is_few(data: Any) -> bool:
 
 
 def predict_dataframe(
-    plan: Plan, model: Any, df: DataFrame, inputs: list[Column], names: list[str], sample: list[Array]
+    job: Job, df: DataFrame, inputs: list[Column], names: list[str], sample: list[Array]
 ) -> DataFrame:
     """The DataFrame with the model's outputs as further columns, computed when it is read.
 
     Args:
-        plan: with the fields of the model's inputs.
-        model: built.
+        job: to predict.
         df: the user's DataFrame.
-        inputs: a column for each of those fields.
+        inputs: a column for each field that the job decodes.
         names: of the columns for the outputs.
         sample: the outputs for one row.
     """
     kept, columns = len(df.columns), [*df.columns, *names]
     types = [_carried(one.dtype) for one in sample]
-    job = job_of("predict", df.sparkSession, plan, model)
 
     def work(batches: Any) -> Any:
         return task.predict(job, columns, types, batches)
@@ -233,9 +256,9 @@ def predict_dataframe(
     # mapInArrow looks columns up by name: one with a dot in it would be taken for a field of a struct.
     plain = [
         *(f"kept{index}" for index in range(kept)),
-        *(PREFIX + one.name for one in plan.schema.features),
+        *(PREFIX + one.name for one in job.decoder.fields),
     ]
-    return df.select("*", *inputs).toDF(*plain).coalesce(plan.workers).mapInArrow(work, schema)
+    return df.select("*", *inputs).toDF(*plain).coalesce(job.plan.workers).mapInArrow(work, schema)
 
 
 def _carried(dtype: np.dtype[Any]) -> str:
@@ -245,13 +268,12 @@ def _carried(dtype: np.dtype[Any]) -> str:
     return dtype.name if dtype.kind in "bi" or dtype.name in ("float32", "float64") else "float32"
 
 
-def predict_arrays(plan: Plan, model: Any, df: DataFrame, sample: list[Array]) -> list[Any]:
+def predict_arrays(job: Job, df: DataFrame, sample: list[Array]) -> list[Any]:
     """The model's outputs for numbered rows as arrays, in the rows' order.
 
     Args:
-        plan: with the fields of the model's inputs.
-        model: built.
-        df: one column per field, and ``order``.
+        job: to predict.
+        df: one column per field that the job decodes, and ``order``.
         sample: the outputs for one row.
 
     Raises:
@@ -259,10 +281,9 @@ def predict_arrays(plan: Plan, model: Any, df: DataFrame, sample: list[Array]) -
         TrainingError: an exception on a worker.
     """
     names = [f"output{index}" for index in range(len(sample))]
-    inputs = [df[one.name].alias(PREFIX + one.name) for one in plan.schema.features]
-    predicted = predict_dataframe(
-        plan, model, df.select(ORDER, *[one.name for one in plan.schema.features]), inputs, names, sample
-    )
+    fields = [one.name for one in job.decoder.fields]
+    inputs = [df[name].alias(PREFIX + name) for name in fields]
+    predicted = predict_dataframe(job, df.select(ORDER, *fields), inputs, names, sample)
     table = attended(df.sparkSession, "predict", lambda: _arrow(predicted.select(ORDER, *names)))
     positions = np.argsort(table.column(ORDER).to_numpy())
     return [

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from nbkeras.data import stream
 from nbkeras.data.columns import distinct
+from nbkeras.data.preprocessing.cut import Cut, cut
 from nbkeras.data.rows import inputs
 from nbkeras.data.sample import build, first_batch, outputs
 from nbkeras.data.source import Source, data_frame, names_columns
@@ -59,25 +60,27 @@ def predict(
         with contextlib.suppress(Exception):
             return inference.here(model).predict(data, batch_size=batch_size, verbose=0)
     spark = attached(spark)
-    source = Source(spark, model, features, registry.schema(model))
+    trained = cut(model)
+    source = Source(spark, model, features, registry.schema(model), trained.graph)
     rows = source.rows(data, () if by_name else None, None)
     source.say_guessed(rows)
-    build(model, rows)
-    if reason := inference.predicts_by_batch(model, lambda: first_batch(rows, 4)):
+    build(trained.model, rows)
+    if reason := inference.predicts_by_batch(trained.model, lambda: first_batch(rows, 4)):
         if not by_name:
             print(f"Predicting in the notebook, in Keras' own batches: {reason}.")  # noqa: T201  # no Spark job
             return inference.here(model).predict(data, batch_size=batch_size, verbose=0)
         exactness.require_any_batches(model)
         print(f"Predicting in batches as Spark makes them: {reason}.")  # noqa: T201  # no result shows it
-    structure = outputs(model, rows)
+    structure = outputs(trained.model, rows)
     sample = [keras.ops.convert_to_numpy(one) for one in keras.tree.flatten(structure)]
-    plan = inference.plan_of(spark, rows.schema, backend, batch_size=batch_size)
+    plan = inference.plan_of(spark, rows.trained, backend, batch_size=batch_size)
+    job = inference.job_of("predict", spark, plan, trained, rows)
     if by_name:
         names = _output_names(model, output, structure)
         df = data_frame(spark, data)
         distinct(df, names)
-        return inference.predict_dataframe(plan, model, df, inputs(df, rows), names, sample)
-    arrays = inference.predict_arrays(plan, model, rows.df, sample)
+        return inference.predict_dataframe(job, df, inputs(df, rows), names, sample)
+    arrays = inference.predict_arrays(job, rows.df, sample)
     return keras.tree.pack_sequence_as(structure, arrays)
 
 
@@ -94,7 +97,7 @@ def _of_dataset(spark: SparkSession | None, model: Any, data: Any, steps: int | 
         rows = stream.made(spark, 1, dataset)
         build(model, rows)
         plan = inference.plan_of(spark, rows.schema, backend, validation_steps=steps)
-        job = inference.job_of("predict", spark, plan, model, dataset.sent)
+        job = inference.job_of("predict", spark, plan, Cut(model), batches=dataset.sent)
         found, reports = inference.collected(spark, job, stream.stand_ins(spark, plan.workers))
         outputs = _in_turn([archive.load_values(one)[0] for one in found])
         dataset.go_on(reports[0]["shuffles"])

@@ -12,6 +12,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from nbkeras.data.decoder import Decoder
 from nbkeras.driver.inbox import EpochEnd, Inbox, Steps
 from nbkeras.driver.producer import Producer
 from nbkeras.driver.relay import Relay, reached
@@ -53,6 +54,7 @@ class Submission:
         producers: give workers the batches that the notebook reads, by the number of their source.
         size: bytes of the model's weights and the optimizers' at most: no event brings more.
         again: whether another attempt has trained before it.
+        preprocessing: of the rows; None where they are trained on as they arrive.
     """
 
     def __init__(
@@ -69,10 +71,11 @@ class Submission:
         size: int,
         *,
         again: bool,
+        preprocessing: Decoder | None = None,
     ) -> None:
         self._again, self._is_fed = again, bool(producers)
         self._spark, self._plan, self._df, self._run = spark, plan, df, run
-        self._payload, self._resume = payload, resume
+        self._payload, self._resume, self._preprocessing = payload, resume, preprocessing
         self._size = size
         self._secret = secrets.token_bytes(32)
         self._rendezvous = Rendezvous(plan, None if resume is None else resume.origin)
@@ -168,6 +171,7 @@ class Submission:
             driver=cluster.driver(self._spark),
             weights=self._size,
             again=self._again,
+            preprocessing=self._preprocessing,
         )
 
     def _by_relay(self, stack: ExitStack, job: Job, hosts: list[str]) -> Job:

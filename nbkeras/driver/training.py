@@ -9,6 +9,8 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from nbkeras.data.decoder import Decoder
+from nbkeras.data.preprocessing.cut import Cut
 from nbkeras.data.stream import Streams
 from nbkeras.driver import weight_files
 from nbkeras.driver.inbox import EpochEnd, Steps
@@ -48,6 +50,8 @@ class Driver:
         steps: called there with steps of the training and validation, each once.
         resume: the checkpoint to go on from.
         streams: what the training reads in batches.
+        trained: the part of the model that is trained; None for all of it.
+        preprocessing: of the rows for that part; None where they are trained on as they arrive.
     """
 
     def __init__(
@@ -61,7 +65,10 @@ class Driver:
         steps: Steps,
         resume: Checkpoint | None = None,
         streams: Streams = Streams(None, None),  # noqa: B008  # frozen
+        trained: Cut | None = None,
+        preprocessing: Decoder | None = None,
     ) -> None:
+        self._trained, self._preprocessing = trained or Cut(run.model), preprocessing
         self._spark, self._plan, self._df, self._run = spark, plan, df, run
         self._callbacks, self._notebook, self._resume = callbacks, epoch_end, resume
         self._streams, self._fed = streams, streams.fed
@@ -164,7 +171,8 @@ class Driver:
         size = state.bound(self._run.model)
         # Once: in between, callbacks may give the user's model the weights of an epoch.
         batches = self._streams.for_workers(self._plan.workers)
-        contents = pickling.contents(self._run.model, self._callbacks, self._generator, batches)
+        trained = self._trained
+        contents = pickling.contents(trained.model, self._callbacks, self._generator, batches, trained.left)
         payload = cluster.share(self._spark, contents)
         try:
             return self._attempts(payload, size)
@@ -187,6 +195,7 @@ class Driver:
                 self._producers,
                 size,
                 again=again,
+                preprocessing=self._preprocessing,
             )
             try:
                 return submission.collect(), submission.weights

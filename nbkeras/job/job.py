@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from nbkeras.data.decoder import Decoder
 from nbkeras.job.checkpoint import Origin
 from nbkeras.plan import Plan
 from nbkeras.spark.shared import INSIDE, Shared
@@ -25,6 +26,7 @@ class Job:
         rows: bytes of them that may come back as rows; more come by an event.
         mute: nobody can fetch what lies in the mailbox before the end.
         again: whether workers have trained before, of which one was lost.
+        preprocessing: makes the fields of the plan of the columns that arrive; None where these are they.
         cores: processor cores that one executor has for all its trainers; None
             for as many as the machine gives the process.
         gpus: whether each worker has GPUs that no other one has.
@@ -50,6 +52,12 @@ class Job:
     rows: int = INSIDE
     mute: bool = False
     again: bool = False
+    preprocessing: Decoder | None = None
+
+    @property
+    def decoder(self) -> Decoder:
+        """What makes the fields of the plan of the columns that arrive."""
+        return self.preprocessing or Decoder(self.plan.schema.fields)
 
 
 @dataclass(frozen=True)

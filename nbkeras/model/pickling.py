@@ -17,6 +17,7 @@ import pickle
 import random
 import socket
 from collections import deque
+from collections.abc import Sequence
 from types import CodeType
 from typing import Any
 
@@ -43,8 +44,12 @@ _NO_FILE = "<dynamic-code>"
 _TRACKED: dict[type, Any] = {TrackedList: list, TrackedDict: dict, TrackedSet: set}
 
 
-def dumps(thing: Any) -> bytes:
+def dumps(thing: Any, left: Sequence[Any] = ()) -> bytes:
     """Pickle a model, a callback or any structure of these.
+
+    Args:
+        thing: to pickle.
+        left: objects that it refers to, and does without.
 
     Raises:
         ModelError: it holds an object that cannot be pickled.
@@ -58,7 +63,7 @@ def dumps(thing: Any) -> bytes:
     """
     buffer = io.BytesIO()
     try:
-        _Pickler(buffer).dump_all(thing)
+        _Pickler(buffer, left).dump_all(thing)
     except Exception as error:  # whatever a layer may hold, TensorFlow's own errors too
         raise ModelError(
             f"{_culprit(thing)} holds something that cannot be sent to a worker ({error}): "
@@ -79,7 +84,11 @@ def loads(data: bytes) -> Any:
 
 
 def contents(
-    model: Any, callbacks: list[Any], generator: list[int] | None = None, batches: Any = None
+    model: Any,
+    callbacks: list[Any],
+    generator: list[int] | None = None,
+    batches: Any = None,
+    left: Sequence[Any] = (),
 ) -> bytes:
     """Pack a model, callbacks and Keras' settings into bytes for the workers.
 
@@ -88,6 +97,7 @@ def contents(
         callbacks: those that run on the workers.
         generator: the state of Keras' global generator; None for that of this thread, to predict or evaluate.
         batches: what workers get of datasets, see :mod:`nbkeras.data.stream`.
+        left: layers that the model refers to, and does without.
 
     Raises:
         ModelError: they hold an object that cannot be pickled.
@@ -106,7 +116,7 @@ def contents(
     }
     # Settings come first, in a pickle of their own: they must be set before a variable exists.
     return pickle.dumps(settings) + dumps(
-        {"model": model, "callbacks": callbacks, "place": _place(), "batches": batches}
+        {"model": model, "callbacks": callbacks, "place": _place(), "batches": batches}, left
     )
 
 
@@ -145,8 +155,9 @@ def restored(data: bytes) -> dict[str, Any]:
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Pickles layers one after the other, not nested: deep models would exceed the recursion limit."""
 
-    def __init__(self, file: io.BytesIO) -> None:
+    def __init__(self, file: io.BytesIO, left: Sequence[Any] = ()) -> None:
         super().__init__(file)
+        self._left = {id(one) for one in left}
         self._backend = portable.load()
         self._later: deque[Any] = deque()
 
@@ -163,7 +174,10 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             values = {**self._backend.held(obj), "_value": None}
             return _blank, (kind,), (values, _array(obj)), None, None, _set_variable
         if isinstance(obj, keras.Operation):
-            self._later.append(obj)
+            if id(obj) in self._left:
+                kind = object
+            else:
+                self._later.append(obj)
             return _blank, (kind,)
         if isinstance(obj, KerasSaveable):
             return _blank, (kind,), self._held(obj), None, None, _set_saveable

@@ -45,7 +45,9 @@ class TrainerProcess:
         self._job, self._rank = job, rank
         directory = local_directory()
         fields = job.plan.schema.fields
-        self._train, self._validation = (Spool(fields, directory, job.encrypted) for _ in range(2))
+        self._train, self._validation = (
+            Spool(fields, directory, job.encrypted, job.preprocessing) for _ in range(2)
+        )
         self._log: IO[bytes] = unnamed(directory, encrypted=job.encrypted)
         self._pipe: Connection
         self._life: socket.socket | None = None
@@ -64,7 +66,8 @@ class TrainerProcess:
         path = tuple(sys.path)
         seen = gpus.given(TaskContext.get())
         resume = self._job.resume and Inside(self._job.resume.read())
-        job = replace(self._job, payload=Inside(self._job.payload.read()), resume=resume)
+        # The rows are decoded here.
+        job = replace(self._job, payload=Inside(self._job.payload.read()), resume=resume, preprocessing=None)
         self._put(Assignment(job, self._rank, executor, job.plan.workers, seen, path))
         return self
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from nbkeras.data import kinds
+from nbkeras.data.decoder import Decoder
 from nbkeras.data.shards import CHECKSUM_BITS, require_one_shape
 from nbkeras.schema import CHECK, ORDER, Field
 from nbkeras.worker.files import unnamed
@@ -33,6 +33,7 @@ class Spool:
         fields: of a row, besides its order.
         directory: where the files lie, without a name.
         encrypted: nothing may be written to a disk in the clear.
+        decoder: makes them of the columns that arrive; None where these are the fields.
         layout: of the fields; empty until the first row.
         rows: rows written so far.
         checksum: the sum of their hashes modulo 2**63, whatever their order.
@@ -42,6 +43,7 @@ class Spool:
     fields: tuple[Field, ...]
     directory: str | None = None
     encrypted: bool = False
+    decoder: Decoder | None = None
     layout: Layout = field(default_factory=dict)
     rows: int = 0
     checksum: int = 0
@@ -62,7 +64,7 @@ class Spool:
         """Decode and write rows.
 
         Args:
-            columns: by field, the order, and the rows' hashes where the order is none.
+            columns: by field of the decoder, the order, and the rows' hashes where the order is none.
 
         Raises:
             DataError: a value has another shape than the field or the rows before.
@@ -71,12 +73,11 @@ class Spool:
         if not rows:
             return
         values: dict[str, npt.NDArray[Any]] = {ORDER: columns[ORDER].to_numpy(zero_copy_only=False)}
-        for one in self.fields:
-            decoded = kinds.encoding(one).decode(columns[one.name], one, self.nulls)
-            if decoded is not None:
-                values[one.name] = decoded
-        if self.nulls:
+        decode = self.decoder or Decoder(self.fields)
+        decoded = decode(columns, self.nulls)
+        if decoded is None or self.nulls:
             return  # The run will end with their count: go on counting only.
+        values |= decoded
         layout = {name: (value.dtype.str, value.shape[1:]) for name, value in values.items()}
         self.layout = self.layout or layout
         for one in self.fields:

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from nbkeras.data import kinds
 from nbkeras.data.shards import nulls_message
 from nbkeras.errors import DataError
 from nbkeras.job import failures
@@ -127,15 +126,13 @@ def predict(
     with TrainerProcess(job, 0) as trainer:
         for batch in batches:
             nulls: dict[str, int] = {}
-            inputs = [
-                kinds.encoding(one).decode(batch.column(PREFIX + one.name), one, nulls)
-                for one in job.plan.schema.features
-            ]
-            if nulls:
+            columns = {one.name: batch.column(PREFIX + one.name) for one in job.decoder.fields}
+            inputs = job.decoder(columns, nulls)
+            if inputs is None:
                 raise DataError(nulls_message(nulls))
             if not batch.num_rows:
                 continue
-            outputs = trainer.ask(inputs)
+            outputs = trainer.ask([inputs[one.name] for one in job.plan.schema.features])
             kept = batch.columns[: len(names) - len(outputs)]
             found = [_column(one, dtype) for one, dtype in zip(outputs, types, strict=True)]
             yield pa.RecordBatch.from_arrays(kept + found, names=names)

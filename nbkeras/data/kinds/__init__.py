@@ -13,17 +13,18 @@ from nbkeras.data.kinds.decimal import Decimal
 from nbkeras.data.kinds.kind import Encoding, Kind
 from nbkeras.data.kinds.number import Number
 from nbkeras.data.kinds.raw import Raw
+from nbkeras.data.kinds.text import Text
 from nbkeras.data.kinds.vector import Vector
 from nbkeras.schema import Field
 
-__all__ = ["KINDS", "Kind", "encoding", "of", "shape"]
+__all__ = ["KINDS", "Kind", "encoding", "holds_words", "of", "shape"]
 
 _SINGLE = (Number(), Boolean(), Decimal())
 KINDS: tuple[Kind, ...] = (*_SINGLE, Array(_SINGLE), Vector())
 
 
 def of(dtype: T.DataType) -> Kind | None:
-    """Return the kind of a column by its Spark type, or None for a type that no model takes.
+    """Return the kind of a column of numbers by its Spark type, or None for other types.
 
     Example:
         >>> from pyspark.sql import types as T
@@ -36,9 +37,14 @@ def of(dtype: T.DataType) -> Kind | None:
     return next((kind for kind in KINDS if kind.holds(dtype)), None)
 
 
+def holds_words(dtype: T.DataType) -> bool:
+    """Whether columns of a Spark type hold words, or arrays of them."""
+    return Text().holds(dtype)
+
+
 def encoding(field: Field) -> Encoding:
     """Return the encoding in which the values of a field are sent."""
-    return next(one for one in (*KINDS, Raw()) if one.name == field.kind)
+    return next(one for one in (*KINDS, Raw(), Text()) if one.name == field.kind)
 
 
 def shape(field: Field) -> tuple[int, ...] | None:

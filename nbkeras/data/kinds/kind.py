@@ -51,9 +51,15 @@ class Encoding(ABC):
         """Convert one row's value into an array of the field's type."""
         return np.asarray(value, field.dtype)
 
+    def stacked(self, arrays: list[npt.NDArray[Any]]) -> Any:
+        """Put the values of some rows together, as :meth:`decode` gives them."""
+        return np.stack(arrays)
+
     @abstractmethod
-    def decode(self, column: pa.Array, field: Field, nulls: dict[str, int]) -> npt.NDArray[Any] | None:
+    def decode(self, column: pa.Array, field: Field, nulls: dict[str, int]) -> Any:
         """Convert an Arrow column into an array of shape (rows, …), or return None where it has nulls.
+
+        Words stay in Arrow, see :class:`nbkeras.data.preprocessing.graph.Text`.
 
         Args:
             column: values of some rows.
