@@ -18,9 +18,10 @@ from nbkeras.run.run import Run
 from nbkeras.spark.session import attached
 
 if TYPE_CHECKING:
+    import pandas as pd
     from pyspark.sql import SparkSession
 
-__all__ = ["evaluate", "fit", "host", "on_spark", "predict", "runs", "status"]
+__all__ = ["adapt", "evaluate", "fit", "host", "on_spark", "predict", "runs", "status"]
 
 #: Shows runs; the package sets it to the host of this environment.
 host: Host = Silent()
@@ -233,6 +234,48 @@ def predict(
         steps=steps,
         backend=backend,
     )
+
+
+def adapt(
+    layers: Any,
+    data: Any,
+    y: Any = None,
+    *,
+    features: Sequence[str] | None = None,
+    spark: SparkSession | None = None,
+) -> pd.DataFrame:
+    """Let preprocessing layers learn from the rows of a DataFrame, as their own ``adapt`` does, on Spark.
+
+    They learn in one Spark job, and no row is collected: vocabularies with Keras' order of words, ``tf_idf``
+    weights, means and variances; for ``Discretization`` the quantiles of the values, which Keras'
+    own ``adapt`` approximates. Rows that lack a value, null or NaN, are left out and counted.
+
+    Args:
+        layers: a functional or sequential model; a ``keras.utils.FeatureSpace``; or layers by the names of
+            their columns.
+        data: a DataFrame of Spark, pandas or polars: the rows to train on alone.
+        y: label column(s), which are no features.
+        features: feature columns of a model; None for those with the names of its inputs, or all.
+        spark: the session; None for the active one, or a new local one.
+
+    Returns:
+        A table of what each layer has learned, and how many rows lacked a value.
+
+    Raises:
+        Aborted: the user interrupted.
+        DataError: the columns do not fit the layers, hold no value, or a word has a line break.
+        ModelError: a model does not say which columns its layers take.
+        OptionError: there is no layer that learns.
+
+    Example:
+        >>> import keras, nbkeras, pandas as pd
+        >>> port = keras.layers.StringLookup(name="port")
+        >>> nbkeras.adapt({"embarked": port}, pd.DataFrame({"embarked": ["S", "Q", "S"]})).learned[0]
+        "2 words: 'S', 'Q'"
+    """
+    from nbkeras.driver import adaptation
+
+    return adaptation.adapt(spark, layers, data, y, features)
 
 
 @contextlib.contextmanager

@@ -97,6 +97,23 @@ def _only_field(df: DataFrame, signature: Signature, candidates: list[str]) -> F
     return _field(df, "x0", tuple(candidates), title, only.dtype, only.shape)
 
 
+def feature_field(df: DataFrame, name: str, column: str, dtype: str) -> Field:
+    """Choose the field of one column, for a layer that takes it alone: a single number as a row of one.
+
+    Args:
+        df: the user's DataFrame.
+        name: of the field.
+        column: of the DataFrame.
+        dtype: NumPy name of the type that the layer takes, or words.
+
+    Raises:
+        DataError: there is no such column, or it holds something else.
+    """
+    existing(df, column, "feature")
+    shape = None if _is_array(df, column) else (1,)
+    return _field(df, name, (column,), f"column '{column}'", dtype, shape)
+
+
 def label_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Field, ...]:
     """Choose the fields of the labels: whole numbers stay whole, all others become ``floatx``.
 

@@ -41,6 +41,10 @@ class Rows:
     numbered: bool = False
     graph: Graph | None = None
 
+    def behind(self, graph: Graph | None) -> Rows:
+        """The same rows behind the steps of a graph."""
+        return replace(self, graph=graph)
+
     @property
     def decoder(self) -> Decoder:
         """What turns the columns into what a model trains on."""
@@ -155,7 +159,7 @@ def exchanged(
     else:
         if split is not None:
             validation = replace(train, df=train.df.filter(split))
-            train = replace(train, df=train.df.filter(~split))
+            train = to_train(train, validation_split)
         df = train.df if train.numbered else _numbered(train.df, workers)
     parts = [df]
     if validation is not None:
@@ -175,6 +179,13 @@ def exchanged(
     keys = F.array(*[F.lit(key) for key in _keys(spark, workers)])
     place = F.get(keys, shard.cast("int"))
     return df.repartition(workers, place), numbered
+
+
+def to_train(rows: Rows, validation_split: float) -> Rows:
+    """Return the rows that :func:`exchanged` does not split off to validate on."""
+    if not validation_split:
+        return rows
+    return replace(rows, df=rows.df.filter(~_split(rows, validation_split)))
 
 
 def hashed(rows: Rows) -> DataFrame:

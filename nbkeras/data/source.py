@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras.data import arrays, rows
 from nbkeras.data.names import first
-from nbkeras.data.preprocessing.graph import Graph
 from nbkeras.data.rows import Rows
 from nbkeras.data.shards import nulls_message
 from nbkeras.data.signature import signature
@@ -38,8 +37,6 @@ class Source:
         model: whose inputs they feed.
         features: feature columns; None for those of ``known``, or all that are not label or weight.
         known: the schema that the model was trained with, if any.
-        graph: what stands before the part of the model that is trained, from
-            :func:`nbkeras.data.preprocessing.cut.cut`.
     """
 
     def __init__(
@@ -48,9 +45,8 @@ class Source:
         model: Any,
         features: Sequence[str] | None,
         known: Schema | None = None,
-        graph: Graph | None = None,
     ) -> None:
-        self._spark, self._model, self._graph = spark, model, graph
+        self._spark, self._model = spark, model
         # A single name is one column, though text is a sequence too.
         self._features = (features,) if isinstance(features, str) else features
         if self._features is None and known is not None:
@@ -68,9 +64,6 @@ class Source:
         Raises:
             DataError: the data does not fit the model.
         """
-        return replace(self._made(data, y, sample_weight, like), graph=self._graph)
-
-    def _made(self, data: Any, y: Any, sample_weight: Any, like: Rows | None) -> Rows:
         floatx = _floatx()
         if not names_columns(data, y):
             if data is None or isinstance(data, (str, bytes, int, float)):
@@ -153,7 +146,7 @@ class Source:
             if isinstance(sample_weight, str) and sample_weight not in given.columns:
                 given = self._weighted(given, sample_weight)
             chosen = self._features if self._features is not None else train.schema.columns
-            source = Source(self._spark, self._model, chosen, graph=self._graph)
+            source = Source(self._spark, self._model, chosen)
             return source.rows(given, y, sample_weight)
         x, labels, weights = _unpacked(given)
         if train.schema.weights and weights is None:

@@ -69,8 +69,8 @@ def _of_rows(
             f"steps={steps} is for a dataset, which comes in batches: call evaluate without steps"
         )
     trained = cut(model)
-    source = Source(spark, model, given.features, registry.schema(model), trained.graph)
-    rows = source.labelled(given.data, given.y, given.sample_weight, "test_step")
+    source = Source(spark, model, given.features, registry.schema(model))
+    rows = source.labelled(given.data, given.y, given.sample_weight, "test_step").behind(trained.graph)
     source.say_guessed(rows)
     reason = _together(trained.model, rows)
     plan = inference.plan_of(spark, rows.trained, backend, alone=bool(reason), batch_size=batch_size)

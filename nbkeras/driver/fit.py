@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from nbkeras.data import source, stream
 from nbkeras.data.preprocessing.cut import Cut, cut
-from nbkeras.data.rows import Rows, exchanged
+from nbkeras.data.rows import Rows, exchanged, to_train
 from nbkeras.data.sample import build, build_metrics
-from nbkeras.driver import again, checks, memory, resumption, training
+from nbkeras.driver import adaptation, again, checks, memory, resumption, training
 from nbkeras.driver import callbacks as user
 from nbkeras.driver.attend import attend
 from nbkeras.errors import DataError
@@ -83,8 +83,7 @@ def fit(
     plan = _plan(options, begun, workers=workers, seed=checks.seed(seed) if shuffle else None, **limits)
     resumption.require_same(begun, plan)
     checks.require(spark, plan, dynamic=dynamic, trusted=options.trusted_network)
-    trained = _trained(model, given)
-    train, validation, split = _data(spark, plan, model, given, begun, trained)
+    train, validation, split = _data(spark, plan, model, given, begun)
     run = _run(host, options, model, plan, begun)
     schema = run.schema = None if train.numbered else train.schema
     chosen = settings.of(model, plan, schema, (*on_workers, *in_notebook), given.validation_split)
@@ -104,12 +103,13 @@ def fit(
     )
 
     def prepare() -> Callable[[], None]:
-        data = train, validation, split
+        trained, rows, checked = _preprocessed(spark, run, train, validation, split)
+        data = rows, checked, split
         df, complete = _exchange(spark, plan, run, trained.model, data, notebook, shuffle=shuffle)
         hooks = notebook.epoch_end, notebook.steps
-        preprocessing = None if train.graph is None else train.decoder
+        decoder = None if rows.graph is None else rows.decoder
         return training.Driver(
-            spark, complete, df, run, on_workers, *hooks, begun, streams, trained, preprocessing
+            spark, complete, df, run, on_workers, *hooks, begun, streams, trained, decoder
         ).train
 
     begins = plan.initial_epoch if begun is None else begun.next_epoch(plan.epochs)
@@ -134,26 +134,33 @@ def history(run: Run) -> Any:
     return done
 
 
-def _trained(model: Any, given: Given) -> Cut:
-    """The part of a model that is trained on rows; batches go through the whole model.
+def _preprocessed(
+    spark: SparkSession, run: Run, train: Rows, validation: Rows | stream.Dataset | None, split: float
+) -> tuple[Cut, Rows, Rows | stream.Dataset | None]:
+    """The part of the model that is trained on rows, and the rows on their way there.
+
+    Batches go through the whole model.
 
     Raises:
         DataError: rows are validated on batches, which have not been preprocessed.
         ModelError: the model takes words, and cannot be cut.
     """
-    if kind_of(given.data) is not None:
-        return Cut(model)
-    trained = cut(model)
-    if trained.graph is not None and (kind := kind_of(given.validation_data)) is not None:
+    if isinstance(train, stream.Stream):
+        return Cut(run.model), train, validation
+    for sentence in adaptation.automatic(spark, run.model, to_train(train, split)):
+        run.note(sentence)
+    trained = cut(run.model)
+    if trained.graph is not None and isinstance(validation, stream.Dataset):
         raise DataError(
-            f"validation_data is a {kind}, and the model's lookup and text layers are done in Spark: "
-            "give a DataFrame of the columns, as to train on"
+            f"validation_data is a {validation.kind}, and the model's lookup and text layers are done in "
+            "Spark: give a DataFrame of the columns, as to train on"
         )
-    return trained
+    checked = validation.behind(trained.graph) if isinstance(validation, Rows) else validation
+    return trained, train.behind(trained.graph), checked
 
 
 def _data(
-    spark: SparkSession, plan: Plan, model: Any, given: Given, begun: Checkpoint | None, trained: Cut
+    spark: SparkSession, plan: Plan, model: Any, given: Given, begun: Checkpoint | None
 ) -> tuple[Rows, Rows | stream.Dataset | None, float]:
     """The data to train and to validate on, and the part still to be split off.
 
@@ -171,7 +178,7 @@ def _data(
         rows = stream.made(spark, plan.workers, dataset, given.y, given.sample_weight, split)
         return rows, None if validation is None else stream.checking(validation, batch_size, kind), 0.0
     known = None if begun is None else begun.schema
-    own = source.Source(spark, model, given.features, known, trained.graph)
+    own = source.Source(spark, model, given.features, known)
     beside = None if kind_of(validation) is not None else validation
     train, checked, part = own.both(given.data, given.y, given.sample_weight, beside, given.validation_split)
     checks.require_class_weight(plan.class_weight, train.schema)

@@ -44,7 +44,9 @@ HERE = "{} runs in this process, since x is {}: give arrays or a DataFrame to co
 _NOWHERE = ("", 0)
 
 
-def attended(spark: SparkSession, method: Literal["evaluate", "predict"], action: Callable[[], Any]) -> Any:
+def attended(
+    spark: SparkSession, method: Literal["evaluate", "predict", "adapt"], action: Callable[[], Any]
+) -> Any:
     """What an action of Spark gives; that it takes longer than a moment is said, and an interrupt ends it.
 
     It has a thread of its own, as Py4J logs its traceback where it is interrupted itself.
@@ -284,7 +286,7 @@ def predict_arrays(job: Job, df: DataFrame, sample: list[Array]) -> list[Any]:
     fields = [one.name for one in job.decoder.fields]
     inputs = [df[name].alias(PREFIX + name) for name in fields]
     predicted = predict_dataframe(job, df.select(ORDER, *fields), inputs, names, sample)
-    table = attended(df.sparkSession, "predict", lambda: _arrow(predicted.select(ORDER, *names)))
+    table = attended(df.sparkSession, "predict", lambda: arrow(predicted.select(ORDER, *names)))
     positions = np.argsort(table.column(ORDER).to_numpy())
     return [
         _stacked(table.column(name), one.shape[1:])[positions].astype(one.dtype)
@@ -297,8 +299,8 @@ def _rank(shape: Shape) -> int:
     return 0 if shape in ((), (1,)) else len(shape)
 
 
-def _arrow(df: DataFrame) -> Any:
-    """All rows as an Arrow table."""
+def arrow(df: DataFrame) -> Any:
+    """Collect all rows as an Arrow table."""
     return df.toArrow() if hasattr(df, "toArrow") else pa.Table.from_pandas(df.toPandas())
 
 

@@ -61,8 +61,8 @@ def predict(
             return inference.here(model).predict(data, batch_size=batch_size, verbose=0)
     spark = attached(spark)
     trained = cut(model)
-    source = Source(spark, model, features, registry.schema(model), trained.graph)
-    rows = source.rows(data, () if by_name else None, None)
+    source = Source(spark, model, features, registry.schema(model))
+    rows = source.rows(data, () if by_name else None, None).behind(trained.graph)
     source.say_guessed(rows)
     build(trained.model, rows)
     if reason := inference.predicts_by_batch(trained.model, lambda: first_batch(rows, 4)):

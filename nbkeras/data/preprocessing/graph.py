@@ -69,6 +69,22 @@ class Graph:
     gives: tuple[int, ...]
     outputs: tuple[Field, ...]
 
+    def needs(self, inputs: int) -> list[int]:
+        """The numbers of the inputs that the outputs hang on.
+
+        Args:
+            inputs: how many there are.
+        """
+        taken = {*self.gives, *(number for step in self.steps for number in step.takes)}
+        return [number for number in range(inputs) if number in taken]
+
+    def values(self, inputs: Sequence[Any]) -> list[Any]:
+        """Compute the outputs for some rows, in whatever type the steps give them: words too."""
+        values = list(inputs)
+        for step in self.steps:
+            values.append(step.operation(*[values[number] for number in step.takes]))
+        return [values[number] for number in self.gives]
+
     def run(self, inputs: Sequence[Any]) -> list[Array]:
         """Compute the outputs for some rows.
 
@@ -78,12 +94,9 @@ class Graph:
         Raises:
             DataError: a value cannot be, or the outputs do not have the shapes that the model takes.
         """
-        values = list(inputs)
-        for step in self.steps:
-            values.append(step.operation(*[values[number] for number in step.takes]))
         found = []
-        for number, field in zip(self.gives, self.outputs, strict=True):
-            value = np.asarray(values[number])
+        for given, field in zip(self.values(inputs), self.outputs, strict=True):
+            value = np.asarray(given)
             if field.shape is not None and value.shape[1:] != field.shape:
                 raise DataError(
                     f"{field.title} gives rows of shape {value.shape[1:]}, and the model takes {field.shape}"

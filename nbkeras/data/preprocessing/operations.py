@@ -82,13 +82,21 @@ def _lookup(layer: Any) -> Lookup | None:
     )
 
 
-def _vectorize(layer: Any) -> Vectorize | None:
-    # Its settings are not public.
+def tokens_of(layer: Any) -> Tokens | None:
+    """Return what cuts sentences as a ``TextVectorization`` does; None where its own functions do.
+
+    Args:
+        layer: a ``TextVectorization``, whose settings are not public.
+    """
     standardize, split = layer._standardize, layer._split  # noqa: SLF001
     own = any(callable(one) for one in (standardize, split))
-    if own or layer._ngrams is not None or layer._ragged or layer._encoding != "utf-8":  # noqa: SLF001
+    if own or layer._ngrams is not None or layer._encoding != "utf-8":  # noqa: SLF001
         return None
-    lookup = _lookup(layer._lookup_layer)  # noqa: SLF001
-    if lookup is None:
+    return Tokens(standardize, split)
+
+
+def _vectorize(layer: Any) -> Vectorize | None:
+    tokens, lookup = tokens_of(layer), _lookup(layer._lookup_layer)  # noqa: SLF001
+    if tokens is None or lookup is None or layer._ragged:  # noqa: SLF001
         return None
-    return Vectorize(Tokens(standardize, split), lookup, layer._output_sequence_length or 0)  # noqa: SLF001
+    return Vectorize(tokens, lookup, layer._output_sequence_length or 0)  # noqa: SLF001
