@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ def fit(
     batch_size: int | None = None,
     shuffle: bool = True,
     callbacks: Any = None,
-    class_weight: dict[int, float] | None = None,
+    class_weight: Mapping[Any, float] | str | None = None,
     steps_per_epoch: int | None = None,
     validation_steps: int | None = None,
     validation_batch_size: int | None = None,
@@ -71,13 +71,16 @@ def fit(
         data: a Spark DataFrame; arrays, or a DataFrame of pandas or polars; or a ``tf.data.Dataset``, a
             PyDataset or a torch DataLoader, whose batches every worker reads to take its rows of each.
         y: label column(s) of a DataFrame, several as a list in the order of the
-            outputs or as a dict by output name; or arrays.
+            outputs or as a dict by output name; or arrays. Words are classes, numbered
+            from 0 in their sorted order.
         features: feature columns; None for all that are not label or weight.
         sample_weight: weight column of a DataFrame, or an array.
         validation_data: a DataFrame with the same columns, or a tuple of arrays.
         validation_split: part of the rows to validate on: the last rows of
             arrays; rows of a DataFrame by their hash.
         batch_size: rows of a batch over all workers, 32 if None.
+        class_weight: weights by number or word of the class; "balanced" weighs each class by
+            rows / (classes x rows of the class), as scikit-learn does.
         steps_per_epoch: batches of an epoch; the next epoch continues with the remaining rows.
         validation_steps: batches to validate on, from the first.
         workers: number of workers; "auto" for one on a local Spark, else one
@@ -193,6 +196,7 @@ def predict(
     output: str = "prediction",
     batch_size: int | None = None,
     steps: int | None = None,
+    classes: bool | Sequence[str] = False,
     backend: str = "auto",
     spark: SparkSession | None = None,
 ) -> Any:
@@ -207,6 +211,9 @@ def predict(
             one column for each, with the output's name appended.
         batch_size: rows of a batch, 1,024 if None.
         steps: batches of a dataset to predict, from the first; None for all.
+        classes: True adds two columns for an output that was trained on labels that are words,
+            ``…_class`` with the likeliest class and ``…_probability`` with its probability; or the
+            names of the classes, in the order of their numbers.
         backend: as in :func:`fit`.
         spark: the session; None for the active one, or a new local one.
 
@@ -218,7 +225,7 @@ def predict(
     Raises:
         Aborted: the user interrupted.
         DataError: the data does not fit the model.
-        OptionError: a dataset never ends, or steps of what is not a dataset.
+        OptionError: a dataset never ends, steps of what is not a dataset, or classes that nobody knows.
     """
     from nbkeras.driver import checks, prediction
 
@@ -232,6 +239,7 @@ def predict(
         output=output,
         batch_size=batch_size,
         steps=steps,
+        classes=classes,
         backend=backend,
     )
 

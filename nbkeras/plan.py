@@ -12,6 +12,9 @@ from nbkeras.schema import Schema
 #: Seconds: workers send a heartbeat each second, and a busy machine may delay several.
 LEAST_HEARTBEAT = 5.0
 
+#: Stands for class weights that make all classes count alike.
+BALANCED = "balanced"
+
 #: Keras backends that workers can train with.
 BACKENDS = ("tensorflow", "torch", "jax")
 
@@ -106,10 +109,10 @@ class Plan:
                 f"heartbeat={self.heartbeat!r}: use a number of seconds from {LEAST_HEARTBEAT:g}"
             )
         object.__setattr__(self, "heartbeat", float(seconds))
-        if not isinstance(self.class_weight, (dict, type(None))):
+        if not isinstance(self.class_weight, (dict, type(None))) and self.class_weight != BALANCED:
             raise OptionError(
                 f"class_weight={self.class_weight!r}: use a dict from class to weight, "
-                "such as {0: 1.0, 1: 2.5}"
+                f"such as {{0: 1.0, 1: 2.5}}, or {BALANCED!r}"
             )
 
     def _keep_whole(self, name: str, least: int) -> None:

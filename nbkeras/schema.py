@@ -28,6 +28,7 @@ class Field:
         dtype: NumPy dtype of the values, or :data:`WORDS`; None keeps the column's own.
         shape: shape of one row's value; None takes it from the first row.
         kind: name of the encoding of its values, see :mod:`nbkeras.data.kinds`.
+        classes: of a label that is a word, in the order of their numbers.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Field:
     dtype: str | None = None
     shape: tuple[int, ...] | None = None
     kind: str = "array"
+    classes: tuple[str, ...] = ()
 
     @property
     def is_input(self) -> bool:
@@ -99,10 +101,11 @@ class Schema:
     @classmethod
     def read(cls, described: Mapping[str, Any]) -> Self:
         """Read the output of :meth:`described`, also if JSON has turned its tuples into lists."""
+        # A checkpoint of an earlier version lacks classes, and how weights are nested.
         made = (
-            Field(*(_tuples(values[one.name]) for one in fields(Field))) for values in described["fields"]
+            Field(**{one.name: _tuples(values[one.name]) for one in fields(Field) if one.name in values})
+            for values in described["fields"]
         )
-        # A checkpoint of an earlier version lacks how weights are nested.
         return cls(tuple(made), *(_tuples(described.get(part)) for part in "xyw"))
 
     @property

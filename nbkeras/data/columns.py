@@ -13,6 +13,7 @@ from pyspark.sql import types as T
 
 from nbkeras.data import kinds
 from nbkeras.data.kinds.array import Array
+from nbkeras.data.kinds.classes import Classes
 from nbkeras.data.kinds.kind import Kind
 from nbkeras.data.kinds.text import Text
 from nbkeras.data.names import first, quoted
@@ -115,7 +116,9 @@ def feature_field(df: DataFrame, name: str, column: str, dtype: str) -> Field:
 
 
 def label_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Field, ...]:
-    """Choose the fields of the labels: whole numbers stay whole, all others become ``floatx``.
+    """Choose the fields of the labels: whole numbers stay whole, words become those of their classes.
+
+    All others become ``floatx``.
 
     Raises:
         DataError: no such column, or one that does not hold numbers.
@@ -124,11 +127,14 @@ def label_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Fiel
     for index, name in enumerate(names):
         existing(df, name, "label")
         dtype = df.schema[name].dataType
+        if isinstance(dtype, T.StringType):
+            fields.append(Field(f"y{index}", (name,), f"label '{name}'", "int64", None, Classes.name))
+            continue
         kind = kinds.of(dtype)
         if kind is None:
             raise DataError(
-                f"label column '{name}' is {dtype.simpleString()}: turn it into numbers first, "
-                "for example with pyspark.ml.feature.StringIndexer"
+                f"label column '{name}' is {dtype.simpleString()}: name a column of numbers, or of words "
+                "that are classes"
             )
         target = "int64" if kind.is_whole(dtype) else floatx
         fields.append(_field(df, f"y{index}", (name,), f"label '{name}'", target))
@@ -156,7 +162,7 @@ def weight_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Fie
 def expression(df: DataFrame, field: Field) -> Column:
     """Return the column of a field, cast to its type; several source columns are stacked into one array."""
     assert field.dtype is not None
-    if field.dtype == WORDS:
+    if field.dtype == WORDS or field.kind == Classes.name:
         parts = [column(name) for name in field.sources]
     else:
         parts = [

@@ -14,7 +14,7 @@ from nbkeras.data.preprocessing.cut import Cut, cut
 from nbkeras.data.rows import Rows, hashed, in_order
 from nbkeras.data.sample import build, build_metrics, first_batch
 from nbkeras.data.source import Given, Source
-from nbkeras.driver import inference
+from nbkeras.driver import classes, inference
 from nbkeras.errors import DataError, OptionError
 from nbkeras.job.job import Job
 from nbkeras.model import additivity, exactness, state
@@ -69,8 +69,10 @@ def _of_rows(
             f"steps={steps} is for a dataset, which comes in batches: call evaluate without steps"
         )
     trained = cut(model)
-    source = Source(spark, model, given.features, registry.schema(model))
+    known = registry.schema(model)
+    source = Source(spark, model, given.features, known)
     rows = source.labelled(given.data, given.y, given.sample_weight, "test_step").behind(trained.graph)
+    rows, _ = classes.numbered(spark, rows, known)
     source.say_guessed(rows)
     reason = _together(trained.model, rows)
     plan = inference.plan_of(spark, rows.trained, backend, alone=bool(reason), batch_size=batch_size)

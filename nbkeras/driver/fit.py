@@ -6,17 +6,14 @@ import itertools
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from nbkeras.data import source, stream
-from nbkeras.data.preprocessing.cut import Cut, cut
-from nbkeras.data.rows import Rows, exchanged, to_train
-from nbkeras.data.sample import build, build_metrics
-from nbkeras.driver import adaptation, again, checks, memory, resumption, training
+from nbkeras.data.rows import Rows
+from nbkeras.driver import again, checks, preparation, resumption, training
 from nbkeras.driver import callbacks as user
 from nbkeras.driver.attend import attend
-from nbkeras.errors import DataError
 from nbkeras.job.checkpoint import Checkpoint
 from nbkeras.job.store import absolute
 from nbkeras.model import exactness, settings
@@ -32,7 +29,7 @@ from nbkeras.spark import cluster, dynamic_allocation, protection
 from nbkeras.spark.session import attached
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
 _numbers = itertools.count(1)
 _WAITS = "nobody is at this notebook, which would end before a training in the background: it is waited for"
@@ -103,13 +100,11 @@ def fit(
     )
 
     def prepare() -> Callable[[], None]:
-        trained, rows, checked = _preprocessed(spark, run, train, validation, split)
-        data = rows, checked, split
-        df, complete = _exchange(spark, plan, run, trained.model, data, notebook, shuffle=shuffle)
+        data = preparation.Data(train, validation, split, None if begun is None else begun.schema)
+        made = preparation.prepared(spark, plan, run, data, notebook, shuffle=shuffle)
         hooks = notebook.epoch_end, notebook.steps
-        decoder = None if rows.graph is None else rows.decoder
         return training.Driver(
-            spark, complete, df, run, on_workers, *hooks, begun, streams, trained, decoder
+            spark, made.plan, made.df, run, on_workers, *hooks, begun, streams, made.trained, made.decoder
         ).train
 
     begins = plan.initial_epoch if begun is None else begun.next_epoch(plan.epochs)
@@ -132,31 +127,6 @@ def history(run: Run) -> Any:
     # The run's own lists: they grow with it in the background.
     done.epoch, done.history = run.epoch_numbers, run.history
     return done
-
-
-def _preprocessed(
-    spark: SparkSession, run: Run, train: Rows, validation: Rows | stream.Dataset | None, split: float
-) -> tuple[Cut, Rows, Rows | stream.Dataset | None]:
-    """The part of the model that is trained on rows, and the rows on their way there.
-
-    Batches go through the whole model.
-
-    Raises:
-        DataError: rows are validated on batches, which have not been preprocessed.
-        ModelError: the model takes words, and cannot be cut.
-    """
-    if isinstance(train, stream.Stream):
-        return Cut(run.model), train, validation
-    for sentence in adaptation.automatic(spark, run.model, to_train(train, split)):
-        run.note(sentence)
-    trained = cut(run.model)
-    if trained.graph is not None and isinstance(validation, stream.Dataset):
-        raise DataError(
-            f"validation_data is a {validation.kind}, and the model's lookup and text layers are done in "
-            "Spark: give a DataFrame of the columns, as to train on"
-        )
-    checked = validation.behind(trained.graph) if isinstance(validation, Rows) else validation
-    return trained, train.behind(trained.graph), checked
 
 
 def _data(
@@ -224,68 +194,6 @@ def _run(host: Host, options: Options, model: Any, plan: Plan, begun: Checkpoint
     )
     run.code = host.code()
     return run
-
-
-def _exchange(
-    spark: SparkSession,
-    plan: Plan,
-    run: Run,
-    model: Any,
-    data: tuple[Rows, Rows | stream.Dataset | None, float],
-    notebook: user.NotebookCallbacks,
-    *,
-    shuffle: bool,
-) -> tuple[DataFrame, Plan]:
-    """The rows on their way to the workers, and the plan that knows them; the model is built on the first.
-
-    Args:
-        spark: the session.
-        plan: of the training.
-        run: of the training.
-        model: the part of the user's model that is trained.
-        data: to train and to validate on, and the part still to be split off.
-        notebook: the callbacks that run in the notebook.
-        shuffle: as in :func:`nbkeras.fit`.
-    """
-    train, validation, split = data
-    build(model, train)
-    if notebook.asks_metrics:
-        build_metrics(model, train)
-    # Only now is it known which layers it has.
-    if plan.workers > 1:
-        exactness.refuse(model)
-    short = memory.note(spark, model, plan)
-    for sentence in [*exactness.notes(model, plan.workers, plan.sync_every), *([short] if short else [])]:
-        run.note(sentence)
-    run.settings["weights"] = settings.weights(run.model)
-    cluster.ship(spark)
-    checked = validation if isinstance(validation, Rows) else None
-    df, ordered = exchanged(
-        spark,
-        train,
-        checked,
-        workers=plan.workers,
-        shuffle=shuffle,
-        validation_split=split,
-        checked=plan.checkpoint is not None,
-    )
-    complete = replace(
-        plan,
-        schema=train.trained,
-        ordered=ordered,
-        validates=checked is not None or split > 0,
-        asks=bool(notebook),
-        needs_weights=notebook.needs_weights,
-        watches_training=notebook.watches_training,
-        watches_validation=notebook.watches_validation,
-        about={
-            "settings": run.settings,
-            "code": run.code,
-            "began": run.began,
-            "schema": None if run.schema is None else run.schema.described(),
-        },
-    )
-    return df, complete
 
 
 def _notes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -16,6 +17,7 @@ from nbkeras.data.rows import inputs
 from nbkeras.data.sample import build, first_batch, outputs
 from nbkeras.data.source import Source, data_frame, names_columns
 from nbkeras.driver import checks, inference
+from nbkeras.driver import classes as class_names
 from nbkeras.errors import DataError, OptionError
 from nbkeras.job import archive
 from nbkeras.model import batch, exactness
@@ -33,6 +35,7 @@ def predict(
     output: str,
     batch_size: int | None,
     steps: int | None,
+    classes: bool | Sequence[str],
     backend: str,
 ) -> Any:
     """Compute the model's outputs for all rows.
@@ -40,7 +43,7 @@ def predict(
     Args:
         spark: the session; None for the active one, or a new local one.
         model: a Keras model.
-        data, features, output, batch_size, steps: as in :func:`nbkeras.predict`.
+        data, features, output, batch_size, steps, classes: as in :func:`nbkeras.predict`.
         backend: as given.
 
     Raises:
@@ -55,6 +58,8 @@ def predict(
             f"steps={steps} is for a dataset, which comes in batches: call predict without steps"
         )
     by_name = names_columns(data, ())
+    if classes and not by_name:
+        raise OptionError(f"classes={classes!r} names those of a DataFrame's rows: give a DataFrame")
     if not by_name and inference.is_few(data) and checks.is_own(backend):
         # What is wrong with them is better said by the checks below.
         with contextlib.suppress(Exception):
@@ -79,7 +84,10 @@ def predict(
         names = _output_names(model, output, structure)
         df = data_frame(spark, data)
         distinct(df, names)
-        return inference.predict_dataframe(job, df, inputs(df, rows), names, sample)
+        predicted = inference.predict_dataframe(job, df, inputs(df, rows), names, sample)
+        if not classes:
+            return predicted
+        return class_names.named(predicted, model, names, sample, registry.schema(model), classes)
     arrays = inference.predict_arrays(job, rows.df, sample)
     return keras.tree.pack_sequence_as(structure, arrays)
 

@@ -9,6 +9,7 @@ from pyspark.sql import types as T
 
 from nbkeras.data.kinds.array import Array
 from nbkeras.data.kinds.boolean import Boolean
+from nbkeras.data.kinds.classes import Classes
 from nbkeras.data.kinds.decimal import Decimal
 from nbkeras.data.kinds.kind import Encoding, Kind
 from nbkeras.data.kinds.number import Number
@@ -44,7 +45,7 @@ def holds_words(dtype: T.DataType) -> bool:
 
 def encoding(field: Field) -> Encoding:
     """Return the encoding in which the values of a field are sent."""
-    return next(one for one in (*KINDS, Raw(), Text()) if one.name == field.kind)
+    return next(one for one in (*KINDS, Raw(), Text(), Classes()) if one.name == field.kind)
 
 
 def shape(field: Field) -> tuple[int, ...] | None:
@@ -57,4 +58,5 @@ def shape(field: Field) -> tuple[int, ...] | None:
         ()
     """
     kind = encoding(field)
-    return () if isinstance(kind, Kind) and kind.single and field.shape is None else field.shape
+    single = isinstance(kind, Classes) or (isinstance(kind, Kind) and kind.single)
+    return () if single and field.shape is None else field.shape

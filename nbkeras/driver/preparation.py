@@ -1,0 +1,175 @@
+"""Preparation: what stands between the data that a training is given and the rows that workers train on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from nbkeras.data import stream
+from nbkeras.data.decoder import Decoder
+from nbkeras.data.preprocessing.cut import Cut, cut
+from nbkeras.data.rows import Rows, exchanged, to_train
+from nbkeras.data.sample import build, build_metrics
+from nbkeras.driver import adaptation, classes, memory
+from nbkeras.driver.callbacks import NotebookCallbacks
+from nbkeras.errors import DataError, OptionError
+from nbkeras.model import exactness, settings
+from nbkeras.plan import BALANCED, Plan
+from nbkeras.run.run import Run
+from nbkeras.schema import Schema
+from nbkeras.spark import cluster
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data of a training.
+
+    Attributes:
+        train: to train on.
+        validation: to validate on, if anything.
+        split: the part of the training rows to be split off to validate on.
+        known: the schema of the training that goes on, if one does.
+    """
+
+    train: Rows
+    validation: Rows | stream.Dataset | None = None
+    split: float = 0.0
+    known: Schema | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What can be submitted.
+
+    Attributes:
+        plan: that knows the rows.
+        df: the rows on their way to the workers.
+        trained: the part of the model that is trained.
+        decoder: of the rows for that part; None where it is trained on them as they arrive.
+    """
+
+    plan: Plan
+    df: DataFrame
+    trained: Cut
+    decoder: Decoder | None
+
+
+def prepared(
+    spark: SparkSession, plan: Plan, run: Run, data: Data, notebook: NotebookCallbacks, *, shuffle: bool
+) -> Prepared:
+    """Prepare a training: number the classes, adapt and cut the model, build it, and send the rows.
+
+    Args:
+        spark: the session.
+        plan: of the training, before its rows are known.
+        run: of the training.
+        data: of the training.
+        notebook: the callbacks that run in the notebook.
+        shuffle: as in :func:`nbkeras.fit`.
+
+    Raises:
+        DataError: the data does not fit the model.
+        ModelError: the model cannot be trained like this.
+        OptionError: an argument does not fit the data.
+    """
+    if isinstance(data.train, stream.Stream):
+        if plan.class_weight == BALANCED:
+            raise OptionError(
+                f"class_weight={BALANCED!r} counts the rows of a DataFrame or of arrays: give a dict from "
+                f"class to weight for a {data.train.dataset.kind}"
+            )
+        # Batches go through the whole model.
+        trained = Cut(run.model)
+    else:
+        data, plan = _classified(spark, plan, run, data)
+        for sentence in adaptation.automatic(spark, run.model, to_train(data.train, data.split)):
+            run.note(sentence)
+        trained = cut(run.model)
+        data = _behind(data, trained)
+    df, complete = _exchange(spark, plan, run, trained.model, data, notebook, shuffle=shuffle)
+    return Prepared(complete, df, trained, None if trained.graph is None else data.train.decoder)
+
+
+def _classified(spark: SparkSession, plan: Plan, run: Run, data: Data) -> tuple[Data, Plan]:
+    """Data whose labels are numbers, and the plan with the weights of their classes."""
+    train, notes = classes.numbered(spark, data.train, data.known)
+    if not train.numbered:
+        run.schema = train.schema
+    for sentence in [] if plan.class_weight else notes:
+        run.note(sentence)
+    validation = data.validation
+    if isinstance(validation, Rows):
+        validation, _ = classes.numbered(spark, validation, train.schema)
+    weights = classes.weights(spark, to_train(train, data.split), plan.class_weight)
+    return replace(data, train=train, validation=validation), replace(plan, class_weight=weights)
+
+
+def _behind(data: Data, trained: Cut) -> Data:
+    """Data behind what was cut off the model.
+
+    Raises:
+        DataError: rows are validated on batches, which have not been preprocessed.
+    """
+    validation = data.validation
+    if isinstance(validation, stream.Dataset) and trained.graph is not None:
+        raise DataError(
+            f"validation_data is a {validation.kind}, and the model's lookup and text layers are done in "
+            "Spark: give a DataFrame of the columns, as to train on"
+        )
+    if isinstance(validation, Rows):
+        validation = validation.behind(trained.graph)
+    return replace(data, train=data.train.behind(trained.graph), validation=validation)
+
+
+def _exchange(
+    spark: SparkSession,
+    plan: Plan,
+    run: Run,
+    model: Any,
+    data: Data,
+    notebook: NotebookCallbacks,
+    *,
+    shuffle: bool,
+) -> tuple[DataFrame, Plan]:
+    """The rows on their way to the workers, and the plan that knows them; the model is built on the first."""
+    train = data.train
+    build(model, train)
+    if notebook.asks_metrics:
+        build_metrics(model, train)
+    # Only now is it known which layers it has.
+    if plan.workers > 1:
+        exactness.refuse(model)
+    short = memory.note(spark, model, plan)
+    for sentence in [*exactness.notes(model, plan.workers, plan.sync_every), *([short] if short else [])]:
+        run.note(sentence)
+    run.settings["weights"] = settings.weights(run.model)
+    cluster.ship(spark)
+    checked = data.validation if isinstance(data.validation, Rows) else None
+    df, ordered = exchanged(
+        spark,
+        train,
+        checked,
+        workers=plan.workers,
+        shuffle=shuffle,
+        validation_split=data.split,
+        checked=plan.checkpoint is not None,
+    )
+    complete = replace(
+        plan,
+        schema=train.trained,
+        ordered=ordered,
+        validates=checked is not None or data.split > 0,
+        asks=bool(notebook),
+        needs_weights=notebook.needs_weights,
+        watches_training=notebook.watches_training,
+        watches_validation=notebook.watches_validation,
+        about={
+            "settings": run.settings,
+            "code": run.code,
+            "began": run.began,
+            "schema": None if run.schema is None else run.schema.described(),
+        },
+    )
+    return df, complete
