@@ -36,6 +36,7 @@ def fit(
     sample_weight: Any = None,
     validation_data: Any = None,
     validation_split: float = 0.0,
+    nulls: Any = "error",
     epochs: int = 1,
     batch_size: int | None = None,
     shuffle: bool = True,
@@ -78,6 +79,10 @@ def fit(
         validation_data: a DataFrame with the same columns, or a tuple of arrays.
         validation_split: part of the rows to validate on: the last rows of
             arrays; rows of a DataFrame by their hash.
+        nulls: what stands for values of the feature columns that are missing, null or NaN: "error" for none;
+            "mean" for the mean of the rows to train on, in all columns of numbers; or a dict from column to
+            "mean" or to a number or word. An input ``age_missing`` takes 1 where the column ``age`` lacks a
+            value, which is then filled by the mean.
         batch_size: rows of a batch over all workers, 32 if None.
         class_weight: weights by number or word of the class; "balanced" weighs each class by
             rows / (classes x rows of the class), as scikit-learn does.

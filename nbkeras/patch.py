@@ -85,6 +85,7 @@ class Calls:
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: Any = 1,
+        nulls: Any = "error",
     ) -> Any:
         """Train, and return a ``keras.callbacks.History``; in the background the run."""
         run = self._fit(
@@ -105,6 +106,7 @@ class Calls:
             validation_steps=validation_steps,
             validation_batch_size=validation_batch_size,
             validation_freq=validation_freq,
+            nulls=nulls,
             **self._options.changed(),
         )
         if not self._options.background:
@@ -146,6 +148,7 @@ class Calls:
         verbose: Any = "auto",
         steps: int | None = None,
         callbacks: Any = None,
+        classes: Any = False,
     ) -> Any:
         """Return an array for arrays; for a DataFrame, a DataFrame with one more column."""
         if callbacks is not None:
@@ -154,7 +157,7 @@ class Calls:
 
         if not hasattr(x, "sparkSession") and not is_few(x):  # the prediction of a Spark DataFrame is lazy
             _say("Predicting on Spark.", x, verbose)
-        return self._predict(model, x, batch_size=batch_size, steps=steps, **self._where())
+        return self._predict(model, x, batch_size=batch_size, steps=steps, classes=classes, **self._where())
 
     def _where(self) -> dict[str, Any]:
         """Return the options that evaluation and prediction have too."""

@@ -29,6 +29,7 @@ class Field:
         shape: shape of one row's value; None takes it from the first row.
         kind: name of the encoding of its values, see :mod:`nbkeras.data.kinds`.
         classes: of a label that is a word, in the order of their numbers.
+        fills: what stands for missing values of each source; None, or no entry, for nothing.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Field:
     shape: tuple[int, ...] | None = None
     kind: str = "array"
     classes: tuple[str, ...] = ()
+    fills: tuple[Any, ...] = ()
 
     @property
     def is_input(self) -> bool:
@@ -78,6 +80,12 @@ class Schema:
         return tuple(name for one in self.features for name in one.sources)
 
     @property
+    def fills(self) -> dict[str, Any]:
+        """What stands for missing values, by the feature column."""
+        pairs = (zip(one.sources, one.fills, strict=False) for one in self.features)
+        return {source: fill for pair in pairs for source, fill in pair if fill is not None}
+
+    @property
     def targets(self) -> tuple[str, ...]:
         """The user's label columns, in the order of the outputs."""
         return tuple(name for one in self.labels for name in one.sources)
@@ -101,7 +109,7 @@ class Schema:
     @classmethod
     def read(cls, described: Mapping[str, Any]) -> Self:
         """Read the output of :meth:`described`, also if JSON has turned its tuples into lists."""
-        # A checkpoint of an earlier version lacks classes, and how weights are nested.
+        # A checkpoint of an earlier version lacks classes, fills, and how weights are nested.
         made = (
             Field(**{one.name: _tuples(values[one.name]) for one in fields(Field) if one.name in values})
             for values in described["fields"]

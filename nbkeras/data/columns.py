@@ -11,15 +11,21 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from nbkeras.data import kinds
+from nbkeras.data import kinds, parts
 from nbkeras.data.kinds.array import Array
 from nbkeras.data.kinds.classes import Classes
-from nbkeras.data.kinds.kind import Kind
+from nbkeras.data.kinds.kind import Kind, spark_type
 from nbkeras.data.kinds.text import Text
-from nbkeras.data.names import first, quoted
+from nbkeras.data.names import first
 from nbkeras.data.signature import Signature
 from nbkeras.errors import DataError
 from nbkeras.schema import WORDS, Field
+
+#: The types that values are cast to on their way.
+_SENT: dict[str, T.DataType] = {
+    one.simpleString(): one
+    for one in (T.FloatType(), T.DoubleType(), T.LongType(), T.IntegerType(), T.BooleanType(), T.StringType())
+}
 
 
 def feature_fields(
@@ -44,7 +50,9 @@ def feature_fields(
     called = signature.names[0]
     if features is None:
         rest = [name for name in df.columns if name not in (*labels, *weights)]
-        named = next((names for names in signature.names if set(names) <= set(df.columns)), None)
+        named = next(
+            (names for names in signature.names if all(parts.offers(df, name) for name in names)), None
+        )
         called = named or called
         candidates = list(named or rest or [name for name in labels if _is_array(df, name)])
     else:
@@ -126,7 +134,7 @@ def label_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Fiel
     fields = []
     for index, name in enumerate(names):
         existing(df, name, "label")
-        dtype = df.schema[name].dataType
+        dtype = parts.type_of(df, name)
         if isinstance(dtype, T.StringType):
             fields.append(Field(f"y{index}", (name,), f"label '{name}'", "int64", None, Classes.name))
             continue
@@ -150,9 +158,9 @@ def weight_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Fie
     fields = []
     for index, name in enumerate(names):
         existing(df, name, "sample_weight")
-        kind = kinds.of(df.schema[name].dataType)
+        kind = kinds.of(parts.type_of(df, name))
         if kind is None:
-            found = df.schema[name].dataType.simpleString()
+            found = parts.type_of(df, name).simpleString()
             raise DataError(f"sample_weight column '{name}' is {found}: name a column of numbers")
         title = "sample_weight" if len(names) == 1 else f"sample_weight '{name}'"
         fields.append(_field(df, f"w{index}", (name,), title, floatx, () if kind.single else None))
@@ -162,24 +170,42 @@ def weight_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Fie
 def expression(df: DataFrame, field: Field) -> Column:
     """Return the column of a field, cast to its type; several source columns are stacked into one array."""
     assert field.dtype is not None
-    if field.dtype == WORDS or field.kind == Classes.name:
-        parts = [column(name) for name in field.sources]
-    else:
-        parts = [
-            _kind(df, name).cast(column(name), df.schema[name].dataType, field.dtype)
-            for name in field.sources
+    values = [parts.column(df, name) for name in field.sources]
+    if field.dtype != WORDS and field.kind != Classes.name:
+        values = [
+            _kind(df, name).cast(value, parts.type_of(df, name), field.dtype)
+            for name, value in zip(field.sources, values, strict=True)
         ]
-    return (parts[0] if len(parts) == 1 else F.array(*parts)).alias(field.name)
+    for place, fill in enumerate(field.fills):
+        values[place] = filled(values[place], _SENT[spark_type(field.dtype)], (fill,))
+    return (values[0] if len(values) == 1 else F.array(*values)).alias(field.name)
+
+
+def filled(value: Column, dtype: T.DataType, fills: Sequence[Any]) -> Column:
+    """Fill what is missing.
+
+    Args:
+        value: a number, a word, or an array of these.
+        dtype: of the column.
+        fills: what stands for a missing value, for each place of an array; None for nothing.
+    """
+    if isinstance(dtype, T.ArrayType):
+        inner, lits = dtype.elementType, F.array(*[F.lit(one).cast(dtype.elementType) for one in fills])
+        return F.transform(
+            value,
+            lambda one, place: F.coalesce(
+                F.when(~parts.is_missing(one, inner), one), F.get(lits, place), one
+            ),
+        )
+    (fill,) = fills
+    if fill is None:
+        return value
+    return F.when(parts.is_missing(value, dtype), F.lit(fill).cast(dtype)).otherwise(value)
 
 
 def numbers(df: DataFrame, name: str) -> Column:
     """Return all numbers of a column as doubles: an array gives one row for each of its numbers."""
-    return _kind(df, name).numbers(column(name), df.schema[name].dataType)
-
-
-def column(name: str) -> Column:
-    """Return a column by its exact name, even if the name has dots or backticks."""
-    return F.col(quoted(name))
+    return _kind(df, name).numbers(parts.column(df, name), parts.type_of(df, name))
 
 
 def existing(df: DataFrame, name: Any, role: str) -> str:
@@ -189,7 +215,7 @@ def existing(df: DataFrame, name: Any, role: str) -> str:
         DataError: it does not.
     """
     names = df.columns
-    if name not in names:
+    if not parts.offers(df, name):
         near = difflib.get_close_matches(str(name), names, 1)
         hint = f"did you mean '{near[0]}'? " if near else ""
         raise DataError(f"{role} column {name!r} is not in the DataFrame: {hint}{offered(df)}")
@@ -250,7 +276,7 @@ def _require(df: DataFrame, name: str, dtype: str) -> None:
     Raises:
         DataError: it holds words where numbers are taken, numbers for words, or what no model takes.
     """
-    found = df.schema[name].dataType
+    found = parts.type_of(df, name)
     words, said = kinds.holds_words(found), f"column '{name}' is {found.simpleString()}"
     if dtype == WORDS and not words:
         raise DataError(
@@ -262,6 +288,12 @@ def _require(df: DataFrame, name: str, dtype: str) -> None:
             f"{said}, and the model takes numbers there: give the model keras.Input((1,), dtype='string') "
             f"with a keras.layers.StringLookup behind it, or remove the column with df.drop('{name}')"
         )
+    if parts.is_time(found) and dtype != WORDS:
+        raise DataError(
+            f"{said}, of which a model takes parts: name its input after one, "
+            f"keras.Input((1,), name='{name}_{'hour' if 'time' in found.simpleString() else 'month'}') "
+            f"({', '.join(parts.TIMES)})"
+        )
     if not words and kinds.of(found) is None:
         raise DataError(
             f"{said}, which no model takes: turn it into numbers or remove it with df.drop('{name}')"
@@ -270,14 +302,14 @@ def _require(df: DataFrame, name: str, dtype: str) -> None:
 
 def _kind(df: DataFrame, name: str) -> Kind:
     """Return the kind of a column of numbers."""
-    kind = kinds.of(df.schema[name].dataType)
+    kind = kinds.of(parts.type_of(df, name))
     assert kind is not None
     return kind
 
 
 def _is_array(df: DataFrame, name: str) -> bool:
-    return isinstance(df.schema[name].dataType, T.ArrayType) or (
-        (kind := kinds.of(df.schema[name].dataType)) is not None and not kind.single
+    return isinstance(parts.type_of(df, name), T.ArrayType) or (
+        (kind := kinds.of(parts.type_of(df, name))) is not None and not kind.single
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
@@ -66,6 +66,7 @@ def from_dataframe(
     floatx: str,
     features: Sequence[str] | None = None,
     sample_weight: Any = None,
+    fills: Mapping[str, Any] | None = None,
 ) -> Rows:
     """Make rows of a DataFrame.
 
@@ -77,6 +78,7 @@ def from_dataframe(
         floatx: Keras' float type.
         features: feature columns; None for all others.
         sample_weight: name of the weight column, or names nested as those of y.
+        fills: what stands for missing values, by feature column.
 
     Raises:
         DataError: the columns do not fit the model.
@@ -87,6 +89,8 @@ def from_dataframe(
     labels = columns.label_fields(df, targets, floatx)
     weights = columns.weight_fields(df, weighing, floatx)
     inputs = columns.feature_fields(df, signature, features, targets, weighing)
+    if fills:
+        inputs = tuple(replace(one, fills=tuple(map(fills.get, one.sources))) for one in inputs)
     fields = (*inputs, *labels, *weights)
     selected = df.select(*[columns.expression(df, one) for one in fields])
     return Rows(selected, Schema(fields, signature.nested, y_names, w_names))
@@ -158,7 +162,7 @@ def exchanged(
             df = df.withColumn("validation", split)
     else:
         if split is not None:
-            validation = replace(train, df=train.df.filter(split))
+            validation = to_validate(train, validation_split)
             train = to_train(train, validation_split)
         df = train.df if train.numbered else _numbered(train.df, workers)
     parts = [df]
@@ -186,6 +190,11 @@ def to_train(rows: Rows, validation_split: float) -> Rows:
     if not validation_split:
         return rows
     return replace(rows, df=rows.df.filter(~_split(rows, validation_split)))
+
+
+def to_validate(rows: Rows, validation_split: float) -> Rows:
+    """Return the rows that :func:`exchanged` splits off to validate on."""
+    return replace(rows, df=rows.df.filter(_split(rows, validation_split)))
 
 
 def hashed(rows: Rows) -> DataFrame:

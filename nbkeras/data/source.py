@@ -47,6 +47,7 @@ class Source:
         known: Schema | None = None,
     ) -> None:
         self._spark, self._model = spark, model
+        self._fills = {} if known is None else known.fills
         # A single name is one column, though text is a sequence too.
         self._features = (features,) if isinstance(features, str) else features
         if self._features is None and known is not None:
@@ -91,7 +92,9 @@ class Source:
                 f"sample_weight of a DataFrame is the name of a column, not a "
                 f"{type(sample_weight).__name__}: give sample_weight='…'"
             )
-        return rows.from_dataframe(df, signature(self._model), y, floatx, self._features, sample_weight)
+        return rows.from_dataframe(
+            df, signature(self._model), y, floatx, self._features, sample_weight, self._fills
+        )
 
     def labelled(self, data: Any, y: Any, sample_weight: Any, step: str) -> Rows:
         """Make rows of data, with labels where the model needs them.

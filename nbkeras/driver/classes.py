@@ -11,9 +11,9 @@ import numpy as np
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from nbkeras.data.columns import column, distinct
+from nbkeras.data.columns import distinct
 from nbkeras.data.kinds.classes import Classes
-from nbkeras.data.names import listed
+from nbkeras.data.names import listed, quoted
 from nbkeras.data.rows import Rows
 from nbkeras.driver import inference
 from nbkeras.errors import DataError, OptionError
@@ -146,7 +146,7 @@ def named(
                 f"numbers for a row: give classes=[…] with {max(units, 2)} names"
             )
         distinct(df, (f"{name}_class", f"{name}_probability"))
-        chosen, probability = _best(column(name), words, units, logits=_gives_logits(model, place))
+        chosen, probability = _best(F.col(quoted(name)), words, units, logits=_gives_logits(model, place))
         df = df.withColumns({f"{name}_class": chosen, f"{name}_probability": probability})
     if all(one not in df.columns for one in (f"{name}_class" for name in outputs)):
         raise OptionError(

@@ -41,6 +41,7 @@ class Given(source.Given):
 
     validation_data: Any
     validation_split: float
+    nulls: Any
 
 
 def fit(
@@ -100,7 +101,8 @@ def fit(
     )
 
     def prepare() -> Callable[[], None]:
-        data = preparation.Data(train, validation, split, None if begun is None else begun.schema)
+        known = None if begun is None else begun.schema
+        data = preparation.Data(train, validation, split, known, given.nulls)
         made = preparation.prepared(spark, plan, run, data, notebook, shuffle=shuffle)
         hooks = notebook.epoch_end, notebook.steps
         return training.Driver(

@@ -10,9 +10,9 @@ from pyspark.sql import DataFrame, SparkSession
 from nbkeras.data import stream
 from nbkeras.data.decoder import Decoder
 from nbkeras.data.preprocessing.cut import Cut, cut
-from nbkeras.data.rows import Rows, exchanged, to_train
+from nbkeras.data.rows import Rows, exchanged, to_train, to_validate
 from nbkeras.data.sample import build, build_metrics
-from nbkeras.driver import adaptation, classes, memory
+from nbkeras.driver import adaptation, classes, gaps, memory
 from nbkeras.driver.callbacks import NotebookCallbacks
 from nbkeras.errors import DataError, OptionError
 from nbkeras.model import exactness, settings
@@ -31,12 +31,14 @@ class Data:
         validation: to validate on, if anything.
         split: the part of the training rows to be split off to validate on.
         known: the schema of the training that goes on, if one does.
+        nulls: what stands for missing values, as in :func:`nbkeras.fit`.
     """
 
     train: Rows
     validation: Rows | stream.Dataset | None = None
     split: float = 0.0
     known: Schema | None = None
+    nulls: Any = gaps.ERROR
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,11 @@ def prepared(
         ModelError: the model cannot be trained like this.
         OptionError: an argument does not fit the data.
     """
+    if data.train.numbered and data.nulls != gaps.ERROR:
+        raise OptionError(
+            f"nulls={data.nulls!r} fills columns of a DataFrame: fill arrays with np.nan_to_num, or give a "
+            "DataFrame"
+        )
     if isinstance(data.train, stream.Stream):
         if plan.class_weight == BALANCED:
             raise OptionError(
@@ -83,20 +90,37 @@ def prepared(
         # Batches go through the whole model.
         trained = Cut(run.model)
     else:
-        data, plan = _classified(spark, plan, run, data)
+        data, plan = _classified(spark, plan, run, _filled(spark, run, data))
         for sentence in adaptation.automatic(spark, run.model, to_train(data.train, data.split)):
             run.note(sentence)
+        if not data.train.numbered:
+            run.schema = data.train.schema
         trained = cut(run.model)
         data = _behind(data, trained)
     df, complete = _exchange(spark, plan, run, trained.model, data, notebook, shuffle=shuffle)
     return Prepared(complete, df, trained, None if trained.graph is None else data.train.decoder)
 
 
+def _filled(spark: SparkSession, run: Run, data: Data) -> Data:
+    """Data without gaps in what a policy fills; means are those of the rows to train on."""
+    values, notes = gaps.fills(spark, to_train(data.train, data.split), data.nulls)
+    for sentence in notes:
+        run.note(sentence)
+    if not values:
+        return data
+    if data.split:
+        # Before gaps are filled: the hash of a row decides, and it would be another one.
+        held = to_validate(data.train, data.split)
+        data = replace(data, train=to_train(data.train, data.split), validation=held, split=0.0)
+    validation = data.validation
+    if isinstance(validation, Rows):
+        validation = gaps.closed(validation, values)
+    return replace(data, train=gaps.closed(data.train, values), validation=validation)
+
+
 def _classified(spark: SparkSession, plan: Plan, run: Run, data: Data) -> tuple[Data, Plan]:
     """Data whose labels are numbers, and the plan with the weights of their classes."""
     train, notes = classes.numbered(spark, data.train, data.known)
-    if not train.numbered:
-        run.schema = train.schema
     for sentence in [] if plan.class_weight else notes:
         run.note(sentence)
     validation = data.validation

@@ -25,6 +25,7 @@ _SPARK_TYPES = {
     "int64": "bigint",
     "uint32": "bigint",
     "bool": "boolean",
+    "string": "string",
 }
 
 

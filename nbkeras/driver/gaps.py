@@ -1,0 +1,153 @@
+"""Gaps: what stands in the place of values that are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pyspark.sql import Column, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from nbkeras.data.columns import filled
+from nbkeras.data.names import listed
+from nbkeras.data.parts import MISSING, is_missing
+from nbkeras.data.rows import Rows
+from nbkeras.driver import inference
+from nbkeras.errors import DataError, OptionError
+from nbkeras.schema import WORDS, Field
+
+#: The policies that are no value.
+ERROR, MEAN = "error", "mean"
+
+
+@dataclass(frozen=True)
+class _Gap:
+    """One column whose missing values are filled.
+
+    Attributes:
+        field: that it feeds.
+        place: among the columns of the field.
+        policy: :data:`MEAN`, or what fills it.
+    """
+
+    field: Field
+    place: int
+    policy: Any
+
+    @property
+    def source(self) -> str:
+        """The column."""
+        return self.field.sources[self.place]
+
+    def value(self) -> Column:
+        """The values, of the rows' own columns."""
+        own = F.col(self.field.name)
+        return own if len(self.field.sources) == 1 else F.get(own, F.lit(self.place))
+
+
+def fills(spark: SparkSession, rows: Rows, nulls: Any) -> tuple[dict[str, Any], list[str]]:
+    """What fills the missing values of each column.
+
+    Args:
+        spark: the session.
+        rows: to train on.
+        nulls: as in :func:`nbkeras.fit`.
+
+    Returns:
+        Values by column, and a sentence that says how many values of the rows they fill.
+
+    Raises:
+        DataError: a column cannot be filled like this.
+        OptionError: it names a column that is no feature.
+    """
+    gaps = _gaps(rows, nulls)
+    if not gaps:
+        return {}, []
+    number = dict(enumerate(gaps))
+    counts = [_count(rows, one).alias(f"count{n}") for n, one in number.items()]
+    means = [F.avg(_known(rows, one)).alias(f"mean{n}") for n, one in number.items() if one.policy == MEAN]
+    job = rows.df.select(*counts, *means)
+    found = inference.attended(spark, "adapt", job.first)
+    values, said = {}, []
+    for n, one in number.items():
+        values[one.source] = found[f"mean{n}"] if one.policy == MEAN else one.policy
+        if values[one.source] is None:
+            raise DataError(f"column '{one.source}' has no value, and so no mean that could fill its gaps")
+        if missing := found[f"count{n}"]:
+            by = f"its mean {values[one.source]:.6g}" if one.policy == MEAN else repr(one.policy)
+            said.append(f"{missing:,} of '{one.source}' by {by}")
+    return values, [f"missing values are filled: {', '.join(said)}"] if said else []
+
+
+def _gaps(rows: Rows, nulls: Any) -> list[_Gap]:
+    """The columns to fill, each with its policy."""
+    inputs = [one for one in rows.schema.features if not rows.numbered]
+    named = {source for one in inputs for source in one.sources}
+    if isinstance(nulls, Mapping):
+        if strange := [name for name in nulls if name not in named]:
+            raise OptionError(
+                f"nulls names {strange[0]!r}, which is no feature column: use {listed(sorted(named)[:8])}"
+            )
+    elif nulls not in (ERROR, MEAN):
+        raise OptionError(
+            f"nulls={nulls!r}: use {ERROR!r}, {MEAN!r} for all numbers, or a dict from column to {MEAN!r} "
+            "or to what fills it"
+        )
+    gaps = []
+    for field in inputs:
+        for place, source in enumerate(field.sources):
+            if isinstance(nulls, Mapping):
+                policy = nulls.get(source)
+            else:
+                policy = MEAN if nulls == MEAN and field.dtype != WORDS else None
+            if policy is None and f"{source}_{MISSING}" in named and field.dtype != WORDS:
+                policy = MEAN
+            # A training that goes on from a checkpoint fills as it did.
+            if policy not in (None, ERROR) and not field.fills:
+                gaps.append(_Gap(field, place, _policy(rows, field, source, policy)))
+    return gaps
+
+
+def _policy(rows: Rows, field: Field, source: str, policy: Any) -> Any:
+    """A policy that fits what the column holds."""
+    words = field.dtype == WORDS
+    is_array = len(field.sources) == 1 and isinstance(rows.df.schema[field.name].dataType, T.ArrayType)
+    if is_array:
+        raise DataError(f"nulls names '{source}', a column of arrays: fill its gaps with F.transform")
+    fits = isinstance(policy, str) and (words or policy == MEAN) and not (words and policy == MEAN)
+    if not fits and (words or isinstance(policy, (str, bool))):
+        taken = "a word, such as 'unknown'" if words else f"a number, or {MEAN!r}"
+        raise DataError(f"nulls fills '{source}' by {policy!r}: use {taken}")
+    return policy if isinstance(policy, str) else float(policy)
+
+
+def _element(rows: Rows, one: _Gap) -> T.DataType:
+    dtype = rows.df.schema[one.field.name].dataType
+    return dtype.elementType if isinstance(dtype, T.ArrayType) else dtype
+
+
+def _count(rows: Rows, one: _Gap) -> Column:
+    return F.count(F.when(is_missing(one.value(), _element(rows, one)), True))
+
+
+def _known(rows: Rows, one: _Gap) -> Column:
+    return F.when(~is_missing(one.value(), _element(rows, one)), one.value())
+
+
+def closed(rows: Rows, values: Mapping[str, Any]) -> Rows:
+    """Fill the missing values of rows.
+
+    Args:
+        rows: of a DataFrame.
+        values: by column, from :func:`fills`.
+    """
+    made, df = [], rows.df
+    for one in rows.schema.fields:
+        own = tuple(values.get(source) for source in one.sources) if one.is_input else ()
+        if any(value is not None for value in own):
+            df = df.withColumn(one.name, filled(F.col(one.name), df.schema[one.name].dataType, own))
+            one = replace(one, fills=own)  # noqa: PLW2901  # the same field
+        made.append(one)
+    return replace(rows, df=df, schema=replace(rows.schema, fields=tuple(made)))
