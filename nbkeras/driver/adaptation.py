@@ -144,7 +144,7 @@ def _taken(found: Calls, layer: Any) -> Value:
 
 
 def _before(found: Calls, layer: Any) -> set[int]:
-    """The layers whose outputs a layer hangs on, by ``id()``."""
+    """The layers whose outputs a layer depends on, by ``id()``."""
     wanted, before = {_taken(found, layer)}, set()
     for call in reversed(found.made):
         if wanted & set(call.gives):

@@ -20,7 +20,7 @@ from nbkeras.schema import WORDS
 #: What ``compile`` gives a model.
 _COMPILED = (
     *("optimizer", "loss", "compiled", "jit_compile", "run_eagerly", "steps_per_execution"),
-    *("_compile_loss", "_compile_metrics", "_loss_tracker", "_compile_config", "_compiled_trainable_state"),
+    *("_compile_loss", "_compile_metrics", "_loss_tracker", "_compile_config"),
 )
 
 
@@ -115,4 +115,8 @@ def _rest(model: Any, found: Calls, given: list[Value]) -> Any:
     for name in _COMPILED:
         if hasattr(model, name):
             setattr(rest, name, getattr(model, name))
+    # Keras keeps which layers were frozen when the model was compiled.
+    if before := getattr(model, "_compiled_trainable_state", None):
+        kept = {one: before.get(one, model.trainable) for one in rest._flatten_layers()}  # noqa: SLF001
+        rest._compiled_trainable_state = kept  # noqa: SLF001
     return rest

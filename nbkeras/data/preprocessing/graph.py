@@ -70,7 +70,7 @@ class Graph:
     outputs: tuple[Field, ...]
 
     def needs(self, inputs: int) -> list[int]:
-        """The numbers of the inputs that the outputs hang on.
+        """The numbers of the inputs that the outputs depend on.
 
         Args:
             inputs: how many there are.
