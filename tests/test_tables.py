@@ -73,7 +73,7 @@ def make(space, sentences, *, recurrent=False):
     day = layers.Flatten()(layers.Embedding(7, 2)(inputs["sold_weekday"]))
     numbers = [inputs[name] for name in ("age_missing", "alone", "sold_hour")]
     body = layers.Concatenate()([space.get_encoded_features(), words, day, *numbers])
-    body = layers.Dense(5, activation="relu")(body)
+    body = layers.Dense(5, activation="tanh")(body)
     model = keras.Model(
         {**space.get_inputs(), **inputs, "story": story}, layers.Dense(3, activation="softmax")(body)
     )
