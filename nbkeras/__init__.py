@@ -6,7 +6,7 @@ but only the rooms below the driver.
 Example:
     >>> import nbkeras
     >>> print(*nbkeras.__all__)
-    Builder Listener Run adapt evaluate fit listeners local_spark on_spark predict runs show status
+    Builder Listener Run adapt evaluate features fit listeners local_spark on_spark predict runs show status
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nbkeras.api import adapt, evaluate, fit, on_spark, predict, status
+    from nbkeras.api import adapt, evaluate, features, fit, on_spark, predict, status
     from nbkeras.notebook.builder import Builder
     from nbkeras.notebook.looks import show
     from nbkeras.notebook.record import runs
@@ -29,6 +29,7 @@ __all__ = [
     "Run",
     "adapt",
     "evaluate",
+    "features",
     "fit",
     "listeners",
     "local_spark",
@@ -43,7 +44,7 @@ __version__ = "0.1.0"
 
 #: The modules in which the public names are defined.
 _DEFINED = {
-    **dict.fromkeys(("adapt", "evaluate", "fit", "on_spark", "predict", "status"), "api"),
+    **dict.fromkeys(("adapt", "evaluate", "features", "fit", "on_spark", "predict", "status"), "api"),
     "Builder": "notebook.builder",
     **dict.fromkeys(("Listener", "listeners"), "run.listeners"),
     "Run": "run.run",

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from pyspark.sql import SparkSession
 
-__all__ = ["adapt", "evaluate", "fit", "host", "on_spark", "predict", "runs", "status"]
+    from nbkeras.driver.proposal import Features
+
+__all__ = ["adapt", "evaluate", "features", "fit", "host", "on_spark", "predict", "runs", "status"]
 
 #: Shows runs; the package sets it to the host of this environment.
 host: Host = Silent()
@@ -289,6 +291,39 @@ def adapt(
     from nbkeras.driver import adaptation
 
     return adaptation.adapt(spark, layers, data, y, features)
+
+
+def features(
+    data: Any, label: str | Sequence[str] | None = None, *, spark: SparkSession | None = None
+) -> Features:
+    """Propose preprocessing for the columns of a DataFrame, as plain Keras code to read, change and use.
+
+    One Spark job looks at the columns: types, numbers of different values (estimated), gaps and skewness.
+
+    Args:
+        data: a DataFrame of Spark, pandas or polars.
+        label: column(s) that are no features.
+        spark: the session; None for the active one, or a new local one.
+
+    Returns:
+        A table of the columns and what is proposed for each, the code, ``inputs`` and ``features`` that the
+        code makes, and ``nulls`` for :func:`fit`.
+
+    Raises:
+        Aborted: the user interrupted.
+        DataError: there is no such label, or no column that a model could take.
+
+    Example:
+        >>> import keras, nbkeras, pandas as pd
+        >>> df = pd.DataFrame({"port": list("SQSQ"), "fare": [7.0, 8.5, 9.0, 30.0], "survived": 1})
+        >>> found = nbkeras.features(df, "survived")
+        >>> model = keras.Model(found.inputs, keras.layers.Dense(1)(found.features))
+        >>> found.table["proposed"].tolist()
+        ['category: one place for each of 4', 'number, normalized']
+    """
+    from nbkeras.driver import proposal
+
+    return proposal.propose(spark, data, label)
 
 
 @contextlib.contextmanager

@@ -195,7 +195,7 @@ def test_boundaries_are_quantiles(table):
     nbkeras.adapt({"cabin": bins}, table)
 
     expected = np.quantile(TABLE["cabin"], [0.25, 0.5, 0.75], method="inverted_cdf")
-    assert bins.bin_boundaries == sorted(set(expected.tolist()))
+    assert bins.bin_boundaries == expected.tolist()
 
 
 @pytest.mark.usefixtures("any_backend")
@@ -298,6 +298,34 @@ def test_who_predicts_classes_without_a_training_on_words_is_told_to_name_them(s
         nbkeras.predict(net(), df, classes=True, spark=spark)
     with pytest.raises(DataError, match=r"there are 2 classes .* has 3 numbers"):
         nbkeras.predict(net(), df, classes=["a", "b"], spark=spark)
+
+
+@pytest.mark.usefixtures("any_backend")
+def test_what_is_proposed_for_a_table_is_keras_code_whose_model_trains(spark, table):
+    found = nbkeras.features(table, "kind", spark=spark)
+
+    assert dict(zip(found.table["column"], found.table["proposed"], strict=True)) == {
+        "port": "category: one place for each of 6",
+        "age": "number, normalized; gaps: the mean, and whether there is one",
+        "cabin": "category: one place for each of 9",
+        "alone": "0 and 1",
+        "sold": "time: days, month, weekday, hour",
+        "story": "category: 57 values, embedded in 15 numbers",
+    }
+    assert found.nulls == {"port": "unknown", "age": "mean"}
+    for name, one in exec_alone(found.code).items():
+        assert one.shape == found.inputs[name].shape, name
+    model = keras.Model(found.inputs, layers.Dense(3, activation="softmax")(found.features))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    run = nbkeras.fit(model, table, "kind", nulls=found.nulls, workers=1, spark=spark, verbose=0)
+    assert np.isfinite(run.history["loss"][0])
+
+
+def exec_alone(code):
+    """The inputs that code makes where nothing else is known."""
+    names = {}
+    exec(code, names)  # noqa: S102
+    return names["inputs"]
 
 
 def test_an_input_is_named_after_a_part_of_a_date(spark):

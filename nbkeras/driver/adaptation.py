@@ -265,7 +265,8 @@ def _set(layer: Any, found: pd.DataFrame, names: Sequence[str]) -> str:
         return _set_moments(layer, found)
     if isinstance(layer, keras.layers.Discretization):
         (bounds,) = found["quantiles"]
-        layer.bin_boundaries = sorted({float(np.float32(one)) for one in bounds})
+        # Equal ones stay: layers behind it count on as many bins as it was made with.
+        layer.bin_boundaries = [float(np.float32(one)) for one in bounds]
         return f"quantiles as boundaries: {_some([f'{one:g}' for one in layer.bin_boundaries])}"
     return _set_vocabulary(layer, found, names)
 

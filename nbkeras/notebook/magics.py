@@ -21,7 +21,7 @@ _PARSER = Parser()
 #: Words that steer a training that is at work, and which word behind them is its name.
 _STEERING = {"stop": 1, "pause": 1, "resume": 1, "learning_rate": 2}
 _HELP = ("help", "--help", "-h", "?")
-_WORDS = ("status", *_STEERING, "runs", "build", "export", "form", "dashboard", "help")
+_WORDS = ("status", *_STEERING, "runs", "build", "export", "form", "features", "dashboard", "help")
 _CALLS_FIT = "--data is for a cell that does not call fit; drop --data or the call"
 _COLUMNS = {"label": "y", "features": "features"}
 
@@ -135,6 +135,8 @@ class KerasSpark(Magics):
             self._export()
         elif word == "form":
             self._form(rest.strip())
+        elif word == "features":
+            self._features(*shlex.split(rest))
         elif word == "dashboard":
             hosts.dashboard()
         elif word.startswith("-"):
@@ -195,6 +197,14 @@ class KerasSpark(Magics):
             self._run(options, Body(self.shell, answers.design.code()))
         else:
             print(ANSWERS["form_tick"])  # noqa: T201  # the magic's answer
+
+    def _features(self, name: str = "", *labels: str) -> None:
+        from nbkeras import api
+
+        known = frames_of(self.shell.user_ns, "pyspark")
+        name = name or next(iter(known), "")
+        self._known("features", name, known)
+        hosts.show(api.features(self.shell.user_ns[name], list(labels), **self._spark()).bundle())
 
     def _known(self, word: str, name: str, known: list[str]) -> None:
         if name not in known:

@@ -52,9 +52,12 @@ line magic:
   %keras_spark runs [PATH]  compare runs: those of this notebook, and of a checkpoint's folder
   %keras_spark build [NAME] build a network for a DataFrame by clicks
   %keras_spark export       write what was built into the next cell
+  %keras_spark features [NAME [LABEL]]
+                            preprocessing for the columns of a DataFrame, as Keras code
 
 in Apache Zeppelin:
   %keras_spark form [NAME]  a form that builds and trains a network on a DataFrame
+  %keras_spark features df  preprocessing for the columns of a DataFrame, as Keras code
   %keras_spark dashboard    a paragraph that shows the trainings of others live
 """
 
