@@ -93,9 +93,10 @@ def test_columns_that_do_not_fit_are_named_beside_the_inputs(people, signature, 
         assert word in str(caught.value)
 
 
-def test_a_text_label_is_refused_with_what_to_do(people):
-    with pytest.raises(DataError, match=r"label column 'name' is string: .*StringIndexer"):
-        columns.label_fields(people, ["name"], "float32")
+def test_a_label_of_words_is_one_of_classes(people):
+    (field,) = columns.label_fields(people, ["name"], "float32")
+
+    assert (field.kind, field.dtype, field.classes) == ("classes", "int64", ())
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1)])

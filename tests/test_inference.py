@@ -362,5 +362,5 @@ def test_spark_carries_an_output_as_it_is_or_in_a_wider_type(kind, carried):
 
 def test_older_sparks_give_their_rows_by_way_of_pandas():
     frame = pa.table({"a": [1, 2]}).to_pandas()
-    assert inference._arrow(SimpleNamespace(toPandas=lambda: frame)).to_pydict() == {"a": [1, 2]}
-    assert inference._arrow(SimpleNamespace(toArrow=lambda: "arrow")) == "arrow"
+    assert inference.arrow(SimpleNamespace(toPandas=lambda: frame)).to_pydict() == {"a": [1, 2]}
+    assert inference.arrow(SimpleNamespace(toArrow=lambda: "arrow")) == "arrow"

@@ -89,7 +89,11 @@ NUMBERS = "a double, b double, label int"
         ("a double, when date, label int", "label", ["column 'when' is date", "df.drop('when')"]),
         ("a double, when struct<x:int>, label int", "label", ["column 'when' is struct<x:int>"]),
         ("words array<string>, label int", "label", ["column 'words' is array<string>"]),
-        ("a double, b double, label string", "label", ["label column 'label' is string", "StringIndexer"]),
+        (
+            "a double, b double, label date",
+            "label",
+            ["label column 'label' is date", "words that are classes"],
+        ),
         ("a double, a double, label int", "label", ["column 'a' is in the DataFrame 2 times", "rename"]),
         ("a double, b double, y int, y int", "y", ["label column 'y' is in the DataFrame 2 times", "rename"]),
     ],

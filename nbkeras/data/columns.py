@@ -292,7 +292,7 @@ def _require(df: DataFrame, name: str, dtype: str) -> None:
         raise DataError(
             f"{said}, of which a model takes parts: name its input after one, "
             f"keras.Input((1,), name='{name}_{'hour' if 'time' in found.simpleString() else 'month'}') "
-            f"({', '.join(parts.TIMES)})"
+            f"({', '.join(parts.TIMES)}), or remove the column with df.drop('{name}')"
         )
     if not words and kinds.of(found) is None:
         raise DataError(
