@@ -17,7 +17,6 @@ import pytest
 from lifeline import ENDS_WITH_US
 from processes import family, is_alive, servers, trainers
 from pyspark import SparkContext
-from waiting import LIMIT
 
 import nbkeras
 from nbkeras.errors import Aborted
@@ -91,7 +90,7 @@ def until(process, start):
 
 
 def interrupted(process):
-    """What it tells of a training that is interrupted once, of one that is twice, and of the one after them."""
+    """What it tells of trainings that are interrupted once and twice, and of the one after them."""
     until(process, "epoch 3 of 10000")
     process.send_signal(signal.SIGINT)
     once = until(process, "ENDED")
