@@ -1,4 +1,4 @@
-"""One interrupt ends a training and keeps what it learned, a second one drops it: in real processes."""
+"""What ends a training from outside, in real processes: an interrupt, a second one, Spark's end, a kill."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ import numpy as np
 import psutil
 import pytest
 from lifeline import ENDS_WITH_US
-from processes import trainers
+from processes import family, is_alive, servers, trainers
 from pyspark import SparkContext
-from waiting import LIMIT
 
 import nbkeras
 from nbkeras.errors import Aborted
@@ -67,6 +66,7 @@ def interrupted():
 
 interrupted()
 
+sys.stdin.readline()
 # As many notebooks begin: PySpark then puts a handler of its own in the way.
 SparkSession.getActiveSession().stop()
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -75,6 +75,7 @@ os.environ["PYSPARK_PYTHON"] = sys.executable
 spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
 assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
 interrupted()
+fit(epochs=10_000, name="killed")
 """
 
 
@@ -88,29 +89,62 @@ def until(process, start):
     pytest.fail(f"it ended without a line that starts with {start!r}: {lines}")
 
 
+def interrupted(process):
+    """What it tells of trainings that are interrupted once and twice, and of the one after them."""
+    until(process, "epoch 3 of 10000")
+    process.send_signal(signal.SIGINT)
+    once = until(process, "ENDED")
+    until(process, "epoch 7 of 10000")
+    process.send_signal(signal.SIGINT)
+    until(process, "Stopping after this batch")
+    process.send_signal(signal.SIGINT)
+    return once, until(process, "ENDED"), until(process, "ENDED")
+
+
+def its_server(process):
+    """Its one warm server, and where that listens."""
+    (server,) = servers(process.pid)
+    path = Path(server.cmdline()[-2])
+    assert path.is_socket()
+    return server, path
+
+
 @pytest.fixture(scope="module")
-def told():
-    """What a process tells that is interrupted, with a Spark that fit starts and with one of its own."""
+def far(tmp_path_factory):
+    """A folder for temporary files that is too long for a socket's address."""
+    folder = tmp_path_factory.mktemp("far") / ("a-folder-of-a-job-in-a-queue-" * 4)
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def told(far, wait_for):
+    """What a process tells that is interrupted, with a Spark that fit starts and with one of its own.
+
+    The first Spark is stopped, and the process is killed with the second one while it trains.
+    """
     with subprocess.Popen(
         [*ENDS_WITH_US, sys.executable, "-c", _NOTEBOOK],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(far)},
         start_new_session=True,
     ) as process:
         try:
-            told = {}
-            for session in ("of fit", "before"):
-                until(process, "epoch 3 of 10000")
-                process.send_signal(signal.SIGINT)
-                once = until(process, "ENDED")
-                until(process, "epoch 7 of 10000")
-                process.send_signal(signal.SIGINT)
-                until(process, "Stopping after this batch")
-                process.send_signal(signal.SIGINT)
-                told[session] = once, until(process, "ENDED"), until(process, "ENDED")
-            assert process.wait(LIMIT) == 0
+            told = {"of fit": interrupted(process)}
+            server, path = its_server(process)
+            assert len(str(path)) > 110
+            print("go on", file=process.stdin, flush=True)
+            wait_for(lambda: not is_alive(server), "the server to end with Spark")
+            assert not path.exists()
+            told["before"] = interrupted(process)
+            until(process, "epoch 3 of 10000")
+            assert its_server(process)[1].parent == path.parent
+            assert len(trainers(process.pid)) == 1
+            told["left"] = [*servers(process.pid), *trainers(process.pid), *family(process.pid)]
         finally:
             process.kill()
     return told
@@ -134,6 +168,12 @@ def test_one_interrupt_keeps_what_was_learned_and_a_second_one_drops_it(told, se
     assert int(epochs) == 7
 
     assert again[-1].split()[1] == "finished"
+
+
+def test_nothing_outlives_spark_nor_a_notebook_that_is_killed(told, far, wait_for):
+    wait_for(lambda: not any(map(is_alive, told["left"])), "all processes to end")
+    (folder,) = far.glob("nbkeras*")
+    assert [*folder.iterdir()] == []
 
 
 @pytest.mark.usefixtures("any_backend")

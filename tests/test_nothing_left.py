@@ -280,28 +280,14 @@ _NOTEBOOK = """
 import sys, time
 import keras, numpy as np, nbkeras
 
-def train():
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    x, y = np.ones((400, 2)), np.ones(400)
-    run = nbkeras.fit(model, x, y, epochs=10**6, batch_size=1, workers=1, background=True, verbose=0)
-    while not run.snapshot().step:
-        time.sleep(0.02)
-    return run
-
-def say(word):
-    print(word, flush=True)
-    sys.stdin.readline()
-
-spark = nbkeras.local_spark()
-run = train()
-say("TRAINING")
-run.stop()
-run.wait()
-spark.stop()
-say("STOPPED")
-train()
-say("TRAINING AGAIN")
+model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+x, y = np.ones((400, 2)), np.ones(400)
+run = nbkeras.fit(model, x, y, epochs=10**6, batch_size=1, workers=1, background=True, verbose=0)
+while not run.snapshot().step:
+    time.sleep(0.02)
+print("TRAINING", flush=True)
+sys.stdin.readline()
 """
 
 
@@ -323,42 +309,6 @@ def said(process, word):
         if line.strip() == word:
             return
     pytest.fail(f"ended before it said {word}")
-
-
-@pytest.fixture
-def far(tmp_path):
-    """A folder for temporary files that is too long for a socket's address."""
-    folder = tmp_path / ("a-folder-of-a-job-in-a-queue-" * 4)
-    folder.mkdir()
-    return folder
-
-
-@pytest.mark.process
-def test_nothing_outlives_spark_nor_a_notebook_that_is_killed(wait_for, far):
-    # JAX is imported in half the time.
-    with started(_NOTEBOOK, TMPDIR=str(far), KERAS_BACKEND="jax") as notebook:
-        try:
-            said(notebook, "TRAINING")
-            ours = servers(notebook.pid)
-            assert len(ours) == 1
-            assert len(trainers(notebook.pid)) == 1
-            path = Path(ours[0].cmdline()[-2])
-            assert path.is_socket()
-            assert len(str(path)) > 110
-            print("go on", file=notebook.stdin, flush=True)
-            said(notebook, "STOPPED")
-            wait_for(lambda: not any(map(is_alive, ours)), "the server to end with Spark")
-            assert not path.exists()
-
-            print("go on", file=notebook.stdin, flush=True)
-            said(notebook, "TRAINING AGAIN")
-            ours = [*servers(notebook.pid), *trainers(notebook.pid), *family(notebook.pid)]
-            assert len(trainers(notebook.pid)) == 1
-        finally:
-            notebook.kill()
-        wait_for(lambda: not any(map(is_alive, ours)), "all processes to end")
-    assert [*path.parent.iterdir()] == []
-    assert [one for one in far.glob("nbkeras*") if one != path.parent] == []
 
 
 _WITHOUT_DAEMON = """

@@ -8,11 +8,12 @@ import polars as pl
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from twins import eagerly
 
 import nbkeras
 from nbkeras.errors import DataError, ModelError, OptionError
 
-pytestmark = pytest.mark.usefixtures("predicts_on_spark")
+pytestmark = pytest.mark.usefixtures("as_in_a_notebook", "predicts_on_spark")
 ROWS = 30
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(ROWS, 3)).astype("float32")
@@ -101,8 +102,19 @@ def test_columns_are_labels_and_weights_of_each_output_and_an_output_may_have_no
     np.testing.assert_allclose(run.history["loss"], right["loss"], 1e-5)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_weights_of_time_steps_come_from_arrays_and_from_columns(spark, workers):
+#: How rows come, and to how many workers: each of both in every run.
+COMES = pytest.mark.parametrize(
+    ("how", "workers"),
+    [
+        ("arrays", 2),
+        ("columns", 1),
+        *(pytest.param(*more, marks=pytest.mark.soak) for more in (("arrays", 1), ("columns", 2))),
+    ],
+)
+
+
+@COMES
+def test_weights_of_time_steps_come_from_arrays_and_from_columns(spark, how, workers):
     def make():
         keras.utils.set_random_seed(3)
         model = keras.Sequential([keras.Input((4, 1)), keras.layers.Dense(1)])
@@ -111,17 +123,16 @@ def test_weights_of_time_steps_come_from_arrays_and_from_columns(spark, workers)
 
     x, y = (RANDOM.normal(size=(ROWS, 4, 1)).astype("float32") for _ in range(2))
     weights = RANDOM.uniform(0, 2, (ROWS, 4)).astype("float32")
-    how = {"shuffle": False, "verbose": 0, "batch_size": 8, "sample_weight": weights}
-    right = make().fit(x, y, **how).history
-    how |= {"workers": workers, "spark": spark}
+    options = {"shuffle": False, "verbose": 0, "batch_size": 8}
+    right = eagerly(make()).fit(x, y, sample_weight=weights, **options).history
+    data = x, y
+    if how == "columns":
+        data, weights = (table(spark, x=x, y=y, w=weights), "y"), "w"
 
-    arrays = nbkeras.fit(make(), x, y, **how).history
-    how["sample_weight"] = "w"
-    columns = nbkeras.fit(make(), table(spark, x=x, y=y, w=weights), "y", **how).history
+    run = nbkeras.fit(make(), *data, sample_weight=weights, workers=workers, spark=spark, **options)
 
-    for history in (arrays, columns):
-        for name, values in right.items():
-            np.testing.assert_allclose(history[name], values, 1e-4)
+    for name, values in right.items():
+        np.testing.assert_allclose(run.history[name], values, 1e-4)
 
 
 class Reconstruct(keras.Model):
@@ -153,20 +164,21 @@ def reconstruct():
     return model
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_model_that_needs_no_labels_takes_none(spark, workers):
-    plain = reconstruct()
-    right = plain.fit(X, epochs=2, batch_size=8, shuffle=False, verbose=0).history
+@COMES
+def test_a_model_that_needs_no_labels_takes_none(spark, how, workers):
+    plain, ours = eagerly(reconstruct()), reconstruct()
+    options = {"epochs": 2, "batch_size": 8, "shuffle": False, "verbose": 0}
+    right = plain.fit(X, **options).history
     expected = plain.evaluate(X, batch_size=8, verbose=0, return_dict=True)
+    data = X if how == "arrays" else table(spark, x=X)
 
-    for data in (X, table(spark, x=X)):
-        ours = reconstruct()
-        how = {"epochs": 2, "batch_size": 8, "shuffle": False, "verbose": 0}
-        run = nbkeras.fit(ours, data, validation_data=data, workers=workers, spark=spark, **how)
-        np.testing.assert_allclose(run.history["loss"], right["loss"], 1e-5)
-        assert run.history["val_rank"] == [2.0, 2.0]
-        assert nbkeras.evaluate(ours, data, batch_size=8, spark=spark) == pytest.approx(expected, rel=1e-5)
-    np.testing.assert_allclose(nbkeras.predict(ours, X, spark=spark)["twice"], 2 * plain(X), 1e-4, 1e-5)
+    run = nbkeras.fit(ours, data, validation_data=data, workers=workers, spark=spark, **options)
+
+    np.testing.assert_allclose(run.history["loss"], right["loss"], 1e-5)
+    assert run.history["val_rank"] == [2.0, 2.0]
+    assert nbkeras.evaluate(ours, data, batch_size=8, spark=spark) == pytest.approx(expected, rel=1e-5)
+    if how == "arrays":
+        np.testing.assert_allclose(nbkeras.predict(ours, X, spark=spark)["twice"], 2 * plain(X), 1e-4, 1e-5)
 
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])

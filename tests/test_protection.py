@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
+import jvm
 import kernel
 import pytest
 
@@ -161,9 +163,10 @@ def train(how):
         run = nbkeras.fit(model, x, y, epochs=2, verbose=0, **how)
         told.update(status=run.status, notes=run.notes, loss=run.history["loss"])
         if how == calls[-1] and "spark.io.encryption.enabled" in settings:
-            told["evaluated"] = nbkeras.evaluate(model, x, y)["loss"]
+            backend = how["backend"]
+            told["evaluated"] = nbkeras.evaluate(model, x, y, backend=backend)["loss"]
             told["plain"] = float(np.mean((model(x)[:, 0] - y) ** 2))
-            told["predicted"] = len(nbkeras.predict(model, np.repeat(x, 1100, 0))) // 1100
+            told["predicted"] = len(nbkeras.predict(model, np.repeat(x, 1100, 0), backend=backend)) // 1100
     except nbkeras.errors.NbkerasError as error:
         told["error"] = f"{type(error).__name__}: {error}"
 
@@ -185,7 +188,7 @@ for folder, _, names in os.walk(settings.get("spark.eventLog.dir", "")):
 
 
 @pytest.fixture(scope="module")
-def protected(tmp_path_factory):
+def protected(tmp_path_factory, pytestconfig):
     """Tell what trainings come to with such a Spark: one notebook for all, a Spark for each."""
     root = tmp_path_factory.mktemp("protected")
     (root / "tmp").mkdir()
@@ -208,7 +211,8 @@ def protected(tmp_path_factory):
             "spark.eventLog.compress": "false",
             **{key.replace("_", "."): value for key, value in settings.items()},
         }
-        return notebook.run(_NOTEBOOK, json.dumps(settings), json.dumps(calls), len(begun))
+        told = [{"backend": pytestconfig.getoption("any_backend"), **one} for one in calls]
+        return notebook.run(_NOTEBOOK, json.dumps(settings), json.dumps(told), len(begun))
 
     with kernel.Notebook({"TMPDIR": str(root / "tmp")}) as notebook:
         yield train
@@ -221,29 +225,29 @@ def authenticating(protected):
     return told
 
 
-@pytest.fixture(scope="module")
-def encrypting(protected):
-    """What two workers tell where Spark encrypts its files and the network: not trusted, and trusted."""
+#: Sparks that encrypt: executors of their own, which say and write everything encrypted; or the notebook's.
+SPARKS = {
+    "executors": {
+        "master": "local-cluster[2,1,1024]",
+        "spark_executor_extraJavaOptions": jvm.options(),
+        "spark_authenticate": "true",
+        "spark_authenticate_secret": "only for this test",
+        "spark_network_crypto_enabled": "true",
+    },
     # The file stores of ssl are for pages of Spark's own, which are off.
+    "threads": {"spark_ssl_enabled": "true"},
+}
+
+
+@pytest.fixture(scope="module", params=["executors", pytest.param("threads", marks=pytest.mark.soak)])
+def encrypting(request, protected):
+    """What is told where Spark encrypts its files and the network: two workers refused, one, and two."""
     return protected(
         {"workers": 2},
-        {"workers": 2, "trusted_network": True},
-        spark_ssl_enabled="true",
-        spark_io_encryption_enabled="true",
-    )
-
-
-@pytest.fixture(scope="module")
-def executors(protected):
-    """What one worker and two tell where Spark encrypts all that executors say and write."""
-    return protected(
         {"workers": 1},
         {"workers": 2, "trusted_network": True},
-        master="local-cluster[2,1,1024]",
-        spark_authenticate="true",
-        spark_authenticate_secret="only for this test",  # noqa: S106
-        spark_network_crypto_enabled="true",
         spark_io_encryption_enabled="true",
+        **SPARKS[request.param],
     )
 
 
@@ -253,20 +257,15 @@ def is_trained(told):
     assert all(0 < loss < 2000 for loss in told["loss"])
 
 
-def is_scored(told):
-    assert told["evaluated"] == pytest.approx(told["plain"], rel=1e-4)
-    assert told["predicted"] == 64
-
-
 def test_several_workers_train_where_spark_authenticates(authenticating):
     is_trained(authenticating)
     assert authenticating["tls"] == [False]
 
 
-def test_the_secret_is_in_no_event_log_command_line_or_environment(authenticating, encrypting, executors):
-    for told in (authenticating, encrypting[-1], executors[-1]):
+def test_the_secret_is_in_no_event_log_command_line_or_environment(authenticating, encrypting):
+    for told in (authenticating, encrypting[-1]):
         assert told["described"]  # this is the log of what Spark's pages show
-    for told in (authenticating, encrypting[-1], *executors):
+    for told in (authenticating, *encrypting[1:]):
         assert told["looked"]
         assert told["leaks"] == []
 
@@ -277,34 +276,29 @@ def test_rows_lie_on_a_disk_where_nothing_is_said_of_it(authenticating):
 
 
 def test_no_row_lies_on_a_disk_where_spark_encrypts_its_files(encrypting):
-    told = encrypting[-1]
-    assert told["clear"] == []
-    assert told["memory"]
-    (note,) = told["notes"]
-    assert note.startswith("spark.io.encryption.enabled is true: the rows lie in the memory of the workers")
+    for told in encrypting[1:]:
+        assert told["clear"] == []
+        assert told["memory"]
+        (note,) = told["notes"]
+        assert note.startswith(
+            "spark.io.encryption.enabled is true: the rows lie in the memory of the worker"
+        )
 
 
 def test_events_are_encrypted_where_spark_encrypts_the_network(encrypting):
-    is_trained(encrypting[-1])
-    is_scored(encrypting[-1])
-    assert encrypting[-1]["tls"] == [True]
+    for told in encrypting[1:]:
+        is_trained(told)
+        assert told["tls"] == [True]
+
+
+def test_rows_are_evaluated_and_predicted_where_spark_encrypts(encrypting):
+    told = encrypting[-1]
+    assert told["evaluated"] == pytest.approx(told["plain"], rel=1e-4)
+    assert told["predicted"] == 64
 
 
 def test_several_workers_are_refused_where_spark_encrypts_the_network(encrypting):
     refused = encrypting[0]
-    assert refused["error"].startswith("ClusterError: spark.ssl.enabled is true, but 2 workers")
+    assert re.match(r"ClusterError: spark\.\S+\.enabled is true, but 2 workers", refused["error"])
     assert refused["tls"] == []
     assert refused["looked"] == 0, "they are refused before a worker has begun"
-
-
-@pytest.mark.parametrize("number", [0, 1], ids=["one worker", "two workers"])
-def test_executors_that_authenticate_and_encrypt_train(executors, number):
-    told = executors[number]
-    is_trained(told)
-    assert told["tls"] == [True]
-    assert told["clear"] == []
-    assert told["memory"]
-
-
-def test_executors_that_authenticate_and_encrypt_evaluate_and_predict(executors):
-    is_scored(executors[-1])

@@ -178,14 +178,22 @@ def test_what_stays_in_the_notebook_is_evaluated_and_predicted_there_with_a_line
     ]
 
 
+def once(kind, *others):
+    """Batches of one kind for workers with TensorFlow, and of others, which torch reads without it."""
+    more = [pytest.param(one, "tensorflow", marks=pytest.mark.soak) for one in others]
+    return pytest.mark.parametrize(
+        ("made", "backend"), [(kind, "tensorflow"), *((one, "torch") for one in others), *more]
+    )
+
+
 @pytest.mark.usefixtures("predicts_on_spark")
-@pytest.mark.parametrize("made", ["of unknown length", "PyDataset"])
-def test_batches_are_predicted_as_in_plain_keras_and_in_their_order(spark, made):
+@once("of unknown length", "PyDataset")
+def test_batches_are_predicted_as_in_plain_keras_and_in_their_order(spark, made, backend):
     make = FED[made].data
     model = net()
     right = model.predict(*make(), verbose=0)
 
-    with nbkeras.on_spark(spark=spark):
+    with nbkeras.on_spark(spark=spark, backend=backend):
         np.testing.assert_allclose(model.predict(*make(), verbose=0), right, 1e-5)
         np.testing.assert_allclose(model.predict(*make(), steps=1, verbose=0), right[:BATCH], 1e-5)
 
@@ -241,7 +249,7 @@ def test_arguments_that_do_not_go_with_batches_are_refused(spark, kind, words, a
         nbkeras.fit(net(), slices(X, Y).batch(BATCH), spark=spark, **arguments)
 
 
-def test_an_epoch_is_partial_where_it_was_stopped_not_where_its_batches_ran_out(spark, any_backend):
+def test_an_epoch_is_partial_where_it_was_stopped_not_where_its_batches_ran_out(spark):
     (unknown,) = FED["of unknown length"].data()
 
     stopped = nbkeras.fit(net(), unknown, callbacks=[Stops()], workers=1, verbose=0, spark=spark)
@@ -324,17 +332,24 @@ def test_batches_are_known_by_their_class(data, kind):
     assert kind_of(data) == kind
 
 
-@pytest.mark.parametrize("made", ["with weights", "PyDataset", "DataLoader"])
-def test_batches_are_evaluated_as_in_plain_keras(spark, made):
+@once("with weights", "PyDataset", "DataLoader")
+def test_batches_are_evaluated_as_in_plain_keras(spark, made, backend):
     make = FED[made].data
     model = net()
     expected = model.evaluate(*make(), verbose=0, return_dict=True)
 
-    with nbkeras.on_spark(spark=spark):
+    with nbkeras.on_spark(spark=spark, backend=backend):
         found = model.evaluate(*make(), verbose=0, return_dict=True)
-        first = model.evaluate(slices(X, Y).batch(BATCH), steps=2, verbose=0)
 
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_so_many_batches_are_evaluated_as_in_plain_keras(spark):
+    model = net()
+
+    with nbkeras.on_spark(spark=spark):
+        first = model.evaluate(slices(X, Y).batch(BATCH), steps=2, verbose=0)
+
     assert first == pytest.approx(model.evaluate(X[: 2 * BATCH], Y[: 2 * BATCH], verbose=0), rel=1e-5)
 
 

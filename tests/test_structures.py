@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twins import eagerly
 
 import nbkeras
 from nbkeras.errors import DataError
 
-pytestmark = pytest.mark.usefixtures("predicts_on_spark")
+pytestmark = pytest.mark.usefixtures("as_in_a_notebook", "predicts_on_spark")
 ROWS = 12
 RANDOM = np.random.default_rng(0)
 Y = RANDOM.normal(size=(ROWS, 1)).astype("float32")
@@ -68,7 +69,7 @@ def own():
 
 def same(make, x, spark):
     """The same numbers as Keras' own, from a training, an evaluation and a prediction."""
-    plain, ours = make(), make()
+    plain, ours = eagerly(make()), make()
     history = plain.fit(x, Y, epochs=2, batch_size=5, shuffle=False, verbose=0).history
     how = {"epochs": 2, "batch_size": 5, "shuffle": False, "verbose": 0, "spark": spark}
     run = nbkeras.fit(ours, x, Y, validation_data=(x, Y), workers=1, **how)
@@ -89,7 +90,9 @@ def test_arrays_in_the_models_own_structure_train_as_in_keras(spark, structure, 
     same(lambda: functional(structure, named), x, spark)
 
 
-@pytest.mark.parametrize("kind", ["dict", "list", "nested"])
+@pytest.mark.parametrize(
+    "kind", [*(pytest.param(one, marks=pytest.mark.soak) for one in ("dict", "list")), "nested"]
+)
 def test_a_model_with_a_call_of_its_own_takes_any_structure(spark, kind):
     a, b = (RANDOM.normal(size=(ROWS, 2)).astype("float32") for _ in range(2))
 
@@ -139,7 +142,7 @@ def test_columns_are_named_as_the_models_keys_or_inputs_or_given_in_their_order(
     rows = [(u.tolist(), i.tolist(), float(y)) for u, i, y in zip(user, item, Y[:, 0], strict=True)]
     schema = f"{names[0]} array<float>, {names[1]} array<float>, y float"
     df = spark.createDataFrame(rows, schema).coalesce(1)
-    plain, ours = make(), make()
+    plain, ours = eagerly(make()), make()
     right = plain.fit({"user": user, "item": item}, Y, shuffle=False, verbose=0).history
 
     run = nbkeras.fit(ours, df, "y", features=features, shuffle=False, workers=1, verbose=0, spark=spark)
@@ -180,7 +183,9 @@ def test_whole_numbers_stay_whole_where_a_model_of_ones_own_takes_them(spark):
 
 
 @pytest.mark.filterwarnings("ignore:The structure of")  # Keras' own, of a list for one input
-@pytest.mark.parametrize("wrap", [lambda x: [x], lambda x: (x,), lambda x: x[..., None]])
+@pytest.mark.parametrize(
+    "wrap", [lambda x: [x], pytest.param(lambda x: (x,), marks=pytest.mark.soak), lambda x: x[..., None]]
+)
 def test_one_input_takes_a_list_of_one_array_and_a_last_axis_of_1(spark, wrap):
     def make():
         keras.utils.set_random_seed(3)

@@ -300,7 +300,7 @@ def tell(words: str) -> None:
 
 
 class Desk:
-    """The one page with its one kernel that the tests of a module share: both cost more than most tests."""
+    """The one page, its kernel and its Spark that the tests share: each costs more than most tests."""
 
     def __init__(self, lab: Lab, browser: playwright.Browser) -> None:
         self._lab, self._browser = lab, browser
@@ -354,7 +354,7 @@ def pytest_runtest_makereport(item: pytest.Item):
     return report
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def desk(lab, browser):
     desk = Desk(lab, browser)
     yield desk

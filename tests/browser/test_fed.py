@@ -40,7 +40,7 @@ def history(notebook, cell):
 
 def test_points_grow_while_the_cell_is_busy_and_the_picture_stays(open_notebook, screenshots):
     cells = ["from fed import show", "run = show(holds=(1, 4, 8))", HISTORY]
-    notebook = open_notebook("live", cells, fresh=True)
+    notebook = open_notebook("live", cells)
     asked = []
     notebook.page.on("request", lambda request: asked.append(urlsplit(request.url).hostname))
     notebook.run(0)

@@ -112,7 +112,7 @@ def test_trained_runs_are_sorted_compared_read_and_loaded(open_notebook, complai
         TRAIN.format(name="fast", epochs=4, rate=0.05),
     )
     cells = [SETUP, slow, fast, "%keras_spark runs", CHECK, CHECK.replace("now =", "now  =")]
-    notebook = open_notebook("runs", cells, fresh=True)
+    notebook = open_notebook("runs", cells)
     complaints(notebook.page)
     for cell in range(3):
         notebook.run(cell)

@@ -84,10 +84,10 @@ history = model.fit(train_df, y="label", validation_data=test_df, epochs={epochs
 HISTORY = "import json; print(json.dumps(history.history))"
 
 
-def start(open_notebook, name, *kernel, epochs, workers=1, setup="", fresh=False):
+def start(open_notebook, name, *kernel, epochs, workers=1, setup=""):
     cells = [DATA + setup, TRAIN.format(epochs=epochs, workers=workers), HISTORY]
     # The page is as most people have it: the bar moves until the first epoch is on its way.
-    notebook = open_notebook(name, cells, *kernel, fresh=fresh, reduced_motion="no-preference")
+    notebook = open_notebook(name, cells, *kernel, reduced_motion="no-preference")
     notebook.run(0)
     notebook.expect_done(0)
     notebook.keep_points()
@@ -107,7 +107,7 @@ def test_points_grow_while_the_cell_is_busy_and_equal_the_history(
 ):
     was_cut = lab.files / "was-cut"
     name, setup = f"spark-{workers}", CUT + HOLD
-    notebook = start(open_notebook, name, epochs=30, workers=workers, setup=setup, fresh=True)
+    notebook = start(open_notebook, name, epochs=30, workers=workers, setup=setup)
 
     seen = []
     for time in (1, 2, 3):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -218,7 +219,7 @@ class Note:
     def __init__(self, zeppelin: Zeppelin, name: str) -> None:
         self.zeppelin, self.id = zeppelin, name
 
-    @property
+    @functools.cached_property
     def paragraphs(self) -> list[str]:
         """The ids of the paragraphs, without the empty one that Zeppelin adds at the end."""
         return [one["id"] for one in self.stored()["paragraphs"] if one.get("text")]
