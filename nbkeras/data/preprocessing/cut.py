@@ -220,6 +220,7 @@ def _rest(model: Any, given: list[_Value], late: list[_Call], outputs: list[_Val
     core = keras.Model(inputs if len(inputs) > 1 else inputs[0], shaped, name=model.name)
     # A model in the model that was opened gave its name to its output.
     core.output_names = list(whole.output_names)
+    core.dtype_policy = model.dtype_policy
     core._trainable = model.trainable  # noqa: SLF001  # the public name would set that of each layer
     order = {id(one): place for place, one in enumerate(model.variables)}
     core._layers.sort(key=lambda one: min((order.get(id(held), 0) for held in one.variables), default=0))  # noqa: SLF001

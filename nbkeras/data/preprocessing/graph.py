@@ -38,6 +38,12 @@ class Text:
         # Arrow casts a part of a large array in a way that its own functions read wrongly: make it a whole.
         return pa.concat_arrays([self.values, self.values[:0]]).cast(pa.string())
 
+    def __getitem__(self, rows: slice) -> Text:
+        """Some of the rows."""
+        begin, end, _ = rows.indices(self.shape[0])
+        width = math.prod(self.shape[1:])
+        return Text(self.values[begin * width : end * width], (end - begin, *self.shape[1:]))
+
     def reshape(self, *shape: int) -> Text:
         """The same words in another shape; one size may be -1, which is computed from the others."""
         known = math.prod(size for size in shape if size >= 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from nbkeras.data.preprocessing.graph import Array, Operation, Text
-from nbkeras.errors import ClusterError
+from nbkeras.errors import ClusterError, DataError
 
 #: The layers that are loaded in this process with their arguments, by their bytes.
 _loaded: dict[bytes, Any] = {}
+#: Those of them that have computed some rows alone as among others.
+_checked: set[bytes] = set()
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,24 @@ class Layer(Operation):
 
     def __call__(self, *values: Any) -> Any:
         """See :class:`Operation`."""
+        found = self._computed(values)
+        if values[0].shape[0] > 1 and self.pickled not in _checked:
+            self._check(values, found)
+            _checked.add(self.pickled)
+        return found if len(found) > 1 else found[0]
+
+    def _check(self, values: Sequence[Any], found: Sequence[Any]) -> None:
+        """Refuse a function of which other rows change the result: each half must give its own again."""
+        half = values[0].shape[0] // 2
+        for part in (slice(0, half), slice(half, None)):
+            again = self._computed([one[part] for one in values])
+            if not all(_same(one[part], other) for one, other in zip(found, again, strict=True)):
+                raise DataError(
+                    f"{self.title} mixes the rows of a batch, and a lookup, hashing or text layer stands behind "
+                    "it: compute its result in the DataFrame, where there are no batches"
+                )
+
+    def _computed(self, values: Sequence[Any]) -> list[Any]:
         if self.pickled not in _loaded:
             _loaded[self.pickled] = self._load()
         import keras
@@ -55,8 +76,7 @@ class Layer(Operation):
                 lambda one: given[one.number] if isinstance(one, Place) else one, (args, kwargs)
             )
             made = keras.tree.flatten(called(*args, **kwargs))
-        found = [_array(keras.ops.convert_to_numpy(one)) for one in made]
-        return found if len(found) > 1 else found[0]
+        return [_array(keras.ops.convert_to_numpy(one)) for one in made]
 
     def _load(self) -> Any:
         if importlib.util.find_spec(self.needs) is None:
@@ -82,6 +102,12 @@ class Layer(Operation):
         # NumPy's own type of words would lose zeros at their end.
         words = np.asarray(value.strings.cast(pa.binary()).to_pylist(), object)
         return tables.tensor(words.reshape(value.shape))
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Text):
+        return bool(one.shape == other.shape and one.strings.equals(other.strings))
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
 
 
 def _array(value: Array) -> Any:
