@@ -59,8 +59,8 @@ class Layer(Operation):
             again = self._computed([one[part] for one in values])
             if not all(_same(one[part], other) for one, other in zip(found, again, strict=True)):
                 raise DataError(
-                    f"{self.title} mixes the rows of a batch, and a lookup, hashing or text layer stands behind "
-                    "it: compute its result in the DataFrame, where there are no batches"
+                    f"{self.title} mixes the rows of a batch, and a lookup, hashing or text layer stands "
+                    "behind it: compute its result in the DataFrame, where there are no batches"
                 )
 
     def _computed(self, values: Sequence[Any]) -> list[Any]:
