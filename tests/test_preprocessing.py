@@ -367,6 +367,12 @@ def test_an_input_and_a_layer_may_feed_both_parts():
     assert reshape not in made.left
 
 
+def test_an_input_may_be_an_output_too():
+    x, key = keras.Input((2,), dtype="string"), keras.Input((), dtype="int64")
+    model = keras.Model([x, key], {"found": numbers(look()(x)) * 2.0, "key": key})
+    same(model, drawn(["a", "b"], (2,)), np.arange(7))
+
+
 def test_weights_and_outputs_stay_in_the_order_and_by_the_names_of_the_users_model():
     inner = keras.Input((1,), dtype="string")
     deep = L.Dense(1)(L.Dense(4)(L.Flatten()(L.Embedding(5, 3)(look()(inner)))))

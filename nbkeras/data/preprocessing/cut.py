@@ -1,6 +1,9 @@
 """Cut: find what a Keras model does with words and categories, and the part behind it that trains on numbers.
 
-The trained part is a ``keras.Model`` over the same layers: what it learns, the user's model knows.
+Calls of layers are early if a lookup, hashing or text layer stands in them or behind them, or if they take or
+give words: they become the steps of a graph. All other calls are late, and become the trained part: a
+``keras.Model`` over the same layers, so that what it learns, the user's model knows. It is given what late
+calls take of early ones, and of the inputs.
 """
 
 from __future__ import annotations
@@ -45,7 +48,12 @@ class Cut:
 
 @dataclass(eq=False)
 class _Value:
-    """A tensor between two calls of layers."""
+    """A tensor between two calls of layers.
+
+    Attributes:
+        tensor: of the user's model; a model that is called twice has two values for each of its tensors.
+        is_early: whether an early call takes or gives it.
+    """
 
     tensor: Any
     is_early: bool = False
@@ -62,7 +70,15 @@ class _Value:
 
 @dataclass(eq=False)
 class _Call:
-    """A call of a layer or of a function of ``keras.ops``."""
+    """A call of a layer or of a function of ``keras.ops``.
+
+    Attributes:
+        operation: the layer or function.
+        arguments: positional and named, with values in the place of tensors.
+        takes: those values.
+        gives: its results.
+        is_early: whether it stands before the cut.
+    """
 
     operation: Any
     arguments: tuple[Any, dict[str, Any]]
@@ -91,30 +107,38 @@ def cut(model: Any) -> Cut:
     _find_early(calls)
     if not any(one.is_early for one in calls):
         return Cut(model)
-    if type(model) not in _PLAIN:
-        if not any(one.tensor.dtype == "string" for one in inputs):
-            return Cut(model)
-        raise ModelError(
-            f"{type(model).__name__} is a class of your own that takes words: give it the numbers of its "
-            "lookup or text layers, and keep these in a keras.Model before it"
-        )
-    for one in outputs:
-        if one.is_early:
-            raise ModelError(
-                f"{_title(one)} is an output of the model and stands before its trained part: take it out of "
-                "the outputs, and call it in a keras.Model of its own"
-            )
+    if type(model) not in _PLAIN and not any(one.tensor.dtype == "string" for one in inputs):
+        return Cut(model)
+    _require_trained_part(model, outputs)
     late = [one for one in calls if not one.is_early]
-    given = list(dict.fromkeys(one for call in late for one in call.takes if one in inputs or one.is_early))
+    taken = [*(one for call in late for one in call.takes), *outputs]
+    given = list(dict.fromkeys(one for one in taken if one in inputs or one.is_early))
     early = [one for one in calls if one.is_early]
     graph = _graph(inputs, early, given)
     core = _rest(model, given, late, outputs)
     # Its weights come back in the order of its own variables.
     if [id(one) for one in state.variables(core)] != [id(one) for one in state.variables(model)]:
-        raise ModelError("the layers behind the lookup or text layers keep their weights in another order")
+        raise ModelError(
+            f"{model.name} holds weights that no layer behind its lookup or text layers uses, or in an order "
+            "of its own: make it of layers alone, without models and layers that its outputs do not need"
+        )
     used = {id(one.operation) for one in late}
     left = (one for one in (*(call.operation for call in early), *opened) if id(one) not in used)
     return Cut(core, graph, tuple(left))
+
+
+def _require_trained_part(model: Any, outputs: list[_Value]) -> None:
+    if type(model) not in _PLAIN:
+        raise ModelError(
+            f"{type(model).__name__} is a class of your own that takes words: give it the numbers of its "
+            "lookup or text layers, and keep these in a keras.Model before it"
+        )
+    for one in outputs:
+        if one.is_early or one.tensor.dtype == "string":
+            raise ModelError(
+                f"{_title(one)} is an output of the model and stands before its trained part: take it out of "
+                "the outputs, and call it in a keras.Model of its own"
+            )
 
 
 def _build(model: Any) -> None:
