@@ -474,6 +474,15 @@ def test_the_graph_travels_to_the_tasks():
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_layer_travels_to_the_tasks_without_the_weights_of_the_model():
+    x = keras.Input((1,), dtype="string")
+    hashed = L.Hashing(1000)(L.Lambda(tf.strings.lower, output_shape=(1,))(x[:, ::-1]))
+    made = same(keras.Model(x, L.Embedding(1000, 64)(hashed)), SENTENCES[:, np.newaxis])
+    weights = sum(one.numpy().nbytes for one in made.model.weights)
+    assert len(made.graph.steps) == 3
+    assert len(pickling.dumps(made.graph)) < weights / 4
+
+
 class Stepping(keras.Model):
     def train_step(self, data):
         raise NotImplementedError

@@ -39,7 +39,17 @@ def operation(called: Any, arguments: Any, takes: Sequence[Any], gives: Sequence
     backend = keras.config.backend()
     words = any(one.dtype == "string" for one in (*takes, *gives))
     needs = "tensorflow" if words or isinstance(called, checks.LOOKUPS) else backend
-    return Layer(checks.title(called), pickling.dumps((called, *arguments)), backend, needs)
+    return Layer(checks.title(called), _pickled(called, arguments), backend, needs)
+
+
+def _pickled(called: Any, arguments: Any) -> bytes:
+    """Pickle a layer without its calls, by which it holds all layers of the model with their weights."""
+    calls = {name: vars(called)[name] for name in ("_inbound_nodes", "_outbound_nodes")}
+    try:
+        vars(called).update({name: [] for name in calls})
+        return pickling.dumps((called, *arguments))
+    finally:
+        vars(called).update(calls)
 
 
 def _in_arrow(layer: Any) -> Operation | None:
