@@ -1,4 +1,7 @@
-"""The public functions fit, evaluate, predict and on_spark, which magics, widgets and users call."""
+"""The public functions, which magics, widgets and users call.
+
+Long because each argument is documented where users look it up.
+"""
 
 from __future__ import annotations
 

@@ -40,19 +40,26 @@ class Text(Encoding):
 
     def decode(self, column: pa.Array, field: Field, nulls: dict[str, int]) -> Words | None:
         """See :class:`Encoding`."""
-        rows, inner, nested = len(column), column, 0
+        inner, sizes = column, []
         while pa.types.is_list(inner.type) or pa.types.is_large_list(inner.type):
-            inner, nested = inner.flatten(), nested + 1
+            sizes.append(pc.unique(pc.list_value_length(inner)).drop_null().to_pylist())
+            inner = inner.flatten()
         if column.null_count or inner.null_count:
-            suffix = WITHIN if nested and not column.null_count and len(field.sources) == 1 else ""
+            suffix = WITHIN if sizes and not column.null_count and len(field.sources) == 1 else ""
             count(nulls, field.sources[0] + suffix, column.null_count or inner.null_count)
             return None
-        shape = field.shape if field.shape is not None else (-1,) if nested else ()
-        if nested and field.shape is not None:
-            lengths = pc.unique(pc.list_value_length(column)).to_pylist() if nested == 1 else []
-            if nested > 1 or lengths not in ([], [math.prod(field.shape)]):
-                raise DataError(
-                    f"{field.title} takes shape {field.shape}, column {listed(field.sources)} holds arrays "
-                    f"of {', '.join(map(str, lengths[:3])) or 'arrays'}: give each row as many words"
-                )
-        return Words(inner, (rows,)).reshape(rows, *shape)
+        held = tuple(found[0] if found else 0 for found in sizes)
+        shape = (held or (1,)) if field.shape is None else field.shape
+        if any(len(found) > 1 for found in sizes):
+            lengths = ", ".join(str(found) for found in next(one for one in sizes if len(one) > 1)[:3])
+            raise DataError(
+                f"{field.title} takes rows of one shape, column {listed(field.sources)} holds arrays "
+                f"of {lengths} words: fill the shorter ones up with the mask_token of the layer"
+            )
+        if len(column) and math.prod(shape) != math.prod(held):
+            raise DataError(
+                f"{field.title} takes shape {shape}, column {listed(field.sources)} holds "
+                f"{f'arrays of shape {held}' if held else 'single words'}: "
+                "give the column this shape, or the model another keras.Input"
+            )
+        return Words(inner, (len(column), *shape))

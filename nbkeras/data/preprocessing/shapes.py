@@ -29,12 +29,18 @@ class Reshape(Operation):
 
 @dataclass(frozen=True)
 class Concatenate(Operation):
-    """Puts values side by side along their last axis."""
+    """Puts values side by side along their last axis.
+
+    Attributes:
+        result: the type of the result, where they are numbers.
+    """
+
+    result: str
 
     def __call__(self, *values: Any) -> Any:
         """See :class:`Operation`."""
         if not isinstance(values[0], Text):
-            return np.concatenate(values, axis=-1)
+            return np.concatenate(values, axis=-1, dtype=self.result, casting="unsafe")
         widths = [one.shape[-1] for one in values]
         rows = int(np.prod(values[0].shape[:-1]))
         starts = np.cumsum([0, *[len(one.values) for one in values[:-1]]])
@@ -51,13 +57,18 @@ class Concatenate(Operation):
 
 @dataclass(frozen=True)
 class Cast(Operation):
-    """Gives numbers another type."""
+    """Gives numbers another type.
 
-    dtype: str
+    Attributes:
+        result: that type.
+    """
+
+    result: str
 
     def __call__(self, *values: Any) -> Any:
         """See :class:`Operation`."""
-        return values[0].astype(self.dtype)
+        with np.errstate(invalid="ignore"):  # Keras casts NaN too
+            return values[0].astype(self.result)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Pickling of TensorFlow's look-up tables and variables: Keras' layers hold them on every backend."""
+"""TensorFlow in Keras' lookup layers, on every backend: tensors that they take; pickling of their tables."""
 
 from __future__ import annotations
 
@@ -27,6 +27,20 @@ def reduced(thing: Any) -> tuple[Any, ...] | None:
     if isinstance(thing, tf.Variable):
         return _variable, (thing.numpy(), thing.dtype.name, thing.trainable)
     return None
+
+
+def tensor(values: Any) -> Any:
+    """Return an array as a tensor of TensorFlow; words come as objects of bytes.
+
+    Example:
+        >>> import numpy as np
+        >>> from nbkeras.model.portable import tables
+        >>> tables.tensor(np.array([b"iris"], object)).dtype.name
+        'string'
+    """
+    import tensorflow as tf
+
+    return tf.constant(values, tf.string if values.dtype.kind == "O" else None)
 
 
 def _content(table: Any) -> tuple[Any, Any, str, str]:
