@@ -217,6 +217,40 @@ def test_a_layer_that_never_learned_does_so_from_the_rows_to_train_on_alone(spar
     assert f"({len(known)} words: " in run.notes[0]
 
 
+@pytest.mark.usefixtures("any_backend")
+@pytest.mark.parametrize("given", [np.array, tf.constant], ids=["array", "tensor"])
+def test_arrays_and_tensors_of_words_train_as_in_keras(spark, given):
+    words, y = given(["S", "é", "S", "Q"] * 3), np.arange(12, dtype="float32")
+    ours, theirs = by_word(), by_word()
+    options = {"shuffle": False, "verbose": 0, "batch_size": 5}
+
+    run = nbkeras.fit(ours, words, y, workers=1, spark=spark, **options)
+
+    history = theirs.fit(tf.constant(["S", "é", "S", "Q"] * 3)[:, None], y, **options)
+    assert_same_history(run.history, history.history)
+    if given is np.array:
+        with pytest.raises(DataError, match=r"'word' holds 0.0, and the model takes words there"):
+            nbkeras.fit(ours, y, y, spark=spark, verbose=0)
+
+
+def by_word():
+    """A compiled model of one word, always with the same weights."""
+    keras.utils.set_random_seed(1)
+    word = keras.Input((1,), dtype="string", name="word")
+    found = layers.StringLookup(vocabulary=["S", "é"])(word)
+    model = keras.Model(word, layers.Dense(1)(layers.Flatten()(layers.Embedding(3, 2)(found))))
+    model.compile("sgd", "mse")
+    return model
+
+
+def test_what_saves_the_part_of_a_model_as_the_model_is_refused(spark, tmp_path):
+    df = spark.createDataFrame([("S", 1.0)], "word string, y double")
+    saves = keras.callbacks.ModelCheckpoint(tmp_path / "model.keras", save_freq=1)
+
+    with pytest.raises(OptionError, match=r"ModelCheckpoint saves within an epoch .* save_freq='epoch'"):
+        nbkeras.fit(by_word(), df, "y", callbacks=[saves], spark=spark, verbose=0)
+
+
 def test_a_word_with_a_line_break_is_refused_since_keras_would_save_it_as_two(spark):
     df = spark.createDataFrame([("two\nlines",), ("one",)], "word string")
 

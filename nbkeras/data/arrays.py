@@ -13,10 +13,11 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras.data.kinds.raw import Raw
+from nbkeras.data.kinds.text import Text
 from nbkeras.data.rows import Rows, require_nested_alike
 from nbkeras.data.signature import Input, Signature, signature_of
 from nbkeras.errors import DataError
-from nbkeras.schema import ORDER, Field, Schema, named
+from nbkeras.schema import ORDER, WORDS, Field, Schema, named
 
 Array = npt.NDArray[Any]
 #: Bytes of one column in one chunk: far below the 2 GiB that Arrow's offsets can address.
@@ -54,6 +55,10 @@ def from_arrays(
     arrays: list[tuple[Field, Array]] = []
     for index, (one, array) in enumerate(zip(signature.inputs, inputs, strict=True)):
         title = f"model input '{one.key or one.name}'"
+        if one.dtype == WORDS:
+            words = _fitted(_words(array, title), one, signature)
+            arrays.append((Field(f"x{index}", (title,), title, WORDS, words.shape[1:], Text.name), words))
+            continue
         numbers = _kept(array, title, floatx) if any_numbers else _numbers(array, title, one.dtype)
         arrays.append(_field(f"x{index}", title, _fitted(numbers, one, signature)))
     y_names, labels = named(_labels(y, signature), "y")
@@ -188,6 +193,24 @@ def _numbers(thing: Any, title: str, dtype: str) -> Array:
     return np.ascontiguousarray(array, dtype=dtype)
 
 
+def _words(thing: Any, title: str) -> Array:
+    """Words as Python's own, from NumPy's or TensorFlow's.
+
+    Raises:
+        DataError: there is something else.
+    """
+    array = _array(thing, title)
+    flat = [one.decode() if isinstance(one, bytes) else one for one in array.reshape(-1).tolist()]
+    if strange := [one for one in flat if not isinstance(one, str)]:
+        raise DataError(
+            f"{title} holds {strange[0]!r}, and the model takes words there: write all values as words, "
+            "such as x.astype(str)"
+        )
+    words = np.empty(len(flat), object)
+    words[:] = flat
+    return words.reshape(array.shape)
+
+
 def _array(thing: Any, title: str) -> Array:
     try:
         array = np.asarray(thing)
@@ -230,7 +253,7 @@ def _alike(field: Field, array: Array, like: Schema) -> tuple[Field, Array]:
             f"validation_data has {field.title} of rows of shape {field.shape}, the training data {trained}: "
             "give both the same shapes"
         )
-    return known, np.ascontiguousarray(array, dtype=known.dtype)
+    return known, array if known.dtype == WORDS else np.ascontiguousarray(array, dtype=known.dtype)
 
 
 def _rows(arrays: Sequence[tuple[Field, Array]]) -> int:
@@ -253,7 +276,7 @@ def _dataframe(spark: SparkSession, arrays: Sequence[tuple[Field, Array]], rows:
     batches = [
         pa.RecordBatch.from_arrays(
             [
-                *[_bytes(array[start : start + step]) for _, array in arrays],
+                *[_column(array[start : start + step]) for _, array in arrays],
                 pa.array(np.arange(start, min(rows, start + step), dtype=np.int64)),
             ],
             names=[*names, ORDER],
@@ -264,6 +287,16 @@ def _dataframe(spark: SparkSession, arrays: Sequence[tuple[Field, Array]], rows:
     if int(spark.version.split(".")[0]) >= 4:
         return spark.createDataFrame(table)
     return spark.createDataFrame(table.to_pandas())
+
+
+def _column(array: Array) -> pa.Array:
+    if array.dtype != object:
+        return _bytes(array)
+    words = pa.array(array.reshape(-1).tolist(), pa.string())
+    width = math.prod(array.shape[1:])
+    if array.ndim == 1 or width == 1:
+        return words
+    return pa.ListArray.from_arrays(np.arange(len(array) + 1, dtype=np.int32) * width, words)
 
 
 def _bytes(array: Array) -> pa.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -55,6 +56,27 @@ def divided(callbacks: Any, model: Any = None) -> tuple[list[Any], list[Any]]:
     shared: set[int] = set().union(*map(captured.holds, there)) - {id(model)}
     there += [one for one in given if one not in there and not _logs(one) and captured.holds(one) & shared]
     return [one for one in given if one in there], [one for one in given if one not in there]
+
+
+def of_part(callbacks: Sequence[Any]) -> list[str]:
+    """What callbacks on the workers make of a model of which they see the trained part alone, in sentences.
+
+    Args:
+        callbacks: that run on the workers.
+
+    Raises:
+        OptionError: one would save that part as if it were the model.
+    """
+    if any(isinstance(one, keras.callbacks.ModelCheckpoint) for one in callbacks):
+        raise OptionError(
+            "ModelCheckpoint saves within an epoch on a worker, which has the model without its lookup and "
+            "text layers: use save_freq='epoch'"
+        )
+    own = [type(one).__name__ for one in callbacks if type(one) not in ON_WORKERS]
+    return [
+        f"{name} runs on a worker, where its model is the part behind the lookup and text layers"
+        for name in dict.fromkeys(own)
+    ]
 
 
 def notes(callbacks: list[Any]) -> list[str]:

@@ -102,7 +102,7 @@ def fit(
 
     def prepare() -> Callable[[], None]:
         known = None if begun is None else begun.schema
-        data = preparation.Data(train, validation, split, known, given.nulls)
+        data = preparation.Data(train, validation, split, known, given.nulls, on_workers)
         made = preparation.prepared(spark, plan, run, data, notebook, shuffle=shuffle)
         hooks = notebook.epoch_end, notebook.steps
         return training.Driver(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from nbkeras.data.preprocessing.cut import Cut, cut
 from nbkeras.data.rows import Rows, exchanged, to_train, to_validate
 from nbkeras.data.sample import build, build_metrics
 from nbkeras.driver import adaptation, classes, gaps, memory
-from nbkeras.driver.callbacks import NotebookCallbacks
+from nbkeras.driver.callbacks import NotebookCallbacks, of_part
 from nbkeras.errors import DataError, OptionError
 from nbkeras.model import exactness, settings
 from nbkeras.plan import BALANCED, Plan
@@ -32,6 +33,7 @@ class Data:
         split: the part of the training rows to be split off to validate on.
         known: the schema of the training that goes on, if one does.
         nulls: what stands for missing values, as in :func:`nbkeras.fit`.
+        callbacks: that run on the workers.
     """
 
     train: Rows
@@ -39,6 +41,7 @@ class Data:
     split: float = 0.0
     known: Schema | None = None
     nulls: Any = gaps.ERROR
+    callbacks: Sequence[Any] = ()
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,10 @@ def prepared(
         if not data.train.numbered:
             run.schema = data.train.schema
         trained = cut(run.model)
-        data = _behind(data, trained)
+        if trained.graph is not None:
+            data = _behind(data, trained)
+            for sentence in of_part(data.callbacks):
+                run.note(sentence)
     df, complete = _exchange(spark, plan, run, trained.model, data, notebook, shuffle=shuffle)
     return Prepared(complete, df, trained, None if trained.graph is None else data.train.decoder)
 
@@ -137,7 +143,7 @@ def _behind(data: Data, trained: Cut) -> Data:
         DataError: rows are validated on batches, which have not been preprocessed.
     """
     validation = data.validation
-    if isinstance(validation, stream.Dataset) and trained.graph is not None:
+    if isinstance(validation, stream.Dataset):
         raise DataError(
             f"validation_data is a {validation.kind}, and the model's lookup and text layers are done in "
             "Spark: give a DataFrame of the columns, as to train on"
