@@ -5,8 +5,8 @@ but only the rooms below the driver.
 
 Example:
     >>> import nbkeras
-    >>> print(*nbkeras.__all__)
-    Builder Listener Run adapt evaluate features fit listeners local_spark on_spark predict runs show status
+    >>> print(*nbkeras.__all__[:6], "…")
+    Builder Listener Run adapt evaluate features …
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nbkeras.api import adapt, evaluate, features, fit, on_spark, predict, status
+    from nbkeras.api import adapt, evaluate, features, fit, load_model, on_spark, predict, save_model, status
     from nbkeras.notebook.builder import Builder
     from nbkeras.notebook.looks import show
     from nbkeras.notebook.record import runs
@@ -32,19 +32,22 @@ __all__ = [
     "features",
     "fit",
     "listeners",
+    "load_model",
     "local_spark",
     "on_spark",
     "predict",
     "runs",
+    "save_model",
     "show",
     "status",
 ]
 
 __version__ = "0.1.0"
 
+_API = ("adapt", "evaluate", "features", "fit", "load_model", "on_spark", "predict", "save_model", "status")
 #: The modules in which the public names are defined.
 _DEFINED = {
-    **dict.fromkeys(("adapt", "evaluate", "features", "fit", "on_spark", "predict", "status"), "api"),
+    **dict.fromkeys(_API, "api"),
     "Builder": "notebook.builder",
     **dict.fromkeys(("Listener", "listeners"), "run.listeners"),
     "Run": "run.run",

@@ -26,7 +26,19 @@ if TYPE_CHECKING:
 
     from nbkeras.driver.proposal import Features
 
-__all__ = ["adapt", "evaluate", "features", "fit", "host", "on_spark", "predict", "runs", "status"]
+__all__ = [
+    "adapt",
+    "evaluate",
+    "features",
+    "fit",
+    "host",
+    "load_model",
+    "on_spark",
+    "predict",
+    "runs",
+    "save_model",
+    "status",
+]
 
 #: Shows runs; the package sets it to the host of this environment.
 host: Host = Silent()
@@ -327,6 +339,40 @@ def features(
     from nbkeras.driver import proposal
 
     return proposal.propose(spark, data, label)
+
+
+def save_model(model: Any, path: str | os.PathLike[str]) -> None:
+    """Save a model as ``model.save`` does, with its feature columns, classes and what fills gaps.
+
+    ``keras.models.load_model`` reads the file too, without these.
+
+    Args:
+        model: trained by this notebook, or loaded by :func:`load_model`.
+        path: of the file, which ends in ``.keras``.
+
+    Raises:
+        OptionError: the file is named otherwise.
+    """
+    from nbkeras.driver import model_files
+
+    model_files.save(model, path)
+
+
+def load_model(path: str | os.PathLike[str], **options: Any) -> Any:
+    """Load a model as ``keras.models.load_model`` does, and what :func:`save_model` has saved with it.
+
+    :func:`predict` and :func:`evaluate` then select its columns, fill gaps and know its classes.
+
+    Args:
+        path: of the file.
+        options: of ``keras.models.load_model``.
+
+    Raises:
+        OptionError: what was saved with the model cannot be read.
+    """
+    from nbkeras.driver import model_files
+
+    return model_files.load(path, **options)
 
 
 @contextlib.contextmanager

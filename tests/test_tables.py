@@ -243,6 +243,29 @@ def by_word():
     return model
 
 
+@pytest.mark.usefixtures("any_backend")
+def test_a_saved_model_knows_its_columns_classes_and_what_fills_gaps(spark, tmp_path):
+    rows = [("S", "owl"), (None, "cat"), ("é", "owl")]
+    df = spark.createDataFrame(rows, "port string, kind string").coalesce(1)
+    port = keras.Input((1,), dtype="string", name="port")
+    found = layers.CategoryEncoding(4, "one_hot")(layers.StringLookup(max_tokens=4)(port))
+    model = keras.Model(port, layers.Dense(2, activation="softmax")(found))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    where = {"workers": 1, "spark": spark, "verbose": 0}
+    nbkeras.fit(model, df, "kind", nulls={"port": "none"}, **where)
+    expected = nbkeras.predict(model, df, classes=True, spark=spark).collect()
+
+    nbkeras.save_model(model, tmp_path / "birds.keras")
+    loaded = nbkeras.load_model(tmp_path / "birds.keras")
+
+    more = df.withColumnRenamed("kind", "other")
+    assert nbkeras.predict(loaded, more, classes=True, spark=spark).collect() == expected
+    assert {row["prediction_class"] for row in expected} <= {"cat", "owl"}
+    assert keras.models.load_model(tmp_path / "birds.keras").count_params() == model.count_params()
+    with pytest.raises(OptionError, match=r"birds.h5 is no archive .* name it ….keras"):
+        nbkeras.save_model(model, tmp_path / "birds.h5")
+
+
 def test_what_saves_the_part_of_a_model_as_the_model_is_refused(spark, tmp_path):
     df = spark.createDataFrame([("S", 1.0)], "word string, y double")
     saves = keras.callbacks.ModelCheckpoint(tmp_path / "model.keras", save_freq=1)
