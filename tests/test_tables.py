@@ -348,6 +348,16 @@ def test_what_is_wrong_with_classes_and_gaps_is_said_in_one_line(spark, options,
     assert len(registry.runs) - before in (0, 1)
 
 
+@pytest.mark.parametrize("loss", ["categorical_crossentropy", keras.losses.BinaryCrossentropy()])
+def test_a_loss_that_takes_no_numbers_of_classes_is_refused_with_the_one_that_does(spark, loss):
+    df = spark.createDataFrame([(1.0, 2.0, one) for one in "abc"], "a double, b double, kind string")
+    model = net()
+    model.compile("sgd", loss)
+
+    with pytest.raises(OptionError, match=r"compile with loss='sparse_categorical_crossentropy'"):
+        nbkeras.fit(model, df, "kind", spark=spark, verbose=0)
+
+
 def test_who_predicts_classes_without_a_training_on_words_is_told_to_name_them(spark):
     df = spark.createDataFrame([(1.0, 2.0)], "a double, b double")
 

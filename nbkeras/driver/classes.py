@@ -53,6 +53,34 @@ def numbered(spark: SparkSession, rows: Rows, known: Schema | None = None) -> tu
     return replace(rows, schema=replace(rows.schema, fields=tuple(fields))), notes
 
 
+def require_fitting_loss(model: Any, schema: Schema) -> None:
+    """Check that the loss of a model takes classes by their numbers, and as many as there are.
+
+    Args:
+        model: compiled.
+        schema: of the rows.
+
+    Raises:
+        OptionError: it does not.
+    """
+    words = schema.labels[0].classes if len(schema.labels) == 1 and schema.y is None else ()
+    if not words or not isinstance(model.loss, (str, keras.losses.Loss)):
+        return
+    loss = keras.losses.get(model.loss)
+    function = getattr(loss, "fn", loss)
+    if function is keras.losses.categorical_crossentropy:
+        raise OptionError(
+            f"{schema.labels[0].title} is words, which become the numbers of their classes, and the loss "
+            "categorical_crossentropy takes arrays: compile with loss='sparse_categorical_crossentropy'"
+        )
+    if function is keras.losses.binary_crossentropy and len(words) > 2:
+        raise OptionError(
+            f"{schema.labels[0].title} has {len(words)} classes ({listed(words[:8])}), and the loss "
+            f"binary_crossentropy is for two: end the model with keras.layers.Dense({len(words)}, "
+            "activation='softmax') and compile with loss='sparse_categorical_crossentropy'"
+        )
+
+
 def weights(spark: SparkSession, rows: Rows, class_weight: Any) -> dict[int, float] | None:
     """Class weights by the number of the class, from those that the user has given.
 

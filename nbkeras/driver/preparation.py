@@ -127,6 +127,7 @@ def _filled(spark: SparkSession, run: Run, data: Data) -> Data:
 def _classified(spark: SparkSession, plan: Plan, run: Run, data: Data) -> tuple[Data, Plan]:
     """Data whose labels are numbers, and the plan with the weights of their classes."""
     train, notes = classes.numbered(spark, data.train, data.known)
+    classes.require_fitting_loss(run.model, train.schema)
     for sentence in [] if plan.class_weight else notes:
         run.note(sentence)
     validation = data.validation

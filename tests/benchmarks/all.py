@@ -17,6 +17,7 @@ BENCHMARKS = (
     "sync_every",
     "draws",
     "datasets",
+    "tables",
     "small_predict",
     "any_size",
     "first_point",
