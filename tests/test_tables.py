@@ -274,6 +274,20 @@ def test_what_saves_the_part_of_a_model_as_the_model_is_refused(spark, tmp_path)
         nbkeras.fit(by_word(), df, "y", callbacks=[saves], spark=spark, verbose=0)
 
 
+@pytest.mark.usefixtures("any_backend")
+def test_a_normalization_within_the_network_stays_as_keras_makes_it(spark):
+    df = spark.createDataFrame([(float(one),) * 2 for one in range(8)], "x double, y double")
+    model = keras.Sequential(
+        [keras.Input((1,)), layers.Rescaling(2.0), layers.Normalization(), layers.Dense(1)]
+    )
+    model.compile("sgd", "mse")
+
+    run = nbkeras.fit(model, df, "y", workers=1, spark=spark, verbose=0)
+
+    assert run.notes == []
+    assert value(model.layers[1].adapt_mean).tolist() == [0.0]
+
+
 def test_a_word_with_a_line_break_is_refused_since_keras_would_save_it_as_two(spark):
     df = spark.createDataFrame([("two\nlines",), ("one",)], "word string")
 

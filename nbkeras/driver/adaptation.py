@@ -19,6 +19,7 @@ from nbkeras.data import columns
 from nbkeras.data.names import listed
 from nbkeras.data.preprocessing.calls import Calls, Value, calls
 from nbkeras.data.preprocessing.graph import Graph
+from nbkeras.data.preprocessing.layer import Layer
 from nbkeras.data.preprocessing.operations import tokens_of
 from nbkeras.data.preprocessing.statistics import (
     COLUMNS,
@@ -91,8 +92,10 @@ def automatic(spark: SparkSession, model: Any, rows: Rows) -> list[str]:
         rows: to train on; those of named columns alone, as plain Keras trains with arrays as they are.
     """
     found = None if rows.numbered else calls(model, _LEARNS)
-    never = [] if found is None else [one for one in _learning(found) if not _has_learned(one)]
-    if found is None or not never:
+    if found is None:
+        return []
+    never = [one for one in _learning(found) if not _has_learned(one) and _takes_columns(found, one)]
+    if not never:
         return []
     table = _of_model(spark, found, rows, never)
     said = (f"{one.layer} of {one.columns} ({one.learned})" for one in table.itertuples())
@@ -124,6 +127,18 @@ def _has_learned(layer: Any) -> bool:
     if isinstance(layer, keras.layers.Discretization):
         return layer.bin_boundaries is not None
     return bool(layer.get_vocabulary(include_special_tokens=False))
+
+
+def _takes_columns(found: Calls, layer: Any) -> bool:
+    """Whether no layer of Keras stands before this one but those whose work Arrow does.
+
+    Others, such as one in a network for pictures behind a Rescaling, stay as Keras makes them.
+    """
+    try:
+        steps = found.graph([_taken(found, layer)]).steps
+    except ModelError:
+        return False
+    return not any(isinstance(one.operation, Layer) for one in steps)
 
 
 def _of_model(spark: SparkSession, found: Calls, rows: Rows, layers: list[Any]) -> pd.DataFrame:
