@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from nbkeras import devices
 from nbkeras.data.preprocessing.graph import Array, Operation, Text
 from nbkeras.errors import ClusterError, DataError
 
@@ -86,6 +87,7 @@ class Layer(Operation):
             )
         os.environ.setdefault("KERAS_BACKEND", self.backend)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        devices.share_memory()
         from nbkeras.model import pickling
 
         return pickling.loads(self.pickled)
