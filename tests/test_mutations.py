@@ -79,8 +79,8 @@ def mutate(monkeypatch):
     dumps = pickling.dumps
 
     def mutate(code):
-        def mutated(thing):
-            return dumps({**thing, "mutation": Mutation(code)})
+        def mutated(thing, *left):
+            return dumps({**thing, "mutation": Mutation(code)}, *left)
 
         monkeypatch.setattr(pickling, "dumps", mutated)
 
