@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from nbkeras.data import columns
-from nbkeras.data.names import listed
+from nbkeras.data.names import first, listed
 from nbkeras.data.preprocessing.calls import Calls, Value, calls
 from nbkeras.data.preprocessing.graph import Graph
 from nbkeras.data.preprocessing.layer import Layer
@@ -98,8 +98,8 @@ def automatic(spark: SparkSession, model: Any, rows: Rows) -> list[str]:
     if not never:
         return []
     table = _of_model(spark, found, rows, never)
-    said = (f"{one.layer} of {one.columns} ({one.learned})" for one in table.itertuples())
-    return [f"adapted to the rows of the training first: {', '.join(said)}"]
+    said = [f"{one.layer} of {one.columns} ({one.learned})" for one in table.itertuples()]
+    return [f"adapted to the rows of the training first: {first(said, 4)}"]
 
 
 def _learning(found: Calls) -> list[Any]:

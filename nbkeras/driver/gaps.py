@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from nbkeras.data.columns import filled
-from nbkeras.data.names import listed
+from nbkeras.data.names import first, listed
 from nbkeras.data.parts import MISSING, is_missing
 from nbkeras.data.rows import Rows
 from nbkeras.driver import inference
@@ -78,7 +78,7 @@ def fills(spark: SparkSession, rows: Rows, nulls: Any) -> tuple[dict[str, Any], 
         if missing := found[f"count{n}"]:
             by = f"its mean {values[one.source]:.6g}" if one.policy == MEAN else repr(one.policy)
             said.append(f"{missing:,} of '{one.source}' by {by}")
-    return values, [f"missing values are filled: {', '.join(said)}"] if said else []
+    return values, [f"missing values are filled: {first(said)}"] if said else []
 
 
 def _gaps(rows: Rows, nulls: Any) -> list[_Gap]:
