@@ -57,7 +57,9 @@ class Features:
         return f"{self.table.to_string(index=False)}\n\n{self.code}"
 
     def _repr_html_(self) -> str:
-        return f"{self.table.to_html(index=False, notebook=True)}<pre>{escape(self.code)}</pre>"
+        with pd.option_context("display.max_colwidth", None):
+            table = self.table.to_html(index=False, notebook=True)
+        return f"{table}<pre>{escape(self.code)}</pre>"
 
     def bundle(self) -> dict[str, str]:
         """The table, and the code below it, by media type."""
