@@ -342,6 +342,10 @@ def test_classes_weigh_alike_where_balanced_is_asked_for(spark):
         ({"nulls": "meen"}, OptionError, ["nulls='meen'", "'mean'"]),
         ({"nulls": {"c": 1}}, OptionError, ["names 'c'", "'a', 'b'"]),
         ({"nulls": {"a": "many"}}, DataError, ["'a' by 'many'", "a number"]),
+        ({"nulls": {"a": [1.0]}}, DataError, ["'a' by [1.0]", "a number"]),
+        ({"nulls": {"a": float("nan")}}, DataError, ["'a' by nan", "a number"]),
+        ({"nulls": np.array(["mean"])}, OptionError, ["nulls=array(['mean']"]),
+        ({"class_weight": {"owl": "much"}}, OptionError, ["'much'", "a number for each class"]),
         ({"class_weight": {"cow": 1.0}}, OptionError, ["'cow'", "no class of label 'kind'"]),
         ({"class_weight": "even"}, OptionError, ["class_weight='even'", "'balanced'"]),
         ({"y": "a", "features": ["a", "b"], "class_weight": "balanced"}, DataError, ["no class"]),
@@ -370,6 +374,27 @@ def test_a_loss_that_takes_no_numbers_of_classes_is_refused_with_the_one_that_do
 
     with pytest.raises(OptionError, match=r"compile with loss='sparse_categorical_crossentropy'"):
         nbkeras.fit(model, df, "kind", spark=spark, verbose=0)
+
+
+@pytest.mark.usefixtures("any_backend")
+def test_classes_keep_their_numbers_in_a_second_training_and_an_evaluation(spark):
+    columns = "a double, b double, kind string, other string"
+    rows = [(1.0, 2.0, "cat", "owl"), (2.0, 1.0, "emu", "emu"), (0.5, 0.0, "owl", "owl")]
+    df = spark.createDataFrame(rows, columns).coalesce(1)
+    where = {"features": ["a", "b"], "spark": spark}
+    model, untrained = net(), net()
+    nbkeras.fit(model, df, "kind", workers=1, verbose=0, **where)
+    run = nbkeras.fit(model, df.filter("kind != 'cat'"), "kind", workers=1, verbose=0, **where)
+
+    assert run.schema.labels[0].classes == ("cat", "emu", "owl")
+    x, y = np.array([row[:2] for row in rows], "float32"), np.array([2, 1, 2])
+    expected = keras.Model.evaluate(model, x, y, verbose=0)
+    assert nbkeras.evaluate(model, df, "other", **where)["loss"] == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(OptionError, match=r"not trained on words in this notebook.*load_model"):
+        nbkeras.evaluate(untrained, df, "kind", **where)
+    numbered = df.selectExpr("a", "b", "1 AS kind")
+    with pytest.raises(DataError, match=r"'kind' of validation_data is numbers, to train on it is words"):
+        nbkeras.fit(model, df, "kind", validation_data=numbered, verbose=0, **where)
 
 
 def test_who_predicts_classes_without_a_training_on_words_is_told_to_name_them(spark):

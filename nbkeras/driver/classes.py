@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,7 +28,7 @@ _UNEVEN = 10
 
 
 def numbered(spark: SparkSession, rows: Rows, known: Schema | None = None) -> tuple[Rows, list[str]]:
-    """Number the classes of labels that are words: by those of a training, else sorted, from the rows.
+    """Number the classes of labels that are words: as a training that knows them all did, else sorted.
 
     Returns:
         The rows, and a note for each label of which a class is rare.
@@ -40,17 +41,55 @@ def numbered(spark: SparkSession, rows: Rows, known: Schema | None = None) -> tu
     Raises:
         DataError: there are too many, or none.
     """
-    before = {one.sources: one.classes for one in (known.labels if known is not None else ())}
+    before = {one.name: one.classes for one in (known.labels if known is not None else ())}
     fields, notes = [], []
     for one in rows.schema.fields:
-        words = one.classes or before.get(one.sources, ())
+        words = one.classes
         if one.kind == Classes.name and not words:
-            counts = _counts(spark, rows.df, one)
+            counts, trained = _counts(spark, rows.df, one), before.get(one.name, ())
             # In the order of their code points.
-            words = tuple(sorted(counts))
+            words = trained if set(counts) <= set(trained) else tuple(sorted(counts))
             notes += _uneven(one, counts)
         fields.append(replace(one, classes=words))
     return replace(rows, schema=replace(rows.schema, fields=tuple(fields))), notes
+
+
+def of_training(rows: Rows, known: Schema | None) -> Rows:
+    """Number the classes of labels that are words as in the training, to evaluate.
+
+    Args:
+        rows: of a DataFrame.
+        known: the schema of the training, if there was one.
+
+    Raises:
+        OptionError: no training in this notebook knows the classes.
+    """
+    before = {one.name: one.classes for one in (known.labels if known is not None else ())}
+    fields = []
+    for one in rows.schema.fields:
+        words = one.classes or before.get(one.name, ())
+        if one.kind == Classes.name and not words:
+            raise OptionError(
+                f"{one.title} is words, and the model was not trained on words in this notebook: load it with "
+                "nbkeras.load_model, or give the numbers of the classes"
+            )
+        fields.append(replace(one, classes=words))
+    return replace(rows, schema=replace(rows.schema, fields=tuple(fields)))
+
+
+def require_alike(validation: Schema, train: Schema) -> None:
+    """Check that labels to validate on are words where those to train on are.
+
+    Raises:
+        DataError: they are not.
+    """
+    kinds = {one.name: one.kind == Classes.name for one in train.labels}
+    for one in validation.labels:
+        if one.name in kinds and kinds[one.name] != (one.kind == Classes.name):
+            have, had = ("words", "numbers") if one.kind == Classes.name else ("numbers", "words")
+            raise DataError(
+                f"{one.title} of validation_data is {have}, to train on it is {had}: give one kind"
+            )
 
 
 def require_fitting_loss(model: Any, schema: Schema) -> None:
@@ -106,6 +145,8 @@ def weights(spark: SparkSession, rows: Rows, class_weight: Any) -> dict[int, flo
             f"class_weight names {strange[0]!r}, which is no class of {label.title}: "
             f"use {listed(label.classes[:8])}"
         )
+    if wrong := [one for one in class_weight.values() if not isinstance(one, numbers.Real)]:
+        raise OptionError(f"class_weight holds {wrong[0]!r}: use a number for each class")
     places = {word: place for place, word in enumerate(label.classes)}
     return {places.get(key, key): float(value) for key, value in class_weight.items()}
 
@@ -190,8 +231,10 @@ def _of_output(model: Any, schema: Schema | None, place: int) -> tuple[str, ...]
         return ()
     names: Any = schema.y if schema.y is not None else (schema.labels[0].name,)
     if isinstance(names, dict):
-        key = (getattr(model, "output_names", None) or list(names))[place]
-        name = names.get(key)
+        outputs = getattr(model, "_outputs_struct", None)
+        own = [path[0] for path, _ in keras.tree.flatten_with_path(outputs)] if outputs else []
+        keys = own if set(own) >= set(names) else getattr(model, "output_names", None) or list(names)
+        name = names.get(keys[place])
     else:
         name = names[place] if place < len(names) else None
     return next((one.classes for one in schema.labels if one.name == name), ())

@@ -72,7 +72,7 @@ def _of_rows(
     known = registry.schema(model)
     source = Source(spark, model, given.features, known)
     rows = source.labelled(given.data, given.y, given.sample_weight, "test_step").behind(trained.graph)
-    rows, _ = classes.numbered(spark, rows, known)
+    rows = classes.of_training(rows, known)
     source.say_guessed(rows)
     reason = _together(trained.model, rows)
     plan = inference.plan_of(spark, rows.trained, backend, alone=bool(reason), batch_size=batch_size)

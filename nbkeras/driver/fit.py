@@ -81,6 +81,7 @@ def fit(
     plan = _plan(options, begun, workers=workers, seed=checks.seed(seed) if shuffle else None, **limits)
     resumption.require_same(begun, plan)
     checks.require(spark, plan, dynamic=dynamic, trusted=options.trusted_network)
+    known = registry.schema(model) if begun is None else begun.schema
     train, validation, split = _data(spark, plan, model, given, begun)
     run = _run(host, options, model, plan, begun)
     schema = run.schema = None if train.numbered else train.schema
@@ -101,7 +102,6 @@ def fit(
     )
 
     def prepare() -> Callable[[], None]:
-        known = None if begun is None else begun.schema
         data = preparation.Data(train, validation, split, known, given.nulls, on_workers)
         made = preparation.prepared(spark, plan, run, data, notebook, shuffle=shuffle)
         hooks = notebook.epoch_end, notebook.steps

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -72,13 +76,21 @@ def fills(spark: SparkSession, rows: Rows, nulls: Any) -> tuple[dict[str, Any], 
     found = inference.attended(spark, "adapt", job.first)
     values, said = {}, []
     for n, one in number.items():
-        values[one.source] = found[f"mean{n}"] if one.policy == MEAN else one.policy
-        if values[one.source] is None:
-            raise DataError(f"column '{one.source}' has no value, and so no mean that could fill its gaps")
+        values[one.source], by = one.policy, repr(one.policy)
+        if one.policy == MEAN:
+            values[one.source], by = _mean(one, found[f"mean{n}"])
         if missing := found[f"count{n}"]:
-            by = f"its mean {values[one.source]:.6g}" if one.policy == MEAN else repr(one.policy)
             said.append(f"{missing:,} of '{one.source}' by {by}")
     return values, [f"missing values are filled: {first(said)}"] if said else []
+
+
+def _mean(one: _Gap, mean: float | None) -> tuple[float, str]:
+    """The mean that fills a column, and how it is said: rounded where the model takes whole numbers."""
+    if mean is None:
+        raise DataError(f"column '{one.source}' has no value, and so no mean that could fill its gaps")
+    if np.dtype(one.field.dtype).kind in "iu":
+        return float(round(mean)), f"its mean {mean:.6g}, rounded to {round(mean)}"
+    return mean, f"its mean {mean:.6g}"
 
 
 def _gaps(rows: Rows, nulls: Any) -> list[_Gap]:
@@ -90,7 +102,7 @@ def _gaps(rows: Rows, nulls: Any) -> list[_Gap]:
             raise OptionError(
                 f"nulls names {strange[0]!r}, which is no feature column: use {listed(sorted(named)[:8])}"
             )
-    elif nulls not in (ERROR, MEAN):
+    elif not isinstance(nulls, str) or nulls not in (ERROR, MEAN):
         raise OptionError(
             f"nulls={nulls!r}: use {ERROR!r}, {MEAN!r} for all numbers, or a dict from column to {MEAN!r} "
             "or to what fills it"
@@ -105,7 +117,8 @@ def _gaps(rows: Rows, nulls: Any) -> list[_Gap]:
             if policy is None and f"{source}_{MISSING}" in named and field.dtype != WORDS:
                 policy = MEAN
             # A training that goes on from a checkpoint fills as it did.
-            if policy not in (None, ERROR) and not field.fills:
+            kept = isinstance(policy, str) and policy == ERROR
+            if policy is not None and not kept and not field.fills:
                 gaps.append(_Gap(field, place, _policy(rows, field, source, policy)))
     return gaps
 
@@ -116,11 +129,15 @@ def _policy(rows: Rows, field: Field, source: str, policy: Any) -> Any:
     is_array = len(field.sources) == 1 and isinstance(rows.df.schema[field.name].dataType, T.ArrayType)
     if is_array:
         raise DataError(f"nulls names '{source}', a column of arrays: fill its gaps with F.transform")
-    fits = isinstance(policy, str) and (words or policy == MEAN) and not (words and policy == MEAN)
-    if not fits and (words or isinstance(policy, (str, bool))):
-        taken = "a word, such as 'unknown'" if words else f"a number, or {MEAN!r}"
+    if isinstance(policy, str) and (policy == MEAN) != words:
+        return policy
+    whole = not words and np.dtype(field.dtype).kind in "iu"
+    number = isinstance(policy, (numbers.Real, Decimal)) and not isinstance(policy, bool)
+    if words or not number or not math.isfinite(policy) or (whole and policy != int(policy)):
+        least = "whole number" if whole else "number"
+        taken = "a word, such as 'unknown'" if words else f"a {least}, or {MEAN!r}"
         raise DataError(f"nulls fills '{source}' by {policy!r}: use {taken}")
-    return policy if isinstance(policy, str) else float(policy)
+    return float(policy)
 
 
 def _element(rows: Rows, one: _Gap) -> T.DataType:

@@ -31,7 +31,7 @@ class Data:
         train: to train on.
         validation: to validate on, if anything.
         split: the part of the training rows to be split off to validate on.
-        known: the schema of the training that goes on, if one does.
+        known: the schema of the training before, if there was one.
         nulls: what stands for missing values, as in :func:`nbkeras.fit`.
         callbacks: that run on the workers.
     """
@@ -93,7 +93,8 @@ def prepared(
         # Batches go through the whole model.
         trained = Cut(run.model)
     else:
-        data, plan = _classified(spark, plan, run, _filled(spark, run, data))
+        data, plan = _classified(spark, plan, run, data)
+        data = _filled(spark, run, data)
         for sentence in adaptation.automatic(spark, run.model, to_train(data.train, data.split)):
             run.note(sentence)
         if not data.train.numbered:
@@ -132,6 +133,7 @@ def _classified(spark: SparkSession, plan: Plan, run: Run, data: Data) -> tuple[
         run.note(sentence)
     validation = data.validation
     if isinstance(validation, Rows):
+        classes.require_alike(validation.schema, train.schema)
         validation, _ = classes.numbered(spark, validation, train.schema)
     weights = classes.weights(spark, to_train(train, data.split), plan.class_weight)
     return replace(data, train=train, validation=validation), replace(plan, class_weight=weights)
