@@ -427,6 +427,20 @@ def test_what_is_proposed_for_a_table_is_keras_code_whose_model_trains(spark, ta
     assert np.isfinite(run.history["loss"][0])
 
 
+def test_a_proposal_names_any_column_and_makes_no_input_twice(spark):
+    columns = '`a😀` double, `q"u` double, age double, age_missing int, `x/y` double, t date, t_month int'
+    df = spark.createDataFrame([(1.0, 2.0, None, 1, 1.0, None, 2)], columns)
+    df = df.selectExpr("*", "DATE'2024-01-01' AS u", "3 AS u_month").fillna(1.0, ["age"])
+
+    found = nbkeras.features(df, spark=spark)
+
+    assert {"a😀", 'q"u', "age", "age_missing", "u_days", "u_month"} <= set(found.inputs)
+    assert keras.Model(found.inputs, found.features).count_params() >= 0
+    said = dict(zip(found.table["column"], found.table["proposed"], strict=True))
+    assert said["x/y"].startswith("left out: ")
+    assert said["u"] == "time: days, weekday"
+
+
 def exec_alone(code):
     """The inputs that code makes where nothing else is known."""
     names = {}

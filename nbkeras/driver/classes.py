@@ -70,8 +70,8 @@ def of_training(rows: Rows, known: Schema | None) -> Rows:
         words = one.classes or before.get(one.name, ())
         if one.kind == Classes.name and not words:
             raise OptionError(
-                f"{one.title} is words, and the model was not trained on words in this notebook: load it with "
-                "nbkeras.load_model, or give the numbers of the classes"
+                f"{one.title} is words, and the model was not trained on words in this notebook: "
+                "load it with nbkeras.load_model, or give the numbers of the classes"
             )
         fields.append(replace(one, classes=words))
     return replace(rows, schema=replace(rows.schema, fields=tuple(fields)))

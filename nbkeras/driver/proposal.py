@@ -78,6 +78,7 @@ class _Column:
         rows: all rows.
         skew: of its numbers.
         length: average of its words.
+        beside: the other columns: an input of such a name takes that one.
     """
 
     name: str
@@ -87,6 +88,7 @@ class _Column:
     rows: int
     skew: float
     length: float
+    beside: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,7 @@ def _looked_at(spark: SparkSession, df: DataFrame, names: list[str]) -> list[_Co
             found["rows"],
             found.get(f"skew{number}") or 0.0,
             found.get(f"length{number}") or 0.0,
+            tuple(df.columns),
         )
         for number, name in enumerate(names)
     ]
@@ -171,8 +174,8 @@ def _looked_at(spark: SparkSession, df: DataFrame, names: list[str]) -> list[_Co
 def _plan(one: _Column) -> _Plan:
     if not one.rows or one.missing == one.rows:
         return _Plan("left out: it has no value")
-    if "/" in one.name:
-        return _Plan("left out: an input of Keras has no / in its name, so rename it")
+    if "/" in one.name or not one.name.strip():
+        return _Plan("left out: an input of Keras cannot have its name, so rename it")
     if isinstance(one.dtype, (T.StringType, T.NumericType)):
         return _words(one) if isinstance(one.dtype, T.StringType) else _number(one)
     if isinstance(one.dtype, T.BooleanType):
@@ -194,9 +197,10 @@ def _encode(name: str, code: str = "{}", dtype: str = "") -> tuple[str, str]:
         code: with braces in the place of the input.
         dtype: of the input; empty for Keras' float type.
     """
-    own = f"inputs[{json.dumps(name)}]"
-    more = f", dtype={json.dumps(dtype)}" if dtype else ""
-    made = f"{own} = Input((1,){more}, name={json.dumps(name)})"
+    quoted_name = json.dumps(name, ensure_ascii=False)
+    own = f"inputs[{quoted_name}]"
+    more = f', dtype="{dtype}"' if dtype else ""
+    made = f"{own} = Input((1,){more}, name={quoted_name})"
     return made, f"encoded.append({code.format(own)})"
 
 
@@ -243,8 +247,10 @@ def _with_gap(one: _Column, said: str, lines: tuple[str, ...], fill: Any = "mean
     if not one.missing:
         return _Plan(said, lines)
     filled = "the mean" if fill == "mean" else f"{fill:g}"
-    gap = _encode(f"{one.name}_{parts.MISSING}")
-    return _Plan(f"{said}; gaps: {filled}, and whether there is one", (*lines, *gap), fill)
+    gap = f"{one.name}_{parts.MISSING}"
+    if gap in one.beside:
+        return _Plan(f"{said}; gaps: {filled}", lines, fill)
+    return _Plan(f"{said}; gaps: {filled}, and whether there is one", (*lines, *_encode(gap)), fill)
 
 
 def _time(one: _Column) -> _Plan:
@@ -253,7 +259,8 @@ def _time(one: _Column) -> _Plan:
     sizes = {"month": 13, "weekday": 7}
     if not isinstance(one.dtype, T.DateType):
         sizes["hour"] = 24
-    lines = [*_encode(f"{one.name}_days", "layers.Normalization()({})")]
-    for part, size in sizes.items():
-        lines += _encode(f"{one.name}_{part}", _one_hot(size), "int32")
-    return _Plan(f"time: days, {', '.join(sizes)}", tuple(lines))
+    codes = {"days": ("layers.Normalization()({})", "")}
+    codes |= {part: (_one_hot(size), "int32") for part, size in sizes.items()}
+    taken = {part: how for part, how in codes.items() if f"{one.name}_{part}" not in one.beside}
+    lines = (line for part, how in taken.items() for line in _encode(f"{one.name}_{part}", *how))
+    return _Plan(f"time: {', '.join(taken)}", tuple(lines))
