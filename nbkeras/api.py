@@ -96,10 +96,11 @@ def fit(
         validation_data: a DataFrame with the same columns, or a tuple of arrays.
         validation_split: part of the rows to validate on: the last rows of
             arrays; rows of a DataFrame by their hash.
-        nulls: what stands for values of the feature columns that are missing, null or NaN: "error" for none;
-            "mean" for the mean of the rows to train on, in all columns of numbers; or a dict from column to
-            "mean" or to a number or word. An input ``age_missing`` takes 1 where the column ``age`` lacks a
-            value, which is then filled by the mean.
+        nulls: what stands for values of the feature columns that are missing: "error" refuses
+            nulls, and leaves NaN as it is, as Keras does; "mean" fills null and NaN in all columns of
+            numbers by the mean of the rows to train on; a dict gives "mean", a number or a word for
+            each column. An input ``age_missing`` takes 1 where the column ``age`` lacks a value,
+            which is then filled by the mean.
         batch_size: rows of a batch over all workers, 32 if None.
         class_weight: weights by number or word of the class; "balanced" weighs each class by
             rows / (classes x rows of the class), as scikit-learn does.
@@ -347,14 +348,16 @@ def save_model(model: Any, path: str | os.PathLike[str]) -> None:
     ``keras.models.load_model`` reads the file too, without these.
 
     Args:
-        model: trained by this notebook, or loaded by :func:`load_model`.
+        model: trained by this notebook, or loaded by :func:`load_model`; if a run in the background trains
+            it, waits for its end.
         path: of the file, which ends in ``.keras``.
 
     Raises:
         OptionError: the file is named otherwise.
     """
-    from nbkeras.driver import model_files
+    from nbkeras.driver import checks, model_files
 
+    checks.wait_for_training(model)
     model_files.save(model, path)
 
 

@@ -293,6 +293,8 @@ def test_a_word_with_a_line_break_is_refused_since_keras_would_save_it_as_two(sp
 
     with pytest.raises(DataError, match=r"'word' holds 1 words with a line break.*regexp_replace"):
         nbkeras.adapt({"word": layers.StringLookup()}, df)
+    with pytest.raises(DataError, match=r"'word' holds an empty word.*mask_token=''"):
+        nbkeras.adapt({"word": layers.StringLookup()}, df.selectExpr("'' AS word"))
 
 
 def test_what_cannot_learn_is_refused_with_what_to_give():
@@ -300,8 +302,12 @@ def test_what_cannot_learn_is_refused_with_what_to_give():
 
     with pytest.raises(OptionError, match=r"does not say which columns it takes: give a dict"):
         nbkeras.adapt(layers.StringLookup(), df)
-    with pytest.raises(OptionError, match=r"Dense 'dense.*learns nothing from data"):
+    with pytest.raises(OptionError, match=r"Dense of 'word' learns nothing from data"):
         nbkeras.adapt({"word": layers.Dense(1)}, df)
+    with pytest.raises(OptionError, match=r"was made with what it would learn: leave out 'word'"):
+        nbkeras.adapt({"word": layers.StringLookup(vocabulary=["a"])}, df)
+    with pytest.raises(OptionError, match=r"0 columns .* its own layer"):
+        nbkeras.adapt({}, df)
 
 
 # -- classes and gaps ------------------------------------------------------------------------------------
@@ -404,6 +410,8 @@ def test_who_predicts_classes_without_a_training_on_words_is_told_to_name_them(s
         nbkeras.predict(net(), df, classes=True, spark=spark)
     with pytest.raises(DataError, match=r"there are 2 classes .* has 3 numbers"):
         nbkeras.predict(net(), df, classes=["a", "b"], spark=spark)
+    with pytest.raises(OptionError, match=r"classes=\[7\]: use words"):
+        nbkeras.predict(net(), df, classes=[7], spark=spark)
 
 
 @pytest.mark.usefixtures("any_backend")
@@ -446,6 +454,18 @@ def exec_alone(code):
     names = {}
     exec(code, names)  # noqa: S102
     return names["inputs"]
+
+
+@pytest.mark.usefixtures("any_backend")
+def test_a_feature_space_trains_as_its_guide_shows(spark, table):
+    space = SPACE({"cabin": "integer_categorical", "alone": "float"}, output_mode="concat")
+    nbkeras.adapt(space, table, spark=spark)
+    model = keras.Model(space.get_inputs(), layers.Dense(1)(space.get_encoded_features()))
+    model.compile("sgd", "mse")
+
+    run = nbkeras.fit(model, table.selectExpr("*", "1.0 AS y"), "y", workers=1, spark=spark, verbose=0)
+
+    assert np.isfinite(run.history["loss"][0])
 
 
 def test_an_input_is_named_after_a_part_of_a_date(spark):

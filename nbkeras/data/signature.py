@@ -108,8 +108,15 @@ def _nested(given: Any) -> Any:
     import keras
 
     fields = [f"x{index}" for index, _ in enumerate(keras.tree.flatten(given))]
-    nested = keras.tree.lists_to_tuples(keras.tree.pack_sequence_as(given, fields))
+    nested = _plain(keras.tree.pack_sequence_as(given, fields))
     return None if nested == "x0" else nested
+
+
+def _plain(nested: Any) -> Any:
+    """Dicts and tuples as Python's own: a layer such as ``FeatureSpace`` keeps others."""
+    if isinstance(nested, dict):
+        return {key: _plain(one) for key, one in nested.items()}
+    return tuple(map(_plain, nested)) if isinstance(nested, (list, tuple)) else nested
 
 
 def _shape(shape: Any) -> tuple[int, ...] | None:

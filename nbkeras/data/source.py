@@ -204,7 +204,10 @@ def data_frame(spark: SparkSession, data: Any) -> DataFrame:
 
     Raises:
         ClusterError: its session was stopped.
+        DataError: it is no DataFrame.
     """
+    if not hasattr(data, "columns"):
+        raise DataError(f"the data is a {type(data).__name__}: give a DataFrame of Spark, pandas or polars")
     if _is_pandas_on_spark(data):
         return data_frame(spark, data.spark.frame())  # to_spark() warns of the index
     if not isinstance(data, DataFrame):

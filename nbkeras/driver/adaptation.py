@@ -171,10 +171,14 @@ def _before(found: Calls, layer: Any) -> set[int]:
 def _of_columns(spark: SparkSession, layers: dict[str, Any], data: Any) -> pd.DataFrame:
     """Adapt each layer to the column of its name."""
     df = data_frame(spark, data)
+    if not layers or len({id(one) for one in layers.values()}) < len(layers):
+        raise OptionError(f"there are {len(layers)} columns for their layers: give each column its own layer")
     fields, targets = [], []
     for number, (name, layer) in enumerate(layers.items()):
         if not isinstance(layer, _LEARNS):
-            raise OptionError(f"{_title(layer)} of '{name}' learns nothing from data: leave it out")
+            raise OptionError(f"{type(layer).__name__} of '{name}' learns nothing from data: leave it out")
+        if not _can_learn(layer):
+            raise OptionError(f"{_title(layer)} was made with what it would learn: leave out '{name}'")
         field = columns.feature_field(df, f"x{number}", name, _type(layer))
         fields.append(field)
         targets.append((layer, Graph((), (number,), (field,))))
@@ -312,13 +316,13 @@ def _set_vocabulary(layer: Any, found: pd.DataFrame, names: Sequence[str]) -> st
     key = "word" if words else "number"
     special = {lookup.mask_token, lookup.oov_token}
     counted = counted[~counted[key].isin(special)]
-    if words:
-        _require_lines(counted[key], names)
     if lookup.max_tokens is not None:
         counted = counted.head(lookup.max_tokens - lookup._token_start_index())  # noqa: SLF001  # special ones
     tokens = counted[key].astype(object if words else "int64").tolist()
     if not tokens:
         raise DataError(f"{_title(layer)} of {listed(names)} finds no word for its vocabulary")
+    if words:
+        _require_lines(tokens, names)
     idf = None
     if lookup.output_mode == "tf_idf":
         number = found.loc[found["word"].isna() & found["number"].isna(), "documents"].sum()
@@ -327,18 +331,23 @@ def _set_vocabulary(layer: Any, found: pd.DataFrame, names: Sequence[str]) -> st
     return f"{len(tokens):,} {'words' if words else 'numbers'}: {_some([repr(one) for one in tokens])}"
 
 
-def _require_lines(words: Any, names: Sequence[str]) -> None:
-    """Make sure that Keras can save the words: it writes one on each line.
+def _require_lines(words: list[str], names: Sequence[str]) -> None:
+    """Make sure that Keras can save the words: it writes one on each line, and reads lines as Python does.
 
     Raises:
-        DataError: a word has a line break.
+        DataError: a word has a line break or a zero, or the last one is empty.
     """
-    broken = words[words.str.contains("\n", regex=False)]
-    if len(broken):
+    broken = [one for one in words if one and (one.splitlines() != [one] or "\0" in one)]
+    if broken:
         raise DataError(
-            f"column {listed(names)} holds {len(broken)} words with a line break, such as "
-            f"{broken.iloc[0]!r}, which Keras would save as several words: replace it, "
-            f"df.withColumn('{names[0]}', F.regexp_replace('{names[0]}', '\\n', ' '))"
+            f"column {listed(names)} holds {len(broken)} words with a line break or a zero, such as "
+            f"{broken[0]!r}, which Keras would save as other words: replace it, "
+            f"df.withColumn('{names[0]}', F.regexp_replace('{names[0]}', r'[\r\n]', ' '))"
+        )
+    if words[-1] == "":
+        raise DataError(
+            f"column {listed(names)} holds an empty word, which Keras would lose at the end of a saved "
+            "vocabulary: give the layer mask_token='', or the column another word for it"
         )
 
 

@@ -28,10 +28,10 @@ _UNEVEN = 10
 
 
 def numbered(spark: SparkSession, rows: Rows, known: Schema | None = None) -> tuple[Rows, list[str]]:
-    """Number the classes of labels that are words: as a training that knows them all did, else sorted.
+    """Number the classes of labels that are words: as the training before, then in their sorted order.
 
     Returns:
-        The rows, and a note for each label of which a class is rare.
+        The rows, and notes of labels that have new or rare classes.
 
     Args:
         spark: the session.
@@ -48,7 +48,10 @@ def numbered(spark: SparkSession, rows: Rows, known: Schema | None = None) -> tu
         if one.kind == Classes.name and not words:
             counts, trained = _counts(spark, rows.df, one), before.get(one.name, ())
             # In the order of their code points.
-            words = trained if set(counts) <= set(trained) else tuple(sorted(counts))
+            words, new = tuple(sorted(counts)), sorted(set(counts) - set(trained))
+            if set(counts) & set(trained):
+                words = (*trained, *new)
+                notes += _new(one, new)
             notes += _uneven(one, counts)
         fields.append(replace(one, classes=words))
     return replace(rows, schema=replace(rows.schema, fields=tuple(fields))), notes
@@ -176,6 +179,15 @@ def _counts(spark: SparkSession, df: DataFrame, field: Field) -> dict[Any, int]:
     return dict(zip(keys, numbers, strict=True))
 
 
+def _new(field: Field, words: list[str]) -> list[str]:
+    """A note where classes have come since the training before."""
+    if not words:
+        return []
+    return [
+        f"{field.title} has new classes, numbered behind those of the training before: {listed(words[:8])}"
+    ]
+
+
 def _uneven(field: Field, counts: dict[Any, int]) -> list[str]:
     """A note where the rarest class has far fewer rows than the most frequent one."""
     if not counts:
@@ -204,6 +216,8 @@ def named(
         DataError: their number is not that of the outputs.
         OptionError: no training in this notebook knows the classes.
     """
+    if classes is not True and not all(isinstance(one, str) for one in classes):
+        raise OptionError(f"classes={classes!r}: use words, in the order of the numbers of their classes")
     for place, (name, one) in enumerate(zip(outputs, sample, strict=True)):
         words = _of_output(model, schema, place) if classes is True else tuple(classes)
         if not words:
@@ -231,19 +245,26 @@ def _of_output(model: Any, schema: Schema | None, place: int) -> tuple[str, ...]
         return ()
     names: Any = schema.y if schema.y is not None else (schema.labels[0].name,)
     if isinstance(names, dict):
-        outputs = getattr(model, "_outputs_struct", None)
-        own = [path[0] for path, _ in keras.tree.flatten_with_path(outputs)] if outputs else []
-        keys = own if set(own) >= set(names) else getattr(model, "output_names", None) or list(names)
-        name = names.get(keys[place])
+        name = next((names[key] for key in _keys(model, place) if key in names), None)
     else:
         name = names[place] if place < len(names) else None
     return next((one.classes for one in schema.labels if one.name == name), ())
 
 
+def _keys(model: Any, place: int) -> list[str]:
+    """The names by which losses and labels may be given for an output."""
+    outputs = getattr(model, "_outputs_struct", None)
+    own = [path[0] for path, _ in keras.tree.flatten_with_path(outputs)] if isinstance(outputs, dict) else []
+    return [keys[place] for keys in (own, getattr(model, "output_names", None) or []) if place < len(keys)]
+
+
 def _gives_logits(model: Any, place: int) -> bool:
     """Whether an output is trained by a loss that takes logits."""
-    losses = keras.tree.flatten(getattr(model, "loss", None))
-    loss = losses[place] if place < len(losses) else losses[0] if losses else None
+    loss = getattr(model, "loss", None)
+    if isinstance(loss, dict):
+        loss = next((loss[key] for key in _keys(model, place) if key in loss), None)
+    elif isinstance(loss, (list, tuple)):
+        loss = loss[place] if place < len(loss) else None
     return bool(getattr(loss, "from_logits", False) or getattr(loss, "_fn_kwargs", {}).get("from_logits"))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -88,7 +87,7 @@ def _mean(one: _Gap, mean: float | None) -> tuple[float, str]:
     """The mean that fills a column, and how it is said: rounded where the model takes whole numbers."""
     if mean is None:
         raise DataError(f"column '{one.source}' has no value, and so no mean that could fill its gaps")
-    if np.dtype(one.field.dtype).kind in "iu":
+    if _is_whole(one.field):
         return float(round(mean)), f"its mean {mean:.6g}, rounded to {round(mean)}"
     return mean, f"its mean {mean:.6g}"
 
@@ -131,13 +130,31 @@ def _policy(rows: Rows, field: Field, source: str, policy: Any) -> Any:
         raise DataError(f"nulls names '{source}', a column of arrays: fill its gaps with F.transform")
     if isinstance(policy, str) and (policy == MEAN) != words:
         return policy
-    whole = not words and np.dtype(field.dtype).kind in "iu"
-    number = isinstance(policy, (numbers.Real, Decimal)) and not isinstance(policy, bool)
-    if words or not number or not math.isfinite(policy) or (whole and policy != int(policy)):
-        least = "whole number" if whole else "number"
+    if words or not _holds(field, policy):
+        least = f"number of type {field.dtype}"
         taken = "a word, such as 'unknown'" if words else f"a {least}, or {MEAN!r}"
         raise DataError(f"nulls fills '{source}' by {policy!r}: use {taken}")
     return float(policy)
+
+
+def _holds(field: Field, value: Any) -> bool:
+    """Whether a value is a number that the type of a field can hold."""
+    if isinstance(value, bool) or not isinstance(value, (numbers.Real, Decimal)):
+        return False
+    try:
+        number = float(value)
+    except OverflowError:
+        return False
+    if _is_whole(field):
+        limits = np.iinfo(field.dtype or "int64")
+        return number.is_integer() and limits.min <= number <= limits.max
+    dtype = "float32" if field.dtype == "bfloat16" else field.dtype
+    return abs(number) <= float(np.finfo(dtype or "float32").max)
+
+
+def _is_whole(field: Field) -> bool:
+    """Whether a field takes whole numbers."""
+    return "int" in (field.dtype or "")
 
 
 def _element(rows: Rows, one: _Gap) -> T.DataType:

@@ -15,7 +15,8 @@ from nbkeras.data.columns import distinct
 from nbkeras.data.preprocessing.cut import Cut, cut
 from nbkeras.data.rows import inputs
 from nbkeras.data.sample import build, first_batch, outputs
-from nbkeras.data.source import Source, data_frame, names_columns
+from nbkeras.data.signature import signature
+from nbkeras.data.source import Source, data_frame, is_frame, names_columns
 from nbkeras.driver import checks, inference
 from nbkeras.driver import classes as class_names
 from nbkeras.errors import DataError, OptionError
@@ -23,6 +24,7 @@ from nbkeras.job import archive
 from nbkeras.model import batch, exactness
 from nbkeras.model.reader import kind_of
 from nbkeras.run import registry
+from nbkeras.schema import WORDS
 from nbkeras.spark.session import attached
 
 
@@ -57,7 +59,9 @@ def predict(
         raise OptionError(
             f"steps={steps} is for a dataset, which comes in batches: call predict without steps"
         )
-    by_name = names_columns(data, ())
+    # Arrays of words and numbers would be one array of objects.
+    mixed = is_frame(data) and (bool(classes) or any(one.dtype == WORDS for one in signature(model).inputs))
+    by_name = mixed or names_columns(data, ())
     if classes and not by_name:
         raise OptionError(f"classes={classes!r} names those of a DataFrame's rows: give a DataFrame")
     if not by_name and inference.is_few(data) and checks.is_own(backend):
@@ -67,6 +71,8 @@ def predict(
     spark = attached(spark)
     trained = cut(model)
     source = Source(spark, model, features, registry.schema(model))
+    if by_name:
+        data = data_frame(spark, data)
     rows = source.rows(data, () if by_name else None, None).behind(trained.graph)
     source.say_guessed(rows)
     build(trained.model, rows)
