@@ -30,8 +30,9 @@ def schema(model: Any) -> Schema | None:
     Before any run, that of the file that it was loaded from.
 
     Example:
+        >>> import keras
         >>> from nbkeras.run import registry
-        >>> registry.schema(object()) is None
+        >>> registry.schema(keras.Sequential()) is None
         True
     """
     found = (run.schema for run in reversed(runs) if run.schema is not None and run.knows(model))
