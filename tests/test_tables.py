@@ -13,7 +13,7 @@ from keras import layers
 from twins import assert_same_history, value
 
 import nbkeras
-from nbkeras.errors import DataError, OptionError
+from nbkeras.errors import DataError, ModelError, OptionError
 from nbkeras.run import registry
 
 ROWS = 61
@@ -308,6 +308,8 @@ def test_what_cannot_learn_is_refused_with_what_to_give():
         nbkeras.adapt({"word": layers.StringLookup(vocabulary=["a"])}, df)
     with pytest.raises(OptionError, match=r"0 columns .* its own layer"):
         nbkeras.adapt({}, df)
+    with pytest.raises(ModelError, match=r"cuts sentences by functions of its own, or into n-grams"):
+        nbkeras.adapt({"word": layers.TextVectorization(ngrams=2)}, df)
 
 
 # -- classes and gaps ------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
@@ -20,17 +19,17 @@ from nbkeras.data.names import first, listed
 from nbkeras.data.preprocessing.calls import Calls, Value, calls
 from nbkeras.data.preprocessing.graph import Graph
 from nbkeras.data.preprocessing.layer import Layer
-from nbkeras.data.preprocessing.operations import tokens_of
-from nbkeras.data.preprocessing.statistics import (
-    COLUMNS,
-    Counts,
-    Learner,
-    Moments,
-    Statistic,
-    Values,
-    learned,
-    merged,
+from nbkeras.data.preprocessing.learning import (
+    LEARNS,
+    WORDS,
+    can_learn,
+    has_learned,
+    limit,
+    statistic,
+    teach,
+    title,
 )
+from nbkeras.data.preprocessing.statistics import COLUMNS, Learner, learned
 from nbkeras.data.rows import Rows
 from nbkeras.data.source import Source, data_frame
 from nbkeras.driver import inference
@@ -39,9 +38,6 @@ from nbkeras.schema import Field
 from nbkeras.spark import cluster
 from nbkeras.spark.session import attached
 
-_WORDS = (keras.layers.StringLookup, keras.layers.TextVectorization)
-_LOOKUPS = (*_WORDS, keras.layers.IntegerLookup)
-_LEARNS = (*_LOOKUPS, keras.layers.Normalization, keras.layers.Discretization)
 #: Part of a sorted column by which a quantile may be off.
 _ACCURACY = 10_000
 
@@ -70,7 +66,7 @@ def adapt(
             f"a {type(layers).__name__} does not say which columns it takes: give a dict, "
             "nbkeras.adapt({'column': layer}, df), a FeatureSpace, or a model"
         )
-    found = calls(layers, _LEARNS)
+    found = calls(layers, LEARNS)
     if found is None:
         raise ModelError(
             f"{type(layers).__name__} does not say which columns its layers take: adapt them before it is "
@@ -91,10 +87,10 @@ def automatic(spark: SparkSession, model: Any, rows: Rows) -> list[str]:
         model: about to be trained.
         rows: to train on; those of named columns alone, as plain Keras trains with arrays as they are.
     """
-    found = None if rows.numbered else calls(model, _LEARNS)
+    found = None if rows.numbered else calls(model, LEARNS)
     if found is None:
         return []
-    never = [one for one in _learning(found) if not _has_learned(one) and _takes_columns(found, one)]
+    never = [one for one in _learning(found) if not has_learned(one) and _takes_columns(found, one)]
     if not never:
         return []
     table = _of_model(spark, found, rows, never)
@@ -105,28 +101,7 @@ def automatic(spark: SparkSession, model: Any, rows: Rows) -> list[str]:
 def _learning(found: Calls) -> list[Any]:
     """The layers that can learn from data, among those that are called."""
     layers = {id(one.operation): one.operation for one in found.made}.values()
-    return [one for one in layers if isinstance(one, _LEARNS) and _can_learn(one)]
-
-
-def _can_learn(layer: Any) -> bool:
-    """Whether a layer was not made with what it would learn."""
-    if isinstance(layer, keras.layers.Normalization):
-        return layer.input_mean is None
-    if isinstance(layer, keras.layers.Discretization):
-        return layer.num_bins is not None
-    return not layer._has_input_vocabulary  # noqa: SLF001  # as Keras itself asks it
-
-
-def _has_learned(layer: Any) -> bool:
-    if isinstance(layer, keras.layers.Normalization):
-        # As Keras makes them.
-        return not layer.built or bool(
-            np.any(keras.ops.convert_to_numpy(layer.adapt_mean) != 0)
-            or np.any(keras.ops.convert_to_numpy(layer.adapt_variance) != 1)
-        )
-    if isinstance(layer, keras.layers.Discretization):
-        return layer.bin_boundaries is not None
-    return bool(layer.get_vocabulary(include_special_tokens=False))
+    return [one for one in layers if isinstance(one, LEARNS) and can_learn(one)]
 
 
 def _takes_columns(found: Calls, layer: Any) -> bool:
@@ -175,10 +150,10 @@ def _of_columns(spark: SparkSession, layers: dict[str, Any], data: Any) -> pd.Da
         raise OptionError(f"there are {len(layers)} columns for their layers: give each column its own layer")
     fields, targets = [], []
     for number, (name, layer) in enumerate(layers.items()):
-        if not isinstance(layer, _LEARNS):
+        if not isinstance(layer, LEARNS):
             raise OptionError(f"{type(layer).__name__} of '{name}' learns nothing from data: leave it out")
-        if not _can_learn(layer):
-            raise OptionError(f"{_title(layer)} was made with what it would learn: leave out '{name}'")
+        if not can_learn(layer):
+            raise OptionError(f"{title(layer)} was made with what it would learn: leave out '{name}'")
         field = columns.feature_field(df, f"x{number}", name, _type(layer))
         fields.append(field)
         targets.append((layer, Graph((), (number,), (field,))))
@@ -187,7 +162,7 @@ def _of_columns(spark: SparkSession, layers: dict[str, Any], data: Any) -> pd.Da
 
 
 def _type(layer: Any) -> str:
-    if isinstance(layer, _WORDS):
+    if isinstance(layer, WORDS):
         return "string"
     return "int64" if isinstance(layer, keras.layers.IntegerLookup) else keras.config.floatx()
 
@@ -199,7 +174,7 @@ def _learn(
     for layer, graph in targets:
         if isinstance(layer, keras.layers.Normalization) and not layer.built:
             layer.build((None, *(graph.outputs[0].shape or ())))
-    learners = [Learner(graph, _statistic(layer)) for layer, graph in targets]
+    learners = [Learner(graph, statistic(layer)) for layer, graph in targets]
 
     def work(batches: Any) -> Any:
         from pyspark import TaskContext
@@ -219,7 +194,7 @@ def _learn(
     order = Window.partitionBy("layer", F.col("part").isNull()).orderBy(
         F.desc("rows"), F.desc("word"), F.desc("number")
     )
-    limits = F.array(*[F.lit(_limit(layer)) for layer, _ in targets])
+    limits = F.array(*[F.lit(limit(layer)) for layer, _ in targets])
     most_frequent = F.row_number().over(order) <= F.get(limits, F.col("layer"))
     kept = grouped.withColumn("kept", most_frequent | F.col("part").isNotNull()).filter("kept")
     rows = inference.attended(spark, "adapt", lambda: inference.arrow(kept)).to_pandas()
@@ -230,39 +205,13 @@ def _learn(
         own = own[own["part"] != -1]
         names = [name for index in graph.needs(len(fields)) for name in fields[index].sources]
         if own.empty:
-            raise DataError(f"{_title(layer)} of {listed(names)} has no value to learn from")
-        learnt.append((_title(layer), ", ".join(names), _set(layer, own, names), missing))
+            raise DataError(f"{title(layer)} of {listed(names)} has no value to learn from")
+        learnt.append((title(layer), ", ".join(names), teach(layer, own, names), missing))
     return _table(learnt)
 
 
 def _table(learnt: list[tuple[str, str, str, int]]) -> pd.DataFrame:
     return pd.DataFrame(learnt, columns=["layer", "columns", "learned", "missing"])
-
-
-def _title(layer: Any) -> str:
-    return f"{type(layer).__name__} '{layer.name}'"
-
-
-def _lookup(layer: Any) -> Any:
-    """The lookup in a layer: its vocabulary is there."""
-    return getattr(layer, "_lookup_layer", layer)
-
-
-def _statistic(layer: Any) -> Statistic:
-    if isinstance(layer, keras.layers.Normalization):
-        return Moments(layer._keep_axis)  # noqa: SLF001  # its axis, counted from the first
-    if isinstance(layer, keras.layers.Discretization):
-        return Values()
-    text = isinstance(layer, keras.layers.TextVectorization)
-    documents = _lookup(layer).output_mode == "tf_idf"
-    return Counts(tokens_of(layer) if text else None, documents=documents)
-
-
-def _limit(layer: Any) -> int:
-    """The most frequent words that are fetched: those that the vocabulary has room for, and special ones."""
-    if not isinstance(layer, _LOOKUPS) or _lookup(layer).max_tokens is None:
-        return (1 << 31) - 1
-    return int(_lookup(layer).max_tokens) + 2
 
 
 def _quantiles(targets: list[tuple[Any, Graph]], quantiled: list[int]) -> Any:
@@ -276,80 +225,3 @@ def _quantiles(targets: list[tuple[Any, Graph]], quantiled: list[int]) -> Any:
         chosen = taken if chosen is None else F.coalesce(chosen, taken)
     assert chosen is not None
     return chosen.alias("quantiles")
-
-
-def _set(layer: Any, found: pd.DataFrame, names: Sequence[str]) -> str:
-    """Give a layer what it has learned; in words."""
-    if isinstance(layer, keras.layers.Normalization):
-        return _set_moments(layer, found)
-    if isinstance(layer, keras.layers.Discretization):
-        (bounds,) = found["quantiles"]
-        # Equal ones stay: layers behind it count on as many bins as it was made with.
-        layer.bin_boundaries = [float(np.float32(one)) for one in bounds]
-        return f"quantiles as boundaries: {_some([f'{one:g}' for one in layer.bin_boundaries])}"
-    return _set_vocabulary(layer, found, names)
-
-
-def _set_moments(layer: Any, found: pd.DataFrame) -> str:
-    means, variances = [], []
-    for _, position in found.sort_values(["number", "part"]).groupby("number"):
-        total = (0, 0.0, 0.0)
-        for one in position.itertuples():
-            total = merged(total, (int(one.rows), one.value, one.spread))
-        means.append(total[1])
-        variances.append(total[2] / total[0])
-    shape = layer.adapt_mean.shape
-    layer.adapt_mean.assign(np.reshape(means, shape))
-    layer.adapt_variance.assign(np.reshape(variances, shape))
-    layer.finalize_state()
-    return (
-        f"mean {_some([f'{one:.4g}' for one in means])}, "
-        f"variance {_some([f'{one:.4g}' for one in variances])}"
-    )
-
-
-def _set_vocabulary(layer: Any, found: pd.DataFrame, names: Sequence[str]) -> str:
-    lookup = _lookup(layer)
-    words = lookup.vocabulary_dtype == "string"
-    counted = found[found["word" if words else "number"].notna()]
-    counted = counted.sort_values(["rows"], ascending=False, kind="stable")
-    key = "word" if words else "number"
-    special = {lookup.mask_token, lookup.oov_token}
-    counted = counted[~counted[key].isin(special)]
-    if lookup.max_tokens is not None:
-        counted = counted.head(lookup.max_tokens - lookup._token_start_index())  # noqa: SLF001  # special ones
-    tokens = counted[key].astype(object if words else "int64").tolist()
-    if not tokens:
-        raise DataError(f"{_title(layer)} of {listed(names)} finds no word for its vocabulary")
-    if words:
-        _require_lines(tokens, names)
-    idf = None
-    if lookup.output_mode == "tf_idf":
-        number = found.loc[found["word"].isna() & found["number"].isna(), "documents"].sum()
-        idf = np.log(1 + number / (1 + counted["documents"].to_numpy(np.float64))).astype("float32")
-    layer.set_vocabulary(tokens, idf)
-    return f"{len(tokens):,} {'words' if words else 'numbers'}: {_some([repr(one) for one in tokens])}"
-
-
-def _require_lines(words: list[str], names: Sequence[str]) -> None:
-    """Make sure that Keras can save the words: it writes one on each line, and reads lines as Python does.
-
-    Raises:
-        DataError: a word has a line break or a zero, or the last one is empty.
-    """
-    broken = [one for one in words if one and (one.splitlines() != [one] or "\0" in one)]
-    if broken:
-        raise DataError(
-            f"column {listed(names)} holds {len(broken)} words with a line break or a zero, such as "
-            f"{broken[0]!r}, which Keras would save as other words: replace it, "
-            f"df.withColumn('{names[0]}', F.regexp_replace('{names[0]}', r'[\r\n]', ' '))"
-        )
-    if words[-1] == "":
-        raise DataError(
-            f"column {listed(names)} holds an empty word, which Keras would lose at the end of a saved "
-            "vocabulary: give the layer mask_token='', or the column another word for it"
-        )
-
-
-def _some(things: list[str]) -> str:
-    return ", ".join(things[:3]) + (", …" if len(things) > 3 else "")
