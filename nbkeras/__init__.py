@@ -15,7 +15,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nbkeras.api import adapt, evaluate, features, fit, load_model, on_spark, predict, save_model, status
+    from nbkeras.api import (
+        adapt,
+        evaluate,
+        features,
+        fit,
+        images,
+        load_model,
+        on_spark,
+        predict,
+        save_model,
+        status,
+    )
     from nbkeras.notebook.builder import Builder
     from nbkeras.notebook.looks import show
     from nbkeras.notebook.record import runs
@@ -31,6 +42,7 @@ __all__ = [
     "evaluate",
     "features",
     "fit",
+    "images",
     "listeners",
     "load_model",
     "local_spark",
@@ -44,7 +56,10 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_API = ("adapt", "evaluate", "features", "fit", "load_model", "on_spark", "predict", "save_model", "status")
+_API = (
+    *("adapt", "evaluate", "features", "fit", "images"),
+    *("load_model", "on_spark", "predict", "save_model", "status"),
+)
 #: The modules in which the public names are defined.
 _DEFINED = {
     **dict.fromkeys(_API, "api"),

@@ -22,7 +22,7 @@ from nbkeras.spark.session import attached
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
     from nbkeras.driver.proposal import Features
 
@@ -32,6 +32,7 @@ __all__ = [
     "features",
     "fit",
     "host",
+    "images",
     "load_model",
     "on_spark",
     "predict",
@@ -340,6 +341,89 @@ def features(
     from nbkeras.driver import proposal
 
     return proposal.propose(spark, data, label)
+
+
+def images(
+    data: Any,
+    column: str | None = None,
+    *,
+    labels: str | None = "inferred",
+    class_names: Sequence[str] | None = None,
+    color_mode: str | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    interpolation: str = "bilinear",
+    crop_to_aspect_ratio: bool = False,
+    pad_to_aspect_ratio: bool = False,
+    antialias: bool = False,
+    dtype: str = "uint8",
+    invalid: str = "error",
+    spark: SparkSession | None = None,
+) -> DataFrame:
+    """Read a folder of images as a DataFrame, or say how a column of images is to be read.
+
+    A folder is read by the rules of ``keras.utils.image_dataset_from_directory``: its folders are the
+    classes, in the order of their names, and the images in these count, however deep. But names that begin
+    with ``_`` or ``.`` are left out below the classes, since Spark hides them. Workers decode the files, and
+    resize them to what the model takes, to the pixel as Keras does; pixels of JPEG files differ by some grey
+    levels, since two decoders round differently. A column of files (binary) or of Spark's ``image`` source needs this function only to choose an
+    option.
+
+    Args:
+        data: a folder: a path, or a URI that Spark reads; or a DataFrame with a column of files, of their
+            paths, or of what Spark's ``image`` source gives.
+        column: of a DataFrame, the column of images; None for the only one.
+        labels: "inferred" gives a column ``label`` with the name of each file's class; None does not.
+        class_names: the classes to read, in the order of their numbers.
+        color_mode: "grayscale", "rgb" or "rgba"; None for what the model takes.
+        image_size: (height, width) for a model that does not say what it takes.
+        interpolation: "bilinear" or "nearest".
+        crop_to_aspect_ratio, pad_to_aspect_ratio: keep the shape of what is on an image: cut off what is too
+            much, or add black bars.
+        antialias: let all pixels count in a smaller image, as Pillow does, not the nearest ones alone.
+        dtype: in which workers keep pixels: "uint8" rounds those of images that are resized, by half a grey
+            level at most; "float32" keeps them as they are, in four times the room.
+        invalid: "error" refuses files that cannot be read, and counts them; "skip" leaves their rows out, and
+            says so. :func:`predict` gives null for them.
+        spark: the session; None for the active one, or a new local one.
+
+    Returns:
+        A DataFrame with the columns ``path``, ``image`` (the files) and ``label``; or the given one. The
+        column keeps the options through the steps of Spark.
+
+    Raises:
+        Aborted: the user interrupted.
+        DataError: the folder holds no images, or the column none.
+        OptionError: an option has an invalid value.
+
+    Example:
+        >>> import pathlib, tempfile, matplotlib, nbkeras
+        >>> photo = pathlib.Path(matplotlib.get_data_path(), "sample_data", "grace_hopper.jpg").read_bytes()
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> for name in ("a", "b"):
+        ...     (folder / name).mkdir()
+        ...     _ = (folder / name / "photo.jpg").write_bytes(photo)
+        >>> df = nbkeras.images(folder)
+        Found 2 files belonging to 2 classes.
+        >>> df.columns
+        ['path', 'image', 'label']
+    """
+    from nbkeras.driver import images
+
+    return images.images(
+        spark,
+        data,
+        column,
+        labels=labels,
+        class_names=class_names,
+        color_mode=color_mode,
+        image_size=image_size,
+        interpolation=interpolation,
+        crop_to_aspect_ratio=crop_to_aspect_ratio,
+        pad_to_aspect_ratio=pad_to_aspect_ratio,
+        antialias=antialias,
+        dtype=dtype,
+        invalid=invalid,
+    )
 
 
 def save_model(model: Any, path: str | os.PathLike[str]) -> None:

@@ -13,6 +13,8 @@ BACKENDS = {
     "torch": ("PyTorch", ("torch",)),
     "jax": ("JAX", ("jax",)),
 }
+#: Import name of a package to the distributions that provide it, where they have another name.
+DISTRIBUTIONS = {"PIL": ("pillow",)}
 
 
 def installed(distribution: str) -> str | None:

@@ -18,6 +18,27 @@ WORDS = "string"
 
 
 @dataclass(frozen=True)
+class ImageOptions:
+    """How the images of a column become numbers; see :func:`nbkeras.images`.
+
+    Attributes:
+        interpolation: ``bilinear`` or ``nearest``.
+        aspect: ``stretch`` to the model's size, ``crop`` what is too much, or ``pad`` with black.
+        antialias: whether a smaller image is made of all pixels, as Pillow does, not of the nearest ones.
+        dtype: in which workers keep pixels: ``uint8``, rounded, or ``float32``.
+        invalid: what files that cannot be read are: an ``error``, or left out by ``skip``.
+        channels_first: whether the model takes (channels, height, width).
+    """
+
+    interpolation: str = "bilinear"
+    aspect: str = "stretch"
+    antialias: bool = False
+    dtype: str = "uint8"
+    invalid: str = "error"
+    channels_first: bool = False
+
+
+@dataclass(frozen=True)
 class Field:
     """One field of a row that is sent to a worker, and the columns that it comes from.
 
@@ -30,6 +51,7 @@ class Field:
         kind: name of the encoding of its values, see :mod:`nbkeras.data.kinds`.
         classes: of a label that is a word, in the order of their numbers.
         fills: what stands for missing values of each source; None, or no entry, for nothing.
+        image: how images become numbers; None for a field of something else.
     """
 
     name: str
@@ -40,6 +62,7 @@ class Field:
     kind: str = "array"
     classes: tuple[str, ...] = ()
     fills: tuple[Any, ...] = ()
+    image: ImageOptions | None = None
 
     @property
     def is_input(self) -> bool:
@@ -109,12 +132,8 @@ class Schema:
     @classmethod
     def read(cls, described: Mapping[str, Any]) -> Self:
         """Read the output of :meth:`described`, also if JSON has turned its tuples into lists."""
-        # A checkpoint of an earlier version lacks classes, fills, and how weights are nested.
-        made = (
-            Field(**{one.name: _tuples(values[one.name]) for one in fields(Field) if one.name in values})
-            for values in described["fields"]
-        )
-        return cls(tuple(made), *(_tuples(described.get(part)) for part in "xyw"))
+        made = tuple(_field(_tuples(values)) for values in described["fields"])
+        return cls(made, *(_tuples(described.get(part)) for part in "xyw"))
 
     @property
     def row_bytes(self) -> int:
@@ -188,6 +207,14 @@ def _filled(names: Any, values: Mapping[str, Any]) -> Any:
     if isinstance(names, tuple):
         return tuple(_filled(one, values) for one in names)
     return None if names is None else values[names]
+
+
+def _field(described: Mapping[str, Any]) -> Field:
+    # A checkpoint of an earlier version lacks some of them.
+    held = {one.name: described[one.name] for one in fields(Field) if one.name in described}
+    if held.get("image") is not None:
+        held["image"] = ImageOptions(**held["image"])
+    return Field(**held)
 
 
 def _tuples(value: Any) -> Any:

@@ -15,6 +15,11 @@ FIELDS = (Field("x0", ("a", "b"), "model input 'x'", "float32", (2,)), Field("y0
 LAYOUT = {"x0": ["<f4", [2]], "y0": ["<i8", []]}
 
 
+def broken(count, *, skipped=False):
+    """What a worker says of files that it could not read."""
+    return {"image": {"count": count, "first": ["a.png (empty)"], "skipped": skipped}}
+
+
 class Workers:
     """So many workers, which come in any order, and what they are answered."""
 
@@ -30,6 +35,7 @@ class Workers:
             "rows": rows,
             "validation": 0,
             "nulls": {},
+            "unreadable": {},
             "layout": LAYOUT if rows else {},
             "checksum": 10 * (rank + 1),
             "complete": True,
@@ -105,6 +111,18 @@ def test_nobody_is_let_go_before_all_have_trained():
             {},
             r"column 'a' holds 6 nulls, column 'b' holds 1 null: drop them .*; column 'v' holds 1 array with",
         ),
+        (
+            {"unreadable": broken(2)},
+            {"unreadable": broken(3)},
+            {},
+            r"column 'image' holds 5 images that cannot be read, a.png \(empty\), …: replace them, or leave",
+        ),
+        (
+            {"unreadable": broken(1, skipped=True), "complete": False},
+            {},
+            {},
+            r"holds 1 image that .*; their rows are left out, which with shuffle=False and 2 workers",
+        ),
         ({"rows": 0}, {"rows": 0}, {}, "no rows to train on: df.count"),
         ({}, {}, {"validates": True}, "the validation data has no rows"),
         (
@@ -115,7 +133,15 @@ def test_nobody_is_let_go_before_all_have_trained():
         ),
         ({}, {"complete": False}, {}, "gave its rows in another order when it was read again: cache it"),
     ],
-    ids=["nulls", "no rows", "no validation rows", "two shapes", "another order"],
+    ids=[
+        "nulls",
+        "images",
+        "an order with a gap",
+        "no rows",
+        "no validation rows",
+        "two shapes",
+        "another order",
+    ],
 )
 def test_what_is_wrong_with_the_rows_is_said_when_all_have_come(first, second, how, message):
     workers = Workers(2, **how)

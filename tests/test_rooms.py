@@ -85,7 +85,7 @@ def test_nothing_is_imported_in_a_way_that_this_test_does_not_see():
         "worker.backends.__init__",
         "model.portable.__init__",
         "job.archive",
-        "job.store",
+        "data.filesystems",
     }
 
 

@@ -25,7 +25,7 @@ from nbkeras.errors import ClusterError, DataError, WorkerLost
 from nbkeras.job import failures
 from nbkeras.job.job import Failure, Job
 from nbkeras.plan import Plan
-from nbkeras.schema import ORDER, PREFIX, Field, Schema
+from nbkeras.schema import ORDER, PREFIX, Field, ImageOptions, Schema
 from nbkeras.spark.shared import Inside
 from nbkeras.worker import process, stream, task
 
@@ -356,9 +356,12 @@ def test_the_end_of_the_block_ends_the_trainer_whatever_it_does(hire):
 def test_what_the_python_of_an_executor_lacks_is_told_with_what_to_type_there(monkeypatch):
     monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: None if name == "keras" else name)
     with pytest.raises(ClusterError, match=r" has no keras: install it there \(.* -m pip install keras\)"):
-        process._require("torch")
-    monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: name)
-    process._require("torch")
+        process._require(job())
+    monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: None if name == "PIL" else name)
+    process._require(job())
+    image = Field("x0", ("a",), "a", "float32", (2, 2, 3), "images", image=ImageOptions())
+    with pytest.raises(ClusterError, match=r" has no pillow: install it there \(.* -m pip install pillow\)"):
+        process._require(replace(job(), plan=replace(PLAN, schema=Schema((image,)))))
 
 
 # -- training ------------------------------------------------------------------------------------------

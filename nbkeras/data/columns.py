@@ -12,12 +12,14 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from nbkeras.data import kinds, parts
+from nbkeras.data.images import columns as images
 from nbkeras.data.kinds.array import Array
 from nbkeras.data.kinds.classes import Classes
+from nbkeras.data.kinds.images import Images
 from nbkeras.data.kinds.kind import Kind, spark_type
 from nbkeras.data.kinds.text import Text
 from nbkeras.data.names import first
-from nbkeras.data.signature import Signature
+from nbkeras.data.signature import Input, Signature
 from nbkeras.errors import DataError
 from nbkeras.schema import WORDS, Field
 
@@ -54,6 +56,8 @@ def feature_fields(
             (names for names in signature.names if all(parts.offers(df, name) for name in names)), None
         )
         called = named or called
+        if named is None and len(signature.inputs) == 1:
+            rest = images.chosen(df, rest, signature.inputs[0])
         candidates = list(named or rest or [name for name in labels if _is_array(df, name)])
     else:
         candidates = list(features)
@@ -72,7 +76,7 @@ def feature_fields(
                 "with the input's name (df.withColumnRenamed)"
             )
         return tuple(
-            _field(df, f"x{index}", (name,), f"model input '{name}'", one.dtype, one.shape)
+            _input(df, f"x{index}", (name,), f"model input '{name}'", one)
             for index, (name, one) in enumerate(zip(called, signature.inputs, strict=True))
         )
     return (_only_field(df, signature, candidates),)
@@ -81,6 +85,9 @@ def feature_fields(
 def _only_field(df: DataFrame, signature: Signature, candidates: list[str]) -> Field:
     """Choose the field of a model with one input: one column of arrays, or several columns of numbers."""
     (only,) = signature.inputs
+    title = f"model input '{only.name}'"
+    if len(candidates) == 1 and images.takes(df, candidates[0], only):
+        return _input(df, "x0", tuple(candidates), title, only)
     for name in candidates:
         _require(df, name, only.dtype)
     single = not any(_is_array(df, name) for name in candidates)
@@ -102,8 +109,14 @@ def _only_field(df: DataFrame, signature: Signature, candidates: list[str]) -> F
             f"{signature}, which is {taken} {thing}{'s' if taken > 1 else ''}, but "
             f"{_many(numbers)} left for it ({first(candidates)}); {offered(df)}: {advice}"
         )
-    title = f"model input '{only.name}'"
-    return _field(df, "x0", tuple(candidates), title, only.dtype, only.shape)
+    return _input(df, "x0", tuple(candidates), title, only)
+
+
+def _input(df: DataFrame, name: str, sources: tuple[str, ...], title: str, taken: Input) -> Field:
+    """Make the field of an input of a model: of images where the column holds some."""
+    if len(sources) == 1 and images.takes(df, sources[0], taken):
+        return images.field(df, name, sources[0], title, taken)
+    return _field(df, name, sources, title, taken.dtype, taken.shape)
 
 
 def feature_field(df: DataFrame, name: str, column: str, dtype: str) -> Field:
@@ -136,7 +149,8 @@ def label_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Fiel
         existing(df, name, "label")
         dtype = parts.type_of(df, name)
         if isinstance(dtype, T.StringType):
-            fields.append(Field(f"y{index}", (name,), f"label '{name}'", "int64", None, Classes.name))
+            known = tuple(images.marks(df, name).get("classes", ()))
+            fields.append(Field(f"y{index}", (name,), f"label '{name}'", "int64", None, Classes.name, known))
             continue
         kind = kinds.of(dtype)
         if kind is None:
@@ -170,6 +184,8 @@ def weight_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Fie
 def expression(df: DataFrame, field: Field) -> Column:
     """Return the column of a field, cast to its type; several source columns are stacked into one array."""
     assert field.dtype is not None
+    if field.image is not None:
+        return images.expression(df, field)
     values = [parts.column(df, name) for name in field.sources]
     if field.dtype != WORDS and field.kind != Classes.name:
         values = [
@@ -293,6 +309,11 @@ def _require(df: DataFrame, name: str, dtype: str) -> None:
             f"{said}, of which a model takes parts: name its input after one, "
             f"keras.Input((1,), name='{name}_{'hour' if 'time' in found.simpleString() else 'month'}') "
             f"({', '.join(parts.TIMES)}), or remove the column with df.drop('{name}')"
+        )
+    if Images().holds(found):
+        raise DataError(
+            f"{said}: a model takes files of images by keras.Input((height, width, 3)), else remove the "
+            f"column with df.drop('{name}')"
         )
     if not words and kinds.of(found) is None:
         raise DataError(

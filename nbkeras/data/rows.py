@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from nbkeras.data import columns
 from nbkeras.data.decoder import Decoder
+from nbkeras.data.images import columns as images
 from nbkeras.data.preprocessing.graph import Graph
 from nbkeras.data.signature import Signature
 from nbkeras.errors import DataError
@@ -42,8 +43,13 @@ class Rows:
     graph: Graph | None = None
 
     def behind(self, graph: Graph | None) -> Rows:
-        """The same rows behind the steps of a graph."""
-        return replace(self, graph=graph)
+        """The same rows behind the steps of a graph; images that it passes on are kept as they are."""
+        if graph is None:
+            return self
+        passed = {number: one.image for number, one in enumerate(self.schema.features)}
+        outputs = zip(graph.gives, graph.outputs, strict=True)
+        kept = tuple(replace(one, image=passed.get(number)) for number, one in outputs)
+        return replace(self, graph=replace(graph, outputs=kept))
 
     @property
     def decoder(self) -> Decoder:
@@ -66,7 +72,7 @@ def from_dataframe(
     floatx: str,
     features: Sequence[str] | None = None,
     sample_weight: Any = None,
-    fills: Mapping[str, Any] | None = None,
+    known: Schema | None = None,
 ) -> Rows:
     """Make rows of a DataFrame.
 
@@ -78,7 +84,7 @@ def from_dataframe(
         floatx: Keras' float type.
         features: feature columns; None for all others.
         sample_weight: name of the weight column, or names nested as those of y.
-        fills: what stands for missing values, by feature column.
+        known: the schema of a training, whose gaps are filled and whose images are read likewise.
 
     Raises:
         DataError: the columns do not fit the model.
@@ -89,8 +95,11 @@ def from_dataframe(
     labels = columns.label_fields(df, targets, floatx)
     weights = columns.weight_fields(df, weighing, floatx)
     inputs = columns.feature_fields(df, signature, features, targets, weighing)
-    if fills:
-        inputs = tuple(replace(one, fills=tuple(map(fills.get, one.sources))) for one in inputs)
+    if known is not None:
+        read = {one.sources: one.image for one in known.features}
+        inputs = tuple(images.known(one, read.get(one.sources)) for one in inputs)
+        if fills := known.fills:
+            inputs = tuple(replace(one, fills=tuple(map(fills.get, one.sources))) for one in inputs)
     fields = (*inputs, *labels, *weights)
     selected = df.select(*[columns.expression(df, one) for one in fields])
     return Rows(selected, Schema(fields, signature.nested, y_names, w_names))

@@ -15,12 +15,14 @@ class Input:
         shape: of one row; None where a size is not fixed.
         dtype: NumPy name of its type.
         key: in the dict that the model was made with; empty where it was made with none.
+        axes: the sizes of one row, None for one that is not fixed; None where nothing is known of them.
     """
 
     name: str
     shape: tuple[int, ...] | None
     dtype: str
     key: str = ""
+    axes: tuple[int | None, ...] | None = None
 
     def __str__(self) -> str:
         shape = "of any shape" if self.shape is None else f"of shape {self.shape}"
@@ -72,7 +74,7 @@ def signature(model: Any) -> Signature:
     given = getattr(model, "_inputs_struct", inputs[0] if len(inputs) == 1 else inputs)
     keys = _keys(given)
     taken = tuple(
-        Input(one.name, _shape(one.shape), str(one.dtype), key)
+        Input(one.name, _shape(one.shape), str(one.dtype), key, tuple(one.shape[1:]))
         for one, key in zip(keras.tree.flatten(given), keys, strict=True)
     )
     return Signature(taken, tuple(getattr(model, "output_names", ()) or ()), _nested(given))

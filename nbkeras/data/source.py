@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ class Source:
         known: Schema | None = None,
     ) -> None:
         self._spark, self._model = spark, model
-        self._fills = {} if known is None else known.fills
+        self._known = known
         # A single name is one column, though text is a sequence too.
         self._features = (features,) if isinstance(features, str) else features
         if self._features is None and known is not None:
@@ -93,7 +93,7 @@ class Source:
                 f"{type(sample_weight).__name__}: give sample_weight='…'"
             )
         return rows.from_dataframe(
-            df, signature(self._model), y, floatx, self._features, sample_weight, self._fills
+            df, signature(self._model), y, floatx, self._features, sample_weight, self._known
         )
 
     def labelled(self, data: Any, y: Any, sample_weight: Any, step: str) -> Rows:
@@ -149,7 +149,8 @@ class Source:
             if isinstance(sample_weight, str) and sample_weight not in given.columns:
                 given = self._weighted(given, sample_weight)
             chosen = self._features if self._features is not None else train.schema.columns
-            source = Source(self._spark, self._model, chosen)
+            # Gaps are filled later, by the same values.
+            source = Source(self._spark, self._model, chosen, _read_alike(train.schema))
             return source.rows(given, y, sample_weight)
         x, labels, weights = _unpacked(given)
         if train.schema.weights and weights is None:
@@ -183,6 +184,11 @@ class Source:
                 f"The model takes the columns {first(columns)}, in this order: choose others with "
                 "df.select('…', …)."
             )
+
+
+def _read_alike(schema: Schema) -> Schema:
+    """What validation rows take of the training rows: how images are read."""
+    return replace(schema, fields=tuple(replace(one, fills=()) for one in schema.fields))
 
 
 def names_columns(data: Any, y: Any) -> bool:

@@ -1,20 +1,17 @@
-"""Classes: labels that are words get numbers before a training, and predictions get the words back."""
+"""Classes: labels that are words get numbers before a training."""
 
 from __future__ import annotations
 
 import numbers
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame, SparkSession
 
-from nbkeras.data.columns import distinct
 from nbkeras.data.kinds.classes import Classes
-from nbkeras.data.names import listed, quoted
+from nbkeras.data.names import listed
 from nbkeras.data.rows import Rows
 from nbkeras.driver import inference
 from nbkeras.errors import DataError, OptionError
@@ -44,12 +41,14 @@ def numbered(spark: SparkSession, rows: Rows, known: Schema | None = None) -> tu
     before = {one.name: one.classes for one in (known.labels if known is not None else ())}
     fields, notes = [], []
     for one in rows.schema.fields:
-        words = one.classes
-        if one.kind == Classes.name and not words:
-            counts, trained = _counts(spark, rows.df, one), before.get(one.name, ())
+        words, trained = one.classes, before.get(one.name, ())
+        if one.kind == Classes.name:
+            # A folder of images has named its classes.
+            counts = {} if words else _counts(spark, rows.df, one)
             # In the order of their code points.
-            words, new = tuple(sorted(counts)), sorted(set(counts) - set(trained))
-            if set(counts) & set(trained):
+            words = words or tuple(sorted(counts))
+            if set(words) & set(trained):
+                new = [word for word in words if word not in trained]
                 words = (*trained, *new)
                 notes += _new(one, new)
             notes += _uneven(one, counts)
@@ -70,7 +69,7 @@ def of_training(rows: Rows, known: Schema | None) -> Rows:
     before = {one.name: one.classes for one in (known.labels if known is not None else ())}
     fields = []
     for one in rows.schema.fields:
-        words = one.classes or before.get(one.name, ())
+        words = before.get(one.name, ()) or one.classes
         if one.kind == Classes.name and not words:
             raise OptionError(
                 f"{one.title} is words, and the model was not trained on words in this notebook: "
@@ -197,90 +196,3 @@ def _uneven(field: Field, counts: dict[Any, int]) -> list[str]:
         return []
     numbers = f"{counts[often]:,} rows of {often!r}, {counts[rare]:,} of {rare!r}"
     return [f"{field.title} is uneven: {numbers}; class_weight={BALANCED!r} lets all classes count alike"]
-
-
-def named(
-    df: DataFrame, model: Any, outputs: Sequence[str], sample: list[Any], schema: Schema | None, classes: Any
-) -> DataFrame:
-    """Add the class and its probability to predictions.
-
-    Args:
-        df: with the predictions.
-        model: that has made them.
-        outputs: names of their columns.
-        sample: the outputs for one row.
-        schema: of the training, which knows the classes; None without one.
-        classes: their names in order; True for those of the training.
-
-    Raises:
-        DataError: their number is not that of the outputs.
-        OptionError: no training in this notebook knows the classes.
-    """
-    if classes is not True and not all(isinstance(one, str) for one in classes):
-        raise OptionError(f"classes={classes!r}: use words, in the order of the numbers of their classes")
-    for place, (name, one) in enumerate(zip(outputs, sample, strict=True)):
-        words = _of_output(model, schema, place) if classes is True else tuple(classes)
-        if not words:
-            continue
-        units = 1 if one.ndim < 2 else one.shape[-1]
-        if len(words) != max(units, 2) or one.ndim > 2:
-            raise DataError(
-                f"there are {len(words)} classes ({listed(words[:8])}), and the output '{name}' has {units} "
-                f"numbers for a row: give classes=[…] with {max(units, 2)} names"
-            )
-        distinct(df, (f"{name}_class", f"{name}_probability"))
-        chosen, probability = _best(F.col(quoted(name)), words, units, logits=_gives_logits(model, place))
-        df = df.withColumns({f"{name}_class": chosen, f"{name}_probability": probability})
-    if all(one not in df.columns for one in (f"{name}_class" for name in outputs)):
-        raise OptionError(
-            "the model was not trained on labels that are words in this notebook: give the names of its "
-            "classes, in the order of their numbers, nbkeras.predict(…, classes=['…', '…'])"
-        )
-    return df
-
-
-def _of_output(model: Any, schema: Schema | None, place: int) -> tuple[str, ...]:
-    """The classes of the labels of one output."""
-    if schema is None or not schema.labels:
-        return ()
-    names: Any = schema.y if schema.y is not None else (schema.labels[0].name,)
-    if isinstance(names, dict):
-        name = next((names[key] for key in _keys(model, place) if key in names), None)
-    else:
-        name = names[place] if place < len(names) else None
-    return next((one.classes for one in schema.labels if one.name == name), ())
-
-
-def _keys(model: Any, place: int) -> list[str]:
-    """The names by which losses and labels may be given for an output."""
-    outputs = getattr(model, "_outputs_struct", None)
-    own = [path[0] for path, _ in keras.tree.flatten_with_path(outputs)] if isinstance(outputs, dict) else []
-    return [keys[place] for keys in (own, getattr(model, "output_names", None) or []) if place < len(keys)]
-
-
-def _gives_logits(model: Any, place: int) -> bool:
-    """Whether an output is trained by a loss that takes logits."""
-    loss = getattr(model, "loss", None)
-    if isinstance(loss, dict):
-        loss = next((loss[key] for key in _keys(model, place) if key in loss), None)
-    elif isinstance(loss, (list, tuple)):
-        loss = loss[place] if place < len(loss) else None
-    return bool(getattr(loss, "from_logits", False) or getattr(loss, "_fn_kwargs", {}).get("from_logits"))
-
-
-def _best(value: Column, words: Sequence[str], units: int, *, logits: bool) -> tuple[Column, Column]:
-    """The class of the highest probability, the first of equals, and that probability."""
-    if units == 1:
-        high = F.lit(1) / (F.lit(1) + F.exp(-value)) if logits else value.cast("double")
-        # As Keras' BinaryAccuracy.
-        second = high > 0.5
-        chosen = F.when(second, words[1]).otherwise(words[0])
-        return chosen, F.when(second, high).otherwise(1 - high)
-    most = F.array_max(value)
-    chosen = F.get(F.array(*map(F.lit, words)), (F.array_position(value, most) - 1).cast("int"))
-    if not logits:
-        return chosen, most.cast("double")
-    total = F.aggregate(
-        value, F.lit(0.0), lambda sofar, one: sofar + F.exp(one.cast("double") - most.cast("double"))
-    )
-    return chosen, 1 / total

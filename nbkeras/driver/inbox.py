@@ -117,6 +117,8 @@ class Inbox:
         if self._rendezvous.complete:
             if self._plan.schema.fields:
                 self._run.settings["rows"] = self._rendezvous.rows
+            for sentence in self._rendezvous.notes:
+                self._run.note(sentence)
             self._run.enter("starting")
 
     def _on_phase(self, peer: str, event: messages.Phase, blob: bytes, answer: Answer) -> None:

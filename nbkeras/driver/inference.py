@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import from_arrow_type
 
 from nbkeras import wait
+from nbkeras.data.images import reading, unreadable
 from nbkeras.data.preprocessing.cut import Cut
 from nbkeras.data.rows import Rows
 from nbkeras.data.shards import nulls_message
@@ -45,7 +47,7 @@ _NOWHERE = ("", 0)
 
 
 def attended(
-    spark: SparkSession, method: Literal["evaluate", "predict", "adapt"], action: Callable[[], Any]
+    spark: SparkSession, method: Literal["evaluate", "predict", "adapt", "read"], action: Callable[[], Any]
 ) -> Any:
     """What an action of Spark gives; that it takes longer than a moment is said, and an interrupt ends it.
 
@@ -143,7 +145,7 @@ def collected(spark: SparkSession, job: Job, df: DataFrame) -> tuple[list[bytes]
 
     Raises:
         Aborted: an interrupt.
-        DataError: the rows hold nulls.
+        DataError: the rows hold nulls, or images that cannot be read.
         TrainingError: an exception on a worker.
         WorkerLost: a worker was lost, and another one when it was done once more.
     """
@@ -154,7 +156,7 @@ def collected(spark: SparkSession, job: Job, df: DataFrame) -> tuple[list[bytes]
         return task.infer(job, batches)
 
     def collect() -> list[Any]:
-        preflight.require(spark, plan.backend)
+        preflight.require(spark, plan.backend, job.packages)
         with cluster.bounded_batches(spark, plan.schema.row_bytes):
             return df.coalesce(plan.workers).mapInArrow(work, task.RESULT).collect()
 
@@ -170,24 +172,37 @@ def collected(spark: SparkSession, job: Job, df: DataFrame) -> tuple[list[bytes]
 
 
 def _results(rows: list[Any]) -> tuple[list[bytes], list[dict[str, Any]]]:
-    nulls: dict[str, int] = {}
     found: dict[int, bytes] = {}
-    reports = []
+    reports, nulls, unread = [], Counter[str](), []
     for row in rows:
         kind, data = row["kind"], bytes(row["data"])
         if kind == "failure":
             event = json.loads(data)
             raise failures.of_worker(failures.from_event(event), event["rank"], event["host"])
         if kind == "nulls":
-            for name, number in json.loads(data).items():
-                nulls[name] = nulls.get(name, 0) + number
+            nulls.update(json.loads(data))
+        if kind == "unreadable":
+            unread.append(json.loads(data))
         if kind == "report":
             reports.append(json.loads(data))
         if kind == "bytes":
             found[row["rank"]] = found.get(row["rank"], b"") + data
     if nulls:
         raise DataError(nulls_message(nulls))
+    _say_unreadable(unreadable.merged(unread))
     return [found[rank] for rank in sorted(found)], reports
+
+
+def _say_unreadable(found: unreadable.Unreadable) -> None:
+    """Print which files are left out.
+
+    Raises:
+        DataError: some must not be.
+    """
+    if unreadable.stops(found):
+        raise DataError(unreadable.message(found))
+    for sentence in unreadable.notes(found):
+        print(f"{sentence[0].upper()}{sentence[1:]}.")  # noqa: T201  # no result shows it
 
 
 #: The model that was sent last to predict with, by session, and its digest.
@@ -226,7 +241,9 @@ def predicts_by_batch(model: Any, batch: Callable[[], tuple[Any, ...]]) -> str:
 
 
 def is_few(data: Any) -> bool:
-    """Whether these are arrays of so few rows that Keras predicts them here before a Spark job would."""
+    """Whether this is one image, or arrays of so few rows: Keras predicts them before a Spark job would."""
+    if reading.is_one(data):
+        return True
     parts = keras.tree.flatten(data)
     return all(len(getattr(one, "shape", ())) > 0 and len(one) <= FEW for one in parts)
 

@@ -12,13 +12,13 @@ from pyspark.sql import SparkSession
 
 from nbkeras.data import stream
 from nbkeras.data.columns import distinct
+from nbkeras.data.images import reading
 from nbkeras.data.preprocessing.cut import Cut, cut
 from nbkeras.data.rows import inputs
 from nbkeras.data.sample import build, first_batch, outputs
 from nbkeras.data.signature import signature
 from nbkeras.data.source import Source, data_frame, is_frame, names_columns
-from nbkeras.driver import checks, inference
-from nbkeras.driver import classes as class_names
+from nbkeras.driver import checks, class_names, inference, one_image
 from nbkeras.errors import DataError, OptionError
 from nbkeras.job import archive
 from nbkeras.model import batch, exactness
@@ -53,12 +53,28 @@ def predict(
         DataError: the data does not fit the model.
         OptionError: an argument does not fit the data.
     """
+    if reading.is_one(data):
+        return one_image.predicted(model, data, features, classes)
     if kind_of(data) is not None:
         return _of_dataset(spark, model, data, steps, backend)
     if steps is not None:
         raise OptionError(
             f"steps={steps} is for a dataset, which comes in batches: call predict without steps"
         )
+    return _of_rows(spark, model, data, features, output, batch_size, classes, backend)
+
+
+def _of_rows(
+    spark: SparkSession | None,
+    model: Any,
+    data: Any,
+    features: Any,
+    output: str,
+    batch_size: int | None,
+    classes: bool | Sequence[str],
+    backend: str,
+) -> Any:
+    """The outputs for a DataFrame or for arrays."""
     # Arrays of words and numbers would be one array of objects.
     mixed = is_frame(data) and (bool(classes) or any(one.dtype == WORDS for one in signature(model).inputs))
     by_name = mixed or names_columns(data, ())

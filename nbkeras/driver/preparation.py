@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras.data import stream
 from nbkeras.data.decoder import Decoder
+from nbkeras.data.images import columns as images
 from nbkeras.data.preprocessing.cut import Cut, cut
 from nbkeras.data.rows import Rows, exchanged, to_train, to_validate
 from nbkeras.data.sample import build, build_metrics
@@ -99,6 +100,8 @@ def prepared(
             run.note(sentence)
         if not data.train.numbered:
             run.schema = data.train.schema
+            for sentence in images.notes(data.train.df, data.train.schema.features):
+                run.note(sentence)
         trained = cut(run.model)
         if trained.graph is not None:
             data = _behind(data, trained)

@@ -227,7 +227,7 @@ class Submission:
             dynamic_allocation.stage(self._spark, self._plan.workers, self._run),
             cluster.bounded_batches(self._spark, self._plan.schema.row_bytes),
         ):
-            self._stage.run(lambda: preflight.require(self._spark, self._plan.backend))
+            self._stage.run(lambda: preflight.require(self._spark, job.plan.backend, job.packages))
             hosts = reached(self._spark, self._stage, job.address, self._secret)
             routed = job if hosts is None else self._by_relay(stack, job, hosts)
 

@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from nbkeras.data.decoder import Decoder
+from nbkeras.data.images.unreadable import Unreadable
 from nbkeras.job.checkpoint import Origin
 from nbkeras.plan import Plan
 from nbkeras.spark.shared import INSIDE, Shared
+
+#: What reads images.
+IMAGES = ("PIL",)
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,11 @@ class Job:
         """What makes the fields of the plan of the columns that arrive."""
         return self.preprocessing or Decoder(self.plan.schema.fields)
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What the workers import besides Keras and its backend."""
+        return IMAGES if any(one.image is not None for one in self.decoder.fields) else ()
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -103,12 +112,14 @@ class Spooled:
         train, validation: the rows.
         nulls: that were seen, by column.
         checksum: the sum of all rows' hashes modulo 2**63, whatever their order.
+        unreadable: files that are no images, by column.
     """
 
     train: Shard
     validation: Shard
     nulls: dict[str, int]
     checksum: int = 0
+    unreadable: Unreadable = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

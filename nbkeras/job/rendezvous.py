@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+from nbkeras.data.images import unreadable
 from nbkeras.data.shards import CHECKSUM_BITS, nulls_message, require_one_shape
 from nbkeras.errors import ClusterError, DataError
 from nbkeras.job.checkpoint import Origin
@@ -46,6 +47,11 @@ class Rendezvous:
     def rows(self) -> int:
         """All rows that the workers have, to train and to validate on."""
         return _number([ready for ready, _ in self._readies.values()])
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about rows that are left out, once all have come."""
+        return unreadable.notes(_unreadable([ready for ready, _ in self._readies.values()]))
 
     def take(self, peer: str, event: WorkerEvent, answer: Answer) -> bool:
         """Handle an event of the rendezvous; False for any other event.
@@ -129,7 +135,7 @@ class Rendezvous:
         """Make sure that all that the workers have received can be trained on.
 
         Raises:
-            DataError: nulls, no rows, several shapes, or other rows than before.
+            DataError: nulls, images that cannot be read, no rows, several shapes, or other rows than before.
         """
         nulls: dict[str, int] = {}
         for ready in readies:
@@ -137,6 +143,8 @@ class Rendezvous:
                 nulls[name] = nulls.get(name, 0) + number
         if nulls:
             raise DataError(nulls_message(nulls))
+        if unreadable.stops(found := _unreadable(readies)):
+            raise DataError(unreadable.message(found))
         if not sum(ready["rows"] for ready in readies):
             raise DataError(NO_ROWS)
         # Batches are read later, and say nothing of their rows.
@@ -145,13 +153,31 @@ class Rendezvous:
         layouts = [ready["layout"] for ready in readies if ready["layout"]]
         for layout, one in itertools.product(layouts[1:], self._plan.schema.fields):
             require_one_shape(one, tuple(layouts[0][one.name][1]), tuple(layout[one.name][1]))
-        if self._plan.workers > 1 and not all(ready["complete"] for ready in readies):
-            raise DataError(
-                "the DataFrame gave its rows in another order when it was read again: "
-                "cache it first (df.cache()) or sort it, so that shuffle=False has an order to keep"
-            )
+        self._require_order(readies, found)
         if self._origin is not None:
             self._origin.require_same_rows(_number(readies), _checksum(readies))
+
+    def _require_order(self, readies: list[Ready], left_out: unreadable.Unreadable) -> None:
+        """Make sure that rows that were dealt to the workers in their order have come like this.
+
+        Raises:
+            DataError: they have not.
+        """
+        if self._plan.workers == 1 or all(ready["complete"] for ready in readies):
+            return
+        if left_out:
+            raise DataError(
+                f"{unreadable.notes(left_out)[0]}, which with shuffle=False and {self._plan.workers} workers "
+                "would give each worker other rows: use workers=1, or shuffle"
+            )
+        raise DataError(
+            "the DataFrame gave its rows in another order when it was read again: "
+            "cache it first (df.cache()) or sort it, so that shuffle=False has an order to keep"
+        )
+
+
+def _unreadable(readies: list[Ready]) -> unreadable.Unreadable:
+    return unreadable.merged(ready["unreadable"] for ready in readies)
 
 
 def _number(readies: list[Ready]) -> int:

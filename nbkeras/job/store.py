@@ -12,15 +12,14 @@ given up is still at work.
 
 from __future__ import annotations
 
-import importlib
 import re
 import secrets
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from nbkeras.data import filesystems
 from nbkeras.errors import ClusterError, OptionError, one_line
 from nbkeras.job import archive
 from nbkeras.job.checkpoint import Checkpoint
@@ -49,7 +48,7 @@ class Store:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        self._files, self._folder = _opened(uri)
+        self._files, self._folder = filesystems.opened(uri, "checkpoint")
 
     def require_writable(self, who: str, training: str = "") -> None:
         """Write and delete a file as small as can be: an epoch must not be lost to a place that takes none.
@@ -203,24 +202,4 @@ def absolute(uri: str) -> str:
     """
     if not uri.strip():
         raise OptionError(f"checkpoint={uri!r} names no place: give a folder, such as checkpoints/first")
-    return uri if "://" in uri else str(Path(uri).expanduser().absolute())
-
-
-def _opened(uri: str) -> tuple[Any, str]:
-    """A file system and the path in it."""
-    from pyarrow import fs
-
-    if "://" not in uri:
-        return fs.LocalFileSystem(), absolute(uri)
-    try:
-        files, path = fs.FileSystem.from_uri(uri)
-    except (ValueError, OSError) as error:
-        try:
-            opened, path = importlib.import_module("fsspec").core.url_to_fs(uri)
-        except Exception as other:
-            raise OptionError(
-                f"checkpoint={uri!r}: PyArrow cannot open it ({one_line(error)}), nor can fsspec "
-                f"({one_line(other)}): give a path, or pip install fsspec and its package for such a URI"
-            ) from other
-        files = fs.PyFileSystem(fs.FSSpecHandler(opened))
-    return files, path.rstrip("/")
+    return filesystems.absolute(uri)

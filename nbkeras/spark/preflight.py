@@ -26,7 +26,7 @@ from nbkeras.spark import cluster, exceptions, session
 _MOST = 256
 #: What a training imports on the executors besides the backend.
 _PACKAGES = ("keras", "numpy", "pyarrow", "cloudpickle")
-#: By application, the backends that its executors have passed the check for.
+#: By application, the backends and other packages that its executors have passed the check for.
 _passed: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
 
 
@@ -86,11 +86,18 @@ def distributions(package: str) -> tuple[str, ...]:
         >>> distributions("keras"), distributions("tensorflow")[:2]
         (('keras',), ('tensorflow', 'tensorflow-cpu'))
     """
-    return requirements.BACKENDS[package][1] if package in requirements.BACKENDS else (package,)
+    if package in requirements.BACKENDS:
+        return requirements.BACKENDS[package][1]
+    return requirements.DISTRIBUTIONS.get(package, (package,))
 
 
-def require(spark: SparkSession, backend: str) -> None:
-    """Check that the executors' Pythons can train, once per application and backend.
+def require(spark: SparkSession, backend: str, packages: Iterable[str] = ()) -> None:
+    """Check that the executors' Pythons can train, once per application and what they need.
+
+    Args:
+        spark: the session.
+        backend: of the workers.
+        packages: import names of what they need besides.
 
     Raises:
         ClusterError: one has another version than the notebook's, or lacks a package.
@@ -99,12 +106,13 @@ def require(spark: SparkSession, backend: str) -> None:
     passed = _passed.setdefault(link.application, set())
     own = cluster.is_local(spark) and link.python == sys.executable
     # Without a free slot the check could wait for ever; the tasks check again themselves.
-    if own or backend in passed or not cluster.slots(spark):
+    wanted = {backend, *packages}
+    if own or wanted <= passed or not cluster.slots(spark):
         return
-    for one in ask(spark, (*_PACKAGES, backend)):
+    for one in ask(spark, (*_PACKAGES, backend, *packages)):
         if (problem := fault(one)) is not None:
             raise ClusterError(problem)
-    passed.add(backend)
+    passed |= wanted
 
 
 def fault(one: Interpreter) -> str | None:
@@ -126,18 +134,23 @@ def fault(one: Interpreter) -> str | None:
         if version and not (wanted := _bounds(name)).contains(version, prereleases=True):
             return (
                 f"{one} has {name} {version}, but needs {name}{wanted}: type there "
-                f"{one.path} -m pip install '{name}{wanted}'"
+                f"{one.path} -m pip install '{_distribution(name)}{wanted}'"
             )
     return None
 
 
 def lacks(one: Interpreter, names: list[str]) -> str:
     """Say in one line which packages a Python lacks and what to type there."""
+    wanted = [_distribution(name) for name in names]
     return (
-        f"{one} has no {' and no '.join(names)}: install it there "
-        f"({one.path} -m pip install {' '.join(names)}) or set PYSPARK_PYTHON to a Python that has it, "
+        f"{one} has no {' and no '.join(wanted)}: install it there "
+        f"({one.path} -m pip install {' '.join(wanted)}) or set PYSPARK_PYTHON to a Python that has it, "
         "and restart Spark"
     )
+
+
+def _distribution(package: str) -> str:
+    return distributions(package)[0]
 
 
 def _bounds(name: str) -> SpecifierSet:
@@ -145,4 +158,4 @@ def _bounds(name: str) -> SpecifierSet:
     if name == "keras" and (ours := requirements.installed("keras")):
         # A model is sent as its Python objects, which change from one minor version to the next.
         return SpecifierSet(f"=={'.'.join(ours.split('.')[:2])}.*")
-    return requirements.bounds().get(name, SpecifierSet())
+    return requirements.bounds().get(_distribution(name), SpecifierSet())

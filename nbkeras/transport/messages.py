@@ -54,6 +54,7 @@ class Ready(TypedDict):
     validation: int
     layout: dict[str, Any]
     nulls: dict[str, int]
+    unreadable: dict[str, Any]
     checksum: int
     complete: bool
 

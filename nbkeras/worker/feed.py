@@ -43,8 +43,20 @@ class Feed:
 
     def rows(self, number: int) -> tuple[Any, ...]:
         """The first rows as one batch: x, y and weights as Keras takes them."""
-        chosen = self.canonical[:number]
-        return self.schema.nest({name: array[chosen] for name, array in self.arrays.items()})
+        return self.schema.nest(self.gathered(self.canonical[:number]))
+
+    def gathered(self, chosen: npt.NDArray[np.int64]) -> Arrays:
+        """Some rows of each field, in the types that the model takes."""
+        types = self.types
+        return {
+            name: array[chosen].astype(types.get(name, array.dtype), copy=False)
+            for name, array in self.arrays.items()
+        }
+
+    @property
+    def types(self) -> dict[str, str]:
+        """The types in which a model takes images, which are kept in narrower ones."""
+        return {one.name: one.dtype for one in self.schema.fields if one.image and one.dtype}
 
 
 def feed(

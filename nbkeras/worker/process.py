@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute
 
+from nbkeras.data.images.unreadable import Unreadable
 from nbkeras.data.shards import CHECKSUM_BITS, VALIDATION
 from nbkeras.errors import ClusterError, WorkerLost
 from nbkeras.job.job import Assignment, Failure, Job, Shard, Spooled
@@ -28,6 +29,8 @@ from nbkeras.transport.channel import Channel
 from nbkeras.worker import fork_server, stream
 from nbkeras.worker.files import local_directory, unnamed
 from nbkeras.worker.spool import Spool
+
+T = TypeVar("T")
 
 
 class TrainerFailed(Exception):
@@ -56,7 +59,7 @@ class TrainerProcess:
     def __enter__(self) -> Self:
         from pyspark import TaskContext
 
-        _require(self._job.plan.backend)
+        _require(self._job)
         self._pipe, self._life = fork_server.hire(
             self._job.plan.backend,
             [file.fileno() for one in (self._train, self._validation) for file in one.files.values()],
@@ -86,9 +89,18 @@ class TrainerProcess:
     @property
     def nulls(self) -> dict[str, int]:
         """Nulls seen so far, by column."""
-        # Rows to evaluate on are validation rows too, but there are no others.
+        # Rows to evaluate on lie with those to validate on, but there are no others.
+        return self._train.nulls | self._of_validation(self._validation.nulls)
+
+    @property
+    def unreadable(self) -> Unreadable:
+        """Files that are no images so far, by column."""
+        return self._train.unreadable | self._of_validation(self._validation.unreadable)
+
+    def _of_validation(self, found: dict[str, T]) -> dict[str, T]:
+        """What was found among rows to validate on, named so."""
         behind = VALIDATION if self._job.kind == "train" else ""
-        return self._train.nulls | {f"{name}{behind}": n for name, n in self._validation.nulls.items()}
+        return {f"{name}{behind}": one for name, one in found.items()}
 
     def spool(self, batches: Iterator[pa.RecordBatch], channel: Channel | None) -> None:
         """Write all rows and tell the trainer."""
@@ -112,7 +124,7 @@ class TrainerProcess:
             channel.send(messages.Rows(type="rows", rank=self._rank, rows=rows, all=True))
         shards = [Shard(one.layout, one.rows) for one in (self._train, self._validation)]
         checksum = (self._train.checksum + self._validation.checksum) & CHECKSUM_BITS
-        self._put(Spooled(shards[0], shards[1], self.nulls, checksum))
+        self._put(Spooled(shards[0], shards[1], self.nulls, checksum, self.unreadable))
 
     def messages(self) -> Iterator[tuple[str, Any]]:
         """What the trainer sends, until it says that it has done."""
@@ -205,9 +217,10 @@ _SIGNALS: dict[int, str] = {
 }
 
 
-def _require(backend: str) -> None:
+def _require(job: Job) -> None:
     """Tell what this executor's Python lacks: it may have come after the others were asked."""
-    if missing := [name for name in ("keras", backend) if importlib.util.find_spec(name) is None]:
+    wanted = ("keras", job.plan.backend, *job.packages)
+    if missing := [name for name in wanted if importlib.util.find_spec(name) is None]:
         from nbkeras.spark import preflight
 
         here = preflight.Interpreter(

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from nbkeras.data.images import unreadable
 from nbkeras.job.job import Job, Shard, Spooled
 from nbkeras.model import labels
 from nbkeras.schema import ORDER, Field, Schema
@@ -34,7 +35,7 @@ class Rows:
 
     Attributes:
         files: descriptors of the training rows' files, by field.
-        nulls: that were seen, by column.
+        refused: whether the rows hold what no model takes: nulls, or images that cannot be read.
     """
 
     def __init__(self, job: Job, rank: int, files: list[int], spooled: Spooled, group: Collective) -> None:
@@ -42,7 +43,8 @@ class Rows:
         names = [ORDER, *(one.name for one in self._plan.schema.fields)]
         self.files = dict(zip(names, files, strict=False))
         self._validation_files = dict(zip(names, files[len(names) :], strict=True))
-        self._spooled, self.nulls = spooled, spooled.nulls
+        self._spooled = spooled
+        self.refused = bool(spooled.nulls) or unreadable.stops(spooled.unreadable)
 
     def __len__(self) -> int:
         return self._spooled.train.rows
@@ -58,6 +60,7 @@ class Rows:
             validation=spooled.validation.rows,
             layout=spooled.train.layout or spooled.validation.layout,
             nulls=spooled.nulls,
+            unreadable=dict(spooled.unreadable),
             checksum=spooled.checksum,
             complete=self._complete(positions) and self._complete(checked),
         )

@@ -17,6 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from nbkeras.data.decoder import Decoder
+from nbkeras.data.images import unreadable
+from nbkeras.data.images.unreadable import Unreadable
 from nbkeras.data.shards import CHECKSUM_BITS, require_one_shape
 from nbkeras.schema import CHECK, ORDER, Field
 from nbkeras.worker.files import unnamed
@@ -38,6 +40,7 @@ class Spool:
         rows: rows written so far.
         checksum: the sum of their hashes modulo 2**63, whatever their order.
         nulls: nulls seen, by the user's column.
+        unreadable: files that are no images, likewise.
     """
 
     fields: tuple[Field, ...]
@@ -48,6 +51,7 @@ class Spool:
     rows: int = 0
     checksum: int = 0
     nulls: dict[str, int] = field(default_factory=dict)
+    unreadable: Unreadable = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = (ORDER, *(one.name for one in self.fields))
@@ -74,10 +78,15 @@ class Spool:
             return
         values: dict[str, npt.NDArray[Any]] = {ORDER: columns[ORDER].to_numpy(zero_copy_only=False)}
         decode = self.decoder or Decoder(self.fields)
-        decoded = decode(columns, self.nulls)
-        if decoded is None or self.nulls:
+        decoded = decode(columns, self.nulls, self.unreadable)
+        if decoded is None or self.nulls or unreadable.stops(self.unreadable):
             return  # The run will end with their count: go on counting only.
-        values |= decoded
+        hashes = columns.get(CHECK, columns[ORDER]).to_numpy(zero_copy_only=False)
+        if (kept := decoded.kept) is not None:
+            values, hashes, rows = {ORDER: values[ORDER][kept]}, hashes[kept], int(kept.sum())
+            if not rows:
+                return
+        values |= decoded.values
         layout = {name: (value.dtype.str, value.shape[1:]) for name, value in values.items()}
         self.layout = self.layout or layout
         for one in self.fields:
@@ -87,6 +96,5 @@ class Spool:
             while view:
                 view = view[os.write(self.files[name].fileno(), view) :]
         self.rows += rows
-        hashes = columns.get(CHECK, columns[ORDER]).to_numpy(zero_copy_only=False)
         # Wraps around, as it should.
         self.checksum = (self.checksum + int(hashes.astype(np.uint64).sum())) & CHECKSUM_BITS

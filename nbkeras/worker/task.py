@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
+from nbkeras.data.images import unreadable
+from nbkeras.data.images.unreadable import Unreadable
 from nbkeras.data.shards import nulls_message
 from nbkeras.errors import DataError
 from nbkeras.job import failures
@@ -103,8 +105,9 @@ def infer(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatc
         with TrainerProcess(job, rank) as trainer:
             trainer.spool(batches, None)
             yield from _rows(trainer.messages(), rank)
-            if trainer.nulls:
-                yield _row("nulls", rank, json.dumps(trainer.nulls).encode())
+            for kind, found in {"nulls": trainer.nulls, "unreadable": trainer.unreadable}.items():
+                if found:
+                    yield _row(kind, rank, json.dumps(found).encode())
     except Exception as error:  # noqa: BLE001  # told as a row: no retries, no wall of text
         yield _row("failure", rank, json.dumps(_failure(error, rank)).encode())
 
@@ -121,22 +124,39 @@ def predict(
         batches: with the columns to pass on, whatever their names, and behind them the inputs.
 
     Raises:
-        DataError: nulls in an input, or values of another shape.
+        DataError: nulls in an input, images that cannot be read, or values of another shape.
     """
     with TrainerProcess(job, 0) as trainer:
         for batch in batches:
-            nulls: dict[str, int] = {}
-            columns = {one.name: batch.column(PREFIX + one.name) for one in job.decoder.fields}
-            inputs = job.decoder(columns, nulls)
-            if inputs is None:
-                raise DataError(nulls_message(nulls))
             if not batch.num_rows:
                 continue
-            outputs = trainer.ask([inputs[one.name] for one in job.plan.schema.features])
-            kept = batch.columns[: len(names) - len(outputs)]
+            values, kept = _inputs(job, batch)
+            outputs = trainer.ask(values)
             found = [_column(one, dtype) for one, dtype in zip(outputs, types, strict=True)]
-            yield pa.RecordBatch.from_arrays(kept + found, names=names)
+            if kept is not None:
+                # A row that would be left out of a training has no prediction.
+                places = pa.array(np.cumsum(kept) - 1, mask=~kept)
+                found = [one.take(places) for one in found]
+            own = batch.columns[: len(names) - len(types)]
+            yield pa.RecordBatch.from_arrays(own + found, names=names)
         trainer.dismiss()
+
+
+def _inputs(job: Job, batch: pa.RecordBatch) -> tuple[list[Any], Any]:
+    """The values of the model's inputs for some rows, and which rows these are; None for all."""
+    nulls: dict[str, int] = {}
+    unread: Unreadable = {}
+    columns = {one.name: batch.column(PREFIX + one.name) for one in job.decoder.fields}
+    decoded = job.decoder(columns, nulls, unread)
+    if decoded is None:
+        raise DataError(nulls_message(nulls))
+    if unreadable.stops(unread):
+        raise DataError(unreadable.message(unread))
+    values = [decoded.values[one.name] for one in job.plan.schema.features]
+    if decoded.kept is not None and not decoded.kept.any():
+        # A row stands in, from which the types of the outputs are known.
+        values = [np.zeros((1, *one.shape[1:]), one.dtype) for one in values]
+    return values, decoded.kept
 
 
 def _failure(error: BaseException, rank: int) -> messages.Failure:

@@ -246,7 +246,7 @@ class Trainer:
         if contents["batches"] is not None:
             batches, shuffles = to_evaluate(contents["batches"], self._rank, self._plan)
         else:
-            feed = None if rows.nulls else rows.evaluation()
+            feed = None if rows.refused else rows.evaluation()
             batches = None if feed is None else self._backend.batches(feed)
         if batches is not None:
             logs = model.evaluate(batches, steps=self._plan.validation_steps, verbose=0, return_dict=True)
@@ -289,7 +289,10 @@ class Trainer:
             found = []
             # Spark's batches have thousands of rows, of which the layers may give far more numbers.
             for start in range(0, len(inputs[0]), rows):
-                cut = [one[start : start + rows] for one in inputs]
+                cut = [
+                    one[start : start + rows].astype(field.dtype if field.image else one.dtype, copy=False)
+                    for one, field in zip(inputs, self._plan.schema.features, strict=True)
+                ]
                 outputs = predict(self._plan.schema.inputs(cut))
                 found.append([np.asarray(one) for one in keras.tree.flatten(outputs)])
             self._task.send(("outputs", [np.concatenate(parts) for parts in zip(*found, strict=True)]))

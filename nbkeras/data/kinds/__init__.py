@@ -11,6 +11,7 @@ from nbkeras.data.kinds.array import Array
 from nbkeras.data.kinds.boolean import Boolean
 from nbkeras.data.kinds.classes import Classes
 from nbkeras.data.kinds.decimal import Decimal
+from nbkeras.data.kinds.images import Images
 from nbkeras.data.kinds.kind import Encoding, Kind
 from nbkeras.data.kinds.number import Number
 from nbkeras.data.kinds.raw import Raw
@@ -45,7 +46,7 @@ def holds_words(dtype: T.DataType) -> bool:
 
 def encoding(field: Field) -> Encoding:
     """Return the encoding in which the values of a field are sent."""
-    return next(one for one in (*KINDS, Raw(), Text(), Classes()) if one.name == field.kind)
+    return next(one for one in (*KINDS, Raw(), Text(), Classes(), Images()) if one.name == field.kind)
 
 
 def shape(field: Field) -> tuple[int, ...] | None:

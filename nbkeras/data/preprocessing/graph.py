@@ -133,5 +133,5 @@ class Graph:
                     f"{field.title} gives shape {value.shape} for {rows} rows, and the model behind it takes "
                     f"rows of shape {field.shape}: give each row this shape, by keras.layers.Reshape"
                 )
-            found.append(value.astype(field.dtype, copy=False))
+            found.append(value if field.image is not None else value.astype(field.dtype, copy=False))
         return found

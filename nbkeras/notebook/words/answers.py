@@ -54,6 +54,7 @@ PLACES = Words(
         "wait_keras": ("Importing Keras…", "正在导入 Keras…"),
         "wait_tensorflow": ("Importing TensorFlow…", "正在导入 TensorFlow…"),
         "wait_evaluate": ("Evaluating on Spark…", "正在 Spark 上评估…"),
+        "wait_read": ("Listing files on Spark…", "正在 Spark 上列出文件…"),
         "wait_adapt": ("Looking at the rows on Spark…", "正在 Spark 上查看数据…"),
         "wait_predict": ("Predicting on Spark…", "正在 Spark 上预测…"),
         "dashboard": ("nbkeras", "nbkeras"),

@@ -51,7 +51,7 @@ class Batches(Iterated):
         # A step without rows takes one that is there, to stand in.
         start = min(self._starts[step], len(feed.order) - 1)
         chosen = feed.order[start : start + max(feed.counts[step], 1)]
-        return feed.schema.batch({name: array[chosen] for name, array in feed.arrays.items()})
+        return feed.schema.batch(feed.gathered(chosen))
 
 
 def batches(feed: Feed) -> Batches:

@@ -27,7 +27,7 @@ def batches(feed: Feed) -> tf.data.Dataset:
 
     Rows are gathered in TensorFlow's own threads straight from the mapped files.
     """
-    names = list(feed.arrays)
+    names, types = list(feed.arrays), feed.types
     tensors = tuple(_borrowed(array) for array in (feed.order, *feed.arrays.values()))
     rows = len(feed.order)
     ends = np.cumsum(feed.counts)
@@ -38,8 +38,9 @@ def batches(feed: Feed) -> tf.data.Dataset:
     def batch(step: Any, held: Any) -> Any:
         order, *arrays = held
         chosen = order[starts[step] : starts[step] + sizes[step]]
+        found = {name: tf.gather(array, chosen) for name, array in zip(names, arrays, strict=True)}
         return feed.schema.batch(
-            {name: tf.gather(array, chosen) for name, array in zip(names, arrays, strict=True)}
+            {name: tf.cast(one, types.get(name, one.dtype)) for name, one in found.items()}
         )
 
     steps = tf.data.Dataset.range(len(feed.counts))

@@ -1,0 +1,187 @@
+"""Columns of images: which columns hold some, and how a model takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from nbkeras.data import parts
+from nbkeras.data.images.decoding import MODES
+from nbkeras.data.kinds.images import Images, is_of_source
+from nbkeras.data.names import listed
+from nbkeras.data.signature import Input
+from nbkeras.errors import DataError
+from nbkeras.schema import WORDS, Field, ImageOptions
+
+#: The key of what a column's metadata says to nbkeras.
+METADATA = "nbkeras"
+#: The column that names the files, as Spark's ``binaryFile`` source calls it.
+PATH = "path"
+
+
+def marked(df: DataFrame, name: str, marks: Mapping[str, Any]) -> DataFrame:
+    """Return the DataFrame with marks in the metadata of a column, which Spark keeps through most steps."""
+    held = {**df.schema[name].metadata, METADATA: dict(marks)}
+    return df.withMetadata(name, held)
+
+
+def marks(df: DataFrame, name: str) -> dict[str, Any]:
+    """Return the marks of a column; none for a part of a column."""
+    return dict(df.schema[name].metadata.get(METADATA, {})) if name in df.columns else {}
+
+
+def takes(df: DataFrame, name: str, taken: Input) -> bool:
+    """Whether a column holds images, or the paths of their files, for an input of a model.
+
+    Args:
+        df: the user's DataFrame.
+        name: of the column.
+        taken: the input; one of unknown shape may take images.
+    """
+    if taken.dtype == WORDS or (taken.axes is not None and len(taken.axes) != len("hwc")):
+        return False
+    dtype = parts.type_of(df, name)
+    is_path = isinstance(dtype, T.StringType) and (taken.axes is not None or bool(marks(df, name)))
+    return is_path or Images().holds(dtype)
+
+
+def chosen(df: DataFrame, names: Sequence[str], taken: Input) -> list[str]:
+    """Return the one column of images among some, for a model's only input; all of them if there is none.
+
+    Raises:
+        DataError: there are several.
+    """
+    found = [name for name in names if takes(df, name, taken)]
+    files = [name for name in found if not isinstance(parts.type_of(df, name), T.StringType)]
+    found = files or found
+    if len(found) > 1:
+        raise DataError(
+            f"the model takes {taken}, and {len(found)} columns may hold its images ({listed(found)}): "
+            "choose one with df.select('…', …)"
+        )
+    return found or list(names)
+
+
+def field(df: DataFrame, name: str, source: str, title: str, taken: Input) -> Field:
+    """Make the field of a column of images.
+
+    Args:
+        df: the user's DataFrame.
+        name: of the field.
+        source: the column.
+        title: of the field.
+        taken: the input of the model.
+
+    Raises:
+        DataError: neither the model nor the column says of which size they are, or they contradict.
+    """
+    return _field(taken, name, source, title, marks(df, source))
+
+
+def plain_field(taken: Input) -> Field:
+    """Make a field for images of no column, which are read as Keras' loader reads them.
+
+    Raises:
+        DataError: the model does not say of which size they are.
+    """
+    return _field(taken, "x0", "image", f"model input '{taken.name}'", {})
+
+
+def _field(taken: Input, name: str, source: str, title: str, own: dict[str, Any]) -> Field:
+    import keras
+
+    first = keras.config.image_data_format() == "channels_first"
+    axes = taken.axes or (None, None, None)
+    channels, *sizes = axes if first else (axes[2], axes[0], axes[1])
+    height, width = _size(title, source, sizes, own.get("size"))
+    depth = _channels(title, source, channels, own.get("channels"))
+    options = {key: value for key, value in own.items() if key not in ("size", "channels")}
+    image = ImageOptions(**options, channels_first=first)
+    shape = (depth, height, width) if first else (height, width, depth)
+    return Field(name, (source,), title, taken.dtype, shape, Images.name, image=image)
+
+
+def _size(title: str, source: str, known: Sequence[int | None], wanted: Any) -> tuple[int, int]:
+    height, width = (one or other for one, other in zip(known, wanted or (None, None), strict=True))
+    if height is None or width is None:
+        raise DataError(
+            f"{title} takes images of any size, and column '{source}' holds some: say which, with "
+            "keras.Input((180, 180, 3)) or nbkeras.images(…, image_size=(180, 180))"
+        )
+    if wanted and (height, width) != tuple(wanted):
+        raise DataError(
+            f"{title} takes images of {height} x {width}, and column '{source}' is marked with "
+            f"image_size={tuple(wanted)}: leave out image_size"
+        )
+    return height, width
+
+
+def _channels(title: str, source: str, known: int | None, wanted: Any) -> int:
+    channels: int = known or wanted or 3
+    if wanted and channels != wanted:
+        raise DataError(
+            f"{title} takes images of {channels} channels, and column '{source}' is marked with a color_mode "
+            f"of {wanted}: leave out color_mode"
+        )
+    if channels not in MODES:
+        raise DataError(
+            f"{title} takes images of {channels} channels: column '{source}' gives 1 (grey), 3 (RGB) or 4 "
+            "(RGBA)"
+        )
+    return channels
+
+
+def expression(df: DataFrame, one: Field) -> Column:
+    """Return the column of a field of images, with the name of each for messages."""
+    (source,) = one.sources
+    value, dtype = parts.column(df, source), parts.type_of(df, source)
+    name = F.lit(None).cast("string")
+    if isinstance(dtype, T.StringType):
+        name = value
+    elif is_of_source(dtype):
+        name = value["origin"]
+    elif PATH in df.columns and isinstance(df.schema[PATH].dataType, T.StringType):
+        name = F.col(PATH)
+    return F.struct(name.alias("name"), value.alias("value")).alias(one.name)
+
+
+def notes(df: DataFrame, fields: Sequence[Field]) -> list[str]:
+    """Sentences about what becomes of the images of some fields.
+
+    Args:
+        df: with a column for each field.
+        fields: of a DataFrame.
+    """
+    sentences = []
+    for one in fields:
+        if one.image is None or one.shape is None:
+            continue
+        if (
+            "float" in (one.dtype or "")
+            and one.image.dtype == "uint8"
+            and one.image.interpolation == "bilinear"
+        ):
+            sides = one.shape[1:] if one.image.channels_first else one.shape[:2]
+            sentences.append(
+                f"images of another size than {sides[0]} x {sides[1]} are resized, and their pixels rounded "
+                "to whole numbers: nbkeras.images(…, dtype='float32') keeps fractions"
+            )
+        struct: Any = df.schema[one.name].dataType
+        if is_of_source(struct["value"].dataType):
+            sentences.append(
+                "Spark's image source takes the rest of a broken JPEG file for grey: read files with "
+                "nbkeras.images(folder), or spark.read.format('binaryFile')"
+            )
+    return sentences
+
+
+def known(one: Field, before: ImageOptions | None) -> Field:
+    """Return a field whose images are read as a training has read them; files may be left out as now."""
+    if one.image is None or before is None:
+        return one
+    return replace(one, image=replace(before, invalid=one.image.invalid))

@@ -1,0 +1,262 @@
+"""Folders and columns of images as DataFrames, by the rules of Keras' own loader."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from nbkeras.data import filesystems
+from nbkeras.data.images import columns
+from nbkeras.data.kinds.images import Images
+from nbkeras.data.names import first, listed, quoted
+from nbkeras.data.source import data_frame
+from nbkeras.driver import inference
+from nbkeras.errors import DataError, OptionError, one_line
+from nbkeras.spark.session import attached
+
+#: The columns that a folder becomes, besides the path of each file.
+IMAGE, LABEL = "image", "label"
+#: The ends of the files that Keras' loader reads.
+FORMATS = ("bmp", "gif", "jpeg", "jpg", "png")
+#: Channels by Keras' names.
+_MODES = {"grayscale": 1, "rgb": 3, "rgba": 4}
+
+
+def images(spark: SparkSession | None, data: Any, column: str | None, **options: Any) -> DataFrame:
+    """Make a DataFrame of images.
+
+    Args:
+        spark: the session; None for the active one, or a new local one.
+        data: a folder, or a DataFrame with a column of images.
+        column: the column of images; None for the only one.
+        options: as in :func:`nbkeras.images`.
+
+    Raises:
+        DataError: there is no image.
+        OptionError: an option is none.
+    """
+    labels, names = options.pop("labels"), options.pop("class_names")
+    marks = _marks(**options)
+    if not isinstance(data, (str, os.PathLike)):
+        return _column(attached(spark), data, column, marks)
+    if column is not None:
+        raise OptionError(f"column={column!r} is of a DataFrame: leave it out for a folder")
+    if labels not in ("inferred", None):
+        raise OptionError(
+            f"labels={labels!r}: use 'inferred' for the names of the folders, or None; labels of your own "
+            "are a column, df.withColumn('label', …)"
+        )
+    return _folder(attached(spark), os.fspath(data), names, marks, labelled=labels is not None)
+
+
+def _marks(
+    *,
+    color_mode: str | None,
+    image_size: Any,
+    interpolation: str,
+    crop_to_aspect_ratio: bool,
+    pad_to_aspect_ratio: bool,
+    antialias: bool,
+    dtype: str,
+    invalid: str,
+) -> dict[str, Any]:
+    """The options as a column's metadata holds them.
+
+    Raises:
+        OptionError: one is none.
+    """
+    _require("color_mode", color_mode, (None, *_MODES))
+    _require("interpolation", interpolation, ("bilinear", "nearest"))
+    _require("dtype", dtype, ("uint8", "float32"))
+    _require("invalid", invalid, ("error", "skip"))
+    if crop_to_aspect_ratio and pad_to_aspect_ratio:
+        raise OptionError("crop_to_aspect_ratio and pad_to_aspect_ratio are both True: use one of them")
+    if antialias and interpolation != "bilinear":
+        raise OptionError(f"antialias=True is of interpolation='bilinear', not {interpolation!r}")
+    aspect = "crop" if crop_to_aspect_ratio else "pad" if pad_to_aspect_ratio else "stretch"
+    marks: dict[str, Any] = {
+        "interpolation": interpolation,
+        "aspect": aspect,
+        "antialias": bool(antialias),
+        "dtype": dtype,
+        "invalid": invalid,
+    }
+    if image_size is not None:
+        marks["size"] = _size(image_size)
+    if color_mode is not None:
+        marks["channels"] = _MODES[color_mode]
+    return marks
+
+
+def _require(name: str, value: Any, known: Sequence[Any]) -> None:
+    if value not in known:
+        raise OptionError(f"{name}={value!r}: use {', '.join(map(repr, known))}")
+
+
+def _size(given: Any) -> list[int]:
+    both = (given, given) if hasattr(given, "__index__") else given
+    if (
+        not isinstance(both, (tuple, list))
+        or len(both) != len("hw")
+        or not all(hasattr(one, "__index__") and one > 0 for one in both)
+    ):
+        raise OptionError(f"image_size={given!r}: use (height, width), such as (180, 180)")
+    return [int(one) for one in both]
+
+
+def _column(spark: SparkSession, data: Any, column: str | None, marks: dict[str, Any]) -> DataFrame:
+    """A DataFrame whose column of images is marked."""
+    df = data_frame(spark, data)
+    if column is None:
+        found = [one.name for one in df.schema.fields if Images().holds(one.dataType)]
+        if len(found) != 1:
+            raise DataError(
+                f"the DataFrame has {len(found)} columns of images ({listed(found) or 'none'}): "
+                "name the one with files or paths, nbkeras.images(df, column='…')"
+            )
+        (column,) = found
+    if column not in df.columns:
+        raise DataError(f"column {column!r} is not in the DataFrame: it has {first(df.columns, 20)}")
+    dtype = df.schema[column].dataType
+    if not Images().holds(dtype) and not isinstance(dtype, T.StringType):
+        raise DataError(
+            f"column '{column}' is {dtype.simpleString()}: name one that holds files (binary), their paths "
+            "(string), or what Spark's image source gives"
+        )
+    return columns.marked(df, column, marks)
+
+
+def _folder(
+    spark: SparkSession, path: str, names: Any, marks: dict[str, Any], *, labelled: bool
+) -> DataFrame:
+    """The files of a folder."""
+    root = filesystems.absolute(path).rstrip("/") or "/"
+    if "://" not in root:
+        root = os.path.normpath(root)
+    found = _listed(root, path)
+    classes = _classes(found, path, names) if labelled else None
+    if found is not None:
+        _say_left_out(found, classes, path, marks["invalid"])
+    places = [root] if classes is None else [f"{root}/{name}" for name in classes]
+    either = ",".join("".join(f"[{one}{one.upper()}]" for one in end) for end in FORMATS)
+    files = (
+        spark.read.format("binaryFile")
+        .option("recursiveFileLookup", True)
+        .option("pathGlobFilter", f"*.{{{either}}}")
+    )
+    try:
+        df = files.load([_unglobbed(place) for place in places])
+    except Exception as error:
+        raise DataError(
+            f"Spark cannot read {path!r} ({one_line(error)[:200]}): name a folder that it can"
+        ) from error
+    label = _label(root) if labelled else F.lit("")
+    counts = inference.attended(
+        spark, "read", lambda: {one[0]: one[1] for one in df.groupBy(label.alias("label")).count().collect()}
+    )
+    if not counts:
+        raise DataError(f"{path!r} holds no images: files must end in {', '.join(FORMATS)}")
+    total = sum(counts.values())
+    df = df.select(columns.PATH, F.col("content").alias(IMAGE), *([label.alias(LABEL)] if labelled else []))
+    df = columns.marked(df, IMAGE, marks)
+    if not labelled:
+        print(f"Found {total:,} files.")  # noqa: T201  # as Keras does
+        return df
+    classes = sorted(counts) if classes is None else classes
+    print(f"Found {total:,} files belonging to {len(classes):,} classes.")  # noqa: T201  # as Keras does
+    return columns.marked(df, LABEL, {"classes": list(classes)})
+
+
+def _listed(root: str, path: str) -> list[Any] | None:
+    """What lies in a folder and below; None where only Spark can look into it.
+
+    Raises:
+        DataError: it is no folder.
+    """
+    from pyarrow.fs import FileSelector
+
+    try:
+        files, inner = filesystems.opened(root, "data")
+    except OptionError:
+        return None
+    try:
+        below = files.get_file_info(FileSelector(inner, recursive=True))
+    except OSError as error:
+        raise DataError(f"{path!r} is no folder that can be read ({one_line(error)}): name one") from error
+    return [(one.path.removeprefix(inner).strip("/"), one) for one in below]
+
+
+def _classes(found: list[Any] | None, path: str, names: Any) -> list[str] | None:
+    """The folders in a folder, which are the classes; None where they are not known.
+
+    Raises:
+        DataError: there are none.
+        OptionError: some that are named are none.
+    """
+    from pyarrow.fs import FileType
+
+    if found is None:
+        return None if names is None else list(names)
+    folders = sorted(
+        name for name, one in found if one.type == FileType.Directory and "/" not in name and name[0] != "."
+    )
+    if not folders:
+        raise DataError(
+            f"{path!r} holds no folders, which would be the classes: put the images of each class into one, "
+            "or give labels=None"
+        )
+    if names is None:
+        return folders
+    if strange := [name for name in names if name not in folders]:
+        raise OptionError(f"class_names has {strange[0]!r}, and {path!r} holds {first(folders)}")
+    return list(names)
+
+
+def _say_left_out(found: list[Any], classes: list[str] | None, path: str, invalid: str) -> None:
+    """Name the files that Keras' loader would take, and that Spark does not give.
+
+    Raises:
+        DataError: files are empty, which is an error.
+    """
+    from pyarrow.fs import FileType
+
+    files = [
+        (name, one.size)
+        for name, one in found
+        if one.type == FileType.File
+        and name.lower().endswith(tuple(f".{end}" for end in FORMATS))
+        and (classes is None or name.split("/")[0] in classes)
+    ]
+    # The folder of a class is named to Spark, what lies below it is not.
+    below = {name: name if classes is None else name.partition("/")[2] for name, _ in files}
+    hidden = [name for name, inner in below.items() if any(one[0] in "_." for one in inner.split("/") if one)]
+    if hidden:
+        count = f"{len(hidden):,} file{'' if len(hidden) == 1 else 's'}"
+        print(f"Left out {count} with a name that Spark hides: {first(hidden, 3)}.")  # noqa: T201  # no result shows it
+    empty = [name for name, size in files if size == 0 and name not in hidden]
+    if empty:
+        said = f"{path!r} holds {len(empty):,} empty file{'' if len(empty) == 1 else 's'}: {first(empty, 3)}"
+        if invalid == "error":
+            raise DataError(f"{said}; remove them, or leave them out with nbkeras.images(…, invalid='skip')")
+        print(f"{said}; left out.")  # noqa: T201  # no result shows it
+
+
+def _label(root: str) -> Column:
+    """The folder of a file below a folder: the files of its own folders belong to it too."""
+    # Spark names a file by its whole URI, whatever the folder was called.
+    start = (urlsplit(root).path if "://" in root else root).rstrip("/") + "/"
+    path = F.col(quoted(columns.PATH))
+    behind = path.substr(F.locate(start, path) + F.lit(len(start)), F.length(path))
+    return F.substring_index(behind, "/", 1)
+
+
+def _unglobbed(path: str) -> str:
+    """A path whose letters mean nothing to Hadoop but themselves."""
+    return re.sub(r"([\\{}\[\]*?^,])", r"\\\1", path)

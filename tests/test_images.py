@@ -1,0 +1,407 @@
+"""Images: a folder of files goes into a Keras model, and what Keras' own loader gives comes out."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+import keras
+import numpy as np
+import pandas as pd
+import pictures
+import pytest
+from keras import layers
+from PIL import Image
+from pyspark.sql import functions as F
+from twins import assert_same_history, value
+
+import nbkeras
+from nbkeras.errors import DataError, NbkerasError, OptionError
+
+#: Images by class; capital letters stand before small ones.
+CLASSES = {"Rose": 7, "lily": 8, "none yet": 0, "tulip 1": 6}
+SIZE = (16, 20)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of a folder for each class, one of which is empty, with images of several sizes."""
+    root = tmp_path_factory.mktemp("flowers [a]")
+    for name, number in CLASSES.items():
+        (root / name / "more").mkdir(parents=True)
+        for index in range(number):
+            below = "more/" if index == 2 else ""
+            end = "PNG" if index % 2 else "png"
+            (root / name / f"{below}{index} b%20.{end}").write_bytes(pictures.png(15 + index, 30 - index))
+    (root / "Rose" / "notes.txt").write_text("no image")
+    (root / ".git").mkdir()
+    (root / "read.me").write_text("no image")
+    return root
+
+
+@pytest.fixture(scope="module")
+def flowers(spark, folder):
+    """The images of the folder, with fractions, in the order of Keras."""
+    return nbkeras.images(folder, dtype="float32", spark=spark).orderBy("label", "path").coalesce(1)
+
+
+def made(*, units=4, turned=False):
+    """A convolution, behind a layer that turns images at random if asked for, always with the same weights."""
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential(
+        [
+            keras.Input((*SIZE, 3), name="picture"),
+            layers.Rescaling(1 / 127.5, offset=-1),
+            *([layers.RandomFlip(seed=3)] if turned else []),
+            layers.Conv2D(3, 3, activation="tanh"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(units, activation="softmax"),
+        ]
+    )
+    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def loaded(folder, **options):
+    """What Keras' own loader gives."""
+    how = {"image_size": SIZE, "batch_size": 8, "shuffle": False, "verbose": False, **options}
+    return keras.utils.image_dataset_from_directory(folder, **how)
+
+
+@functools.cache
+def of_keras(folder, *, turned):
+    """What plain Keras makes of the folder: model, history, evaluation and prediction."""
+    model, batches = made(turned=turned), loaded(folder)
+    history = model.fit(batches, epochs=2, shuffle=False, verbose=0)
+    return model, history.history, model.evaluate(batches, verbose=0), model.predict(batches, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("backend", "workers"),
+    [
+        ("tensorflow", 2),
+        pytest.param("torch", 1, marks=pytest.mark.smoke),
+        ("jax", 2),
+        pytest.param("tensorflow", 1, marks=pytest.mark.soak),
+        pytest.param("torch", 2, marks=pytest.mark.soak),
+        pytest.param("jax", 1, marks=pytest.mark.soak),
+    ],
+)
+def test_a_folder_of_images_gives_what_keras_own_loader_gives(spark, folder, flowers, backend, workers):
+    # Each backend turns other images by the same seed.
+    turned = backend == keras.config.backend()
+    theirs, history, measured, outputs = of_keras(folder, turned=turned)
+    model = made(turned=turned)
+    options = {"epochs": 2, "batch_size": 8, "shuffle": False, "verbose": 0}
+
+    run = nbkeras.fit(model, flowers, "label", workers=workers, backend=backend, spark=spark, **options)
+
+    assert_same_history(run.history, history)
+    for one, other in zip(model.weights, theirs.weights, strict=True):
+        np.testing.assert_allclose(value(one), value(other), 1e-5, 1e-5, err_msg=one.path)
+    assert run.notes == []
+    if backend == "tensorflow":
+        evaluated = nbkeras.evaluate(model, flowers, "label", spark=spark)
+        np.testing.assert_allclose([evaluated["loss"], evaluated["accuracy"]], measured, 1e-5)
+        predicted = nbkeras.predict(model, flowers, classes=True, spark=spark).drop("image").toPandas()
+        np.testing.assert_allclose(np.stack(predicted["prediction"]), outputs, 1e-5, 1e-6)
+        names = sorted(CLASSES)
+        assert predicted["prediction_class"].tolist() == [names[one] for one in outputs.argmax(axis=1)]
+        assert predicted.columns[:2].tolist() == ["path", "label"]
+
+
+def test_classes_are_the_folders_in_keras_order_however_many_images_they_hold(folder, spark, capsys):
+    df = nbkeras.images(folder, spark=spark)
+    assert capsys.readouterr().out == "Found 21 files belonging to 4 classes.\n"
+    counts = {row["label"]: row["count"] for row in df.groupBy("label").count().collect()}
+    assert counts == {name: number for name, number in CLASSES.items() if number}
+    assert df.schema["label"].metadata["nbkeras"]["classes"] == loaded(folder).class_names
+
+    chosen = nbkeras.images(folder, class_names=["tulip 1", "Rose"], spark=spark)
+    assert {row["label"] for row in chosen.select("label").collect()} == {"tulip 1", "Rose"}
+    assert chosen.schema["label"].metadata["nbkeras"]["classes"] == ["tulip 1", "Rose"]
+    assert nbkeras.images(folder / "Rose", labels=None, spark=spark).columns == ["path", "image"]
+
+
+@pytest.mark.usefixtures("any_backend")
+@pytest.mark.parametrize(
+    ("options", "theirs"),
+    [
+        ({"crop_to_aspect_ratio": True}, {"crop_to_aspect_ratio": True}),
+        ({"pad_to_aspect_ratio": True, "interpolation": "nearest"},) * 2,
+        ({"color_mode": "grayscale"},) * 2,
+    ],
+    ids=["cropped", "padded", "grey"],
+)
+def test_images_are_read_with_the_options_of_the_column_wherever_they_come_from(
+    spark, folder, flowers, options, theirs
+):
+    channels = 1 if "color_mode" in options else 3
+    mean = keras.Sequential([keras.Input((*SIZE, channels)), layers.Flatten()])
+    named = nbkeras.images(flowers, dtype="float32", **options, spark=spark)
+
+    found = nbkeras.predict(mean, named.drop("label"), spark=spark).toPandas()
+
+    expected = np.concatenate([x.numpy().reshape(len(x), -1) for x, _ in loaded(folder, **theirs)])
+    np.testing.assert_array_equal(np.stack(found["prediction"]), expected)
+
+
+@pytest.mark.usefixtures("any_backend")
+def test_columns_of_files_of_paths_and_of_sparks_image_source_hold_the_same_images(spark, folder, flowers):
+    flat = keras.Sequential([keras.Input((*SIZE, 3)), layers.Flatten()])
+    pandas = flowers.limit(3).select("image").toPandas()
+    source = spark.read.format("image").option("recursiveFileLookup", True).load(spelled(folder / "lily"))
+    source = source.filter("image.height > 0").orderBy("image.origin")
+    lilies = flowers.filter("label = 'lily'")
+
+    expected = np.stack(nbkeras.predict(flat, lilies, spark=spark).toPandas()["prediction"])
+    by_path = nbkeras.predict(flat, lilies.select("path"), spark=spark).toPandas()
+    by_source = nbkeras.predict(flat, source, spark=spark).toPandas()
+    bytes_ = nbkeras.predict(flat, spark.createDataFrame(pandas), spark=spark).toPandas()
+
+    # Unmarked columns keep pixels in whole numbers.
+    for found in (by_path, by_source):
+        np.testing.assert_array_equal(np.stack(found["prediction"]), np.rint(expected))
+    first = np.stack(nbkeras.predict(flat, flowers.limit(3), spark=spark).toPandas()["prediction"])
+    np.testing.assert_array_equal(np.stack(bytes_["prediction"]), np.rint(first))
+
+
+def spelled(path):
+    """A path that Spark takes for no pattern."""
+    return str(path).replace("[", "\\[").replace("]", "\\]")
+
+
+@pytest.fixture
+def damaged(folder, tmp_path):
+    """Some images, and files among them that are none."""
+    for name in ("Rose", "lily"):
+        (tmp_path / name).mkdir()
+        for file in sorted((folder / name).glob("*.[pP]*"))[:4]:
+            (tmp_path / name / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "Rose" / "x.jpg").write_text("words")
+    (tmp_path / "lily" / "y.png").write_bytes(pictures.png()[:200])
+    return tmp_path
+
+
+@pytest.mark.usefixtures("any_backend")
+def test_files_that_are_no_images_are_counted_and_named(spark, damaged, flowers):
+    df, model = nbkeras.images(damaged, spark=spark), made()
+    words = r"column 'image'{} holds 2 images that cannot be read, \S*Rose/x.jpg \(this is no image file "
+    words += r"that Pillow knows\), \S*lily/y.png \(.*\): replace them, or leave .*invalid='skip'\)$"
+
+    with pytest.raises(DataError, match=words.format("")):
+        nbkeras.fit(model, df, "label", workers=2, verbose=0, spark=spark)
+    with pytest.raises(DataError, match=words.format(" of the validation rows")):
+        nbkeras.fit(model, flowers, "label", validation_data=df, workers=1, verbose=0, spark=spark)
+    with pytest.raises(DataError, match=words.format("")):
+        nbkeras.evaluate(model, df, "label", spark=spark)
+    with pytest.raises(Exception, match=re.compile(r"holds \d images? that cannot be read", re.DOTALL)):
+        nbkeras.predict(model, df, spark=spark).collect()
+
+
+@pytest.mark.usefixtures("any_backend")
+def test_files_that_are_no_images_can_be_left_out(spark, damaged, capsys):
+    df, model, twin = nbkeras.images(damaged, invalid="skip", spark=spark), made(units=2), made(units=2)
+    good = df.filter("path not like '%x.jpg' and path not like '%y.png'")
+
+    run = nbkeras.fit(model, df, "label", validation_data=df, workers=2, verbose=0, seed=1, spark=spark)
+
+    left_out = [one for one in run.notes if "left out" in one]
+    assert len(left_out) == 2
+    assert left_out[0].startswith("column 'image' holds 2 images that cannot be read")
+    assert left_out[1].startswith("column 'image' of the validation rows holds 2 images")
+    same = nbkeras.fit(twin, good, "label", validation_data=good, workers=2, verbose=0, seed=1, spark=spark)
+    assert_same_history(run.history, same.history)
+    evaluated = nbkeras.evaluate(model, df, "label", spark=spark)
+    assert evaluated == pytest.approx(nbkeras.evaluate(model, good, "label", spark=spark))
+    assert "Column 'image' holds 2 images that cannot be read" in capsys.readouterr().out
+    predicted = nbkeras.predict(model, df, classes=True, spark=spark).drop("image").toPandas()
+    empty = predicted["path"].str.endswith(("x.jpg", "y.png"))
+    assert predicted["prediction"].isna().equals(empty)
+    assert predicted["prediction_class"].isna().equals(empty)
+    none = nbkeras.predict(model, df.filter("path like '%x.jpg'"), spark=spark).collect()
+    assert [row["prediction"] for row in none] == [None]
+
+
+def test_files_that_spark_does_not_give_are_named(spark, damaged, capsys):
+    (damaged / "Rose" / "_hidden.png").write_bytes(pictures.png())
+    (damaged / "lily" / ".cache").mkdir()
+    (damaged / "lily" / ".cache" / "a.png").write_bytes(pictures.png())
+    (damaged / "lily" / "empty.PNG").write_bytes(b"")
+
+    with pytest.raises(DataError, match=r"holds 1 empty file: lily/empty.PNG; remove"):
+        nbkeras.images(damaged, spark=spark)
+    df = nbkeras.images(damaged, invalid="skip", spark=spark)
+
+    said = capsys.readouterr().out
+    assert "Left out 2 files with a name that Spark hides: Rose/_hidden.png, lily/.cache/a.png." in said
+    assert "holds 1 empty file: lily/empty.PNG; left out." in said
+    assert df.count() == 10
+
+
+@pytest.fixture(scope="module")
+def trained(spark, folder):
+    model = made()
+    df = nbkeras.images(folder, crop_to_aspect_ratio=True, spark=spark)
+    nbkeras.fit(model, df, "label", epochs=2, workers=1, verbose=0, spark=spark)
+    return model
+
+
+def test_images_are_predicted_as_they_were_trained_on(spark, folder, trained):
+    lilies = spark.read.format("binaryFile").load(
+        f"{folder}/lily/*.png".replace("[", "\\[").replace("]", "\\]")
+    )
+    found = nbkeras.predict(trained, lilies.withColumnRenamed("content", "image"), spark=spark).toPandas()
+
+    x = next(iter(loaded(folder, crop_to_aspect_ratio=True, batch_size=None, class_names=["lily"])))[0]
+    first = found.sort_values("path")["prediction"].iloc[0]
+    expected = trained.predict(np.rint(x)[None], verbose=0)[0]
+    np.testing.assert_allclose(first, expected, 1e-5, 1e-6)
+
+
+def test_one_image_is_predicted_and_shown_with_its_classes(spark, folder, trained, tmp_path):
+    file = folder / "lily" / "0 b%20.png"
+    row = nbkeras.images(folder, spark=spark).filter(F.col("path").endswith("lily/0 b%20.png"))
+    expected = nbkeras.predict(trained, row, spark=spark).first()["prediction"]
+
+    for given in (str(file), file, Image.open(file), keras.utils.load_img(file)):
+        found = nbkeras.predict(trained, given)
+        np.testing.assert_allclose(found.outputs, expected, 1e-5, 1e-6)
+    assert [name for name, _ in found.top] == [sorted(CLASSES)[one] for one in np.argsort(-found.outputs)]
+    assert repr(found).startswith(f"{found.top[0][0]} 0.")
+    html = found._repr_html_()
+    assert html.count("<tr>") == len(CLASSES)
+    assert 'src="data:image/png;base64,' in html
+    with nbkeras.on_spark(spark=spark):
+        assert trained.predict(keras.utils.load_img(file), classes=["<b>", "x", "y", "z"]).top
+    assert "<b>" not in nbkeras.predict(trained, file, classes=["<b>", "x", "y", "z"])._repr_html_()
+    for wrong, words in (
+        (lambda: nbkeras.predict(trained, tmp_path / "none.png"), "none.png' cannot be read as an image"),
+        (lambda: nbkeras.predict(trained, file, classes=["a"]), "there are 1 classes, and .* 4 numbers"),
+        (lambda: nbkeras.predict(trained, file, features=["a"]), "names columns of a DataFrame"),
+        (lambda: nbkeras.predict(dense(), "a.csv"), "the data is 'a.csv', one image, and the model takes"),
+    ):
+        with pytest.raises(NbkerasError, match=words):
+            wrong()
+
+
+def test_a_model_remembers_in_its_file_how_it_takes_images(trained, folder, tmp_path):
+    nbkeras.save_model(trained, tmp_path / "flowers.keras")
+    again = nbkeras.load_model(tmp_path / "flowers.keras")
+
+    file = folder / "lily" / "0 b%20.png"
+    assert nbkeras.predict(again, file).top == nbkeras.predict(trained, file).top
+
+
+def dense():
+    return keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+
+
+def test_a_model_of_images_and_of_words_trains_on_both(spark, folder):
+    df = nbkeras.images(folder, spark=spark).withColumn("word", F.substring("label", 1, 2))
+    df = df.withColumn("y", F.length("label").cast("float")).withColumnRenamed("image", "photo")
+    photo, word = keras.Input((*SIZE, 3), name="photo"), keras.Input((1,), dtype="string", name="word")
+    codes = layers.StringLookup(vocabulary=["Ro", "li"], output_mode="multi_hot")(word)
+    both = layers.Concatenate()([layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 255)(photo)), codes])
+    model = keras.Model([photo, word], layers.Dense(1)(both))
+    model.compile(keras.optimizers.SGD(0.001), "mse")
+    first = [value(one) for one in model.weights]
+
+    run = nbkeras.fit(model, df, "y", workers=1, batch_size=21, shuffle=False, verbose=0, spark=spark)
+
+    rows = df.select("path", "word", "y").toPandas()
+    # Flipping nothing: the loss of the first step is that of the weights before it.
+    x = {row["path"]: np.rint(_loaded_one(row["path"])) for _, row in rows.iterrows()}
+    known = np.array([[word not in ("Ro", "li"), word == "Ro", word == "li"] for word in rows["word"]])
+    kernel, bias = first[-2:]
+    means = np.stack([x[path] for path in rows["path"]]).mean(axis=(1, 2)) / 255
+    expected = np.mean(((np.concatenate([means, known], 1) @ kernel + bias)[:, 0] - rows["y"]) ** 2)
+    assert run.history["loss"][0] == pytest.approx(expected, rel=1e-4)
+
+
+def _loaded_one(path):
+    import tensorflow as tf
+
+    data = tf.io.read_file(path.removeprefix("file:"))
+    return tf.image.resize(tf.image.decode_image(data, channels=3, expand_animations=False), SIZE).numpy()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"interpolation": "bicubic"}, "interpolation='bicubic': use 'bilinear', 'nearest'"),
+        ({"dtype": "float16"}, "dtype='float16': use 'uint8', 'float32'"),
+        ({"invalid": "drop"}, "invalid='drop': use 'error', 'skip'"),
+        ({"color_mode": "bgr"}, "color_mode='bgr': use None, 'grayscale'"),
+        ({"image_size": (3,)}, "image_size=(3,): use (height, width)"),
+        ({"image_size": 0}, "image_size=0: use (height, width)"),
+        ({"labels": [1, 2]}, "labels=[1, 2]: use 'inferred'"),
+        ({"class_names": ["tulip"]}, "class_names has 'tulip', and "),
+        ({"column": "image"}, "column='image' is of a DataFrame"),
+        ({"crop_to_aspect_ratio": True, "pad_to_aspect_ratio": True}, "both True: use one"),
+        ({"antialias": True, "interpolation": "nearest"}, "antialias=True is of interpolation='bilinear'"),
+    ],
+)
+def test_a_wrong_option_is_refused_in_one_line(spark, folder, options, words):
+    with pytest.raises(OptionError, match=re.escape(words)) as raised:
+        nbkeras.images(folder, spark=spark, **options)
+    assert "\n" not in str(raised.value)
+
+
+def sized(*shape):
+    return keras.Sequential([keras.Input(shape), layers.GlobalAveragePooling2D(), layers.Dense(4)])
+
+
+def unbuilt():
+    return keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dense(4)])
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "words"),
+    [
+        (unbuilt, {}, "takes images of any size, and column 'image' holds some: say which"),
+        (functools.partial(sized, None, None, 3), {}, "takes images of any size"),
+        (functools.partial(sized, 9, 9, 3), {"image_size": 8}, "is marked with image_size=(8, 8): leave out"),
+        (functools.partial(sized, 9, 9, 3), {"color_mode": "rgba"}, "takes images of 3 channels, and column"),
+        (
+            functools.partial(sized, 9, 9, 2),
+            {},
+            "images of 2 channels: column 'image' gives 1 (grey), 3 (RGB)",
+        ),
+        (
+            dense,
+            {},
+            "column 'image' is binary: a model takes files of images by keras.Input((height, width, 3))",
+        ),
+    ],
+    ids=["unbuilt", "open", "another size", "other channels", "two channels", "no image"],
+)
+def test_images_that_a_model_does_not_take_are_refused_in_one_line(spark, folder, model, options, words):
+    compiled = model()
+    compiled.compile("sgd", "sparse_categorical_crossentropy")
+    df = nbkeras.images(folder, spark=spark, **options).select("image", "label")
+    with pytest.raises(DataError, match=re.escape(words)) as raised:
+        nbkeras.fit(compiled, df, "label", verbose=0, spark=spark)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_model_that_does_not_say_what_it_takes_takes_the_size_of_the_column(spark, folder):
+    model = unbuilt()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    df = nbkeras.images(folder, image_size=8, color_mode="grayscale", spark=spark)
+    nbkeras.fit(model, df, "label", workers=1, verbose=0, spark=spark)
+    assert model.input_shape == (None, 8, 8, 1)
+
+
+def test_what_is_no_folder_of_images_is_refused_in_one_line(spark, folder, tmp_path):
+    table = spark.createDataFrame(pd.DataFrame({"a": [1.0], "b": ["x"]}))
+    for wrong, words in (
+        (lambda: nbkeras.images(tmp_path / "none", spark=spark), "is no folder that can be read"),
+        (lambda: nbkeras.images(tmp_path, spark=spark), "holds no folders, which would be the classes"),
+        (lambda: nbkeras.images(tmp_path, labels=None, spark=spark), "holds no images: files must end in"),
+        (lambda: nbkeras.images(table, spark=spark), "has 0 columns of images"),
+        (lambda: nbkeras.images(table, "a", spark=spark), "column 'a' is double: name one that holds files"),
+        (lambda: nbkeras.images(table, "c", spark=spark), "column 'c' is not in the DataFrame"),
+    ):
+        with pytest.raises(DataError, match=words):
+            wrong()
