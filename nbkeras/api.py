@@ -365,8 +365,8 @@ def images(
     classes, in the order of their names, and the images in these count, however deep. But names that begin
     with ``_`` or ``.`` are left out below the classes, since Spark hides them. Workers decode the files, and
     resize them to what the model takes, to the pixel as Keras does; pixels of JPEG files differ by some grey
-    levels, since two decoders round differently. A column of files (binary) or of Spark's ``image`` source needs this function only to choose an
-    option.
+    levels, since two decoders round differently. A column of files (binary) or of Spark's ``image`` source
+    needs this function only to choose an option.
 
     Args:
         data: a folder: a path, or a URI that Spark reads; or a DataFrame with a column of files, of their

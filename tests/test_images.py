@@ -46,7 +46,7 @@ def flowers(spark, folder):
 
 
 def made(*, units=4, turned=False):
-    """A convolution, behind a layer that turns images at random if asked for, always with the same weights."""
+    """A convolution, behind a layer that turns images at random if wanted; always with the same weights."""
     keras.utils.set_random_seed(1)
     model = keras.Sequential(
         [

@@ -20,6 +20,8 @@ from pyspark.sql import SparkSession
 
 master, settings, pythons = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
 x, y = np.ones((8, 2)), np.ones(8)
+pictures = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Flatten(), keras.layers.Dense(1)])
+pictures.compile("sgd", "mse")
 model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
 model.compile("sgd", "mse")
 
@@ -38,6 +40,11 @@ spark.sparkContext.setLogLevel("OFF")
 found = {}
 for name, python in pythons.items():
     spark.sparkContext.pythonExec = python  # what Spark takes from PYSPARK_PYTHON when it starts
+    if name == "no pillow":
+        df = spark.createDataFrame([(b"a file", 1.0)], "image binary, y double")
+        found[name] = {"images": outcome(lambda: nbkeras.fit(pictures, df, "y", verbose=0, spark=spark))}
+        found[name]["predicted"] = outcome(lambda: nbkeras.predict(pictures, df).collect())
+        continue
     found[name] = {"fit": outcome(lambda: nbkeras.fit(model, x, y, verbose=0, workers=2, spark=spark))}
     while cluster.slots(spark) < 2:
         time.sleep(0.1)  # the executor comes when it has started
@@ -60,6 +67,7 @@ def pythons(tmp_path_factory, overlay):
         "no keras": str(environment(folder / "no-keras", without=("nbkeras", "keras"))),
         "no backend": str(environment(folder / "no-backend", without=("nbkeras", "tensorflow"))),
         "old keras": str(old),
+        "no pillow": str(environment(folder / "no-pillow", without=("nbkeras", "PIL", "pillow"))),
     }
 
 
@@ -106,6 +114,14 @@ def test_a_training_names_the_host_the_python_and_what_to_type(found, pythons, n
 
     assert line.startswith("the Python of the executor on ")
     assert [word for word in [pythons[name], *words] if word not in line] == []
+
+
+def test_images_need_pillow(found, pythons):
+    line = said(found, "no pillow", "images")
+    assert f"{pythons['no pillow']} " in line
+    assert "has no pillow: install it there" in line
+    assert "-m pip install pillow)" in line
+    assert "has no pillow" in found["no pillow"]["predicted"][1]
 
 
 def test_predict_that_spark_runs_later_names_the_cause_too(found):

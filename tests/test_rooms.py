@@ -101,6 +101,21 @@ def test_backends_are_imported_by_their_own_modules_alone():
     assert {name.rpartition(".")[0] for name in found} == {"worker.backends", "model.portable"}
 
 
+def test_pillow_is_imported_where_images_are_read_and_by_no_module_as_it_loads():
+    # An executor that trains on numbers needs none.
+    worker = {name: file for name, file in NAMES.items() if name.split(".")[0] in {"data", "job", "worker"}}
+    loaded = {
+        name
+        for name, file in worker.items()
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and "PIL" in ast.unparse(node)
+    }
+    users = {name for name, file in worker.items() if "from PIL" in file.read_text(encoding="utf-8")}
+
+    assert loaded == set()
+    assert users == {"data.images.decoding", "data.images.resizing"}
+
+
 def test_no_modules_import_each_other():
     TopologicalSorter(ARROWS).prepare()  # raises where they do, and names them
 

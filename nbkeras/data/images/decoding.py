@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+
+# Executors that read no images need no Pillow: it is imported where it is used.
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 #: Pillow's modes by the number of channels.
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -25,8 +28,8 @@ def decoded(content: bytes, channels: int) -> npt.NDArray[np.uint8]:
     """Decode the first frame of an image file.
 
     Pixels are those of ``tf.image.decode_image``, but for JPEG files, which differ by some grey levels (5 of
-    255, and 12 where they are of inks): two decoders round differently. An orientation that a camera has noted
-    is ignored, as there. A palette counts in BMP files too, and what has no opacity is opaque.
+    255, and 12 where they are of inks): two decoders round differently. An orientation that a camera has
+    noted is ignored, as there. A palette counts in BMP files too, and what has no opacity is opaque.
 
     Args:
         content: of a BMP, GIF, JPEG or PNG file, or of another one that Pillow opens.
@@ -46,6 +49,8 @@ def decoded(content: bytes, channels: int) -> npt.NDArray[np.uint8]:
         >>> decoded(file.getvalue(), 3).shape
         (2, 3, 3)
     """
+    from PIL import Image
+
     if not content:
         raise Unreadable("the file is empty")
     try:
@@ -64,8 +69,10 @@ def decoded(content: bytes, channels: int) -> npt.NDArray[np.uint8]:
     return pixels[top:bottom, left:right]
 
 
-def of_picture(image: Image.Image, channels: int) -> npt.NDArray[np.uint8]:
+def of_picture(image: Picture, channels: int) -> npt.NDArray[np.uint8]:
     """Return the pixels of Pillow's own picture; see :func:`decoded`."""
+    from PIL import Image
+
     if image.mode.startswith("I"):
         # Of 16 bits; Pillow's own conversion would cut them off at 255.
         image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
@@ -75,7 +82,8 @@ def of_picture(image: Image.Image, channels: int) -> npt.NDArray[np.uint8]:
         return pixels[..., :3] * (pixels[..., 3:] > 0)
     if channels == 1 and image.mode not in ("1", "L", "LA"):
         return _grey(np.asarray(image.convert("RGB")))
-    pixels = np.asarray(image.convert(MODES[channels]))
+    wanted = MODES[channels]
+    pixels = np.asarray(image if image.mode == wanted else image.convert(wanted))
     return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
 
 
@@ -85,6 +93,8 @@ def of_spark(image: dict[str, Any], channels: int) -> npt.NDArray[np.uint8]:
     Raises:
         Unreadable: the source could not read the file.
     """
+    from PIL import Image
+
     held = _SPARK_CHANNELS.get(image["mode"])
     if held is None or image["height"] < 1:
         raise Unreadable("Spark's image source could not read it")

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from nbkeras.schema import ImageOptions
 
@@ -43,6 +42,8 @@ def _stretched(pixels: npt.NDArray[np.uint8], height: int, width: int, options: 
     if pixels.shape[:2] == (height, width):
         return pixels
     if options.antialias:
+        from PIL import Image
+
         bands = [Image.fromarray(np.ascontiguousarray(pixels[..., n])) for n in range(pixels.shape[2])]
         sized = [one.resize((width, height), Image.Resampling.BILINEAR) for one in bands]
         return np.stack([np.asarray(one) for one in sized], axis=-1)
