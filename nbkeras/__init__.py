@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         images,
         load_model,
         on_spark,
+        pad_sequences,
         predict,
         save_model,
         status,
@@ -47,6 +48,7 @@ __all__ = [
     "load_model",
     "local_spark",
     "on_spark",
+    "pad_sequences",
     "predict",
     "runs",
     "save_model",
@@ -58,7 +60,7 @@ __version__ = "0.1.0"
 
 _API = (
     *("adapt", "evaluate", "features", "fit", "images"),
-    *("load_model", "on_spark", "predict", "save_model", "status"),
+    *("load_model", "on_spark", "pad_sequences", "predict", "save_model", "status"),
 )
 #: The modules in which the public names are defined.
 _DEFINED = {

@@ -35,6 +35,7 @@ __all__ = [
     "images",
     "load_model",
     "on_spark",
+    "pad_sequences",
     "predict",
     "runs",
     "save_model",
@@ -424,6 +425,50 @@ def images(
         dtype=dtype,
         invalid=invalid,
     )
+
+
+def pad_sequences(
+    data: Any,
+    columns: str | Sequence[str],
+    maxlen: int | None = None,
+    *,
+    padding: str = "pre",
+    truncating: str = "pre",
+    value: float | str | None = None,
+    spark: SparkSession | None = None,
+) -> DataFrame:
+    """Say that arrays of several lengths are padded and cut to the length that a model takes.
+
+    The arguments are those of ``keras.utils.pad_sequences``. Spark pads the rows as they are sent to the
+    workers; the column itself stays as it is. :func:`predict` and :func:`evaluate` pad as the training has
+    done.
+
+    Args:
+        data: a DataFrame of Spark, pandas or polars.
+        columns: of arrays of numbers or words, or of arrays of such arrays (steps of several numbers).
+        maxlen: the length; None for that of the model's input.
+        padding: where values are added, "pre" or "post".
+        truncating: where values are cut off, "pre" or "post".
+        value: that is added; None for 0, and for an empty word.
+        spark: the session; None for the active one, or a new local one.
+
+    Returns:
+        The DataFrame, whose columns keep this through the steps of Spark.
+
+    Raises:
+        DataError: there is no such column, or it holds no arrays.
+        OptionError: an option has an invalid value.
+
+    Example:
+        >>> import keras, nbkeras, pandas as pd
+        >>> df = nbkeras.pad_sequences(pd.DataFrame({"ids": [[1, 2, 3], [4]]}), "ids", padding="post")
+        >>> model = keras.Sequential([keras.Input((2,), name="ids")])
+        >>> [row["prediction"] for row in nbkeras.predict(model, df).collect()]
+        [[2.0, 3.0], [4.0, 0.0]]
+    """
+    from nbkeras.driver import sequences
+
+    return sequences.pad(spark, data, columns, maxlen, padding, truncating, value)
 
 
 def save_model(model: Any, path: str | os.PathLike[str]) -> None:

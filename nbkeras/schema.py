@@ -39,6 +39,20 @@ class ImageOptions:
 
 
 @dataclass(frozen=True)
+class Padding:
+    """How arrays of several lengths become arrays of one; see :func:`nbkeras.pad_sequences`.
+
+    Attributes:
+        padding, truncating: where values are added, or cut off: ``pre`` or ``post``.
+        value: that is added.
+    """
+
+    padding: str = "pre"
+    truncating: str = "pre"
+    value: Any = 0
+
+
+@dataclass(frozen=True)
 class Field:
     """One field of a row that is sent to a worker, and the columns that it comes from.
 
@@ -52,6 +66,7 @@ class Field:
         classes: of a label that is a word, in the order of their numbers.
         fills: what stands for missing values of each source; None, or no entry, for nothing.
         image: how images become numbers; None for a field of something else.
+        padding: how arrays become those of its shape; None where they are.
     """
 
     name: str
@@ -63,6 +78,7 @@ class Field:
     classes: tuple[str, ...] = ()
     fills: tuple[Any, ...] = ()
     image: ImageOptions | None = None
+    padding: Padding | None = None
 
     @property
     def is_input(self) -> bool:
@@ -212,8 +228,9 @@ def _filled(names: Any, values: Mapping[str, Any]) -> Any:
 def _field(described: Mapping[str, Any]) -> Field:
     # A checkpoint of an earlier version lacks some of them.
     held = {one.name: described[one.name] for one in fields(Field) if one.name in described}
-    if held.get("image") is not None:
-        held["image"] = ImageOptions(**held["image"])
+    for name, kind in {"image": ImageOptions, "padding": Padding}.items():
+        if held.get(name) is not None:
+            held[name] = kind(**held[name])
     return Field(**held)
 
 

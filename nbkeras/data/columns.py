@@ -11,7 +11,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from nbkeras.data import kinds, parts
+from nbkeras.data import kinds, marks, parts, sequences
 from nbkeras.data.images import columns as images
 from nbkeras.data.kinds.array import Array
 from nbkeras.data.kinds.classes import Classes
@@ -116,7 +116,7 @@ def _input(df: DataFrame, name: str, sources: tuple[str, ...], title: str, taken
     """Make the field of an input of a model: of images where the column holds some."""
     if len(sources) == 1 and images.takes(df, sources[0], taken):
         return images.field(df, name, sources[0], title, taken)
-    return _field(df, name, sources, title, taken.dtype, taken.shape)
+    return sequences.field(df, _field(df, name, sources, title, taken.dtype, taken.shape), taken)
 
 
 def feature_field(df: DataFrame, name: str, column: str, dtype: str) -> Field:
@@ -149,7 +149,7 @@ def label_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Fiel
         existing(df, name, "label")
         dtype = parts.type_of(df, name)
         if isinstance(dtype, T.StringType):
-            known = tuple(images.marks(df, name).get("classes", ()))
+            known = tuple(marks.of(df, name).get("classes", ()))
             fields.append(Field(f"y{index}", (name,), f"label '{name}'", "int64", None, Classes.name, known))
             continue
         kind = kinds.of(dtype)
@@ -192,6 +192,8 @@ def expression(df: DataFrame, field: Field) -> Column:
             _kind(df, name).cast(value, parts.type_of(df, name), field.dtype)
             for name, value in zip(field.sources, values, strict=True)
         ]
+    if field.padding is not None:
+        values = [sequences.padded(values[0], field)]
     for place, fill in enumerate(field.fills):
         values[place] = filled(values[place], _SENT[spark_type(field.dtype)], (fill,))
     return (values[0] if len(values) == 1 else F.array(*values)).alias(field.name)

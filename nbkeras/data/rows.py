@@ -10,7 +10,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from nbkeras.data import columns
+from nbkeras.data import columns, sequences
 from nbkeras.data.decoder import Decoder
 from nbkeras.data.images import columns as images
 from nbkeras.data.preprocessing.graph import Graph
@@ -98,6 +98,7 @@ def from_dataframe(
     if known is not None:
         read = {one.sources: one.image for one in known.features}
         inputs = tuple(images.known(one, read.get(one.sources)) for one in inputs)
+        inputs = sequences.known(inputs, known.features)
         if fills := known.fills:
             inputs = tuple(replace(one, fills=tuple(map(fills.get, one.sources))) for one in inputs)
     fields = (*inputs, *labels, *weights)

@@ -12,7 +12,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from nbkeras.data import filesystems
+from nbkeras.data import filesystems, marks
 from nbkeras.data.images import columns
 from nbkeras.data.kinds.images import Images
 from nbkeras.data.names import first, listed, quoted
@@ -43,9 +43,9 @@ def images(spark: SparkSession | None, data: Any, column: str | None, **options:
         OptionError: an option is none.
     """
     labels, names = options.pop("labels"), options.pop("class_names")
-    marks = _marks(**options)
+    chosen = _options(**options)
     if not isinstance(data, (str, os.PathLike)):
-        return _column(attached(spark), data, column, marks)
+        return _column(attached(spark), data, column, chosen)
     if column is not None:
         raise OptionError(f"column={column!r} is of a DataFrame: leave it out for a folder")
     if labels not in ("inferred", None):
@@ -53,10 +53,10 @@ def images(spark: SparkSession | None, data: Any, column: str | None, **options:
             f"labels={labels!r}: use 'inferred' for the names of the folders, or None; labels of your own "
             "are a column, df.withColumn('label', …)"
         )
-    return _folder(attached(spark), os.fspath(data), names, marks, labelled=labels is not None)
+    return _folder(attached(spark), os.fspath(data), names, chosen, labelled=labels is not None)
 
 
-def _marks(
+def _options(
     *,
     color_mode: str | None,
     image_size: Any,
@@ -81,7 +81,7 @@ def _marks(
     if antialias and interpolation != "bilinear":
         raise OptionError(f"antialias=True is of interpolation='bilinear', not {interpolation!r}")
     aspect = "crop" if crop_to_aspect_ratio else "pad" if pad_to_aspect_ratio else "stretch"
-    marks: dict[str, Any] = {
+    chosen: dict[str, Any] = {
         "interpolation": interpolation,
         "aspect": aspect,
         "antialias": bool(antialias),
@@ -89,10 +89,10 @@ def _marks(
         "invalid": invalid,
     }
     if image_size is not None:
-        marks["size"] = _size(image_size)
+        chosen["size"] = _size(image_size)
     if color_mode is not None:
-        marks["channels"] = _MODES[color_mode]
-    return marks
+        chosen["channels"] = _MODES[color_mode]
+    return chosen
 
 
 def _require(name: str, value: Any, known: Sequence[Any]) -> None:
@@ -111,7 +111,7 @@ def _size(given: Any) -> list[int]:
     return [int(one) for one in both]
 
 
-def _column(spark: SparkSession, data: Any, column: str | None, marks: dict[str, Any]) -> DataFrame:
+def _column(spark: SparkSession, data: Any, column: str | None, options: dict[str, Any]) -> DataFrame:
     """A DataFrame whose column of images is marked."""
     df = data_frame(spark, data)
     if column is None:
@@ -130,11 +130,11 @@ def _column(spark: SparkSession, data: Any, column: str | None, marks: dict[str,
             f"column '{column}' is {dtype.simpleString()}: name one that holds files (binary), their paths "
             "(string), or what Spark's image source gives"
         )
-    return columns.marked(df, column, marks)
+    return marks.added(df, column, {columns.IMAGES: options})
 
 
 def _folder(
-    spark: SparkSession, path: str, names: Any, marks: dict[str, Any], *, labelled: bool
+    spark: SparkSession, path: str, names: Any, options: dict[str, Any], *, labelled: bool
 ) -> DataFrame:
     """The files of a folder."""
     root = filesystems.absolute(path).rstrip("/") or "/"
@@ -143,7 +143,7 @@ def _folder(
     found = _listed(root, path)
     classes = _classes(found, path, names) if labelled else None
     if found is not None:
-        _say_left_out(found, classes, path, marks["invalid"])
+        _say_left_out(found, classes, path, options["invalid"])
     places = [root] if classes is None else [f"{root}/{name}" for name in classes]
     either = ",".join("".join(f"[{one}{one.upper()}]" for one in end) for end in FORMATS)
     files = (
@@ -165,13 +165,13 @@ def _folder(
         raise DataError(f"{path!r} holds no images: files must end in {', '.join(FORMATS)}")
     total = sum(counts.values())
     df = df.select(columns.PATH, F.col("content").alias(IMAGE), *([label.alias(LABEL)] if labelled else []))
-    df = columns.marked(df, IMAGE, marks)
+    df = marks.added(df, IMAGE, {columns.IMAGES: options})
     if not labelled:
         print(f"Found {total:,} files.")  # noqa: T201  # as Keras does
         return df
     classes = sorted(counts) if classes is None else classes
     print(f"Found {total:,} files belonging to {len(classes):,} classes.")  # noqa: T201  # as Keras does
-    return columns.marked(df, LABEL, {"classes": list(classes)})
+    return marks.added(df, LABEL, {"classes": list(classes)})
 
 
 def _listed(root: str, path: str) -> list[Any] | None:

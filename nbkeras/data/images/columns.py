@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from nbkeras.data import parts
+from nbkeras.data import marks, parts
 from nbkeras.data.images.decoding import MODES
 from nbkeras.data.kinds.images import Images, is_of_source
 from nbkeras.data.names import listed
@@ -18,21 +18,10 @@ from nbkeras.data.signature import Input
 from nbkeras.errors import DataError
 from nbkeras.schema import WORDS, Field, ImageOptions
 
-#: The key of what a column's metadata says to nbkeras.
-METADATA = "nbkeras"
+#: What the marks of a column call its options.
+IMAGES = "images"
 #: The column that names the files, as Spark's ``binaryFile`` source calls it.
 PATH = "path"
-
-
-def marked(df: DataFrame, name: str, marks: Mapping[str, Any]) -> DataFrame:
-    """Return the DataFrame with marks in the metadata of a column, which Spark keeps through most steps."""
-    held = {**df.schema[name].metadata, METADATA: dict(marks)}
-    return df.withMetadata(name, held)
-
-
-def marks(df: DataFrame, name: str) -> dict[str, Any]:
-    """Return the marks of a column; none for a part of a column."""
-    return dict(df.schema[name].metadata.get(METADATA, {})) if name in df.columns else {}
 
 
 def takes(df: DataFrame, name: str, taken: Input) -> bool:
@@ -46,7 +35,7 @@ def takes(df: DataFrame, name: str, taken: Input) -> bool:
     if taken.dtype == WORDS or (taken.axes is not None and len(taken.axes) != len("hwc")):
         return False
     dtype = parts.type_of(df, name)
-    is_path = isinstance(dtype, T.StringType) and (taken.axes is not None or bool(marks(df, name)))
+    is_path = isinstance(dtype, T.StringType) and (taken.axes is not None or IMAGES in marks.of(df, name))
     return is_path or Images().holds(dtype)
 
 
@@ -80,7 +69,7 @@ def field(df: DataFrame, name: str, source: str, title: str, taken: Input) -> Fi
     Raises:
         DataError: neither the model nor the column says of which size they are, or they contradict.
     """
-    return _field(taken, name, source, title, marks(df, source))
+    return _field(taken, name, source, title, marks.of(df, source).get(IMAGES, {}))
 
 
 def plain_field(taken: Input) -> Field:

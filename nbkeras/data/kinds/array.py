@@ -77,7 +77,8 @@ class Array(Kind):
             if len(lengths) > 1:
                 raise DataError(
                     f"column {listed(field.sources)} holds arrays of {lengths[0]} to {lengths[-1]} values, "
-                    f"{field.title} needs arrays of one length: cut or pad them"
+                    f"{field.title} needs arrays of one length: pad them with "
+                    f"nbkeras.pad_sequences(df, '{field.sources[0]}')"
                 )
             shape.append(int(lengths[0]) if len(lengths) else 0)
             column = column.flatten()

@@ -54,7 +54,7 @@ class Text(Encoding):
             lengths = ", ".join(str(found) for found in next(one for one in sizes if len(one) > 1)[:3])
             raise DataError(
                 f"{field.title} takes rows of one shape, column {listed(field.sources)} holds arrays "
-                f"of {lengths} words: fill the shorter ones up with the mask_token of the layer"
+                f"of {lengths} words: pad them with nbkeras.pad_sequences(df, '{field.sources[0]}')"
             )
         if len(column) and math.prod(shape) != math.prod(held):
             raise DataError(

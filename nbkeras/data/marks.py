@@ -1,0 +1,30 @@
+"""Marks: what a column's metadata says to nbkeras. Spark keeps it through most steps, also in Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+#: The key of the marks in a column's metadata.
+METADATA = "nbkeras"
+
+
+def of(df: DataFrame, name: str) -> dict[str, Any]:
+    """Return the marks of a column; none for a part of a column.
+
+    Example:
+        >>> import nbkeras
+        >>> from nbkeras.data import marks
+        >>> df = nbkeras.local_spark().range(1)
+        >>> marks.of(df, "id"), marks.of(marks.added(df, "id", {"classes": ["a"]}), "id")
+        ({}, {'classes': ['a']})
+    """
+    return dict(df.schema[name].metadata.get(METADATA, {})) if name in df.columns else {}
+
+
+def added(df: DataFrame, name: str, marks: Mapping[str, Any]) -> DataFrame:
+    """Return the DataFrame with marks in the metadata of a column, beside those that it has."""
+    held = {**df.schema[name].metadata, METADATA: {**of(df, name), **marks}}
+    return df.withMetadata(name, held)
