@@ -364,7 +364,8 @@ def images(
 
     A folder is read by the rules of ``keras.utils.image_dataset_from_directory``: its folders are the
     classes, in the order of their names, and the images in these count, however deep. But names that begin
-    with ``_`` or ``.`` are left out below the classes, since Spark hides them. Workers decode the files, and
+    with ``_`` or ``.`` are left out below the classes, since Spark hides them, and links to folders are
+    followed. Workers decode the files, and
     resize them to what the model takes, to the pixel as Keras does; pixels of JPEG files differ by some grey
     levels, since two decoders round differently. A column of files (binary) or of Spark's ``image`` source
     needs this function only to choose an option.
@@ -389,7 +390,8 @@ def images(
 
     Returns:
         A DataFrame with the columns ``path``, ``image`` (the files) and ``label``; or the given one. The
-        column keeps the options through the steps of Spark.
+        column keeps the options through the steps of Spark; of two that ``union`` puts together, those of the
+        first count. A trained model reads images as its training has done, and refuses other options.
 
     Raises:
         Aborted: the user interrupted.

@@ -264,7 +264,7 @@ def test_one_image_is_predicted_and_shown_with_its_classes(spark, folder, traine
     row = nbkeras.images(folder, spark=spark).filter(F.col("path").endswith("lily/0 b%20.png"))
     expected = nbkeras.predict(trained, row, spark=spark).first()["prediction"]
 
-    for given in (str(file), file, Image.open(file), keras.utils.load_img(file)):
+    for given in (str(file), file, file.read_bytes(), Image.open(file), keras.utils.load_img(file)):
         found = nbkeras.predict(trained, given)
         np.testing.assert_allclose(found.outputs, expected, 1e-5, 1e-6)
     assert [name for name, _ in found.top] == [sorted(CLASSES)[one] for one in np.argsort(-found.outputs)]
@@ -277,9 +277,12 @@ def test_one_image_is_predicted_and_shown_with_its_classes(spark, folder, traine
     assert "<b>" not in nbkeras.predict(trained, file, classes=["<b>", "x", "y", "z"])._repr_html_()
     for wrong, words in (
         (lambda: nbkeras.predict(trained, tmp_path / "none.png"), "none.png' cannot be read as an image"),
-        (lambda: nbkeras.predict(trained, file, classes=["a"]), "there are 1 classes, and .* 4 numbers"),
+        (lambda: nbkeras.predict(trained, b"words" * 99), "^the data cannot be read as an image: this is no"),
+        (lambda: nbkeras.predict(trained, folder), r"is a folder: give nbkeras.images\("),
+        (lambda: nbkeras.fit(trained, folder, "label"), r"nbkeras.images\(…\) reads a folder"),
+        (lambda: nbkeras.predict(trained, file, classes=["a"]), r"there are 1 classes, and no .* \(4,\)"),
         (lambda: nbkeras.predict(trained, file, features=["a"]), "names columns of a DataFrame"),
-        (lambda: nbkeras.predict(dense(), "a.csv"), "the data is 'a.csv', one image, and the model takes"),
+        (lambda: nbkeras.predict(dense(), "a.csv"), "the data is one image, and the model takes"),
     ):
         with pytest.raises(NbkerasError, match=words):
             wrong()
@@ -337,6 +340,11 @@ def _loaded_one(path):
         ({"image_size": 0}, "image_size=0: use (height, width)"),
         ({"labels": [1, 2]}, "labels=[1, 2]: use 'inferred'"),
         ({"class_names": ["tulip"]}, "class_names has 'tulip', and "),
+        ({"class_names": "abc"}, "class_names='abc': use a list of names of folders, each once"),
+        ({"class_names": ["lily", "lily"]}, "each once"),
+        ({"class_names": ["lily"], "labels": None}, "needs labels='inferred'"),
+        ({"antialias": "yes"}, "antialias='yes': use True, False"),
+        ({"image_size": True}, "image_size=True: use (height, width)"),
         ({"column": "image"}, "column='image' is of a DataFrame"),
         ({"crop_to_aspect_ratio": True, "pad_to_aspect_ratio": True}, "both True: use one"),
         ({"antialias": True, "interpolation": "nearest"}, "antialias=True is of interpolation='bilinear'"),
@@ -405,3 +413,125 @@ def test_what_is_no_folder_of_images_is_refused_in_one_line(spark, folder, tmp_p
     ):
         with pytest.raises(DataError, match=words):
             wrong()
+
+
+def options_of(run):
+    (one,) = run.schema.features
+    return one.sources, one.image
+
+
+def test_a_marked_column_goes_before_one_of_files_and_an_array_before_words(spark, folder):
+    files = spark.read.format("binaryFile").load(f"{spelled(folder)}/lily/*.png").select("path", "content")
+    raw = files.withColumn("y", F.length("content").cast("float"))
+    both = nbkeras.images(raw, "path", interpolation="nearest", spark=spark)
+    flat = keras.Sequential([keras.Input((*SIZE, 3)), layers.GlobalAveragePooling2D(), layers.Dense(1)])
+    flat.compile("sgd", "mse")
+    run = nbkeras.fit(flat, both, "y", workers=1, verbose=0, spark=spark)
+    sources, image = options_of(run)
+    assert (sources, image.interpolation) == (("path",), "nearest")
+
+    zeros = raw.select(
+        "path", "y", F.array_repeat(F.array_repeat(F.array_repeat(F.lit(0.0), 3), 20), 16).alias("x")
+    )
+    with pytest.raises(DataError, match="column 'path' is string, and the model takes numbers there"):
+        nbkeras.fit(flat, zeros, "y", verbose=0, spark=spark)
+    two = raw.withColumn("second", F.col("content"))
+    with pytest.raises(DataError, match=r"2 columns may hold its images \('content', 'second'\)"):
+        nbkeras.fit(flat, two, "y", verbose=0, spark=spark)
+
+
+def test_what_is_evaluated_and_predicted_is_read_as_in_the_training_or_refused(spark, folder, trained):
+    plain = nbkeras.images(folder, spark=spark)
+    files = plain.withColumnRenamed("image", "content")
+    expected = nbkeras.predict(trained, plain, spark=spark).first()["prediction"]
+
+    assert (
+        nbkeras.predict(trained, files, features=["content"], spark=spark).first()["prediction"] == expected
+    )
+    measured = nbkeras.evaluate(trained, files, "label", features=["content"], spark=spark)
+    assert measured == pytest.approx(nbkeras.evaluate(trained, plain, "label", spark=spark))
+    other = nbkeras.images(folder, pad_to_aspect_ratio=True, spark=spark)
+    for call in (
+        lambda: nbkeras.predict(trained, other, spark=spark),
+        lambda: nbkeras.evaluate(trained, other, "label", spark=spark),
+        lambda: nbkeras.fit(trained, plain, "label", validation_data=other, verbose=0, spark=spark),
+    ):
+        with pytest.raises(
+            DataError, match="is marked to be read with aspect='pad', and the model was trained"
+        ):
+            call()
+
+
+@pytest.mark.usefixtures("any_backend")
+def test_images_beside_other_columns_leave_their_gaps_to_these(spark, folder):
+    df = nbkeras.images(folder, spark=spark).withColumn(
+        "age", F.when(F.rand(1) > 0.4, F.rand(2)).cast("float")
+    )
+    photo, age = keras.Input((*SIZE, 3), name="image"), keras.Input((1,), name="age")
+    both = layers.Concatenate()([layers.GlobalAveragePooling2D()(photo), age])
+    model = keras.Model([photo, age], layers.Dense(4, activation="softmax")(both))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+
+    run = nbkeras.fit(model, df, "label", nulls="mean", workers=1, verbose=0, spark=spark)
+
+    assert any("of 'age' by its mean" in one for one in run.notes)
+    with pytest.raises(DataError, match="nulls names 'image', a column of images"):
+        nbkeras.fit(model, df, "label", nulls={"image": 0}, verbose=0, spark=spark)
+
+
+@pytest.mark.usefixtures("any_backend")
+def test_rows_that_are_looked_at_first_may_be_broken(spark, damaged):
+    (damaged / "Rose" / "0.png").write_bytes(
+        pictures.saved(Image.fromarray(pictures.pixels(90, 90)), "PNG")[:-900]
+    )
+    df = nbkeras.images(damaged, invalid="skip", image_size=8, spark=spark).orderBy(F.col("path").desc())
+    worst = df.orderBy(~F.col("path").rlike("x.jpg|y.png|Rose/0.png"))
+    model = unbuilt()
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+    nbkeras.fit(model, worst, "label", workers=1, verbose=0, spark=spark)
+
+    assert model.input_shape == (None, 8, 8, 3)
+    only = nbkeras.images(damaged, invalid="skip", spark=spark).filter("path like '%x.jpg'")
+    with pytest.raises(DataError, match="their rows are left out, and none is left to train on"):
+        nbkeras.fit(made(units=2), only, "label", workers=1, verbose=0, spark=spark)
+    with pytest.raises(DataError, match="none of the first 100 images of the DataFrame can be read"):
+        nbkeras.fit(
+            _compiled(unbuilt()),
+            nbkeras.images(only, image_size=8, invalid="skip", spark=spark),
+            "label",
+            verbose=0,
+        )
+
+
+def _compiled(model):
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+@pytest.mark.usefixtures("any_backend")
+def test_pandas_columns_of_files_and_names_with_dots_are_taken_too(spark, folder, trained):
+    df = nbkeras.images(folder, crop_to_aspect_ratio=True, spark=spark).limit(3)
+    expected = np.stack(nbkeras.predict(trained, df, spark=spark).toPandas()["prediction"])
+
+    frame = df.drop("label").toPandas()
+    found = nbkeras.predict(trained, frame, spark=spark).toPandas()
+    np.testing.assert_allclose(np.stack(found["prediction"]), expected, 1e-5, 1e-6)
+    dotted = nbkeras.images(df.withColumnRenamed("image", "my.image"), "my.image", spark=spark)
+    found = nbkeras.predict(trained, dotted, features=["my.image"], spark=spark).toPandas()
+    np.testing.assert_allclose(np.stack(found["prediction"]), expected, 1e-5, 1e-6)
+    joined = df.join(df.select(F.col("path"), F.lit(1).alias("more")), df["path"] == df["path"])
+    assert joined.columns.count("path") == 2
+    nbkeras.fit(made(), joined.select(df["image"], "label"), "label", workers=1, verbose=0, spark=spark)
+
+
+def test_numbers_that_are_no_probabilities_are_shown_as_they_are(folder):
+    boxes = keras.Sequential([keras.Input((None, None, 3)), layers.GlobalAveragePooling2D(), layers.Dense(4)])
+    file = folder / "lily" / "0 b%20.png"
+    found = nbkeras.predict(boxes, file)
+    assert found.top == ()
+    assert repr(found) == str(found.outputs.tolist())
+    assert "<pre>" in found._repr_html_()
+    # A model of images of any size takes one as it is.
+    exact = boxes.predict(keras.utils.img_to_array(Image.open(file))[None], verbose=0)[0]
+    np.testing.assert_allclose(found.outputs, exact, 1e-5)

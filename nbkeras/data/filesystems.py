@@ -17,7 +17,10 @@ def absolute(uri: str) -> str:
         >>> absolute("s3://bucket/run")
         's3://bucket/run'
     """
-    return uri if "://" in uri else str(Path(uri).expanduser().absolute())
+    if "://" in uri:
+        return uri
+    # Spark and Java write a local file so.
+    return str(Path(uri.removeprefix("file:") if uri.startswith("file:/") else uri).expanduser().absolute())
 
 
 def opened(uri: str, name: str) -> tuple[Any, str]:

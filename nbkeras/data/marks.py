@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from nbkeras.data.names import quoted
 
 #: The key of the marks in a column's metadata.
 METADATA = "nbkeras"
@@ -27,4 +30,5 @@ def of(df: DataFrame, name: str) -> dict[str, Any]:
 def added(df: DataFrame, name: str, marks: Mapping[str, Any]) -> DataFrame:
     """Return the DataFrame with marks in the metadata of a column, beside those that it has."""
     held = {**df.schema[name].metadata, METADATA: {**of(df, name), **marks}}
-    return df.withMetadata(name, held)
+    # withMetadata takes no name with a dot.
+    return df.withColumn(name, F.col(quoted(name)).alias(name, metadata=held))

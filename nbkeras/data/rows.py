@@ -96,8 +96,8 @@ def from_dataframe(
     weights = columns.weight_fields(df, weighing, floatx)
     inputs = columns.feature_fields(df, signature, features, targets, weighing)
     if known is not None:
-        read = {one.sources: one.image for one in known.features}
-        inputs = tuple(images.known(one, read.get(one.sources)) for one in inputs)
+        read = {one.name: one.image for one in known.features}
+        inputs = tuple(images.known(df, one, read.get(one.name)) for one in inputs)
         inputs = sequences.known(inputs, known.features)
         if fills := known.fills:
             inputs = tuple(replace(one, fills=tuple(map(fills.get, one.sources))) for one in inputs)

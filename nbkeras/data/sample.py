@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 
 from nbkeras.data import kinds
+from nbkeras.data.kinds.images import Images
 from nbkeras.data.rows import Rows
 from nbkeras.data.stream import Stream
 from nbkeras.errors import DataError, ModelError, one_line
 from nbkeras.model import exactness, randomness, state
 from nbkeras.schema import Field
+
+#: Rows that are looked at for one whose images can be read.
+_LOOKED_AT = 100
 
 
 def build(model: Any, rows: Rows) -> None:
@@ -104,9 +108,9 @@ def first_batch(rows: Rows, number: int = 1) -> tuple[Any, ...]:
     """
     if isinstance(rows, Stream):
         return rows.first_batch(number)
-    found = rows.df.select(*[one.name for one in rows.schema.fields]).take(number)
-    if not found:
-        raise DataError("the DataFrame has no rows")
+    if rows.df.isStreaming:
+        return _stand_ins(rows, number)
+    found = _taken(rows, number)
     arrays = {
         one.name: [_array(row[one.name], one, len(found)) for row in found] for one in rows.schema.fields
     }
@@ -114,6 +118,39 @@ def first_batch(rows: Rows, number: int = 1) -> tuple[Any, ...]:
         arrays = {name: same[:1] for name, same in arrays.items()}
     stacked = {one.name: kinds.encoding(one).stacked(arrays[one.name]) for one in rows.schema.fields}
     return rows.trained.nest(rows.decoder.preprocessed(stacked))
+
+
+def _taken(rows: Rows, number: int) -> list[Any]:
+    """Take the first rows; files that are left out are passed over."""
+    df = rows.df.select(*[one.name for one in rows.schema.fields])
+    found = df.take(number)
+    skipping = [one for one in rows.schema.features if one.image is not None and one.image.invalid == "skip"]
+    readable = [row for row in found if all(Images().is_readable(row[one.name], one) for one in skipping)]
+    if len(readable) < len(found):
+        more = df.take(_LOOKED_AT)
+        readable = [row for row in more if all(Images().is_readable(row[one.name], one) for one in skipping)]
+    if not found:
+        raise DataError("the DataFrame has no rows")
+    if not readable:
+        raise DataError(f"none of the first {_LOOKED_AT} images of the DataFrame can be read: replace them")
+    return readable[:number]
+
+
+def _stand_ins(rows: Rows, number: int) -> tuple[Any, ...]:
+    """Return rows of zeros and ones, for a stream: Spark reads none of it before it is started.
+
+    Raises:
+        DataError: the model does not say what it takes.
+    """
+    fields = rows.trained.fields
+    if any(one.shape is None or one.dtype is None for one in fields):
+        raise DataError(
+            "the DataFrame is a stream, of which no row can be read before it is started, and the model does "
+            "not say what it takes: begin it with keras.Input, or train it first"
+        )
+    random = np.random.default_rng(0)
+    made = {one.name: random.integers(0, 2, (number, *(one.shape or ()))).astype(one.dtype) for one in fields}
+    return rows.trained.nest(made)
 
 
 def _array(value: Any, field: Field, rows: int) -> np.ndarray[Any, Any]:

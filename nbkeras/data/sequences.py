@@ -86,10 +86,10 @@ def padded(value: Column, one: Field) -> Column:
 
 def known(fields: Sequence[Field], before: Sequence[Field]) -> tuple[Field, ...]:
     """Return fields that are padded as those of a training."""
-    trained = {one.sources: one for one in before}
+    trained = {one.name: one for one in before}
     return tuple(
         replace(one, padding=other.padding, shape=other.shape)
-        if (other := trained.get(one.sources)) is not None and other.padding is not None
+        if (other := trained.get(one.name)) is not None and other.padding is not None
         else one
         for one in fields
     )

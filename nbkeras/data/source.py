@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -67,10 +68,11 @@ class Source:
         """
         floatx = _floatx()
         if not names_columns(data, y):
-            if data is None or isinstance(data, (str, bytes, int, float)):
+            if data is None or isinstance(data, (str, bytes, int, float, os.PathLike)):
                 raise DataError(
-                    f"the data is {data!r}, a {type(data).__name__}: "
-                    "give a DataFrame of Spark or pandas, or arrays"
+                    f"the data is {data!r:.100}, a {type(data).__name__}: "
+                    "give a DataFrame of Spark or pandas, or arrays; nbkeras.images(…) reads a folder of "
+                    "images"
                 )
             return arrays.from_arrays(
                 self._spark,
@@ -109,6 +111,7 @@ class Source:
         lacking = y is None and needs_labels(self._model, step)
         if lacking and names_columns(data, y):
             raise DataError(f"y is missing ({columns_of(data)}): name the label column, y='…'")
+        require_no_stream(data)
         made = self.rows(data, y, sample_weight)
         if lacking:
             raise DataError("y is missing: give the labels, y=…")
@@ -141,6 +144,7 @@ class Source:
 
     def _validation(self, given: Any, data: Any, y: Any, sample_weight: Any, train: Rows) -> Rows:
         if names_columns(data, y):
+            require_no_stream(given)
             if not is_frame(given):
                 raise OptionError(
                     f"validation_data is a {type(given).__name__}: for a DataFrame give a DataFrame "
@@ -198,11 +202,31 @@ def names_columns(data: Any, y: Any) -> bool:
     return is_frame(data) and isinstance(y, (str, list, dict)) and _names(y)
 
 
+def require_no_stream(data: Any) -> None:
+    """Refuse a stream, whose rows never end, where all rows are needed.
+
+    Raises:
+        DataError: it is one.
+    """
+    if isinstance(data, DataFrame) and data.isStreaming:
+        raise DataError(
+            "the DataFrame is a stream, which has no end: predict takes it as it is; to train on what has "
+            "come, write it to a table first, or call fit in df.writeStream.foreachBatch"
+        )
+
+
 def is_frame(data: Any) -> bool:
     """Whether this is a DataFrame of Spark, pandas or polars."""
     if isinstance(data, DataFrame):
         return True
     return hasattr(data, "columns") and (hasattr(data, "iloc") or _is_of_polars(data))
+
+
+def holds_objects(data: Any) -> bool:
+    """Whether a DataFrame of pandas or polars has columns of more than numbers, such as files or words."""
+    if isinstance(data, DataFrame):
+        return False
+    return any(getattr(one, "kind", "O") == "O" for one in getattr(_pandas(data), "dtypes", ()))
 
 
 def data_frame(spark: SparkSession, data: Any) -> DataFrame:

@@ -43,10 +43,9 @@ def numbered(spark: SparkSession, rows: Rows, known: Schema | None = None) -> tu
     for one in rows.schema.fields:
         words, trained = one.classes, before.get(one.name, ())
         if one.kind == Classes.name:
-            # A folder of images has named its classes.
-            counts = {} if words else _counts(spark, rows.df, one)
-            # In the order of their code points.
-            words = words or tuple(sorted(counts))
+            counts = _counts(spark, rows.df, one)
+            # A folder of images has named its classes; others come in the order of their code points.
+            words = (*words, *sorted(set(counts) - set(words)))
             if set(words) & set(trained):
                 new = [word for word in words if word not in trained]
                 words = (*trained, *new)

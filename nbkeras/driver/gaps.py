@@ -107,7 +107,7 @@ def _gaps(rows: Rows, nulls: Any) -> list[_Gap]:
             "or to what fills it"
         )
     gaps = []
-    for field in inputs:
+    for field in [one for one in inputs if one.image is None or _names_one(nulls, one)]:
         for place, source in enumerate(field.sources):
             if isinstance(nulls, Mapping):
                 policy = nulls.get(source)
@@ -122,8 +122,14 @@ def _gaps(rows: Rows, nulls: Any) -> list[_Gap]:
     return gaps
 
 
+def _names_one(nulls: Any, field: Field) -> bool:
+    return isinstance(nulls, Mapping) and any(source in nulls for source in field.sources)
+
+
 def _policy(rows: Rows, field: Field, source: str, policy: Any) -> Any:
     """A policy that fits what the column holds."""
+    if field.image is not None:
+        raise DataError(f"nulls names '{source}', a column of images: drop rows without one with df.dropna")
     words = field.dtype == WORDS
     is_array = len(field.sources) == 1 and isinstance(rows.df.schema[field.name].dataType, T.ArrayType)
     if is_array:

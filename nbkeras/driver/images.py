@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from nbkeras.data.names import first, listed, quoted
 from nbkeras.data.source import data_frame
 from nbkeras.driver import inference
 from nbkeras.errors import DataError, OptionError, one_line
+from nbkeras.schema import ImageOptions
 from nbkeras.spark.session import attached
 
 #: The columns that a folder becomes, besides the path of each file.
@@ -45,6 +47,8 @@ def images(spark: SparkSession | None, data: Any, column: str | None, **options:
     labels, names = options.pop("labels"), options.pop("class_names")
     chosen = _options(**options)
     if not isinstance(data, (str, os.PathLike)):
+        if names is not None or labels != "inferred":
+            raise OptionError("labels and class_names are of a folder: leave them out for a DataFrame")
         return _column(attached(spark), data, column, chosen)
     if column is not None:
         raise OptionError(f"column={column!r} is of a DataFrame: leave it out for a folder")
@@ -53,6 +57,10 @@ def images(spark: SparkSession | None, data: Any, column: str | None, **options:
             f"labels={labels!r}: use 'inferred' for the names of the folders, or None; labels of your own "
             "are a column, df.withColumn('label', …)"
         )
+    if names is not None:
+        names = _names(names)
+        if labels is None:
+            raise OptionError(f"class_names={names!r} needs labels='inferred': leave out labels=None")
     return _folder(attached(spark), os.fspath(data), names, chosen, labelled=labels is not None)
 
 
@@ -76,18 +84,20 @@ def _options(
     _require("interpolation", interpolation, ("bilinear", "nearest"))
     _require("dtype", dtype, ("uint8", "float32"))
     _require("invalid", invalid, ("error", "skip"))
+    for name, value in {
+        "crop_to_aspect_ratio": crop_to_aspect_ratio,
+        "pad_to_aspect_ratio": pad_to_aspect_ratio,
+        "antialias": antialias,
+    }.items():
+        _require(name, value, (True, False))
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise OptionError("crop_to_aspect_ratio and pad_to_aspect_ratio are both True: use one of them")
     if antialias and interpolation != "bilinear":
         raise OptionError(f"antialias=True is of interpolation='bilinear', not {interpolation!r}")
     aspect = "crop" if crop_to_aspect_ratio else "pad" if pad_to_aspect_ratio else "stretch"
-    chosen: dict[str, Any] = {
-        "interpolation": interpolation,
-        "aspect": aspect,
-        "antialias": bool(antialias),
-        "dtype": dtype,
-        "invalid": invalid,
-    }
+    whole = ImageOptions(interpolation, aspect, bool(antialias), dtype, invalid)
+    # What nobody has asked for contradicts no training.
+    chosen = {key: value for key, value in asdict(whole).items() if value != getattr(ImageOptions, key)}
     if image_size is not None:
         chosen["size"] = _size(image_size)
     if color_mode is not None:
@@ -101,7 +111,8 @@ def _require(name: str, value: Any, known: Sequence[Any]) -> None:
 
 
 def _size(given: Any) -> list[int]:
-    both = (given, given) if hasattr(given, "__index__") else given
+    given = given.tolist() if hasattr(given, "tolist") else given
+    both = (given, given) if hasattr(given, "__index__") and not isinstance(given, bool) else given
     if (
         not isinstance(both, (tuple, list))
         or len(both) != len("hw")
@@ -109,6 +120,14 @@ def _size(given: Any) -> list[int]:
     ):
         raise OptionError(f"image_size={given!r}: use (height, width), such as (180, 180)")
     return [int(one) for one in both]
+
+
+def _names(given: Any) -> list[str]:
+    """The names of classes, each once."""
+    names = [] if isinstance(given, str) else list(given)
+    if not names or len(set(names)) < len(names) or not all(isinstance(one, str) for one in names):
+        raise OptionError(f"class_names={given!r}: use a list of names of folders, each once")
+    return names
 
 
 def _column(spark: SparkSession, data: Any, column: str | None, options: dict[str, Any]) -> DataFrame:
@@ -143,7 +162,7 @@ def _folder(
     found = _listed(root, path)
     classes = _classes(found, path, names) if labelled else None
     if found is not None:
-        _say_left_out(found, classes, path, options["invalid"])
+        _say_left_out(found, classes, path, options.get("invalid"))
     places = [root] if classes is None else [f"{root}/{name}" for name in classes]
     either = ",".join("".join(f"[{one}{one.upper()}]" for one in end) for end in FORMATS)
     files = (
@@ -219,7 +238,7 @@ def _classes(found: list[Any] | None, path: str, names: Any) -> list[str] | None
     return list(names)
 
 
-def _say_left_out(found: list[Any], classes: list[str] | None, path: str, invalid: str) -> None:
+def _say_left_out(found: list[Any], classes: list[str] | None, path: str, invalid: Any) -> None:
     """Name the files that Keras' loader would take, and that Spark does not give.
 
     Raises:
@@ -243,7 +262,7 @@ def _say_left_out(found: list[Any], classes: list[str] | None, path: str, invali
     empty = [name for name, size in files if size == 0 and name not in hidden]
     if empty:
         said = f"{path!r} holds {len(empty):,} empty file{'' if len(empty) == 1 else 's'}: {first(empty, 3)}"
-        if invalid == "error":
+        if invalid != "skip":
             raise DataError(f"{said}; remove them, or leave them out with nbkeras.images(…, invalid='skip')")
         print(f"{said}; left out.")  # noqa: T201  # no result shows it
 

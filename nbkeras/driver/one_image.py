@@ -8,14 +8,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
-from nbkeras.data.images import columns, reading
-from nbkeras.data.signature import signature
+from nbkeras.data.images import columns, decoding, reading
+from nbkeras.data.signature import Input, signature
 from nbkeras.driver import class_names, inference
 from nbkeras.errors import DataError, OptionError
 from nbkeras.run import registry
@@ -75,18 +76,26 @@ def predicted(model: Any, data: Any, features: Any, classes: bool | Sequence[str
 
     Args:
         model: that takes one image.
-        data: an image of Pillow, or the path or URI of a file.
+        data: an image of Pillow; or the path, the URI or the bytes of a file.
         features: as in :func:`nbkeras.predict`; an image has none.
         classes: names of the classes in order; True or False for those of the training.
 
     Raises:
         DataError: it is no image, or the model takes none.
-        OptionError: features are named, or classes of another number than the outputs.
+        OptionError: features are named, or classes of another number than the outputs'.
     """
     if features is not None:
         raise OptionError(f"features={features!r} names columns of a DataFrame: leave it out for an image")
-    field = _field(model, data)
-    image, pixels = _opened(data, field)
+    taken = _input(model)
+    image, content = _opened(data)
+    field = _trained(model) or columns.plain_field(taken, (image.height, image.width))
+    channels = reading.size(field)[2]
+    try:
+        pixels = (
+            decoding.of_picture(image, channels) if content is None else decoding.decoded(content, channels)
+        )
+    except decoding.Unreadable as error:
+        raise _unreadable(data, error) from error
     x = reading.shaped(pixels, field).astype(field.dtype)[np.newaxis]
     nested = signature(model).nested
     inputs = Schema((field,), nested).inputs([x]) if isinstance(nested, dict) else x
@@ -95,59 +104,89 @@ def predicted(model: Any, data: Any, features: Any, classes: bool | Sequence[str
     return PredictedImage(image, outputs, _top(model, keras.tree.flatten(outputs), classes))
 
 
-def _field(model: Any, data: Any) -> Field:
-    """How the model takes images: as in its training, else as Keras' loader gives them."""
-    schema = registry.schema(model)
-    trained = schema.features if schema is not None else ()
-    if len(trained) == 1 and trained[0].image is not None:
-        return trained[0]
-    (only, *more) = signature(model).inputs
-    if more or only.axes is None or len(only.axes) != len("hwc"):
-        shown = repr(data) if isinstance(data, str) else f"a {type(data).__name__}"
-        raise DataError(
-            f"the data is {shown}, one image, and {signature(model)}: give a DataFrame of Spark or pandas, "
-            "or arrays"
-        )
-    return columns.plain_field(only)
+def _opened(data: Any) -> tuple[Image.Image, bytes | None]:
+    """An image of Pillow, and the bytes of its file where it is given by that.
 
-
-def _opened(data: Any, field: Field) -> tuple[Image.Image, npt.NDArray[np.uint8]]:
-    """An image of Pillow, and its pixels."""
+    Raises:
+        DataError: it is no image.
+    """
     from PIL import Image
 
-    from nbkeras.data.images.decoding import Unreadable, decoded, of_picture
-
-    channels = reading.size(field)[2]
-    if not isinstance(data, (str, os.PathLike)):
-        return data, of_picture(data, channels)
+    if not isinstance(data, (str, bytes, os.PathLike)):
+        return data, None
+    if not isinstance(data, bytes) and Path(data).is_dir():
+        name = os.fspath(data)
+        raise DataError(f"{name!r} is a folder: give nbkeras.images({name!r}), a DataFrame of its images")
     try:
-        content = reading.content(os.fspath(data))
-        pixels = decoded(content, channels)
-    except Unreadable as error:
-        raise DataError(f"{os.fspath(data)!r} cannot be read as an image: {error}") from error
-    return Image.open(io.BytesIO(content)), pixels
+        content = data if isinstance(data, bytes) else reading.content(os.fspath(data))
+        decoding.decoded(content, len("rgb"))
+    except decoding.Unreadable as error:
+        raise _unreadable(data, error) from error
+    return Image.open(io.BytesIO(content)), content
+
+
+def _unreadable(data: Any, error: Exception) -> DataError:
+    name = repr(os.fspath(data)) if isinstance(data, (str, os.PathLike)) else "the data"
+    return DataError(f"{name} cannot be read as an image: {error}")
+
+
+def _trained(model: Any) -> Field | None:
+    """How a training has read the model's images; None where there was none."""
+    schema = registry.schema(model)
+    trained = schema.features if schema is not None else ()
+    return trained[0] if len(trained) == 1 and trained[0].image is not None else None
+
+
+def _input(model: Any) -> Input:
+    """The only input of a model of images.
+
+    Raises:
+        DataError: the model takes something else.
+    """
+    whole = signature(model)
+    (only, *more) = whole.inputs
+    if more or (only.axes is None and _trained(model) is None) or len(only.axes or "hwc") != len("hwc"):
+        raise DataError(f"the data is one image, and {whole}: give a DataFrame of Spark or pandas, or arrays")
+    return only
 
 
 def _top(model: Any, outputs: list[Any], classes: Any) -> tuple[tuple[str, float], ...]:
-    """The most probable classes of the first output that gives some."""
+    """The most probable classes of the first output that gives some.
+
+    Raises:
+        OptionError: classes are named, and no output gives so many.
+    """
     named = isinstance(classes, (list, tuple))
     for place, one in enumerate(outputs):
         words = tuple(classes) if named else class_names.of_output(model, registry.schema(model), place)
-        units = one.size if one.ndim else 1
-        if one.ndim > 1 or (not words and units == 1):
+        values = _probabilities(one, logits=class_names.gives_logits(model, place), alone=bool(words))
+        if values is None or (words and len(words) != len(values)):
             continue
-        if words and len(words) != max(units, 2):
-            raise OptionError(
-                f"there are {len(words)} classes, and the model gives {units} numbers for an image: give "
-                f"classes=[…] with {max(units, 2)} names"
-            )
-        values = one.astype(np.float64).reshape(-1)
-        logits = class_names.gives_logits(model, place)
-        if units == 1:
-            high = float(1 / (1 + np.exp(-values[0])) if logits else values[0])
-            values = np.array([1 - high, high])
-        elif logits:
-            values = np.exp(values - values.max()) / np.exp(values - values.max()).sum()
         best = np.argsort(-values, kind="stable")[:_TOP]
         return tuple((words[at] if words else f"class {at}", float(values[at])) for at in best)
+    if named:
+        sizes = ", ".join(str(one.shape) for one in outputs)
+        raise OptionError(
+            f"there are {len(classes)} classes, and no output of the model gives so many probabilities for "
+            f"an image (their shapes are {sizes}): give as many names"
+        )
     return ()
+
+
+def _probabilities(output: npt.NDArray[Any], *, logits: bool, alone: bool) -> npt.NDArray[np.float64] | None:
+    """The probability of each class, of an output for one row; None where it gives none.
+
+    Args:
+        output: for one row.
+        logits: whether the loss takes logits.
+        alone: whether a single number is the probability of the second of two classes.
+    """
+    values = output.astype(np.float64).reshape(-1)
+    if output.ndim > 1 or (len(values) == 1 and not alone):
+        return None
+    if len(values) == 1:
+        values = np.array([-values[0] / 2, values[0] / 2]) if logits else np.array([1 - values[0], values[0]])
+    if logits:
+        values = np.exp(values - values.max())
+        values = values / values.sum()
+    return values if values.min() >= 0 and np.isclose(values.sum(), 1, atol=1e-2) else None

@@ -17,7 +17,7 @@ from nbkeras.data.preprocessing.cut import Cut, cut
 from nbkeras.data.rows import inputs
 from nbkeras.data.sample import build, first_batch, outputs
 from nbkeras.data.signature import signature
-from nbkeras.data.source import Source, data_frame, is_frame, names_columns
+from nbkeras.data.source import Source, data_frame, holds_objects, is_frame, names_columns
 from nbkeras.driver import checks, class_names, inference, one_image
 from nbkeras.errors import DataError, OptionError
 from nbkeras.job import archive
@@ -76,7 +76,8 @@ def _of_rows(
 ) -> Any:
     """The outputs for a DataFrame or for arrays."""
     # Arrays of words and numbers would be one array of objects.
-    mixed = is_frame(data) and (bool(classes) or any(one.dtype == WORDS for one in signature(model).inputs))
+    words = any(one.dtype == WORDS for one in signature(model).inputs)
+    mixed = is_frame(data) and (bool(classes) or words or holds_objects(data))
     by_name = mixed or names_columns(data, ())
     if classes and not by_name:
         raise OptionError(f"classes={classes!r} names those of a DataFrame's rows: give a DataFrame")

@@ -134,6 +134,9 @@ def _classified(spark: SparkSession, plan: Plan, run: Run, data: Data) -> tuple[
     classes.require_fitting_loss(run.model, train.schema)
     for sentence in [] if plan.class_weight else notes:
         run.note(sentence)
+    skips = any(one.image is not None and one.image.invalid == "skip" for one in train.schema.features)
+    if plan.class_weight == BALANCED and skips:
+        run.note(f"class_weight={BALANCED!r} counts all rows, also those whose images are left out")
     validation = data.validation
     if isinstance(validation, Rows):
         classes.require_alike(validation.schema, train.schema)

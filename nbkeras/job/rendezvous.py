@@ -146,6 +146,8 @@ class Rendezvous:
         if unreadable.stops(found := _unreadable(readies)):
             raise DataError(unreadable.message(found))
         if not sum(ready["rows"] for ready in readies):
+            if found:
+                raise DataError(f"{unreadable.notes(found)[0]}, and none is left to train on")
             raise DataError(NO_ROWS)
         # Batches are read later, and say nothing of their rows.
         if self._plan.validates and not sum(ready["validation"] for ready in readies):

@@ -42,18 +42,23 @@ def takes(df: DataFrame, name: str, taken: Input) -> bool:
 def chosen(df: DataFrame, names: Sequence[str], taken: Input) -> list[str]:
     """Return the one column of images among some, for a model's only input; all of them if there is none.
 
+    A column that is marked goes before one of files. Words are paths if there is nothing else.
+
     Raises:
         DataError: there are several.
     """
     found = [name for name in names if takes(df, name, taken)]
-    files = [name for name in found if not isinstance(parts.type_of(df, name), T.StringType)]
-    found = files or found
-    if len(found) > 1:
+    marked = [name for name in found if IMAGES in marks.of(df, name)]
+    files = [name for name in found if Images().holds(parts.type_of(df, name))]
+    # An array may be the image as well.
+    arrays = [name for name in names if isinstance(parts.type_of(df, name), T.ArrayType)]
+    images = marked or ([] if arrays else files)
+    if len(images) > 1:
         raise DataError(
-            f"the model takes {taken}, and {len(found)} columns may hold its images ({listed(found)}): "
+            f"the model takes {taken}, and {len(images)} columns may hold its images ({listed(images)}): "
             "choose one with df.select('…', …)"
         )
-    return found or list(names)
+    return images or list(names)
 
 
 def field(df: DataFrame, name: str, source: str, title: str, taken: Input) -> Field:
@@ -72,19 +77,27 @@ def field(df: DataFrame, name: str, source: str, title: str, taken: Input) -> Fi
     return _field(taken, name, source, title, marks.of(df, source).get(IMAGES, {}))
 
 
-def plain_field(taken: Input) -> Field:
-    """Make a field for images of no column, which are read as Keras' loader reads them.
+def plain_field(taken: Input, size: tuple[int, int]) -> Field:
+    """Make a field for one image of no column, which is read as Keras' loader reads it.
 
-    Raises:
-        DataError: the model does not say of which size they are.
+    Args:
+        taken: the input of the model.
+        size: height and width of the image, for a model of images of any size.
     """
-    return _field(taken, "x0", "image", f"model input '{taken.name}'", {})
+    axes = taken.axes or (None, None, None)
+    first = _channels_first()
+    open_, known = (None in (axes[1:] if first else axes[:2])), {"size": size}
+    return _field(taken, "x0", "image", f"model input '{taken.name}'", known if open_ else {})
+
+
+def _channels_first() -> bool:
+    import keras
+
+    return bool(keras.config.image_data_format() == "channels_first")
 
 
 def _field(taken: Input, name: str, source: str, title: str, own: dict[str, Any]) -> Field:
-    import keras
-
-    first = keras.config.image_data_format() == "channels_first"
+    first = _channels_first()
     axes = taken.axes or (None, None, None)
     channels, *sizes = axes if first else (axes[2], axes[0], axes[1])
     height, width = _size(title, source, sizes, own.get("size"))
@@ -134,7 +147,7 @@ def expression(df: DataFrame, one: Field) -> Column:
         name = value
     elif is_of_source(dtype):
         name = value["origin"]
-    elif PATH in df.columns and isinstance(df.schema[PATH].dataType, T.StringType):
+    elif df.columns.count(PATH) == 1 and isinstance(df.schema[PATH].dataType, T.StringType):
         name = F.col(PATH)
     return F.struct(name.alias("name"), value.alias("value")).alias(one.name)
 
@@ -169,8 +182,33 @@ def notes(df: DataFrame, fields: Sequence[Field]) -> list[str]:
     return sentences
 
 
-def known(one: Field, before: ImageOptions | None) -> Field:
-    """Return a field whose images are read as a training has read them; files may be left out as now."""
+def known(df: DataFrame, one: Field, before: ImageOptions | None) -> Field:
+    """Return a field whose images are read as a training has read them; files may be left out as now.
+
+    Args:
+        df: the user's DataFrame.
+        one: the field.
+        before: how the training has read its images.
+
+    Raises:
+        DataError: the column is marked to be read otherwise.
+    """
     if one.image is None or before is None:
         return one
+    asked = {
+        key: value for key, value in marks.of(df, one.sources[0]).get(IMAGES, {}).items() if key in _READ
+    }
+    if other := [key for key, value in asked.items() if getattr(before, key) != value]:
+        raise DataError(
+            f"column '{one.sources[0]}' is marked to be read with {_named(one.image, other)}, and the model "
+            f"was trained with {_named(before, other)}: leave these options of nbkeras.images out"
+        )
     return replace(one, image=replace(before, invalid=one.image.invalid))
+
+
+#: What makes other numbers of the same files.
+_READ = ("interpolation", "aspect", "antialias", "dtype")
+
+
+def _named(image: ImageOptions, options: Sequence[str]) -> str:
+    return ", ".join(f"{one}={getattr(image, one)!r}" for one in options)

@@ -17,8 +17,8 @@ from nbkeras.schema import Field
 
 
 def is_one(data: Any) -> bool:
-    """Whether this is one image: Pillow's, as ``keras.utils.load_img`` gives it, or the path of a file."""
-    return isinstance(data, (str, os.PathLike)) or type(data).__module__.startswith("PIL.")
+    """Whether this is one image: Pillow's, as ``keras.utils.load_img`` gives it, a file or its path."""
+    return isinstance(data, (str, bytes, os.PathLike)) or type(data).__module__.startswith("PIL.")
 
 
 def size(field: Field) -> tuple[int, int, int]:
@@ -85,9 +85,7 @@ def content(path: str) -> bytes:
         Unreadable: it cannot be opened.
     """
     try:
-        # As Spark writes the path of a local file.
-        local = path.startswith("file:/") and "://" not in path
-        folder, _, name = (path.removeprefix("file:") if local else path).rpartition("/")
+        folder, _, name = path.rpartition("/")
         files, inner = _file_system(folder)
         with files.open_input_stream(f"{inner}/{name}") as stream:
             return bytes(stream.read())

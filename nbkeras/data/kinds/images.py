@@ -45,6 +45,12 @@ class Images(Encoding):
             raise DataError(unreadable.message(found))
         return made.astype(field.dtype)
 
+    def is_readable(self, value: Any, field: Field) -> bool:
+        """Whether the image of one row can be read, or is null."""
+        held = value["value"]
+        row = held.asDict() if hasattr(held, "asDict") else held
+        return held is None or not isinstance(_read(row, field), Unreadable)
+
     def decode(self, column: pa.Array, field: Field, nulls: dict[str, int]) -> npt.NDArray[Any] | None:
         """See :class:`Encoding`; all must be readable."""
         found: unreadable.Unreadable = {}
