@@ -13,7 +13,7 @@ import pytest
 from keras import layers
 from PIL import Image
 from pyspark.sql import functions as F
-from twins import assert_same_history, value
+from twins import assert_same_history, eagerly, value
 
 import nbkeras
 from nbkeras.errors import DataError, NbkerasError, OptionError
@@ -71,7 +71,7 @@ def loaded(folder, **options):
 @functools.cache
 def of_keras(folder, *, turned):
     """What plain Keras makes of the folder: model, history, evaluation and prediction."""
-    model, batches = made(turned=turned), loaded(folder)
+    model, batches = eagerly(made(turned=turned)), loaded(folder)
     history = model.fit(batches, epochs=2, shuffle=False, verbose=0)
     return model, history.history, model.evaluate(batches, verbose=0), model.predict(batches, verbose=0)
 

@@ -31,7 +31,7 @@ from nbkeras.data.preprocessing.learning import (
 )
 from nbkeras.data.preprocessing.statistics import COLUMNS, Learner, learned
 from nbkeras.data.rows import Rows
-from nbkeras.data.source import Source, data_frame
+from nbkeras.data.source import Source, data_frame, require_no_stream
 from nbkeras.driver import inference
 from nbkeras.errors import DataError, ModelError, OptionError
 from nbkeras.schema import Field
@@ -145,6 +145,7 @@ def _before(found: Calls, layer: Any) -> set[int]:
 
 def _of_columns(spark: SparkSession, layers: dict[str, Any], data: Any) -> pd.DataFrame:
     """Adapt each layer to the column of its name."""
+    require_no_stream(data)
     df = data_frame(spark, data)
     if not layers or len({id(one) for one in layers.values()}) < len(layers):
         raise OptionError(f"there are {len(layers)} columns for their layers: give each column its own layer")

@@ -16,7 +16,7 @@ from pyspark.sql import types as T
 from nbkeras.data import kinds, parts
 from nbkeras.data.columns import existing
 from nbkeras.data.names import quoted
-from nbkeras.data.source import data_frame
+from nbkeras.data.source import data_frame, require_no_stream
 from nbkeras.driver import inference
 from nbkeras.errors import DataError
 from nbkeras.spark.session import attached
@@ -107,6 +107,7 @@ def propose(spark: SparkSession | None, data: Any, label: str | Sequence[str] | 
         DataError: there is no such label, or no column that a model could take.
     """
     spark = attached(spark)
+    require_no_stream(data)
     df = data_frame(spark, data)
     labels = [label] if isinstance(label, str) else list(label or ())
     for name in labels:
