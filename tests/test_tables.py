@@ -244,6 +244,18 @@ def by_word():
 
 
 @pytest.mark.usefixtures("any_backend")
+def test_a_training_that_goes_on_fills_gaps_as_it_has_begun(spark, tmp_path):
+    df = spark.createDataFrame([("S", 1.0), (None, 2.0), ("é", 3.0)], "port string, y double").coalesce(1)
+    how = {"workers": 1, "spark": spark, "verbose": 0, "checkpoint": str(tmp_path / "kept"), "resume": True}
+    nbkeras.fit(by_word(), df, "y", nulls={"port": "S"}, **how)
+
+    with pytest.raises(OptionError, match=r"nulls fills 'port' by 'é', and .* has filled it by 'S': leave"):
+        nbkeras.fit(by_word(), df, "y", epochs=2, nulls={"port": "é"}, **how)
+    run = nbkeras.fit(by_word(), df, "y", epochs=2, nulls={"port": "S"}, **how)
+    assert len(run.history["loss"]) == 2
+
+
+@pytest.mark.usefixtures("any_backend")
 def test_a_saved_model_knows_its_columns_classes_and_what_fills_gaps(spark, tmp_path):
     rows = [("S", "owl"), (None, "cat"), ("é", "owl")]
     df = spark.createDataFrame(rows, "port string, kind string").coalesce(1)
@@ -374,7 +386,7 @@ def test_what_is_wrong_with_classes_and_gaps_is_said_in_one_line(spark, options,
     assert len(registry.runs) - before in (0, 1)
 
 
-@pytest.mark.parametrize("loss", ["categorical_crossentropy", keras.losses.BinaryCrossentropy()])
+@pytest.mark.parametrize("loss", ["categorical_crossentropy", keras.losses.BinaryCrossentropy(), "mse"])
 def test_a_loss_that_takes_no_numbers_of_classes_is_refused_with_the_one_that_does(spark, loss):
     df = spark.createDataFrame([(1.0, 2.0, one) for one in "abc"], "a double, b double, kind string")
     model = net()

@@ -20,6 +20,16 @@ from nbkeras.schema import Field, Schema
 
 #: More classes than this are no classes.
 _MOST = 100_000
+#: Losses to which a class of number 2 would be twice one of number 1.
+_OF_AMOUNTS = (
+    keras.losses.mean_squared_error,
+    keras.losses.mean_absolute_error,
+    keras.losses.mean_absolute_percentage_error,
+    keras.losses.mean_squared_logarithmic_error,
+    keras.losses.huber,
+    keras.losses.log_cosh,
+    keras.losses.poisson,
+)
 #: Times as many rows that a class has when another one is called rare.
 _UNEVEN = 10
 
@@ -112,6 +122,11 @@ def require_fitting_loss(model: Any, schema: Schema) -> None:
         raise OptionError(
             f"{schema.labels[0].title} is words, which become the numbers of their classes, and the loss "
             "categorical_crossentropy takes arrays: compile with loss='sparse_categorical_crossentropy'"
+        )
+    if function in _OF_AMOUNTS and len(words) > 2:
+        raise OptionError(
+            f"{schema.labels[0].title} is words, which become the numbers of their {len(words)} classes, and "
+            f"the loss {function.__name__} takes amounts: compile with loss='sparse_categorical_crossentropy'"
         )
     if function is keras.losses.binary_crossentropy and len(words) > 2:
         raise OptionError(

@@ -117,9 +117,24 @@ def _gaps(rows: Rows, nulls: Any) -> list[_Gap]:
                 policy = MEAN
             # A training that goes on from a checkpoint fills as it did.
             kept = isinstance(policy, str) and policy == ERROR
+            if field.fills and isinstance(nulls, Mapping):
+                _require_same(source, policy, field.fills[place])
             if policy is not None and not kept and not field.fills:
                 gaps.append(_Gap(field, place, _policy(rows, field, source, policy)))
     return gaps
+
+
+def _require_same(source: str, policy: Any, before: Any) -> None:
+    """Make sure that a value is the one that has filled a column in the training before.
+
+    Raises:
+        OptionError: it is another one.
+    """
+    if policy is not None and before is not None and policy not in (MEAN, ERROR, before):
+        raise OptionError(
+            f"nulls fills '{source}' by {policy!r}, and the training that goes on has filled it by "
+            f"{before!r}: leave it out of nulls"
+        )
 
 
 def _names_one(nulls: Any, field: Field) -> bool:
