@@ -463,6 +463,18 @@ def test_what_is_evaluated_and_predicted_is_read_as_in_the_training_or_refused(s
 
 
 @pytest.mark.usefixtures("any_backend")
+def test_what_is_proposed_for_a_table_with_images_trains(spark, folder):
+    df = nbkeras.images(folder, spark=spark).withColumn("age", F.length("image").cast("float")).drop("path")
+    found = nbkeras.features(df, "label", spark=spark)
+    model = keras.Model(found.inputs, layers.Dense(4, activation="softmax")(found.features))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+
+    nbkeras.fit(model, df.limit(4), "label", workers=1, verbose=0, spark=spark)
+
+    assert found.table["proposed"][0] == "image of 180 x 180: two convolutions, averaged"
+
+
+@pytest.mark.usefixtures("any_backend")
 def test_images_beside_other_columns_leave_their_gaps_to_these(spark, folder):
     df = nbkeras.images(folder, spark=spark).withColumn(
         "age", F.when(F.rand(1) > 0.4, F.rand(2)).cast("float")

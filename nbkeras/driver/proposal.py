@@ -15,6 +15,7 @@ from pyspark.sql import types as T
 
 from nbkeras.data import kinds, parts
 from nbkeras.data.columns import existing
+from nbkeras.data.kinds.images import Images
 from nbkeras.data.names import quoted
 from nbkeras.data.source import data_frame, require_no_stream
 from nbkeras.driver import inference
@@ -31,6 +32,8 @@ _MOST = 10_000
 _SENTENCE = 25
 #: Skewness from which numbers are cut at their quantiles.
 _SKEWED = 3.0
+#: Height and width that images are resized to.
+_SIDE = 180
 #: What fills gaps of words.
 _UNKNOWN = "unknown"
 
@@ -181,6 +184,8 @@ def _plan(one: _Column) -> _Plan:
         return _words(one) if isinstance(one.dtype, T.StringType) else _number(one)
     if isinstance(one.dtype, T.BooleanType):
         return _with_gap(one, "0 and 1", _encode(one.name), fill=0.0)
+    if Images().holds(one.dtype):
+        return _image(one)
     return _time(one) if parts.is_time(one.dtype) else _left_out(one)
 
 
@@ -188,6 +193,22 @@ def _left_out(one: _Column) -> _Plan:
     if kinds.of(one.dtype) is not None:
         return _Plan(f"left out: give it an input of its shape, keras.Input((…,), name={one.name!r})")
     return _Plan(f"left out: no model takes {one.dtype.simpleString()}")
+
+
+def _image(one: _Column) -> _Plan:
+    if one.missing:
+        return _Plan("left out: it has gaps, and rows without an image can be dropped with df.dropna")
+    name = json.dumps(one.name, ensure_ascii=False)
+    steps = f"layers.Rescaling(1 / 255)(inputs[{name}])"
+    for filters in (16, 32):
+        steps = f'layers.Conv2D({filters}, 3, strides=2, activation="relu")({steps})'
+    return _Plan(
+        f"image of {_SIDE} x {_SIDE}: two convolutions, averaged",
+        (
+            f"inputs[{name}] = Input(({_SIDE}, {_SIDE}, 3), name={name})",
+            f"encoded.append(layers.GlobalAveragePooling2D()({steps}))",
+        ),
+    )
 
 
 def _encode(name: str, code: str = "{}", dtype: str = "") -> tuple[str, str]:
