@@ -523,7 +523,7 @@ def _compiled(model):
 
 @pytest.mark.usefixtures("any_backend")
 def test_pandas_columns_of_files_and_names_with_dots_are_taken_too(spark, folder, trained):
-    df = nbkeras.images(folder, crop_to_aspect_ratio=True, spark=spark).limit(3)
+    df = nbkeras.images(folder, crop_to_aspect_ratio=True, spark=spark).orderBy("path").limit(3)
     expected = np.stack(nbkeras.predict(trained, df, spark=spark).toPandas()["prediction"])
 
     frame = df.drop("label").toPandas()

@@ -30,5 +30,10 @@ def of(df: DataFrame, name: str) -> dict[str, Any]:
 def added(df: DataFrame, name: str, marks: Mapping[str, Any]) -> DataFrame:
     """Return the DataFrame with marks in the metadata of a column, beside those that it has."""
     held = {**df.schema[name].metadata, METADATA: {**of(df, name), **marks}}
-    # withMetadata takes no name with a dot.
-    return df.withColumn(name, F.col(quoted(name)).alias(name, metadata=held))
+    if quoted(name) == name:
+        return df.withMetadata(name, held)
+    # It would take a name with a dot for a field of a struct.
+    columns = [F.col(quoted(one)) for one in df.columns]
+    place = df.columns.index(name)
+    columns[place] = columns[place].alias(name, metadata=held)
+    return df.select(*columns)
