@@ -606,7 +606,7 @@ def test_columns_of_words_get_the_shape_of_the_input(values, shape, rows):
 @pytest.mark.parametrize(
     ("values", "shape", "message"),
     [
-        ([["a"], ["b", "c", "d"]], None, "arrays of 1, 3 words: fill the shorter ones up"),
+        ([["a"], ["b", "c", "d"]], None, "arrays of 1, 3 words: pad them with"),
         ([["a", "b"], ["c", "d"]], (3,), r"takes shape \(3,\), column 'words' holds arrays of shape \(2,\)"),
         (["a", "b"], (2,), r"takes shape \(2,\), column 'words' holds single words"),
     ],

@@ -20,7 +20,7 @@ LABEL = Field("y0", ("label",), "label 'label'", "int64")
 def rows(*found, fields=(NUMBER, LABEL)):
     """Rows as Spark gives them, a dict for each."""
     chosen = SimpleNamespace(take=lambda number: list(found[:number]))
-    return Rows(SimpleNamespace(select=lambda *_: chosen), Schema(fields))
+    return Rows(SimpleNamespace(select=lambda *_: chosen, isStreaming=False), Schema(fields))
 
 
 def row(x=1.0, y=0):
