@@ -464,7 +464,7 @@ def pad_sequences(
     Example:
         >>> import keras, nbkeras, pandas as pd
         >>> df = nbkeras.pad_sequences(pd.DataFrame({"ids": [[1, 2, 3], [4]]}), "ids", padding="post")
-        >>> model = keras.Sequential([keras.Input((2,), name="ids")])
+        >>> model = keras.Sequential([keras.Input((2,), name="ids"), keras.layers.Flatten()])
         >>> sorted(row["prediction"] for row in nbkeras.predict(model, df).collect())
         [[2.0, 3.0], [4.0, 0.0]]
     """
