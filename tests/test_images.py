@@ -401,10 +401,26 @@ def test_a_model_that_does_not_say_what_it_takes_takes_the_size_of_the_column(sp
     assert model.input_shape == (None, 8, 8, 1)
 
 
+def test_a_folder_that_only_spark_can_look_into_has_the_classes_of_its_files(spark, tmp_path, monkeypatch):
+    def refused(*_):
+        raise OptionError("nobody knows how to open it here")
+
+    for name in ("b/deep", "a", "empty"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("b/deep/1.png", "a/2.png", "lost.png"):
+        (tmp_path / name).write_bytes(pictures.png())
+    monkeypatch.setattr("nbkeras.data.filesystems.opened", refused)
+
+    df = nbkeras.images(tmp_path, spark=spark)
+
+    assert df.schema["label"].metadata["nbkeras"]["classes"] == ["a", "b"]
+    assert {row["label"] for row in df.select("label").collect()} == {"a", "b"}
+
+
 def test_what_is_no_folder_of_images_is_refused_in_one_line(spark, folder, tmp_path):
     table = spark.createDataFrame(pd.DataFrame({"a": [1.0], "b": ["x"]}))
     for wrong, words in (
-        (lambda: nbkeras.images(tmp_path / "none", spark=spark), "is no folder that can be read"),
+        (lambda: nbkeras.images(tmp_path / "none", spark=spark), r"Spark cannot read '.*none' \("),
         (lambda: nbkeras.images(tmp_path, spark=spark), "holds no folders, which would be the classes"),
         (lambda: nbkeras.images(tmp_path, labels=None, spark=spark), "holds no images: files must end in"),
         (lambda: nbkeras.images(table, spark=spark), "has 0 columns of images"),

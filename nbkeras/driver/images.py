@@ -159,7 +159,7 @@ def _folder(
     root = filesystems.absolute(path).rstrip("/") or "/"
     if "://" not in root:
         root = os.path.normpath(root)
-    found = _listed(root, path)
+    found = _listed(root)
     classes = _classes(found, path, names) if labelled else None
     if found is not None:
         _say_left_out(found, classes, path, options.get("invalid"))
@@ -176,7 +176,11 @@ def _folder(
         raise DataError(
             f"Spark cannot read {path!r} ({one_line(error)[:200]}): name a folder that it can"
         ) from error
-    label = _label(root) if labelled else F.lit("")
+    below = _below(root)
+    if labelled and classes is None:
+        # Files that lie in no folder are of no class.
+        df = df.filter(F.locate("/", below) > 0)
+    label = F.substring_index(below, "/", 1) if labelled else F.lit("")
     counts = inference.attended(
         spark, "read", lambda: {one[0]: one[1] for one in df.groupBy(label.alias("label")).count().collect()}
     )
@@ -193,22 +197,15 @@ def _folder(
     return marks.added(df, LABEL, {"classes": list(classes)})
 
 
-def _listed(root: str, path: str) -> list[Any] | None:
-    """What lies in a folder and below; None where only Spark can look into it.
-
-    Raises:
-        DataError: it is no folder.
-    """
+def _listed(root: str) -> list[Any] | None:
+    """What lies in a folder and below; None where only Spark can look into it, if anybody can."""
     from pyarrow.fs import FileSelector
 
     try:
         files, inner = filesystems.opened(root, "data")
-    except OptionError:
-        return None
-    try:
         below = files.get_file_info(FileSelector(inner, recursive=True))
-    except OSError as error:
-        raise DataError(f"{path!r} is no folder that can be read ({one_line(error)}): name one") from error
+    except (OptionError, OSError):
+        return None
     return [(one.path.removeprefix(inner).strip("/"), one) for one in below]
 
 
@@ -267,13 +264,12 @@ def _say_left_out(found: list[Any], classes: list[str] | None, path: str, invali
         print(f"{said}; left out.")  # noqa: T201  # no result shows it
 
 
-def _label(root: str) -> Column:
-    """The folder of a file below a folder: the files of its own folders belong to it too."""
+def _below(root: str) -> Column:
+    """The path of a file below a folder: it begins with its class, however deep it lies."""
     # Spark names a file by its whole URI, whatever the folder was called.
     start = (urlsplit(root).path if "://" in root else root).rstrip("/") + "/"
     path = F.col(quoted(columns.PATH))
-    behind = path.substr(F.locate(start, path) + F.lit(len(start)), F.length(path))
-    return F.substring_index(behind, "/", 1)
+    return path.substr(F.locate(start, path) + F.lit(len(start)), F.length(path))
 
 
 def _unglobbed(path: str) -> str:
