@@ -24,6 +24,7 @@ from PIL import Image
 
 #: Bytes that the group may hold.
 LIMIT = 6 << 30
+BATCH = {"images": 256, "words": 4096}
 SIZES = {"images": (1_000, 10_000, 100_000), "words": (100_000, 1_000_000, 10_000_000)}
 WORDS = {"street": 50_000, "town": 1_000}
 
@@ -107,7 +108,7 @@ def train(what: str, folder: str) -> None:
         model = keras.Model(inputs, layers.Dense(1)(body))
         model.compile("adam", "mse")
     with any_size.Watch() as watch, task.phases() as moments:
-        nbkeras.fit(model, df, label, epochs=1, batch_size=4096, workers=1, verbose=0, spark=spark)
+        nbkeras.fit(model, df, label, epochs=1, batch_size=BATCH[what], workers=1, verbose=0, spark=spark)
     seconds = moments["end"] - moments["start"]
     print("MEASURED", json.dumps({"anonymous": watch.peak, "seconds": seconds}), flush=True)
     spark.stop()
