@@ -1,4 +1,4 @@
-"""Devices: the GPUs that backends see, and how they allocate GPU memory."""
+"""Devices: the cores of a process, the GPUs that backends see, and how they allocate GPU memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from collections.abc import Sequence
 #: TensorFlow and JAX allocate nearly all of a GPU's memory at once by default, torch does not.
 #: See tensorflow.org/guide/gpu and docs.jax.dev/en/latest/gpu_memory_allocation.html.
 _AS_NEEDED = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
+
+def cores() -> int:
+    """Return how many processor cores this process may run on."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def share_memory() -> None:

@@ -223,10 +223,10 @@ def is_frame(data: Any) -> bool:
 
 
 def holds_objects(data: Any) -> bool:
-    """Whether a DataFrame of pandas or polars has columns of more than numbers, such as files or words."""
+    """Whether a DataFrame of pandas has columns of more than numbers, such as files or words."""
     if isinstance(data, DataFrame):
         return False
-    return any(getattr(one, "kind", "O") == "O" for one in getattr(_pandas(data), "dtypes", ()))
+    return any(getattr(one, "kind", "O") == "O" for one in getattr(data, "dtypes", ()))
 
 
 def data_frame(spark: SparkSession, data: Any) -> DataFrame:
@@ -241,7 +241,7 @@ def data_frame(spark: SparkSession, data: Any) -> DataFrame:
     if _is_pandas_on_spark(data):
         return data_frame(spark, data.spark.frame())  # to_spark() warns of the index
     if not isinstance(data, DataFrame):
-        return spark.createDataFrame(_pandas(data))
+        return spark.createDataFrame(in_pandas(data))
     if is_stopped(data.sparkSession):
         raise ClusterError("the DataFrame is of a Spark session that was stopped: create it again")
     return data
@@ -296,7 +296,7 @@ def _is_of_polars(data: Any) -> bool:
     return type(data).__module__.startswith("polars.")
 
 
-def _pandas(data: Any) -> Any:
+def in_pandas(data: Any) -> Any:
     """Convert data of polars into pandas, and leave other data as it is."""
     if not _is_of_polars(data):
         return data
@@ -309,7 +309,7 @@ def _array(data: Any) -> Any:
     Raises:
         DataError: a nullable column holds nulls.
     """
-    data = _pandas(data)
+    data = in_pandas(data)
     if not hasattr(data, "to_numpy") or isinstance(data, DataFrame):
         return data
     types = set(data.dtypes) if hasattr(data, "columns") else {getattr(data, "dtype", None)}

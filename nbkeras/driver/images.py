@@ -13,7 +13,8 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from nbkeras.data import filesystems, marks
+from nbkeras.data import filesystems, marks, parts
+from nbkeras.data.columns import existing
 from nbkeras.data.images import columns
 from nbkeras.data.kinds.images import Images
 from nbkeras.data.names import first, listed, quoted
@@ -141,9 +142,7 @@ def _column(spark: SparkSession, data: Any, column: str | None, options: dict[st
                 "name the one with files or paths, nbkeras.images(df, column='…')"
             )
         (column,) = found
-    if column not in df.columns:
-        raise DataError(f"column {column!r} is not in the DataFrame: it has {first(df.columns, 20)}")
-    dtype = df.schema[column].dataType
+    dtype = parts.type_of(df, existing(df, column, "image"))
     if not Images().holds(dtype) and not isinstance(dtype, T.StringType):
         raise DataError(
             f"column '{column}' is {dtype.simpleString()}: name one that holds files (binary), their paths "

@@ -110,8 +110,6 @@ def _opened(data: Any) -> tuple[Image.Image, bytes | None]:
     Raises:
         DataError: it is no image.
     """
-    from PIL import Image
-
     if not isinstance(data, (str, bytes, os.PathLike)):
         return data, None
     if not isinstance(data, bytes) and Path(data).is_dir():
@@ -119,10 +117,9 @@ def _opened(data: Any) -> tuple[Image.Image, bytes | None]:
         raise DataError(f"{name!r} is a folder: give nbkeras.images({name!r}), a DataFrame of its images")
     try:
         content = data if isinstance(data, bytes) else reading.content(os.fspath(data))
-        decoding.decoded(content, len("rgb"))
+        return decoding.opened(content), content
     except decoding.Unreadable as error:
         raise _unreadable(data, error) from error
-    return Image.open(io.BytesIO(content)), content
 
 
 def _unreadable(data: Any, error: Exception) -> DataError:

@@ -17,7 +17,7 @@ from nbkeras.data.preprocessing.cut import Cut, cut
 from nbkeras.data.rows import inputs
 from nbkeras.data.sample import build, first_batch, outputs
 from nbkeras.data.signature import signature
-from nbkeras.data.source import Source, data_frame, holds_objects, is_frame, names_columns
+from nbkeras.data.source import Source, data_frame, holds_objects, in_pandas, is_frame, names_columns
 from nbkeras.driver import checks, class_names, inference, one_image
 from nbkeras.errors import DataError, OptionError
 from nbkeras.job import archive
@@ -77,7 +77,8 @@ def _of_rows(
     """The outputs for a DataFrame or for arrays."""
     # Arrays of words and numbers would be one array of objects.
     words = any(one.dtype == WORDS for one in signature(model).inputs)
-    mixed = is_frame(data) and (bool(classes) or words or holds_objects(data))
+    held = in_pandas(data)
+    mixed = is_frame(data) and (bool(classes) or words or holds_objects(held))
     by_name = mixed or names_columns(data, ())
     if classes and not by_name:
         raise OptionError(f"classes={classes!r} names those of a DataFrame's rows: give a DataFrame")
@@ -88,8 +89,7 @@ def _of_rows(
     spark = attached(spark)
     trained = cut(model)
     source = Source(spark, model, features, registry.schema(model))
-    if by_name:
-        data = data_frame(spark, data)
+    data = data_frame(spark, held) if by_name else held
     rows = source.rows(data, () if by_name else None, None).behind(trained.graph)
     source.say_guessed(rows)
     build(trained.model, rows)
@@ -105,9 +105,8 @@ def _of_rows(
     job = inference.job_of("predict", spark, plan, trained, rows)
     if by_name:
         names = _output_names(model, output, structure)
-        df = data_frame(spark, data)
-        distinct(df, names)
-        predicted = inference.predict_dataframe(job, df, inputs(df, rows), names, sample)
+        distinct(data, names)
+        predicted = inference.predict_dataframe(job, data, inputs(data, rows), names, sample)
         if not classes:
             return predicted
         return class_names.named(predicted, model, names, sample, registry.schema(model), classes)

@@ -9,7 +9,7 @@ import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
-from nbkeras.data import kinds, marks
+from nbkeras.data import kinds, marks, parts
 from nbkeras.data.columns import existing
 from nbkeras.data.kinds.array import innermost
 from nbkeras.data.sequences import SEQUENCES
@@ -46,7 +46,7 @@ def pad(
     length = None if maxlen is None else whole("maxlen", maxlen, 1)
     df = data_frame(attached(spark), data)
     for name in [columns] if isinstance(columns, str) else columns:
-        dtype = df.schema[existing(df, name, "sequence")].dataType
+        dtype = parts.type_of(df, existing(df, name, "sequence"))
         words = kinds.holds_words(dtype)
         if not isinstance(dtype, T.ArrayType) or not (words or kinds.of(dtype)):
             raise DataError(

@@ -232,7 +232,7 @@ class Trainer:
     def _set_threads(self, neighbours: int) -> None:
         # Alone with a machine, a backend knows best.
         if neighbours > 1 or self._job.cores:
-            cores = self._job.cores or _cores()
+            cores = self._job.cores or devices.cores()
             self._backend.use_threads(max(1, cores // neighbours))
 
     # -- evaluating and predicting -------------------------------------------
@@ -296,9 +296,3 @@ class Trainer:
                 outputs = predict(self._plan.schema.inputs(cut))
                 found.append([np.asarray(one) for one in keras.tree.flatten(outputs)])
             self._task.send(("outputs", [np.concatenate(parts) for parts in zip(*found, strict=True)]))
-
-
-def _cores() -> int:
-    """Cores that this process may run on."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

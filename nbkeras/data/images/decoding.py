@@ -11,6 +11,7 @@ import numpy.typing as npt
 # Executors that read no images need no Pillow: it is imported where it is used.
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
+    from PIL.ImageFile import ImageFile
 
 #: Pillow's modes by the number of channels.
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -49,17 +50,15 @@ def decoded(content: bytes, channels: int) -> npt.NDArray[np.uint8]:
         >>> decoded(file.getvalue(), 3).shape
         (2, 3, 3)
     """
-    from PIL import Image
-
-    if not content:
-        raise Unreadable("the file is empty")
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with opened(content) as image:
             if channels == 1 and image.format == "JPEG":
                 image.draft("L", image.size)  # the file's own brightness, not one of its colours
             # A first frame may be a part of a GIF file's canvas: TensorFlow gives that part.
             frame = image.tile[0][1] if image.format == "GIF" and image.tile else None
             pixels = of_picture(image, channels)
+    except Unreadable:
+        raise
     except Exception as error:
         # Pillow's decoders raise whatever a broken file leads them to.
         raise Unreadable(_reason(error)) from error
@@ -67,6 +66,22 @@ def decoded(content: bytes, channels: int) -> npt.NDArray[np.uint8]:
         return pixels
     left, top, right, bottom = frame
     return pixels[top:bottom, left:right]
+
+
+def opened(content: bytes) -> ImageFile:
+    """Open an image file, of which Pillow reads no pixel yet.
+
+    Raises:
+        Unreadable: it is none.
+    """
+    from PIL import Image
+
+    if not content:
+        raise Unreadable("the file is empty")
+    try:
+        return Image.open(io.BytesIO(content))
+    except Exception as error:
+        raise Unreadable(_reason(error)) from error
 
 
 def of_picture(image: Picture, channels: int) -> npt.NDArray[np.uint8]:

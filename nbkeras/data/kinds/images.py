@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import types as T
 
+from nbkeras import devices
 from nbkeras.data.images import reading, unreadable
 from nbkeras.data.images.decoding import Unreadable
 from nbkeras.data.kinds.kind import Encoding, count
@@ -120,6 +120,4 @@ def _named(name: str | None, value: Any) -> str:
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
     """Threads to decode with: Pillow lets others work meanwhile."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return ThreadPoolExecutor(min(_THREADS, cores), "nbkeras images")
+    return ThreadPoolExecutor(min(_THREADS, devices.cores()), "nbkeras images")
