@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         predict,
         save_model,
         status,
+        timeseries,
     )
     from nbkeras.notebook.builder import Builder
     from nbkeras.notebook.looks import show
@@ -54,13 +55,14 @@ __all__ = [
     "save_model",
     "show",
     "status",
+    "timeseries",
 ]
 
 __version__ = "0.1.0"
 
 _API = (
     *("adapt", "evaluate", "features", "fit", "images"),
-    *("load_model", "on_spark", "pad_sequences", "predict", "save_model", "status"),
+    *("load_model", "on_spark", "pad_sequences", "predict", "save_model", "status", "timeseries"),
 )
 #: The modules in which the public names are defined.
 _DEFINED = {

@@ -473,6 +473,67 @@ def pad_sequences(
     return sequences.pad(spark, data, columns, maxlen, padding, truncating, value)
 
 
+def timeseries(
+    data: Any,
+    time: str,
+    sequence_length: int,
+    *,
+    key: str | Sequence[str] | None = None,
+    sequence_stride: int = 1,
+    sampling_rate: int = 1,
+    offset: int = 0,
+    spark: SparkSession | None = None,
+) -> DataFrame:
+    """Say that a model takes windows of rows that follow each other in time.
+
+    The windows are those of ``keras.utils.timeseries_dataset_from_array`` for each series, in the order of
+    its time. The series itself is sent to the workers, once, and windows are gathered there. A model takes
+    all columns but key, time and label, as ``keras.Input((sequence_length, number of columns))``. Rows
+    follow each other whatever the time between them.
+
+    :func:`predict` gives one row for each window: the columns of its last row, and the prediction.
+    :func:`predict` and :func:`evaluate` make windows as the training has done.
+
+    Args:
+        data: a DataFrame of Spark, pandas or polars.
+        time: the column that orders the rows of a series; no time may come twice.
+        sequence_length: rows of a window.
+        key: column(s) that tell one series from another; None if there is one series.
+        sequence_stride: rows from the first one of a window to that of the next.
+        sampling_rate: rows from one of a window to its next.
+        offset: rows from the first one of a window to the one whose label counts. 0 is the window's first
+            row, as in Keras; ``sequence_length`` is the row behind the window, to predict what comes next.
+        spark: the session; None for the active one, or a new local one.
+
+    Returns:
+        The DataFrame, whose column of time keeps this through the steps of Spark.
+
+    Raises:
+        DataError: there is no such column.
+        OptionError: an option has an invalid value.
+
+    Example:
+        >>> import keras, nbkeras, pandas as pd
+        >>> df = pd.DataFrame({"day": [1, 2, 3, 4], "sold": [1.0, 2.0, 4.0, 8.0]})
+        >>> model = keras.Sequential([keras.Input((2, 1)), keras.layers.Flatten()])
+        >>> found = nbkeras.predict(model, nbkeras.timeseries(df, "day", 2))
+        >>> [(row["day"], row["prediction"]) for row in found.collect()]
+        [(2, [1.0, 2.0]), (3, [2.0, 4.0]), (4, [4.0, 8.0])]
+    """
+    from nbkeras.driver import timeseries
+
+    return timeseries.timeseries(
+        spark,
+        data,
+        time,
+        sequence_length,
+        key=key,
+        sequence_stride=sequence_stride,
+        sampling_rate=sampling_rate,
+        offset=offset,
+    )
+
+
 def save_model(model: Any, path: str | os.PathLike[str]) -> None:
     """Save a model as ``model.save`` does, with its feature columns, classes and what fills gaps.
 

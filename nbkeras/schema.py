@@ -53,11 +53,38 @@ class Padding:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """How rows that follow each other become windows; see :func:`nbkeras.timeseries`.
+
+    Attributes:
+        time: the column that orders the rows.
+        length: rows of a window.
+        stride: rows from the first one of a window to that of the next.
+        rate: rows from one of a window to its next.
+        offset: rows from the first one of a window to the one whose label counts.
+        key: columns that tell one series from another.
+    """
+
+    time: str
+    length: int
+    stride: int = 1
+    rate: int = 1
+    offset: int = 0
+    key: tuple[str, ...] = ()
+
+    @property
+    def span(self) -> int:
+        """Rows from the first one of a window to its last."""
+        return (self.length - 1) * self.rate
+
+
+@dataclass(frozen=True)
 class Field:
     """One field of a row that is sent to a worker, and the columns that it comes from.
 
     Attributes:
-        name: ``x0``, ``x1``, … for model inputs, ``y0``, … for labels, ``w0``, … for sample weights.
+        name: ``x0``, ``x1``, … for model inputs, ``y0``, … for labels, ``w0``, … for sample weights; of rows
+            that become windows also ``series0``, … and ``time``.
         sources: the user's columns; several are stacked into one vector.
         title: its name in error messages ("model input 'image'", "label").
         dtype: NumPy dtype of the values, or :data:`WORDS`; None keeps the column's own.
@@ -96,12 +123,15 @@ class Schema:
             tensor to ``tf.data``). None for the field itself where there is one, else a tuple.
         y, w: likewise, how the fields of the labels and of the sample weights are nested; None within stands
             for an output without a label.
+        windows: how rows become windows, of which the inputs' fields are one step; None where a row is taken
+            by itself.
     """
 
     fields: tuple[Field, ...] = ()
     x: Any = None
     y: Any = None
     w: Any = None
+    windows: Windows | None = None
 
     @property
     def features(self) -> tuple[Field, ...]:
@@ -134,6 +164,25 @@ class Schema:
         """The fields of the sample weights."""
         return tuple(one for one in self.fields if one.name.startswith("w"))
 
+    @property
+    def given(self) -> tuple[Field, ...]:
+        """The fields that Keras is given."""
+        return (*self.features, *self.labels, *self.weights)
+
+    @property
+    def reach(self) -> int:
+        """Rows from the first one of a window to the last one that it needs; 0 where there are no windows."""
+        if self.windows is None:
+            return 0
+        labelled = self.labels or self.weights
+        return max(self.windows.span, self.windows.offset if labelled else 0)
+
+    def taken(self, one: Field, shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        """Return the shape in which Keras takes a field, by that of one row's value."""
+        if self.windows is None or not one.is_input or shape is None:
+            return shape
+        return (self.windows.length, *shape)
+
     def described(self) -> dict[str, Any]:
         """Convert the schema into plain data, ready for JSON.
 
@@ -149,7 +198,8 @@ class Schema:
     def read(cls, described: Mapping[str, Any]) -> Self:
         """Read the output of :meth:`described`, also if JSON has turned its tuples into lists."""
         made = tuple(_field(_tuples(values)) for values in described["fields"])
-        return cls(made, *(_tuples(described.get(part)) for part in "xyw"))
+        x, y, w, windows = (_tuples(described.get(part)) for part in ("x", "y", "w", "windows"))
+        return cls(made, x, y, w, None if windows is None else Windows(**windows))
 
     @property
     def row_bytes(self) -> int:

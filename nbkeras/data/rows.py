@@ -10,11 +10,13 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from nbkeras.data import columns, sequences
+from nbkeras.data import columns, places, sequences
 from nbkeras.data.decoder import Decoder
 from nbkeras.data.images import columns as images
 from nbkeras.data.preprocessing.graph import Graph
 from nbkeras.data.signature import Signature
+from nbkeras.data.windows import columns as windows
+from nbkeras.data.windows import exchange
 from nbkeras.errors import DataError
 from nbkeras.schema import CHECK, ORDER, PREFIX, Schema, named
 from nbkeras.spark import cluster
@@ -31,7 +33,7 @@ class Rows:
 
     Attributes:
         df: one column per field, named as the field; ``order`` too when
-            ``numbered``; ``validation`` when flagged.
+            ``numbered``; ``validation`` when flagged; what sorts them where they become windows.
         schema: the fields, and how Keras takes them.
         numbered: whether ``order`` is each row's position already.
         graph: the steps from the inputs to what is trained; None for none.
@@ -46,6 +48,11 @@ class Rows:
         """The same rows behind the steps of a graph; images that it passes on are kept as they are."""
         if graph is None:
             return self
+        if self.schema.windows is not None:
+            raise DataError(
+                "windows of nbkeras.timeseries hold numbers, and the model has lookup or text layers, which "
+                "are done row by row: give it the numbers that these make, as columns"
+            )
         passed = {number: one.image for number, one in enumerate(self.schema.features)}
         outputs = zip(graph.gives, graph.outputs, strict=True)
         kept = tuple(replace(one, image=passed.get(number)) for number, one in outputs)
@@ -89,12 +96,16 @@ def from_dataframe(
     Raises:
         DataError: the columns do not fit the model.
     """
+    series = windows.of(df, None if known is None else known.windows)
     y_names, targets = named(_single(y), "y")
     w_names, weighing = named(_single(sample_weight), "w")
     require_nested_alike(y_names, w_names)
     labels = columns.label_fields(df, targets, floatx)
     weights = columns.weight_fields(df, weighing, floatx)
-    inputs = columns.feature_fields(df, signature, features, targets, weighing)
+    if series is None:
+        inputs = columns.feature_fields(df, signature, features, targets, weighing)
+    else:
+        inputs = windows.feature_fields(df, signature, features, targets, weighing, series)
     if known is not None:
         read = {one.name: one.image for one in known.features}
         inputs = tuple(images.known(df, one, read.get(one.name)) for one in inputs)
@@ -102,8 +113,11 @@ def from_dataframe(
         if fills := known.fills:
             inputs = tuple(replace(one, fills=tuple(map(fills.get, one.sources))) for one in inputs)
     fields = (*inputs, *labels, *weights)
-    selected = df.select(*[columns.expression(df, one) for one in fields])
-    return Rows(selected, Schema(fields, signature.nested, y_names, w_names))
+    selected = [columns.expression(df, one) for one in fields]
+    if series is not None:
+        fields = (*fields, *windows.fields(series))
+        selected += [*windows.expressions(df, series), *exchange.sorters(series)]
+    return Rows(df.select(*selected), Schema(fields, signature.nested, y_names, w_names, series))
 
 
 def require_nested_alike(labels: Any, weights: Any) -> None:
@@ -164,6 +178,11 @@ def exchanged(
         validation_split: part of the rows of a DataFrame to validate on, chosen by hash.
         checked: adds the hash of numbered rows, so that a checkpoint can detect other rows.
     """
+    if train.schema.windows is not None:
+        pairs = [None if one is None else (hashed(one), one.schema) for one in (train, validation)]
+        assert pairs[0] is not None
+        sent = exchange.exchanged(spark, pairs[0], pairs[1], workers=workers, shuffle=shuffle)
+        return sent, not shuffle
     split = _split(train, validation_split) if validation_split else None
     numbered = train.numbered or not shuffle
     if not numbered:
@@ -189,10 +208,7 @@ def exchanged(
     df = reduce(DataFrame.unionByName, parts)
     if workers == 1:
         return df.repartition(1), numbered
-    shard = F.pmod(F.col(ORDER), F.lit(workers))
-    keys = F.array(*[F.lit(key) for key in _keys(spark, workers)])
-    place = F.get(keys, shard.cast("int"))
-    return df.repartition(workers, place), numbered
+    return places.sent(spark, df, F.pmod(F.col(ORDER), F.lit(workers)), workers), numbered
 
 
 def to_train(rows: Rows, validation_split: float) -> Rows:
@@ -207,6 +223,13 @@ def to_validate(rows: Rows, validation_split: float) -> Rows:
     return replace(rows, df=rows.df.filter(_split(rows, validation_split)))
 
 
+def apart(rows: Rows, workers: int) -> DataFrame:
+    """Return the rows for workers that do not wait for each other; each series of windows is on one."""
+    if rows.schema.windows is None:
+        return hashed(rows)
+    return exchange.in_order(hashed(rows), rows.schema.windows, workers)
+
+
 def hashed(rows: Rows) -> DataFrame:
     """Return the rows with the column ``order``: their position or their hash."""
     return rows.df if rows.numbered else rows.df.withColumn(ORDER, _hash(rows.schema))
@@ -214,12 +237,33 @@ def hashed(rows: Rows) -> DataFrame:
 
 def in_order(rows: Rows) -> DataFrame:
     """Return the rows numbered in the DataFrame's order, for one worker."""
+    if rows.schema.windows is not None:
+        return apart(rows, 1)
     return rows.df if rows.numbered else _numbered(rows.df, 1)
 
 
 def inputs(df: DataFrame, rows: Rows) -> list[Column]:
     """Return the columns of the model inputs, under names that do not clash with the DataFrame's own."""
-    return [columns.expression(df, one).alias(f"{PREFIX}{one.name}") for one in rows.schema.features]
+    made = [columns.expression(df, one) for one in rows.schema.features]
+    if rows.schema.windows is not None:
+        made += windows.expressions(df, rows.schema.windows)
+    names = [one.name for one in rows.schema.fields]
+    return [one.alias(f"{PREFIX}{name}") for one, name in zip(made, names, strict=True)]
+
+
+def with_inputs(df: DataFrame, inputs: Sequence[Column], schema: Schema, workers: int) -> DataFrame:
+    """Return a DataFrame with the inputs of a model behind its own columns, for so many workers at most.
+
+    Args:
+        df: the user's DataFrame.
+        inputs: from :func:`inputs`.
+        schema: of the rows.
+        workers: that do not wait for each other.
+    """
+    if schema.windows is None:
+        return df.select("*", *inputs).coalesce(workers)
+    sorted_by = exchange.sorters(schema.windows)
+    return exchange.in_order(df.select("*", *inputs, *sorted_by), schema.windows, workers)
 
 
 def _hash(schema: Schema) -> Column:
@@ -251,16 +295,3 @@ def _numbered(df: DataFrame, workers: int) -> DataFrame:
         raise DataError("the DataFrame has no rows")
     starts = F.array(*[F.lit(offsets.get(index, 0)).cast("bigint") for index in range(max(offsets) + 1)])
     return df.withColumn(ORDER, F.get(starts, partition) + number.bitwiseAND(F.lit(_NUMBERS)))
-
-
-def _keys(spark: SparkSession, partitions: int) -> list[int]:
-    """Find, for each partition, a key that Spark's own hash partitioning sends there."""
-    found: dict[int, int] = {}
-    count = 16 * partitions
-    while len(found) < partitions:
-        query = f"SELECT transform(sequence(0, {count}), k -> pmod(hash(k), {partitions})) AS places"
-        places: list[Any] = spark.sql(query).first()["places"]  # type: ignore[index]
-        for key, place in enumerate(places):
-            found.setdefault(place, key)
-        count *= 4
-    return [found[index] for index in range(partitions)]

@@ -84,10 +84,10 @@ def outputs(model: Any, rows: Rows) -> Any:
     """Return what the model predicts for one row: of zeros if the inputs' shapes are known, else read."""
     import keras
 
-    fields = rows.trained.features
-    if all(one.shape is not None for one in fields):
-        zeros = [np.zeros((1, *(one.shape or ())), one.dtype) for one in fields]
-        inputs = rows.trained.inputs(zeros)
+    trained = rows.trained
+    if all(one.shape is not None for one in trained.features):
+        zeros = [np.zeros((1, *(trained.taken(one, one.shape) or ())), one.dtype) for one in trained.features]
+        inputs = trained.inputs(zeros)
     else:
         inputs = first_batch(rows)[0]
     if type(model).predict_step is not keras.Model.predict_step:
@@ -117,7 +117,17 @@ def first_batch(rows: Rows, number: int = 1) -> tuple[Any, ...]:
     if any(len({one.shape for one in same}) > 1 for same in arrays.values()):
         arrays = {name: same[:1] for name, same in arrays.items()}
     stacked = {one.name: kinds.encoding(one).stacked(arrays[one.name]) for one in rows.schema.fields}
-    return rows.trained.nest(rows.decoder.preprocessed(stacked))
+    return rows.trained.nest(_windowed(rows, rows.decoder.preprocessed(stacked)))
+
+
+def _windowed(rows: Rows, values: dict[str, Any]) -> dict[str, Any]:
+    """Make a window of each row, which stands for all of its steps: to find real ones, Spark would sort."""
+    windows = rows.schema.windows
+    if windows is None:
+        return values
+    for one in rows.schema.features:
+        values[one.name] = np.repeat(values[one.name][:, None], windows.length, 1)
+    return values
 
 
 def _taken(rows: Rows, number: int) -> list[Any]:

@@ -138,6 +138,11 @@ class Source:
             )
             validation_data, validation_split = (held_x, held_y, held_weight), 0.0
         train = self.labelled(data, y, sample_weight, "train_step")
+        if validation_split and (windows := train.schema.windows) is not None:
+            raise OptionError(
+                f"validation_split={validation_split} takes rows at random, and windows those that follow "
+                f"each other: give validation_data=df.filter(…), with the later rows by '{windows.time}'"
+            )
         if validation_data is None:
             return train, None, float(validation_split)
         return train, self._validation(validation_data, data, y, sample_weight, train), 0.0

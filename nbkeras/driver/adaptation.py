@@ -7,6 +7,7 @@ What they learn is what Keras' own ``adapt`` learns of the same rows. Only the b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -119,13 +120,31 @@ def _takes_columns(found: Calls, layer: Any) -> bool:
 def _of_model(spark: SparkSession, found: Calls, rows: Rows, layers: list[Any]) -> pd.DataFrame:
     """Adapt layers of a model, first those that take columns, then those behind them."""
     waiting, tables = list(layers), []
+    fields = rows.schema.features
+    if rows.schema.windows is not None:
+        fields = _single_steps(fields, layers)
     while waiting:
         behind = {id(one) for one in waiting}
         ready = [one for one in waiting if not behind & _before(found, one)]
         targets = [(one, found.graph([_taken(found, one)])) for one in ready]
-        tables.append(_learn(spark, rows.df, rows.schema.features, targets))
+        tables.append(_learn(spark, rows.df, fields, targets))
         waiting = [one for one in waiting if one not in ready]
     return pd.concat(tables, ignore_index=True)
+
+
+def _single_steps(fields: tuple[Field, ...], layers: list[Any]) -> tuple[Field, ...]:
+    """Fields of windows of one row: layers learn from each row of a series once.
+
+    Raises:
+        ModelError: a layer learns something else for each row of a window.
+    """
+    for one in layers:
+        if isinstance(one, keras.layers.Normalization) and 1 in one._keep_axis:  # noqa: SLF001  # counted from the first
+            raise ModelError(
+                f"{title(one)} learns a mean for each row of a window, and windows overlap: use axis=-1, or "
+                "call its own adapt"
+            )
+    return tuple(one if one.shape is None else replace(one, shape=(1, *one.shape)) for one in fields)
 
 
 def _taken(found: Calls, layer: Any) -> Value:

@@ -11,9 +11,10 @@ from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras.data import stream
 from nbkeras.data.preprocessing.cut import Cut, cut
-from nbkeras.data.rows import Rows, hashed, in_order
+from nbkeras.data.rows import Rows, apart, in_order
 from nbkeras.data.sample import build, build_metrics, first_batch
 from nbkeras.data.source import Given, Source
+from nbkeras.data.windows import starts
 from nbkeras.driver import classes, inference
 from nbkeras.errors import DataError, OptionError
 from nbkeras.job.job import Job
@@ -77,7 +78,7 @@ def _of_rows(
     reason = _together(trained.model, rows)
     plan = inference.plan_of(spark, rows.trained, backend, alone=bool(reason), batch_size=batch_size)
     job = inference.job_of("evaluate", spark, plan, trained, rows)
-    return _evaluated(spark, job, trained.model, in_order(rows) if reason else hashed(rows))
+    return _evaluated(spark, job, trained.model, in_order(rows) if reason else apart(rows, plan.workers))
 
 
 def _of_batches(
@@ -106,7 +107,9 @@ def _evaluated(
     """Sum the metric states of the partitions, and never average results."""
     states, reports = inference.collected(spark, job, df)
     if not states:
-        raise DataError("the DataFrame has no rows to evaluate: df.count() is 0")
+        schema = job.plan.schema
+        none = "the DataFrame has no rows to evaluate: df.count() is 0"
+        raise DataError(none if schema.windows is None else starts.none(schema))
     if dataset is not None:
         dataset.go_on(reports[0]["shuffles"])
     if not has_own_test_step(model):

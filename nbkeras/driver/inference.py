@@ -19,6 +19,7 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import from_arrow_type
 
 from nbkeras import wait
+from nbkeras.data import rows
 from nbkeras.data.images import reading, unreadable
 from nbkeras.data.preprocessing.cut import Cut
 from nbkeras.data.rows import Rows
@@ -277,7 +278,8 @@ def predict_dataframe(
         *(f"kept{index}" for index in range(kept)),
         *(PREFIX + one.name for one in job.decoder.fields),
     ]
-    return df.select("*", *inputs).toDF(*plain).coalesce(job.plan.workers).mapInArrow(work, schema)
+    sent = rows.with_inputs(df, inputs, job.plan.schema, job.plan.workers)
+    return sent.toDF(*plain).mapInArrow(work, schema)
 
 
 def _carried(dtype: np.dtype[Any]) -> str:

@@ -134,15 +134,22 @@ def _classified(spark: SparkSession, plan: Plan, run: Run, data: Data) -> tuple[
     classes.require_fitting_loss(run.model, train.schema)
     for sentence in [] if plan.class_weight else notes:
         run.note(sentence)
-    skips = any(one.image is not None and one.image.invalid == "skip" for one in train.schema.features)
-    if plan.class_weight == BALANCED and skips:
-        run.note(f"class_weight={BALANCED!r} counts all rows, also those whose images are left out")
+    if plan.class_weight == BALANCED:
+        for sentence in _counted(train.schema):
+            run.note(sentence)
     validation = data.validation
     if isinstance(validation, Rows):
         classes.require_alike(validation.schema, train.schema)
         validation, _ = classes.numbered(spark, validation, train.schema)
     weights = classes.weights(spark, to_train(train, data.split), plan.class_weight)
     return replace(data, train=train, validation=validation), replace(plan, class_weight=weights)
+
+
+def _counted(schema: Schema) -> list[str]:
+    """Sentences about rows that count for balanced weights, and are not trained on as they are."""
+    skips = any(one.image is not None and one.image.invalid == "skip" for one in schema.features)
+    others = {"also those whose images are left out": skips, "not windows": schema.windows is not None}
+    return [f"class_weight={BALANCED!r} counts all rows, {one}" for one, counts in others.items() if counts]
 
 
 def _behind(data: Data, trained: Cut) -> Data:

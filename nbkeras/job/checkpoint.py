@@ -64,7 +64,7 @@ class Origin:
         if (rows, checksum) != (self.rows, self.checksum):
             what = f"{rows} rows, not {self.rows}" if rows != self.rows else "other values in its rows"
             raise DataError(
-                f"the DataFrame has {what}, since the training began: it can go on with the same rows only "
+                f"the data has {what}, since the training began: it can go on with the same rows only "
                 "(write the DataFrame to a file if it is computed again each time)"
             )
 

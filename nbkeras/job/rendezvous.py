@@ -6,6 +6,7 @@ import itertools
 
 from nbkeras.data.images import unreadable
 from nbkeras.data.shards import CHECKSUM_BITS, nulls_message, require_one_shape
+from nbkeras.data.windows import starts
 from nbkeras.errors import ClusterError, DataError
 from nbkeras.job.checkpoint import Origin
 from nbkeras.plan import Plan
@@ -148,10 +149,11 @@ class Rendezvous:
         if not sum(ready["rows"] for ready in readies):
             if found:
                 raise DataError(f"{unreadable.notes(found)[0]}, and none is left to train on")
-            raise DataError(NO_ROWS)
+            raise DataError(NO_ROWS if self._plan.schema.windows is None else starts.none(self._plan.schema))
         # Batches are read later, and say nothing of their rows.
         if self._plan.validates and not sum(ready["validation"] for ready in readies):
-            raise DataError("the validation data has no rows")
+            none = None if self._plan.schema.windows is None else starts.none(self._plan.schema)
+            raise DataError(f"in the validation data {none}" if none else "the validation data has no rows")
         layouts = [ready["layout"] for ready in readies if ready["layout"]]
         for layout, one in itertools.product(layouts[1:], self._plan.schema.fields):
             require_one_shape(one, tuple(layouts[0][one.name][1]), tuple(layout[one.name][1]))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nbkeras.data.windows import starts
 from nbkeras.schema import Schema
 from nbkeras.worker.files import scratch
 
@@ -21,7 +22,8 @@ class Feed:
     Attributes:
         arrays: the worker's rows by field, mapped from its spool; at least one row.
         canonical: positions of the rows in an order that does not depend on how they came.
-        order: positions in the order of the epoch; backends read it where it lies.
+        order: positions in the order of the epoch; backends read it where it lies. Those of windows are
+            those of their first rows.
         counts: local rows of each step. Keras cannot run an empty batch, so where
             a step has none, some row stands in; its gradient and metrics are dropped.
         schema: how Keras takes the fields.
@@ -49,9 +51,20 @@ class Feed:
         """Some rows of each field, in the types that the model takes."""
         types = self.types
         return {
-            name: array[chosen].astype(types.get(name, array.dtype), copy=False)
+            name: array[self.places(name, chosen)].astype(types.get(name, array.dtype), copy=False)
             for name, array in self.arrays.items()
         }
+
+    def places(self, name: str, chosen: Any) -> Any:
+        """Where the values of a field lie for chosen rows, in an array or a tensor as these."""
+        windows = self.schema.windows
+        if windows is None:
+            return chosen
+        return starts.rows(windows, chosen) if name in self._inputs else chosen + windows.offset
+
+    @property
+    def _inputs(self) -> set[str]:
+        return {one.name for one in self.schema.features}
 
     @property
     def types(self) -> dict[str, str]:

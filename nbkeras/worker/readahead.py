@@ -67,6 +67,7 @@ class ReadAhead(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _ask(self, first: int, last: int) -> None:
         start = self._ends[first] - self._feed.counts[first]
+        rows = 1 + self._feed.schema.reach
         for row in self._feed.order[start : self._ends[last - 1]].tolist():
             for name, width in self._widths.items():
-                os.posix_fadvise(self._files[name], row * width, width, os.POSIX_FADV_WILLNEED)
+                os.posix_fadvise(self._files[name], row * width, rows * width, os.POSIX_FADV_WILLNEED)

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nbkeras.data.images import unreadable
+from nbkeras.data.shards import CHECKSUM_BITS
+from nbkeras.data.windows import starts
 from nbkeras.job.job import Job, Shard, Spooled
 from nbkeras.model import labels
 from nbkeras.schema import ORDER, Field, Schema
@@ -45,9 +47,32 @@ class Rows:
         self._validation_files = dict(zip(names, files[len(names) :], strict=True))
         self._spooled = spooled
         self.refused = bool(spooled.nulls) or unreadable.stops(spooled.unreadable)
+        self._windows = {
+            id(shard): self._starts(own, shard)
+            for own, shard in ((self.files, spooled.train), (self._validation_files, spooled.validation))
+            if self._plan.schema.windows is not None and not self.refused
+        }
 
     def __len__(self) -> int:
-        return self._spooled.train.rows
+        return self._number(self._spooled.train)
+
+    def _starts(self, files: dict[str, int], shard: Shard) -> npt.NDArray[np.int64]:
+        """Positions of the first rows of this worker's windows."""
+        schema = self._plan.schema
+        found = starts.starts(
+            schema,
+            {
+                one.name: self._mapped(files, shard, one.name)
+                for one in schema.fields
+                if one not in schema.given
+            },
+        )
+        # All workers have all rows then.
+        return found[self._rank :: self._plan.workers] if self._plan.ordered else found
+
+    def _number(self, shard: Shard) -> int:
+        """Rows, or windows of these."""
+        return len(self._windows[id(shard)]) if id(shard) in self._windows else shard.rows
 
     def ready(self) -> Ready:
         """What this worker has received, for the rendezvous."""
@@ -56,18 +81,34 @@ class Rows:
         checked = self._mapped(self._validation_files, spooled.validation, ORDER)
         return Ready(
             type="ready",
-            rows=spooled.train.rows,
-            validation=spooled.validation.rows,
+            rows=self._number(spooled.train),
+            validation=self._number(spooled.validation),
             layout=spooled.train.layout or spooled.validation.layout,
             nulls=spooled.nulls,
             unreadable=dict(spooled.unreadable),
-            checksum=spooled.checksum,
+            checksum=self._checksum(),
             complete=self._complete(positions) and self._complete(checked),
         )
 
+    def _checksum(self) -> int:
+        """Of the rows, or of windows: several workers may have the same rows then."""
+        if not self._windows:
+            return self._spooled.checksum
+        pairs = ((self.files, self._spooled.train), (self._validation_files, self._spooled.validation))
+        total = sum(
+            starts.checksum(
+                self._plan.schema,
+                self._mapped(files, shard, ORDER).astype(np.uint64),
+                self._windows[id(shard)],
+            )
+            for files, shard in pairs
+            if len(self._windows[id(shard)])
+        )
+        return total & CHECKSUM_BITS
+
     def _complete(self, positions: npt.NDArray[Any]) -> bool:
         """Whether these are the rows that were dealt to this worker."""
-        if not self._plan.ordered or self._plan.workers == 1:
+        if not self._plan.ordered or self._plan.workers == 1 or self._windows:
             return True
         dealt = self._rank + self._plan.workers * np.arange(len(positions))
         return bool(np.array_equal(np.sort(positions), dealt))
@@ -128,10 +169,10 @@ class Rows:
     def evaluation(self) -> Feed | None:
         """The rows to evaluate on, in batches of their own; None where there are none."""
         shard = self._spooled.validation
-        if not shard.rows:
+        if not (number := self._number(shard)):
             return None
-        size = schedule.batch_rows(shard.rows, self._plan.batch_size, None)
-        counts = np.diff([*range(0, shard.rows, size), shard.rows])
+        size = schedule.batch_rows(number, self._plan.batch_size, None)
+        counts = np.diff([*range(0, number, size), number])
         order = self._order(self._validation_files, shard)
         return feed.feed(self.validation_arrays(), order, counts, self._plan.schema)
 
@@ -154,22 +195,27 @@ class Rows:
         if all(rows):
             return arrays
         giver = next(rank for rank, number in enumerate(rows) if number)
-        filled = {}
+        filled, lacks = {}, not rows[self._rank]
         for name, array in arrays.items():
             dtype, shape = layout[name]
             row = np.zeros(shape, dtype=dtype) if self._rank != giver else array[0]
             # As bytes: the sum is of float64, which does not hold every int64.
             summed = self._group.sum(np.frombuffer(row.tobytes(), dtype=np.uint8).astype(np.float64))
             received = np.frombuffer(pages(summed.astype(np.uint8).tobytes()), dtype=dtype)
-            filled[name] = array if len(array) else received.reshape(1, *shape)
+            # As many as a window takes.
+            times = self._plan.schema.reach + 1
+            filled[name] = np.repeat(received.reshape(1, *shape), times, 0) if lacks else array
         return filled
 
     def _order(self, files: dict[str, int], shard: Shard) -> npt.NDArray[np.int64]:
         """Positions of the rows in an order that does not depend on how they came."""
-        if not shard.rows:
+        if not (number := self._number(shard)):
             return scratch(1)
-        order = scratch(shard.rows, encrypted=self._encrypted)
-        order[:] = np.argsort(self._mapped(files, shard, ORDER), kind="stable")
+        order = scratch(number, encrypted=self._encrypted)
+        if self._windows:
+            order[:] = self._windows[id(shard)]
+        else:
+            order[:] = np.argsort(self._mapped(files, shard, ORDER), kind="stable")
         return order
 
     def _mapped(
@@ -181,5 +227,5 @@ class Rows:
     def _arrays(self, files: dict[str, int], shard: Shard, *, shuffled: bool = False) -> Arrays:
         # In the order of their hashes, rows lie as if they were shuffled.
         scattered = shuffled or not self._plan.ordered
-        fields = self._plan.schema.fields
+        fields = self._plan.schema.given
         return {one.name: self._mapped(files, shard, one.name, scattered=scattered) for one in fields}

@@ -13,9 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
+from nbkeras.data.decoder import Decoded
 from nbkeras.data.images import unreadable
 from nbkeras.data.images.unreadable import Unreadable
 from nbkeras.data.shards import nulls_message
+from nbkeras.data.windows.starts import Passing
 from nbkeras.errors import DataError
 from nbkeras.job import failures
 from nbkeras.job.job import Job
@@ -126,6 +128,9 @@ def predict(
     Raises:
         DataError: nulls in an input, images that cannot be read, or values of another shape.
     """
+    if job.plan.schema.windows is not None:
+        yield from _windows(job, names, types, batches)
+        return
     with TrainerProcess(job, 0) as trainer:
         for batch in batches:
             if not batch.num_rows:
@@ -144,6 +149,15 @@ def predict(
 
 def _inputs(job: Job, batch: pa.RecordBatch) -> tuple[list[Any], Any]:
     """The values of the model's inputs for some rows, and which rows these are; None for all."""
+    decoded = _decoded(job, batch)
+    values = [decoded.values[one.name] for one in job.plan.schema.features]
+    if decoded.kept is not None and not decoded.kept.any():
+        # A row stands in, from which the types of the outputs are known.
+        values = [np.zeros((1, *one.shape[1:]), one.dtype) for one in values]
+    return values, decoded.kept
+
+
+def _decoded(job: Job, batch: pa.RecordBatch) -> Decoded:
     nulls: dict[str, int] = {}
     unread: Unreadable = {}
     columns = {one.name: batch.column(PREFIX + one.name) for one in job.decoder.fields}
@@ -152,11 +166,28 @@ def _inputs(job: Job, batch: pa.RecordBatch) -> tuple[list[Any], Any]:
         raise DataError(nulls_message(nulls))
     if unreadable.stops(unread):
         raise DataError(unreadable.message(unread))
-    values = [decoded.values[one.name] for one in job.plan.schema.features]
-    if decoded.kept is not None and not decoded.kept.any():
-        # A row stands in, from which the types of the outputs are known.
-        values = [np.zeros((1, *one.shape[1:]), one.dtype) for one in values]
-    return values, decoded.kept
+    return decoded
+
+
+def _windows(
+    job: Job, names: list[str], types: list[str], batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """The last row of each window, with the model's outputs for it; see :func:`predict`."""
+    passing = Passing(job.plan.schema)
+    with TrainerProcess(job, 0) as trainer:
+        for batch in batches:
+            if not batch.num_rows:
+                continue
+            decoded = _decoded(job, batch)
+            own = batch.columns[: len(names) - len(types)]
+            if decoded.kept is not None:
+                own = [one.filter(pa.array(decoded.kept)) for one in own]
+            for places, windows in passing.take(decoded.values):
+                outputs = trainer.ask(windows)
+                found = [_column(one, dtype) for one, dtype in zip(outputs, types, strict=True)]
+                taken = [one.take(pa.array(places)) for one in own]
+                yield pa.RecordBatch.from_arrays(taken + found, names=names)
+        trainer.dismiss()
 
 
 def _failure(error: BaseException, rank: int) -> messages.Failure:

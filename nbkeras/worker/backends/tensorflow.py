@@ -38,7 +38,10 @@ def batches(feed: Feed) -> tf.data.Dataset:
     def batch(step: Any, held: Any) -> Any:
         order, *arrays = held
         chosen = order[starts[step] : starts[step] + sizes[step]]
-        found = {name: tf.gather(array, chosen) for name, array in zip(names, arrays, strict=True)}
+        found = {
+            name: tf.gather(array, feed.places(name, chosen))
+            for name, array in zip(names, arrays, strict=True)
+        }
         return feed.schema.batch(
             {name: tf.cast(one, types.get(name, one.dtype)) for name, one in found.items()}
         )
@@ -61,8 +64,8 @@ def trace(model: Any, schema: Schema) -> None:
     A step that cannot be traced fails where Keras traces it, on the first batch.
     """
     rows = {}
-    for one in schema.fields:
-        shape = kinds.shape(one)
+    for one in schema.given:
+        shape = schema.taken(one, kinds.shape(one))
         if shape is None or one.dtype is None:
             return
         rows[one.name] = tf.TensorSpec((None, *shape), np.dtype(one.dtype))
