@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         evaluate,
         features,
         fit,
+        fit_stream,
         images,
         load_model,
         on_spark,
@@ -44,6 +45,7 @@ __all__ = [
     "evaluate",
     "features",
     "fit",
+    "fit_stream",
     "images",
     "listeners",
     "load_model",
@@ -61,7 +63,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _API = (
-    *("adapt", "evaluate", "features", "fit", "images"),
+    *("adapt", "evaluate", "features", "fit", "fit_stream", "images"),
     *("load_model", "on_spark", "pad_sequences", "predict", "save_model", "status", "timeseries"),
 )
 #: The modules in which the public names are defined.

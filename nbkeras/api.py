@@ -31,6 +31,7 @@ __all__ = [
     "evaluate",
     "features",
     "fit",
+    "fit_stream",
     "host",
     "images",
     "load_model",
@@ -40,6 +41,7 @@ __all__ = [
     "runs",
     "save_model",
     "status",
+    "timeseries",
 ]
 
 #: Shows runs; the package sets it to the host of this environment.
@@ -165,6 +167,92 @@ def fit(
     options = Options(**{name: arguments.pop(name) for name in NAMES})
     given = driver.Given(**{one.name: arguments.pop(one.name) for one in fields(driver.Given)})
     return driver.fit(options, host, given=given, **arguments)
+
+
+def fit_stream(
+    model: Any,
+    data: Any,
+    y: Any = None,
+    *,
+    features: Sequence[str] | None = None,
+    sample_weight: Any = None,
+    nulls: Any = "error",
+    trigger: Mapping[str, Any] | None = None,
+    batch_size: int | None = None,
+    shuffle: bool = True,
+    class_weight: Mapping[Any, float] | None = None,
+    verbose: Any = "auto",
+    workers: int | str = "auto",
+    background: bool = False,
+    name: str | None = None,
+    seed: int | None = None,
+    backend: str = "auto",
+    checkpoint: str | os.PathLike[str] | None = None,
+    heartbeat: float = 60.0,
+    gpus: int | None = None,
+    sync_every: int = 1,
+    trusted_network: bool = False,
+    spark: SparkSession | None = None,
+    shown_by: Host | None = None,
+    listeners: Sequence[Listener] = (),
+) -> Run:
+    """Go on training a compiled Keras model on the rows of a stream as they come, and show its chart.
+
+    Each micro-batch of Structured Streaming is trained on once, as one more epoch of
+    ``keras.Model.fit``, with the model and the optimizer as the one before has left them: a point in the
+    chart. With a checkpoint, the number of the micro-batch lies in it beside the weights, and Spark's own
+    notes on the stream in its folder ``stream``: after a stop or a crash the same call goes on, and no row
+    is trained on twice or left out. Layers that never learned, classes and means are taken from the first
+    micro-batch.
+
+    A stop, by the chart's button or ``run.stop()``, waits for the end of the micro-batch in work. A second
+    interrupt drops it; it comes again with the next call.
+
+    Args:
+        model: compiled; holds the trained weights and optimizer state after each micro-batch.
+        data: a streaming DataFrame of a session of this notebook, ``spark.readStream…``.
+        y, features, sample_weight, nulls, batch_size, shuffle, class_weight, workers, background, name, seed,
+            backend, heartbeat, gpus, sync_every, trusted_network, spark, shown_by, listeners: as in
+            :func:`fit`.
+        trigger: when Spark makes micro-batches, as ``DataStreamWriter.trigger`` takes it:
+            ``{"processingTime": "10 seconds"}``, or ``{"availableNow": True}`` for what there is; None makes
+            one as soon as rows have come.
+        checkpoint: folder that takes weights, optimizer state and history after each micro-batch: a path, or
+            a URI that Spark too can open.
+
+    Returns:
+        The run, ended unless ``background``.
+
+    Raises:
+        OptionError: an argument has an invalid value.
+        DataError: the data does not fit the model, or is no stream.
+        ModelError: the model cannot be trained like this.
+        ClusterError: Spark or its executors lack something, or the session is one of Spark Connect.
+        TrainingError: an exception on a worker.
+        WorkerLost: workers were lost in several attempts in a row that finished no micro-batch.
+        Aborted: the user interrupted twice.
+
+    Example:
+        >>> import keras, nbkeras, tempfile
+        >>> spark = nbkeras.local_spark()
+        >>> folder = f"{tempfile.mkdtemp()}/rows"
+        >>> spark.range(8).selectExpr("float(id) AS x", "float(2 * id) AS y").write.parquet(folder)
+        >>> stream = spark.readStream.schema("x float, y float").parquet(folder)
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> nbkeras.fit_stream(model, stream, "y", trigger={"availableNow": True}, name="twice", verbose=0)
+        <Run 'twice': finished, 1 of 1 epochs>
+    """
+    arguments = dict(locals())
+    from nbkeras.driver import checks
+    from nbkeras.driver import fit_stream as driver
+    from nbkeras.driver.micro_batches import Given
+
+    checks.require_compiled(model, "fit_stream")
+    checks.require_free(model)
+    options = Options(**{name: arguments.pop(name) for name in NAMES if name in arguments})
+    given = Given(**{one.name: arguments.pop(one.name) for one in fields(Given)})
+    return driver.fit_stream(options, host, given=given, **arguments)
 
 
 def evaluate(

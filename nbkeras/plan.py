@@ -43,6 +43,7 @@ class Plan:
         heartbeat: seconds of silence after which a worker counts as lost.
         gpus: number that each worker requests from Spark; None for those that Spark assigns to each task.
         sync_every: steps that each worker takes on its own rows before all average their weights.
+        before: pairs of epoch and logs that other rows of a stream have given, which a checkpoint keeps.
         about: description of the run that a checkpoint stores besides its state, ready for JSON.
 
     Raises:
@@ -79,6 +80,7 @@ class Plan:
     heartbeat: float = 60.0
     gpus: int | None = None
     sync_every: int = 1
+    before: tuple[tuple[int, dict[str, Any]], ...] = ()
     about: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

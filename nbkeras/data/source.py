@@ -215,8 +215,8 @@ def require_no_stream(data: Any) -> None:
     """
     if isinstance(data, DataFrame) and data.isStreaming:
         raise DataError(
-            "the DataFrame is a stream, which has no end: predict takes it as it is; to train on what has "
-            "come, write it to a table first, or call fit in df.writeStream.foreachBatch"
+            "the DataFrame is a stream, which has no end: predict takes it as it is; nbkeras.fit_stream "
+            "trains on its rows as they come, nbkeras.fit on those of a table to which it is written"
         )
 
 

@@ -71,19 +71,10 @@ def fit(
     """
     on_workers, in_notebook = user.divided(callbacks, model)
     spark, host = attached(options.spark), options.shown_by or host
-    dynamic = dynamic_allocation.is_on(spark)
-    if not dynamic:
-        cluster.settle(spark, None if options.workers == "auto" else whole("workers", options.workers, 1))
-    begun = resumption.newest(options.checkpoint, resume=options.resume)
-    if begun is not None and seed is None:
-        seed = begun.origin.seed
-    workers, alone = _workers(spark, options, model)
-    plan = _plan(options, begun, workers=workers, seed=checks.seed(seed) if shuffle else None, **limits)
-    resumption.require_same(begun, plan)
-    checks.require(spark, plan, dynamic=dynamic, trusted=options.trusted_network)
+    plan, begun, alone = planned(spark, options, model, shuffle=shuffle, seed=seed, **limits)
     known = registry.schema(model) if begun is None else begun.schema
     train, validation, split = _data(spark, plan, model, given, begun)
-    run = _run(host, options, model, plan, begun)
+    run = entered(host, options, model, plan, begun)
     schema = run.schema = None if train.numbered else train.schema
     chosen = settings.of(model, plan, schema, (*on_workers, *in_notebook), given.validation_split)
     run.settings = chosen | resumption.restored(begun, chosen)
@@ -93,10 +84,7 @@ def fit(
         validation if isinstance(validation, stream.Dataset) else None,
     )
     going_on += again.notes(streams)
-    for sentence in [*alone, *streams.notes, *_notes(spark, options, plan, run, going_on, dynamic=dynamic)]:
-        run.note(sentence)
-    run.listen(hearing(options.listeners))
-    registry.runs.append(run)
+    begin(spark, options, plan, run, [*alone, *streams.notes], going_on)
     notebook = user.NotebookCallbacks(
         in_notebook, model, {"epochs": plan.epochs, "verbose": 0, "steps": plan.steps_per_epoch}
     )
@@ -117,6 +105,42 @@ def fit(
     finally:
         # As Keras does, also where an error or an interrupt ends the cell.
         model.history = history(run)
+
+
+def planned(
+    spark: SparkSession, options: Options, model: Any, *, shuffle: bool, seed: int | None, **limits: Any
+) -> tuple[Plan, Checkpoint | None, list[str]]:
+    """Plan a training before its rows are known: options that Spark or Keras decides are settled.
+
+    Returns:
+        The plan; the checkpoint to go on from, if there is one; and a note where one worker trains because
+        several cannot.
+
+    Raises:
+        NbkerasError: an option cannot be, or Spark lacks something.
+    """
+    dynamic = dynamic_allocation.is_on(spark)
+    if not dynamic:
+        cluster.settle(spark, None if options.workers == "auto" else whole("workers", options.workers, 1))
+    begun = resumption.newest(options.checkpoint, resume=options.resume)
+    if begun is not None and seed is None:
+        seed = begun.origin.seed
+    workers, alone = _workers(spark, options, model)
+    plan = _plan(options, begun, workers=workers, seed=checks.seed(seed) if shuffle else None, **limits)
+    resumption.require_same(begun, plan)
+    checks.require(spark, plan, dynamic=dynamic, trusted=options.trusted_network)
+    return plan, begun, alone
+
+
+def begin(
+    spark: SparkSession, options: Options, plan: Plan, run: Run, before: list[str], going_on: list[str]
+) -> None:
+    """Tell the user and all listeners of a run that begins; the notes are sentences."""
+    dynamic = dynamic_allocation.is_on(spark)
+    for sentence in [*before, *_notes(spark, options, plan, run, going_on, dynamic=dynamic)]:
+        run.note(sentence)
+    run.listen(hearing(options.listeners))
+    registry.runs.append(run)
 
 
 def history(run: Run) -> Any:
@@ -170,11 +194,6 @@ def _workers(spark: SparkSession, options: Options, model: Any) -> tuple[int, li
 
 
 def _plan(options: Options, begun: Checkpoint | None, **limits: Any) -> Plan:
-    """The plan of a training before its rows are known: options that Spark or Keras decides are settled.
-
-    Raises:
-        OptionError: an option cannot be.
-    """
     named = {one.name: getattr(options, one.name) for one in fields(Plan) if hasattr(options, one.name)}
     checkpoint = options.checkpoint
     settled = {
@@ -185,7 +204,7 @@ def _plan(options: Options, begun: Checkpoint | None, **limits: Any) -> Plan:
     return Plan(Schema(), **(named | settled | limits))
 
 
-def _run(host: Host, options: Options, model: Any, plan: Plan, begun: Checkpoint | None) -> Run:
+def entered(host: Host, options: Options, model: Any, plan: Plan, begun: Checkpoint | None) -> Run:
     """The run of a plan; in the background only where somebody stays at the notebook."""
     run = Run(
         options.name or f"run {next(_numbers)}",

@@ -263,7 +263,8 @@ class Submission:
             pause = messages.Pause(type="pause", pausing=steering.pausing.is_set())
             self._server.control(pause, standing=True)
             rate = steering.rate
-            if rate is None or (self._resume is not None and rate.lies_before(self._resume.epoch)):
+            before = self._plan.initial_epoch - 1 if self._resume is None else self._resume.epoch
+            if rate is None or rate.lies_before(before):
                 return  # There is none, or the checkpoint has it, or what became of it since.
             set_rate = messages.SetLearningRate(type="learning_rate", number=rate.number, rate=rate.value)
             self._server.control(set_rate, standing=True)

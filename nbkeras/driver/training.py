@@ -92,10 +92,8 @@ class Driver:
                 self._resume.require_same_compiled(self._plan)
                 self._resume.require_same_model(self._run.model, len(self._callbacks))
                 self._recall(self._resume)
-            self._optimizers = state.optimizers(self._run.model)
-            self._run.connect(stop=self._stop, abort=self._abort, steer=self._steer)
-            rows, weights = self._collected()
-            self._land(rows, weights)
+            self._run.connect(stop=self._stop, abort=self.abort, steer=self.steer)
+            self.advance()
             self._keep()
             self._run.end("stopped" if self._run.stopping.is_set() else "finished")
         except Cancelled:
@@ -107,6 +105,17 @@ class Driver:
         finally:
             for one in self._producers.values():
                 one.close()
+
+    def advance(self) -> None:
+        """Train, and give the user's model what was learned; the run goes on.
+
+        Raises:
+            NbkerasError: what a worker, or Spark, has come to.
+            Cancelled: a stop before anything was trained, or an abort.
+        """
+        self._optimizers = state.optimizers(self._run.model)
+        rows, weights = self._collected()
+        self._land(rows, weights)
 
     def _fail(self, kind: str, error: Exception) -> None:
         """End the attempt where the notebook cannot read what feeds the workers."""
@@ -128,11 +137,13 @@ class Driver:
         if self._submission is not None:
             self._submission.stop()
 
-    def _steer(self) -> None:
+    def steer(self) -> None:
+        """Tell the workers what the user wants of them."""
         if self._submission is not None:
             self._submission.steer()
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """End at once and keep nothing."""
         self._aborted = True
         limit = threading.Timer(_DROP_SECONDS, self._give_up)
         limit.daemon = True
@@ -211,10 +222,7 @@ class Driver:
             rest = "" if saved is None else f"; add --resume to go on after epoch {saved + 1}"
             raise type(error)(f"{error}; given up after {RESTARTS} new attempts in the same epoch{rest}")
         if self._store is not None:
-            try:
-                self._resume = self._store.latest(self._plan.training) or self._resume
-            except OptionError as unreadable:
-                self._run.note(f"{unreadable}; what was read of it before is gone on from")
+            self._resume = self._newest(self._store) or self._resume
         if self._resume is not None:
             self._recall(self._resume)  # who was lost may have kept an epoch, but not told it
         if saved is not None and (self._resume is None or self._resume.epoch < saved):
@@ -233,6 +241,16 @@ class Driver:
         if dynamic_allocation.is_on(self._spark):
             return  # The next stage asks for what it needs.
         cluster.require_slots(self._spark, self._plan.workers, _SLOT_SECONDS, self._run.stopping.is_set)
+
+    def _newest(self, store: Store) -> Checkpoint | None:
+        """The newest checkpoint of this training on these rows."""
+        try:
+            found = store.latest(self._plan.training)
+        except OptionError as unreadable:
+            self._run.note(f"{unreadable}; what was read of it before is gone on from")
+            return None
+        # Of a stream, an older one is of other rows, and the model holds what it has learned there.
+        return found if found is not None and found.epoch >= self._plan.initial_epoch else None
 
     def _epoch_end(self, epoch: int, logs: dict[str, Any], weights: bytes, *, last: bool) -> Decision:
         """The callbacks' answer; an epoch that is trained again gets the same one, and calls nobody."""

@@ -185,6 +185,7 @@ _ABOUT = shapes.partial(
     schema=shapes.either(shapes.none, _SCHEMA),
     began=_TIME,
     saved=_TIME,
+    stream=shapes.record(query=shapes.text, batch=_COUNT),
     weights=shapes.items(_COUNT),
 )
 

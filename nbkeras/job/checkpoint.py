@@ -82,8 +82,9 @@ class Checkpoint:
         variables: their values, from :func:`nbkeras.model.state.pack`.
         callbacks: what each callback that runs on the workers has changed, by name.
         about: what it tells of its run, which nothing needs to go on: ``settings``, ``code``, ``began``,
-            ``schema``, and from the worker ``saved`` and ``weights``, the places of the model's weights among
-            the variables. Empty where an older version wrote it.
+            ``schema``, of a ``stream`` the query and the micro-batch that it has trained on last, and from
+            the worker ``saved`` and ``weights``, the places of the model's weights among the variables.
+            Empty where an older version wrote it.
         training: whose checkpoint it is, kept by a training that goes on; in hexadecimal digits, empty where
             an older version wrote it.
         generator: the state of Keras' global generator; None where an older version wrote it.

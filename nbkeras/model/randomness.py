@@ -94,6 +94,10 @@ class Common:
     def __init__(self) -> None:
         self._attributes = vars(global_state.GLOBAL_STATE_TRACKER)
 
+    def share(self) -> None:
+        """Let this thread have Keras' settings and generator of the thread that made this object."""
+        vars(global_state.GLOBAL_STATE_TRACKER).update(self._attributes)
+
     @property
     def state(self) -> list[int]:
         """The generator's state; before Keras makes it, the one that it would begin with."""

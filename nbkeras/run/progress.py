@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from typing import Literal
 
-#: The phases of a run, in their order. "paused" may come between any two steps.
+#: The phases of a run, in their order. "paused" may come between any two steps, "waiting" before the rows of
+#: a stream.
 Phase = Literal[
+    "waiting",
     "preparing",
     "slots",
     "computing",

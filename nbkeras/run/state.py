@@ -139,6 +139,17 @@ class State:
             self.phase = "slots"
             self._tell("phase", "slots")
 
+    def go_on(self, epochs: int) -> None:
+        """Go on with more rows, which make one more epoch.
+
+        Args:
+            epochs: as many as there are then.
+        """
+        with self._lock:
+            self._rows_read.clear()
+            self.epochs = epochs
+        self.enter("preparing")
+
     def record_rows(self, worker: int, rows: int) -> None:
         """Record how many rows a worker has received so far."""
         with self._lock:

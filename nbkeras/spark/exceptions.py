@@ -6,7 +6,7 @@ import platform
 import re
 
 from nbkeras import errors
-from nbkeras.errors import ClusterError, NbkerasError, TrainingError, WorkerLost
+from nbkeras.errors import ClusterError, DataError, NbkerasError, TrainingError, WorkerLost
 from nbkeras.spark import gateway
 
 #: What Spark reports when a task's process has ended, or the one that had its rows. The last two lines: a
@@ -22,6 +22,8 @@ _GONE = re.compile(
 #: What Spark reports when the executors' Python has another version, or is missing.
 _VERSIONS = re.compile(r"PYTHON_VERSION_MISMATCH.* version:? (.+?) than that in driver:? ([\d.]+\d)")
 _PROGRAM = re.compile(r'Cannot run program ".*')
+#: What Spark reports when a file has another type than the DataFrame.
+_TYPES = re.compile(r"column: \[(.+?)\], physicalType: (\w+), logicalType: (\w+)")
 #: Exception of a prediction's task whose trainer has failed.
 _TRAINER = "nbkeras.worker.process.TrainerFailed: "
 #: Errors that Spark reports in many lines.
@@ -85,6 +87,11 @@ def _of_lines(lines: list[str], text: str) -> NbkerasError:
         return TrainingError(f"on a worker{where(text)}: {raised[-1].removeprefix(_TRAINER)[:500]}")
     if known := next((said for sign, said in _KNOWN.items() if sign in text), None):
         return ClusterError(known.format(where=where(text)))
+    if types := _TYPES.search(text):
+        return DataError(
+            f"a file holds column '{types[1]}' as {types[2]}, and the DataFrame has it as {types[3]}: read "
+            "files of one schema, with that schema"
+        )
     causes = [line for line in lines if _is_exception(line)]
     if packages := [line for line in causes if line.startswith(("ModuleNotFoundError", "ImportError"))]:
         return ClusterError(

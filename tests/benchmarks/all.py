@@ -18,6 +18,8 @@ BENCHMARKS = (
     "draws",
     "datasets",
     "tables",
+    "images",
+    "streams",
     "small_predict",
     "any_size",
     "first_point",

@@ -14,7 +14,7 @@ from nbkeras.notebook.words import PANEL
 from nbkeras.run.run import Run
 from nbkeras.run.snapshot import Snapshot
 
-_SAID = ("slots", "computing", "reading", "starting", "paused", "returning", "stopping")
+_SAID = ("waiting", "slots", "computing", "reading", "starting", "paused", "returning", "stopping")
 #: Seconds without a line after which an epoch in work says how far it has come.
 _LONG = 60.0
 #: Characters of a bar.

@@ -32,6 +32,7 @@ SENTENCES = {
         "已在第 {epoch}/{epochs} 轮暂停：工作进程等待，并保留在 Spark 中的位置",
     ),
     "validating": ("Epoch {epoch} of {epochs}: validating", "第 {epoch}/{epochs} 轮：正在验证"),
+    "waiting": ("Waiting for rows of the stream", "正在等待流中的数据"),
     "returning": ("Fetching the trained weights", "正在取回训练好的权重"),
     "stopping": ("Stopping after this batch", "这一批结束后停止"),
 }

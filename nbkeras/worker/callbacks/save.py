@@ -52,8 +52,8 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Begin with the epochs that were trained before."""
-        if self._resume is not None:
-            self._follow.epochs[:0] = self._resume.epochs
+        before = self._plan.before if self._resume is None else self._resume.epochs
+        self._follow.epochs[:0] = before
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write the epoch, once everything about it is decided."""
