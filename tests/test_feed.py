@@ -60,6 +60,20 @@ def epochs(batches):
     return epochs
 
 
+def test_large_batches_wait_for_their_step_one_at_a_time(monkeypatch):
+    fed = feed(rows(12), canonical(12), np.array([8, 4]), STRUCTURE)
+    assert fed.batch_bytes == 8 * (2 * 4 + 8 + 4)
+    small = tensorflow.batches(fed)
+    monkeypatch.setattr(tensorflow, "_AHEAD", fed.batch_bytes)
+
+    large = tensorflow.batches(fed)
+
+    # TensorFlow tells it nowhere else.
+    waiting = [int(one._input_dataset._buffer_size) for one in (small, large)]
+    assert waiting == [tensorflow.tf.data.AUTOTUNE, 1]
+    assert [np.asarray(y).tolist() for _, y, _ in large] == [np.asarray(y).tolist() for _, y, _ in small]
+
+
 def test_without_a_seed_every_epoch_keeps_the_canonical_order(epochs):
     order = canonical(7)
     fed = feed(rows(7), order, np.array([3, 1, 3]), STRUCTURE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,17 @@ class Feed:
         if windows is None:
             return chosen
         return starts.rows(windows, chosen) if name in self._inputs else chosen + windows.offset
+
+    @property
+    def batch_bytes(self) -> int:
+        """Bytes of the largest batch, in the types that the model takes."""
+        inputs, types, total = self._inputs, self.types, 0
+        for name, array in self.arrays.items():
+            numbers = math.prod(array.shape[1:])
+            if self.schema.windows is not None and name in inputs:
+                numbers *= self.schema.windows.length
+            total += numbers * np.dtype(types.get(name, array.dtype)).itemsize
+        return total * int(self.counts.max(initial=1))
 
     @property
     def _inputs(self) -> set[str]:

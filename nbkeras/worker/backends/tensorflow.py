@@ -10,10 +10,14 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from nbkeras.data import kinds
+from nbkeras.devices import cores
 from nbkeras.schema import Schema
 from nbkeras.transport import ports
 from nbkeras.worker.backends.tensorflow_workers import Runtime, Sockets, Workers
 from nbkeras.worker.feed import Feed
+
+#: Bytes of batches that may wait for their step, and how many batches of that size are left to tf.data.
+_AHEAD, _MANY = 1 << 27, 64
 
 
 def use_threads(number: int) -> None:
@@ -51,7 +55,10 @@ def batches(feed: Feed) -> tf.data.Dataset:
     pairs = tf.data.Dataset.zip((steps, held))
     # It looks at no value; to have AutoGraph rewrite it takes longer than to trace it.
     traced = tf.autograph.experimental.do_not_convert(batch)
-    mapped = pairs.map(traced, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    # Left to itself, tf.data keeps the more batches the longer it tunes, whatever their size.
+    within = _AHEAD // max(1, feed.batch_bytes)
+    at_once, ahead = (tf.data.AUTOTUNE,) * 2 if within > _MANY else (max(1, min(within, cores())), 1)
+    mapped = pairs.map(traced, num_parallel_calls=at_once).prefetch(ahead)
     options = tf.data.Options()
     # To optimise its graph, tf.data would write it out with all that it holds: every row, in memory.
     options.experimental_optimization.apply_default_optimizations = False
