@@ -208,6 +208,7 @@ KILLED = """
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_twenty_notebooks_are_killed_at_random_moments_and_the_last_one_has_what_keras_has(tmp_path):
     chance = random.Random(1)  # noqa: S311  # no secret
     folder, kept, done = tmp_path / "rows", tmp_path / "kept", tmp_path / "done.weights.h5"
