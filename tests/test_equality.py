@@ -524,7 +524,7 @@ def test_pandas_trains_like_keras_own_by_array_and_by_name(spark):
         nbkeras.fit(by_name, table.assign(label=label), "label", workers=1, spark=spark, **options),
     ]
 
-    done = theirs.fit(table, label, verbose=0, **options)
+    done = eagerly(theirs).fit(table, label, verbose=0, **options)
     for model, run in zip((by_array, by_name), runs, strict=True):
         assert_same_history(run.history, done.history)
         assert_same_model(model, theirs)

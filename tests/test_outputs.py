@@ -202,7 +202,7 @@ def test_an_autoencoder_takes_the_column_that_is_its_label_too(spark):
         return model
 
     how = {"batch_size": 8, "shuffle": False, "verbose": 0}
-    right = make("picture").fit(X, X, **how).history["loss"]
+    right = eagerly(make("picture")).fit(X, X, **how).history["loss"]
     alone, beside = table(spark, picture=X), table(spark, picture=X, id=np.arange(ROWS, dtype="float32"))
 
     for model, data in ((make("any"), alone), (make("picture"), beside)):
@@ -260,7 +260,7 @@ def test_a_frame_of_polars_is_taken_by_its_columns_or_as_an_array(spark):
     frame = pl.DataFrame({"a": X[:, 0], "b": X[:, 1], "y": X[:, 2]})
     features, label = frame.select("a", "b"), frame["y"]
     how = {"batch_size": 8, "shuffle": False, "verbose": 0}
-    right = make().fit(X[:, :2], X[:, 2], **how).history["loss"]
+    right = eagerly(make()).fit(X[:, :2], X[:, 2], **how).history["loss"]
 
     model = make()
     by_name = nbkeras.fit(model, frame, "y", workers=1, spark=spark, **how).history["loss"]
