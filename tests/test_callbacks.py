@@ -354,7 +354,7 @@ def test_in_a_callback_spark_is_not_asked_of_the_model_in_training(spark, rows):
 def test_a_model_compiled_again_meanwhile_has_the_trained_weights(spark, rows, wait_for):
     model, theirs = twins(regressor)
     options = {"epochs": 20, "shuffle": False, "verbose": 0}
-    theirs.fit(*rows, **options)
+    eagerly(theirs).fit(*rows, **options)
     run = nbkeras.fit(model, *rows, **options, workers=1, background=True, spark=spark)
     run.pause()
     wait_for(lambda: run.phase == "paused" or run.done.is_set(), "the workers to stand still")

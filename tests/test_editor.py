@@ -443,6 +443,7 @@ def test_loss_metrics_and_an_early_stop_are_chosen(editor):
     assert editor.state()["errors"]["loss"].startswith("loss='huber': use one of sparse_categorical_cross")
 
 
+@pytest.mark.usefixtures("any_backend")
 def test_what_the_builder_offers_trains_on_spark(spark):
     random = np.random.default_rng(0)
     rows = pd.DataFrame(

@@ -9,6 +9,8 @@ from twins import assert_same_history, assert_same_model, columns, define, eager
 
 import nbkeras
 
+pytestmark = pytest.mark.usefixtures("any_backend")
+
 SHAPE, CLASSES = 5, 3
 
 
@@ -95,19 +97,25 @@ def squares():
 
 
 @pytest.mark.parametrize(
-    ("workers", "optimizer", "metrics"),
+    ("workers", "optimizer", "metrics", "backend"),
     [
-        pytest.param(1, momentum, some_metrics, id="1-momentum"),
-        pytest.param(3, adam, more_metrics, id="3-adam", marks=pytest.mark.smoke),
-        pytest.param(1, adam, every_metric, id="1-adam", marks=pytest.mark.soak),
-        pytest.param(2, adam, every_metric, id="2-adam", marks=pytest.mark.soak),
-        pytest.param(2, momentum, every_metric, id="2-momentum", marks=pytest.mark.soak),
-        pytest.param(3, momentum, every_metric, id="3-momentum", marks=pytest.mark.soak),
-        pytest.param(3, adam, every_metric, id="3-adam and every metric", marks=pytest.mark.soak),
+        pytest.param(1, momentum, some_metrics, "tensorflow", id="1-momentum"),
+        pytest.param(3, adam, more_metrics, "tensorflow", id="3-adam"),
+        pytest.param(3, adam, some_metrics, "auto", id="3-adam on any backend", marks=pytest.mark.smoke),
+        *(
+            pytest.param(*more, every_metric, "tensorflow", id=name, marks=pytest.mark.soak)
+            for name, more in {
+                "1-adam": (1, adam),
+                "2-adam": (2, adam),
+                "2-momentum": (2, momentum),
+                "3-momentum": (3, momentum),
+                "3-adam and every metric": (3, adam),
+            }.items()
+        ),
     ],
 )
 def test_weights_optimizer_and_every_metric_are_those_of_one_process(
-    spark, train, held_out, workers, optimizer, metrics
+    spark, train, held_out, workers, optimizer, metrics, backend
 ):
     ours, theirs = twins(lambda: classifier(optimizer, metrics=metrics(), weighted_metrics=[squares()]))
 
@@ -122,6 +130,7 @@ def test_weights_optimizer_and_every_metric_are_those_of_one_process(
         epochs=3,
         shuffle=False,
         workers=workers,
+        backend=backend,
         spark=spark,
     )
 
@@ -167,6 +176,7 @@ def test_sizes_that_do_not_divide_change_nothing(spark, rows, batch_size, worker
         batch_size=batch_size,
         shuffle=False,
         workers=workers,
+        backend="tensorflow",
         spark=spark,
     )
 
@@ -261,9 +271,10 @@ def test_layers_losses_and_metrics_of_the_notebook_train_like_keras_own(spark, t
     ours, theirs = twins(lambda: notebook["make"](chosen))
     df = train.select("features", train.number.alias("y")).selectExpr("features", "array(y) AS y")
 
-    run = nbkeras.fit(ours, df, "y", epochs=2, shuffle=False, workers=2, spark=spark)
+    how = {"epochs": 2, "shuffle": False}
+    run = nbkeras.fit(ours, df, "y", workers=2, backend="tensorflow", spark=spark, **how)
 
-    done = eagerly(theirs).fit(*columns(df, "features", "y"), epochs=2, shuffle=False, verbose=0)
+    done = eagerly(theirs).fit(*columns(df, "features", "y"), verbose=0, **how)
     assert_same_history(run.history, done.history)
     assert_same_model(ours, theirs)
 
@@ -298,6 +309,7 @@ def test_several_inputs_and_outputs_train_like_keras_own(spark, held_out, rows):
         epochs=2,
         shuffle=False,
         workers=2,
+        backend="tensorflow",
         spark=spark,
     )
 
@@ -355,6 +367,7 @@ def test_class_weights_and_a_learning_rate_schedule_act_as_in_keras(spark, train
         features="features",
         validation_data=held_out,
         workers=2,
+        backend="tensorflow",
         spark=spark,
         **options,
     )
@@ -398,6 +411,7 @@ def test_nested_arrays_keep_their_shape_and_labels_as_a_list_go_to_the_outputs_i
         batch_size=16,
         shuffle=False,
         workers=2,
+        backend="tensorflow",
         spark=spark,
     )
 
@@ -413,11 +427,9 @@ def test_nested_arrays_keep_their_shape_and_labels_as_a_list_go_to_the_outputs_i
 def test_fit_again_continues_and_the_model_can_be_saved(spark, train, tmp_path):
     ours, theirs = twins(classifier)
     options = {"epochs": 2, "shuffle": False}
+    how = {"features": "features", "backend": "tensorflow", "spark": spark, **options}
 
-    runs = [
-        nbkeras.fit(ours, train, "one_hot", features="features", workers=workers, spark=spark, **options)
-        for workers in (2, 1)
-    ]
+    runs = [nbkeras.fit(ours, train, "one_hot", workers=workers, **how) for workers in (2, 1)]
 
     x, y = columns(train, "features", "one_hot")
     for run in runs:
@@ -469,12 +481,13 @@ def unbuilt():
 def test_models_that_wait_for_their_first_batch_train_like_keras_own(spark, train, kind):
     ours, theirs = twins(define(SUBCLASSED)["make"] if kind == "subclassed" else unbuilt)
 
-    run = nbkeras.fit(
-        ours, train, "number", features="features", epochs=2, shuffle=False, workers=1, spark=spark
-    )
+    how = {"epochs": 2, "shuffle": False}
+    on_spark = {"workers": 1, "backend": "tensorflow", "spark": spark}
+
+    run = nbkeras.fit(ours, train, "number", features="features", **on_spark, **how)
 
     x, y = columns(train, "features", "number")
-    done = eagerly(theirs).fit(x, y, epochs=2, shuffle=False, verbose=0)
+    done = eagerly(theirs).fit(x, y, verbose=0, **how)
     assert_same_history(run.history, done.history)
     assert_same_model(ours, theirs)
     np.testing.assert_allclose(ours.predict(x, verbose=0), theirs.predict(x, verbose=0), 1e-4, 1e-5)
@@ -511,7 +524,7 @@ def test_pandas_trains_like_keras_own_by_array_and_by_name(spark):
         nbkeras.fit(by_name, table.assign(label=label), "label", workers=1, spark=spark, **options),
     ]
 
-    done = theirs.fit(table, label, verbose=0, **options)
+    done = eagerly(theirs).fit(table, label, verbose=0, **options)
     for model, run in zip((by_array, by_name), runs, strict=True):
         assert_same_history(run.history, done.history)
         assert_same_model(model, theirs)
@@ -582,11 +595,12 @@ def test_with_one_worker_nothing_is_noted_about_rows_that_are_coupled(spark, tra
 
     ours, theirs = twins(make)
 
-    run = nbkeras.fit(
-        ours, train, "number", features="features", epochs=2, shuffle=False, workers=1, spark=spark
-    )
+    how = {"epochs": 2, "shuffle": False}
+    on_spark = {"workers": 1, "backend": "tensorflow", "spark": spark}
 
-    done = eagerly(theirs).fit(*columns(train, "features", "number"), epochs=2, shuffle=False, verbose=0)
+    run = nbkeras.fit(ours, train, "number", features="features", **on_spark, **how)
+
+    done = eagerly(theirs).fit(*columns(train, "features", "number"), verbose=0, **how)
     assert run.notes == []
     assert_same_history(run.history, done.history)
     assert_same_model(ours, theirs)

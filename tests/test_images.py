@@ -81,7 +81,7 @@ def of_keras(folder, *, turned):
     [
         ("tensorflow", 2),
         pytest.param("torch", 1, marks=pytest.mark.smoke),
-        ("jax", 2),
+        pytest.param("jax", 2, marks=pytest.mark.soak),
         pytest.param("tensorflow", 1, marks=pytest.mark.soak),
         pytest.param("torch", 2, marks=pytest.mark.soak),
         pytest.param("jax", 1, marks=pytest.mark.soak),

@@ -13,7 +13,7 @@ from twins import eagerly
 import nbkeras
 from nbkeras.errors import DataError, ModelError, OptionError
 
-pytestmark = pytest.mark.usefixtures("as_in_a_notebook", "predicts_on_spark")
+pytestmark = pytest.mark.usefixtures("any_backend", "as_in_a_notebook", "predicts_on_spark")
 ROWS = 30
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(ROWS, 3)).astype("float32")
@@ -45,7 +45,7 @@ def trained(make, x, y, weights, workers, spark):
     validation = (x, y) if weights is None else (x, y, weights)
     plain, ours = make(), make()
     theirs = plain.fit(x, y, sample_weight=weights, validation_data=validation, **how).history
-    how |= {"workers": workers, "spark": spark}
+    how |= {"workers": workers, "backend": "tensorflow", "spark": spark}
     run = nbkeras.fit(ours, x, y, sample_weight=weights, validation_data=validation, **how)
     evaluated = nbkeras.evaluate(ours, x, y, sample_weight=weights, spark=spark)
     return (
@@ -172,7 +172,8 @@ def test_a_model_that_needs_no_labels_takes_none(spark, how, workers):
     expected = plain.evaluate(X, batch_size=8, verbose=0, return_dict=True)
     data = X if how == "arrays" else table(spark, x=X)
 
-    run = nbkeras.fit(ours, data, validation_data=data, workers=workers, spark=spark, **options)
+    options |= {"workers": workers, "backend": "tensorflow", "spark": spark}
+    run = nbkeras.fit(ours, data, validation_data=data, **options)
 
     np.testing.assert_allclose(run.history["loss"], right["loss"], 1e-5)
     assert run.history["val_rank"] == [2.0, 2.0]
@@ -201,7 +202,7 @@ def test_an_autoencoder_takes_the_column_that_is_its_label_too(spark):
         return model
 
     how = {"batch_size": 8, "shuffle": False, "verbose": 0}
-    right = make("picture").fit(X, X, **how).history["loss"]
+    right = eagerly(make("picture")).fit(X, X, **how).history["loss"]
     alone, beside = table(spark, picture=X), table(spark, picture=X, id=np.arange(ROWS, dtype="float32"))
 
     for model, data in ((make("any"), alone), (make("picture"), beside)):
@@ -259,7 +260,7 @@ def test_a_frame_of_polars_is_taken_by_its_columns_or_as_an_array(spark):
     frame = pl.DataFrame({"a": X[:, 0], "b": X[:, 1], "y": X[:, 2]})
     features, label = frame.select("a", "b"), frame["y"]
     how = {"batch_size": 8, "shuffle": False, "verbose": 0}
-    right = make().fit(X[:, :2], X[:, 2], **how).history["loss"]
+    right = eagerly(make()).fit(X[:, :2], X[:, 2], **how).history["loss"]
 
     model = make()
     by_name = nbkeras.fit(model, frame, "y", workers=1, spark=spark, **how).history["loss"]
@@ -284,7 +285,7 @@ def test_a_model_of_a_fixed_batch_with_a_state_trains_evaluates_and_predicts_in_
     how = {"batch_size": 4, "epochs": 2, "shuffle": False, "verbose": 0}
     right = plain.fit(x, y, **how).history["loss"]
 
-    run = nbkeras.fit(ours, x, y, workers=1, spark=spark, **how)
+    run = nbkeras.fit(ours, x, y, workers=1, backend="tensorflow", spark=spark, **how)
 
     np.testing.assert_allclose(run.history["loss"], right, 1e-5)
     for found, expected in zip(ours.layers[0].states, plain.layers[0].states, strict=True):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import waiting
 from processes import is_alive, trainers
+from twins import eagerly
 
 import nbkeras
 from nbkeras.driver.relay import Errand, fetch
@@ -88,7 +89,7 @@ def test_the_same_model_is_trained_where_workers_cannot_reach_the_notebook(
     spark, far, arrays, workers, wait_for
 ):
     theirs, ours = network(), network()
-    history = theirs.fit(*arrays, epochs=3, shuffle=False, verbose=0, batch_size=32).history
+    history = eagerly(theirs).fit(*arrays, epochs=3, shuffle=False, verbose=0, batch_size=32).history
 
     run = nbkeras.fit(ours, *arrays, epochs=3, shuffle=False, workers=workers, spark=spark)
 
@@ -194,7 +195,7 @@ def test_wrong_data_is_found_among_the_workers(spark, far):
 def test_weights_too_large_for_rows_come_through_the_relay_too(spark, far, arrays, monkeypatch):
     monkeypatch.setattr(shared, "INSIDE", 100)
     theirs, ours = network(), network()
-    theirs.fit(*arrays, epochs=1, shuffle=False, verbose=0, batch_size=32)
+    eagerly(theirs).fit(*arrays, epochs=1, shuffle=False, verbose=0, batch_size=32)
 
     nbkeras.fit(ours, *arrays, epochs=1, shuffle=False, workers=FEW, spark=spark)
 

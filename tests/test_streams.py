@@ -25,6 +25,7 @@ from fits import (
     net,
     slices,
 )
+from twins import eagerly
 
 import nbkeras
 from nbkeras.data import stream
@@ -65,7 +66,7 @@ def test_a_cell_with_a_dataset_trains_on_spark_and_augmentation_in_it_draws_what
         return model, data
 
     plain, data = make()
-    right = plain.fit(data, epochs=2, verbose=0).history
+    right = eagerly(plain).fit(data, epochs=2, verbose=0).history
     model, data = make()
     with nbkeras.on_spark(workers=1, spark=spark) as calls:
         history = model.fit(data, epochs=2, verbose=0).history
@@ -95,7 +96,7 @@ def test_inputs_and_labels_of_a_dataset_may_be_nested_and_ragged(spark):
 
     words = tf.ragged.constant([[at % 5] * (1 + at % 3) for at in range(ROWS)], dtype=tf.int64)
     data = tf.data.Dataset.from_tensor_slices(({"a": X, "words": words}, {"out": Y})).batch(BATCH)
-    right = make().fit(data, verbose=0).history["loss"]
+    right = eagerly(make()).fit(data, verbose=0).history["loss"]
 
     for workers in (1, 2):
         ours = nbkeras.fit(make(), data, workers=workers, verbose=0, spark=spark).history["loss"]
@@ -141,7 +142,7 @@ def test_a_generator_may_validate_and_feed_a_model_that_is_not_built(spark):
     def how():
         return {"steps_per_epoch": 4, "validation_data": endless(), "validation_steps": 3, "verbose": 0}
 
-    right = make().fit(endless(), **how()).history
+    right = eagerly(make()).fit(endless(), **how()).history
     ours = make()
     with nbkeras.on_spark(workers=2, spark=spark):
         history = ours.fit(endless(), **how()).history

@@ -24,6 +24,8 @@ import nbkeras
 
 INSTALLED = importlib.metadata.version("ipykernel")
 FAILED = pytest.StashKey[bool]()
+#: Files of tests that train on Spark, in their order: the kernel of the first has it for all of them.
+ON_SPARK = ("test_builder.py", "test_spark.py", "test_runs.py")
 #: What kernels import from beside the notebooks.
 MODULES = ("fed.py", "leftovers.py")
 
@@ -52,6 +54,9 @@ KERNEL_IS_READY = """() => {
 IS_CONNECTED = """() =>
     jupyterapp.shell.currentWidget?.sessionContext.session?.kernel?.connectionStatus === "connected"
 """
+
+#: A whole traceback in a log, with the line before it, which may say whose it is.
+TRACEBACK = re.compile(r"(?:^.*\n)?^Traceback.*(?:\n[ \t].*)*(?:\n.+)?", re.MULTILINE)
 
 #: Of the longest line of the loss.
 POINTS = """(root) => Math.max(0, ...[...root.querySelectorAll("[data-curve=loss] .nbkeras-line")]
@@ -346,6 +351,20 @@ class Desk:
         self._lab.tidy()
 
 
+def _turn(item: pytest.Item) -> int:
+    """The place of a test among the others: of the file, but for the one that restarts the kernel."""
+    restarts = item.name == "test_a_kernel_that_was_restarted_is_named"
+    return len(ON_SPARK) if restarts else [*ON_SPARK, "", item.path.name].index(item.path.name)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What trains on Spark comes first, on one Spark; others end the kernel, and its Spark with it."""
+    places = [at for at, item in enumerate(items) if item.path.parent == Path(__file__).parent]
+    ours = sorted((items[at] for at in places), key=_turn)
+    for at, item in zip(places, ours, strict=True):
+        items[at] = item
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item):
     """Keep whether a test has failed."""
@@ -410,7 +429,7 @@ def complaints(lab):
             page.on("pageerror", hear)
             watched.append(page)
         said = log.read_text(errors="replace")[before:]
-        return [*raised, *(line for line in said.splitlines() if line.startswith("Traceback"))]
+        return [*raised, *TRACEBACK.findall(said)]
 
     yield complaints
     for page in watched:

@@ -13,7 +13,7 @@ import nbkeras, pandas as pd
 from sklearn.datasets import load_digits
 spark = nbkeras.local_spark()
 digits = load_digits()
-rows = pd.DataFrame({"features": (digits.data / 16).tolist(), "label": digits.target}).head(400)
+rows = pd.DataFrame({"features": (digits.data / 16).tolist(), "label": digits.target}).head(100)
 train_df = spark.createDataFrame(rows)
 %load_ext nbkeras
 """
@@ -401,7 +401,7 @@ def test_it_is_readable_for_everyone(build, screenshots, theme, width):
     assert overflow <= 0
 
 
-# The last one, for it takes the Spark of the others with it.
+# It takes the Spark of the others with it: see conftest.py for its turn.
 def test_a_kernel_that_was_restarted_is_named(build):
     built = build("restarted")
     built.notebook.restart_kernel()
