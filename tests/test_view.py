@@ -555,3 +555,23 @@ def test_the_host_is_chosen_by_what_runs_the_cell(monkeypatch, shell, expected):
 
     assert type(hosts._choose(started())).__name__ == expected
     assert hosts.headless() is (expected == "Headless")
+
+
+def test_the_phases_of_a_stream_are_said_once_not_with_each_micro_batch(capsys):
+    run = Run("flow", model=None, epochs=1, workers=2)
+    lines = terminal.Lines(run)
+    for batch in range(3):
+        for phase in ("waiting", "preparing", "slots", "starting", "training"):
+            run.enter(phase)
+            lines.update()
+        run.go_on(batch + 1)
+        run.record_epoch(batch, {"loss": 0.5})
+    lines.update()
+
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if not line.startswith("epoch")] == [
+        "Waiting for rows of the stream",
+        "Waiting for room for 2 workers on Spark",
+        "Starting 2 trainers",
+    ]
+    assert len(said) == 6

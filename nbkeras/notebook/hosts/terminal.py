@@ -62,6 +62,8 @@ class Lines:
         self._run = run
         self._version = -1
         self._phase = ""
+        #: Phases that were said, since the last note: one of a stream comes with each micro-batch.
+        self._told: set[str] = set()
         self._notes = 0
         self._epochs = 0
         self._terminal = _is_terminal()
@@ -86,11 +88,14 @@ class Lines:
     def _print(self, snapshot: Snapshot) -> None:
         for note in snapshot.notes[self._notes :]:
             self._say(note)
+            self._told.clear()
         self._notes = len(snapshot.notes)
         # Epochs tell of the training themselves; every other phase is said once.
         phase = "stopping" if snapshot.stopping and snapshot.phase != "done" else snapshot.phase
-        if phase != self._phase and phase in _SAID:
+        again = phase in self._told and phase != "paused"
+        if phase != self._phase and phase in _SAID and not again:
             self._say(text.phase(snapshot))
+        self._told.add(phase)
         self._phase = phase
         self._print_epochs(snapshot)
 
