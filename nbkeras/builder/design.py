@@ -7,11 +7,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from nbkeras.builder import code
-from nbkeras.builder.code import Piece
 from nbkeras.builder.network import Looked, Network
 from nbkeras.builder.table import Task
 from nbkeras.data.names import quoted
+from nbkeras.model import code
+from nbkeras.model.code import Piece
 from nbkeras.model.footprint import Footprint
 
 _QUANTITY = ("mse", "mae", "huber", "log_cosh", "msle"), ("mae", "mse", "RootMeanSquaredError")

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from nbkeras.builder import code
 from nbkeras.builder.arguments import Argument, Choice, EachWay, Flag, Number, Numbers, Sizes, Value, Whole
-from nbkeras.builder.code import Piece
 from nbkeras.errors import ModelError, OptionError, one_line
+from nbkeras.model import code
+from nbkeras.model.code import Piece
 
 #: By group, each layer with the arguments that it shows. One more layer is one more line.
 OFFERED: dict[str, dict[str, str]] = {

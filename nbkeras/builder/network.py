@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self
 
-from nbkeras.builder import code
 from nbkeras.builder.arguments import Value
-from nbkeras.builder.code import Piece
 from nbkeras.builder.layers import IMAGES, OFFERED, Layer, evaluated
 from nbkeras.errors import ModelError, one_line
+from nbkeras.model import code
+from nbkeras.model.code import Piece
 
 Shape = tuple[int, ...]
 
