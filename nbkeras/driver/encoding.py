@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pyspark.sql import types as T
 
-from nbkeras.data import kinds, parts
+from nbkeras.data import kinds, marks, parts
+from nbkeras.data.images.columns import IMAGES
 from nbkeras.data.kinds.images import Images
 from nbkeras.driver.inspection import Inspected
 
@@ -20,12 +21,10 @@ _PLACES = 12
 _MOST = 10_000
 #: Average length of a column of sentences.
 _SENTENCE = 25
-#: Words of a sentence that are taken.
-_LENGTH = 64
 #: Skewness from which numbers are cut at their quantiles.
 _SKEWED = 3.0
-#: Height and width that images are resized to.
-SIDE = 180
+#: Lines, columns and channels of images of which nothing else is known.
+IMAGE = (180, 180, 3)
 #: What fills gaps of words.
 _UNKNOWN = "unknown"
 
@@ -89,12 +88,12 @@ def proposed(one: Inspected) -> Encoding:
         return Encoding("left out: it has no value", why="empty")
     if "/" in one.name or not one.name.strip():
         return Encoding("left out: an input of Keras cannot have its name, so rename it", why="name")
+    if Images().holds(one.dtype) or IMAGES in marks.held(one.field):
+        return _image(one)
     if isinstance(one.dtype, (T.StringType, T.NumericType)):
         return _words(one) if isinstance(one.dtype, T.StringType) else _number(one)
     if isinstance(one.dtype, T.BooleanType):
         return _with_gap(one, "0 and 1", (), fill=0.0)
-    if Images().holds(one.dtype):
-        return _image(one)
     return _time(one) if parts.is_time(one.dtype) else _left_out(one)
 
 
@@ -114,20 +113,28 @@ def _image(one: Inspected) -> Encoding:
         arguments = {"filters": filters, "kernel_size": 3, "strides": 2, "activation": "relu"}
         steps.append(Step("Conv2D", arguments))
     steps.append(Step("GlobalAveragePooling2D"))
-    shape = (SIDE, SIDE, 3)
-    said = f"image of {SIDE} x {SIDE}: two convolutions, averaged"
+    shape = image_shape(one.field)
+    said = f"image of {shape[0]} x {shape[1]}: two convolutions, averaged"
     return Encoding(said, (Taken(one.name, tuple(steps), shape=shape),))
 
 
-def sentences(shown: int = 32) -> tuple[Step, ...]:
+def image_shape(field: T.StructField) -> tuple[int, int, int]:
+    """Lines, columns and channels that images of a column are taken with, as its marks say."""
+    own = marks.held(field).get(IMAGES, {})
+    height, width = own.get("size", IMAGE[:2])
+    return height, width, own.get("channels", IMAGE[2])
+
+
+def sentences(length: int = 64, width: int = 32) -> tuple[Step, ...]:
     """The layers that make numbers of sentences: each word becomes some, and their mean stands for all.
 
     Args:
-        shown: the numbers of a word.
+        length: the words of a sentence that are taken.
+        width: the numbers of a word.
     """
     return (
-        Step("TextVectorization", {"max_tokens": _MOST, "output_sequence_length": _LENGTH}),
-        Step("Embedding", {"input_dim": _MOST, "output_dim": shown, "mask_zero": True}),
+        Step("TextVectorization", {"max_tokens": _MOST, "output_sequence_length": length}),
+        Step("Embedding", {"input_dim": _MOST, "output_dim": width, "mask_zero": True}),
         Step("GlobalAveragePooling1D"),
     )
 

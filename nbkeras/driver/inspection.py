@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from nbkeras.data import parts
 from nbkeras.data.names import quoted
 from nbkeras.driver import inference
+
+#: Columns that are looked at beside each other.
+_WIDE = 40
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Inspected:
 
     Attributes:
         name: of it.
-        dtype: its Spark type.
+        field: of the schema: its type and its marks.
         distinct: about how many values it has.
         missing: rows without a value.
         rows: all rows.
@@ -30,13 +33,18 @@ class Inspected:
     """
 
     name: str
-    dtype: T.DataType
+    field: T.StructField
     distinct: int
     missing: int
     rows: int
     skew: float
     length: float
     beside: frozenset[str]
+
+    @property
+    def dtype(self) -> T.DataType:
+        """Its Spark type."""
+        return self.field.dataType
 
 
 def inspected(spark: SparkSession, df: DataFrame, names: Sequence[str]) -> list[Inspected]:
@@ -51,30 +59,79 @@ def inspected(spark: SparkSession, df: DataFrame, names: Sequence[str]) -> list[
         Aborted: the user interrupted.
         ClusterError: what computes the columns fails.
     """
+    look = _beside if len(names) <= _WIDE else _below
+    found = inference.attended(spark, "adapt", lambda: look(df, names))
     beside = frozenset(df.columns)
-    wanted: list[Column] = [F.count(F.lit(1)).alias("rows")]
-    for number, name in enumerate(names):
-        own, dtype = F.col(quoted(name)), df.schema[name].dataType
-        missing = parts.is_missing(own, dtype)
-        wanted.append(F.count(F.when(missing, True)).alias(f"missing{number}"))
-        if isinstance(dtype, T.AtomicType):
-            wanted.append(F.approx_count_distinct(F.when(~missing, own)).alias(f"distinct{number}"))
-        if isinstance(dtype, T.NumericType):
-            wanted.append(F.skewness(F.when(~missing, own.cast("double"))).alias(f"skew{number}"))
-        if isinstance(dtype, T.StringType):
-            wanted.append(F.avg(F.length(own)).alias(f"length{number}"))
-    job = df.select(*wanted)
-    found = inference.attended(spark, "adapt", job.first).asDict()
     return [
         Inspected(
             name,
-            df.schema[name].dataType,
-            found.get(f"distinct{number}") or 0,
-            found[f"missing{number}"],
-            found["rows"],
-            found.get(f"skew{number}") or 0.0,
-            found.get(f"length{number}") or 0.0,
-            beside,
+            df.schema[name],
+            distinct=one["distinct"] or 0,
+            missing=one["rows"] - one["known"],
+            rows=one["rows"],
+            skew=one["skew"] or 0.0,
+            length=one["length"] or 0.0,
+            beside=beside,
         )
-        for number, name in enumerate(names)
+        for name, one in zip(names, found, strict=True)
     ]
+
+
+def _known(df: DataFrame, name: str) -> Column:
+    """A column, null where a value is missing."""
+    own = F.col(quoted(name))
+    return F.when(~parts.is_missing(own, df.schema[name].dataType), own)
+
+
+def _said(known: Column, number: Column, words: Column) -> Column:
+    """What is said of one column.
+
+    Args:
+        known: its values, null where they are missing.
+        number: the same as a number; null where they are none.
+        words: the same as words; null where they are none.
+    """
+    return F.struct(
+        F.count(F.lit(1)).alias("rows"),
+        F.count(known).alias("known"),
+        F.approx_count_distinct(known).alias("distinct"),
+        F.skewness(number).alias("skew"),
+        F.avg(F.length(words)).alias("length"),
+    )
+
+
+def _beside(df: DataFrame, names: Sequence[str]) -> list[Row]:
+    """What is said of a few columns, each beside the others in one row."""
+    row = df.select(*[_said(*_values(df, name)).alias(f"c{at}") for at, name in enumerate(names)]).first()
+    return [] if row is None else list(row)
+
+
+def _below(df: DataFrame, names: Sequence[str]) -> list[Row]:
+    """What is said of many columns, one below the other: Spark takes minutes for them beside each other."""
+    values = [
+        F.struct(
+            F.lit(at).alias("at"),
+            known.cast("string").alias("known"),
+            number.alias("number"),
+            words.alias("words"),
+        )
+        for at, (known, number, words) in enumerate(_values(df, name) for name in names)
+    ]
+    each = df.select(F.explode(F.array(*values)).alias("one")).select("one.*")
+    said = each.groupBy("at").agg(_said(F.col("known"), F.col("number"), F.col("words")).alias("said"))
+    found = {row["at"]: row["said"] for row in said.collect()}
+    empty = Row(rows=0, known=0, distinct=0, skew=None, length=None)
+    return [found.get(at, empty) for at in range(len(names))]
+
+
+def _values(df: DataFrame, name: str) -> tuple[Column, Column, Column]:
+    """The values of a column, the same as numbers and as words; of arrays and files, if they are there."""
+    known, dtype, none = _known(df, name), df.schema[name].dataType, F.lit(None)
+    number, words = none.cast("double"), none.cast("string")
+    if isinstance(dtype, T.NumericType):
+        number = known.cast("double")
+    if isinstance(dtype, T.StringType):
+        words = known
+    if not isinstance(dtype, T.AtomicType) or isinstance(dtype, T.BinaryType):
+        known = F.when(known.isNotNull(), F.lit(""))
+    return known, number, words

@@ -36,9 +36,9 @@ class Piece:
     tail: str
     open: bool = False
 
-    def written(self) -> str:
-        """The code."""
-        return "\n".join(self._lines("", ""))
+    def written(self, indent: str = "") -> str:
+        """The code, each line behind some spaces."""
+        return "\n".join(self._lines(indent, ""))
 
     def _lines(self, indent: str, after: str) -> list[str]:
         flat = f"{indent}{self.flat()}{after}"

@@ -6,16 +6,14 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, Protocol
 
-from nbkeras.builder import presets
+from nbkeras.builder import frames, front, presets
 from nbkeras.builder.design import FITTING, OPTIMIZERS, Design
 from nbkeras.builder.table import Table, Task, task, values_of
 from nbkeras.errors import OptionError
 
-#: The network whose hidden layers the form asks for.
-_MLP = "MLP"
 #: What the form offers, each with what is learnt.
 TASKS: dict[str, Task | None] = {
     "as the label says": None,
@@ -62,15 +60,17 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
         fields: where the form is drawn.
 
     Raises:
-        DataError: it has no two columns of numbers.
+        DataError: it has no two columns that a network could take.
         OptionError: a field holds what cannot be.
     """
     table = Table.of(df, name)
     label = fields.choice("Label", table.labels, table.guess_label())
     learn = fields.choice("Learn", list(TASKS), next(iter(TASKS)))
     others = table.features(label)
-    ticked = set(fields.choices("Features", others, table.guess_features(label)))
-    preset = fields.choice("Network", list(presets.PRESETS), _MLP)
+    proposed = cache(partial(frames.encodings, df))
+    guessed = front.guessed(table, label, proposed)
+    ticked = set(fields.choices("Features", others, guessed))
+    preset = fields.choice("Network", list(presets.PRESETS), front.fitting(table, guessed, proposed))
     layers = fields.text("Hidden layers", "64, 32")
     optimizer = fields.choice("Optimizer", list(OPTIMIZERS), OPTIMIZERS[0])
     rate = fields.text("Learning rate", "0.001")
@@ -80,23 +80,26 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
     train = bool(fields.choices("Train", ["Train"], []))
     # Only now that the form is whole on the screen may something be wrong with it.
     if label not in table.labels:
-        raise OptionError(f"Label: {name} has no column {label!r} with one number a row")
+        raise OptionError(f"Label: {name} has no column {label!r} with one number or word a row")
     features = [column for column in others if column in ticked]
     learns_itself = preset == presets.OWN
-    taken = table.taken(features, learns_itself)
     if learn not in TASKS:
         raise OptionError(f"Learn: takes one of {', '.join(TASKS)}; got {learn!r}")
     if preset not in presets.PRESETS:
         raise OptionError(f"Network: takes one of {', '.join(presets.PRESETS)}; got {preset!r}")
+    taken = front.taken(table, features, preset, proposed, learnt=learns_itself)
     if optimizer not in OPTIMIZERS:
         raise OptionError(f"Optimizer: takes one of {', '.join(OPTIMIZERS)}; got {optimizer!r}")
     learnt: Task = "input"
     outputs = math.prod(taken.shape)
     if not learns_itself:
-        learnt, outputs = task(values_of(df, label), label, TASKS[learn])
+        (column,) = table.chosen([label])
+        learnt, outputs = task(values_of(df, label), label, TASKS[learn], column.holds == "words")
     answer = presets.last(learnt, outputs)
     sizes = _sizes(layers)  # only a dense network uses them, but errors in them are always reported
-    make = partial(presets.mlp, units=sizes) if preset == _MLP else presets.PRESETS[preset]
+    make = presets.PRESETS[preset]
+    if make is presets.mlp:
+        make = partial(presets.mlp, units=sizes)
     losses, metrics = FITTING[learnt]
     design = Design(
         name,
@@ -111,6 +114,7 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
         epochs=count("Epochs", epochs),
         inputs=taken.inputs,
         depth=taken.depth,
+        nulls=taken.nulls,
     )
     return Answers(design, workers, train)
 

@@ -81,19 +81,24 @@ BUILDER = Words(
         "left_out": ("{count} left out: see why", "未使用 {count} 列：查看原因"),
         "more_left": ("{count} more", "另有 {count} 列"),
         "why_words": (
-            "words: StringIndexer of pyspark.ml makes numbers of them",
-            "文字：可用 pyspark.ml 的 StringIndexer 转为数值",
+            "lists of words: functions.concat_ws(' ', …) makes a sentence of each",
+            "文字列表：可用 functions.concat_ws(' ', …) 连成句子",
         ),
-        "why_times": (
-            "times: take numbers of them, as functions.month(…)",
-            "时间：请从中取出数值，例如 functions.month(…)",
+        "why_spans": ("spans of time: make numbers of them first", "时间间隔：请先转为数值"),
+        "why_array": ("arrays: no row tells how long they are", "数组：没有一行能说明其长度"),
+        "why_name": (
+            "an input of Keras cannot have its name: rename it",
+            "Keras 输入不能用此名称：请重命名",
+        ),
+        "why_gaps": (
+            "it has gaps: df.fillna(…) fills them, df.dropna(…) leaves their rows out",
+            "有缺失值：可用 df.fillna(…) 填补，或用 df.dropna(…) 去掉这些行",
         ),
         "why_parts": (
             "several values: make columns of them, as df.select('*', 'name.part')",
             "多个值：请拆成单独的列，例如 df.select('*', 'name.part')",
         ),
-        "why_bytes": ("bytes: decode them to numbers first", "字节：请先解码为数值"),
-        "why_empty": ("its arrays are empty", "其中的数组为空"),
+        "why_empty": ("it holds nothing", "其中没有任何值"),
         "why_other": ("no numbers: turn it into some, or leave it out", "不是数值：请转为数值或不使用"),
         "not_ready": ("Mend what is red first", "请先修正标红之处"),
         "code": ("Keras code", "Keras 代码"),
