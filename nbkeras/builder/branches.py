@@ -62,10 +62,10 @@ class Branch:
         error = ""
         if last.dtype == "string":
             error = "gives words: add a TextVectorization, a StringLookup or a Hashing"
+        elif None in last.shape:
+            error = f"gives {last.shape} for each row, of any length: pad_to_max_tokens says how long"
         elif len(last.shape) != 1:
             error = f"gives {last.shape} for each row: add a Flatten, or a pooling layer behind it"
-        elif None in last.shape:
-            error = "gives a line of any length: say how long, as by max_tokens"
         return [*looked[:-1], replace(last, error=error)] if error else looked
 
     def _alone(self) -> Looked:

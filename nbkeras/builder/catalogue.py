@@ -59,11 +59,12 @@ OFFERED: dict[str, dict[str, str]] = {
     "preprocessing": {
         "Normalization": "axis mean variance",
         "Discretization": "num_bins bin_boundaries output_mode",
-        "StringLookup": "max_tokens num_oov_indices output_mode",
-        "IntegerLookup": "max_tokens num_oov_indices output_mode",
+        "StringLookup": "max_tokens num_oov_indices output_mode pad_to_max_tokens",
+        "IntegerLookup": "max_tokens num_oov_indices output_mode pad_to_max_tokens",
         "CategoryEncoding": "num_tokens output_mode",
         "Hashing": "num_bins output_mode",
-        "TextVectorization": "max_tokens standardize split ngrams output_mode output_sequence_length",
+        "TextVectorization": "max_tokens standardize split ngrams output_mode "
+        "output_sequence_length pad_to_max_tokens",
         "Rescaling": "scale offset",
         "Resizing": "height width interpolation crop_to_aspect_ratio pad_to_aspect_ratio",
         "CenterCrop": "height width",

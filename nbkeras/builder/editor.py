@@ -86,7 +86,7 @@ class Editor(Chains):
         except Exception as error:  # noqa: BLE001  # Spark may have stopped, or the rows may be gone
             self._typed[self._field], self._errors[self._field] = about.get("value"), one_line(error)
         else:
-            self._forget("add", *(_NETWORKS if action in _NETWORKS else (self._field,)))
+            self._forget("add", "preset", *(_NETWORKS if action in _NETWORKS else (self._field,)))
 
     def _forget(self, *fields: str) -> None:
         """Drop the errors of some fields, and those of layers that were removed."""

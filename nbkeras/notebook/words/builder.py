@@ -28,7 +28,12 @@ BUILDER = Words(
         "presets": ("Networks", "网络"),
         "models": ("Models of this notebook", "本笔记本中的模型"),
         "input": ("Input of a row", "每行的输入"),
+        "input_columns": ("All columns in a line", "各列依次相连"),
+        "column": ("Layers of a column", "单列的层"),
+        "column_none": ("choose a column", "请选择列"),
         "kind": ("Another layer", "新增层"),
+        "kind_of": ("Another layer for {name}", "为 {name} 新增层"),
+        "add_to": ("Add to {name}", "添加到 {name}"),
         "add": ("Add", "添加"),
         "keys": (
             "Enter: arguments; Alt+↑ and Alt+↓: move; Delete: remove",
