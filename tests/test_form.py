@@ -98,6 +98,16 @@ def test_the_form_as_it_is_drawn_trains_also_beside_a_column_of_arrays():
     assert ask(df, "df", Filled()).design.features == ("age",)
 
 
+def test_of_many_columns_names_are_written():
+    many = Frame([(*range(100), 1)], ", ".join(f"c{at} double" for at in range(100)) + ", label int")
+    form = Filled()
+    assert len(ask(many, "many", form).design.features) == 100
+    assert (form.drawn["Features"], form.drawn["Label"]) == ("all", "label")
+    assert ask(many, "many", Filled(Features="c7, c3")).design.features == ("c3", "c7")
+    with pytest.raises(OptionError, match="many has no column 'x' to learn from: write all, or names"):
+        ask(many, "many", Filled(Features="c7, x"))
+
+
 def test_columns_of_any_name_are_written_as_python_and_spark_read_them(spark):
     names = ['say "x"', "it's", "dot.ted", "back`tick", "label"]
     schema = ", ".join(f"`{name.replace('`', '``')}` double" for name in names)

@@ -297,7 +297,7 @@ def _short(data: Any) -> str:
 
 
 def _held(field: Any) -> Holds | None:
-    """What is no number in a column, and goes into a network all the same."""
+    """What a column holds besides numbers that a network can take."""
     from pyspark.sql.types import StringType
 
     from nbkeras.data import parts

@@ -21,6 +21,10 @@ TASKS: dict[str, Task | None] = {
     "classes": "classes",
     "a number": "regression",
 }
+#: Columns that a form lists; of more they are written.
+_LISTED = 40
+#: All columns that would be ticked.
+_ALL = "all"
 
 
 class Fields(Protocol):
@@ -64,12 +68,12 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
         OptionError: a field holds what cannot be.
     """
     table = Table.of(df, name)
-    label = fields.choice("Label", table.labels, table.guess_label())
+    label = _label(fields, table)
     learn = fields.choice("Learn", list(TASKS), next(iter(TASKS)))
     others = table.features(label)
     proposed = cache(partial(frames.encodings, df))
     guessed = front.guessed(table, label, proposed)
-    ticked = set(fields.choices("Features", others, guessed))
+    ticked = _ticked(fields, others, guessed)
     preset = fields.choice("Network", list(presets.PRESETS), front.fitting(table, guessed, proposed))
     layers = fields.text("Hidden layers", "64, 32")
     optimizer = fields.choice("Optimizer", list(OPTIMIZERS), OPTIMIZERS[0])
@@ -81,7 +85,11 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
     # Only now that the form is whole on the screen may something be wrong with it.
     if label not in table.labels:
         raise OptionError(f"Label: {name} has no column {label!r} with one number or word a row")
-    features = [column for column in others if column in ticked]
+    if strange := [column for column in ticked if column not in others]:
+        raise OptionError(
+            f"Features: {name} has no column {strange[0]!r} to learn from: write {_ALL}, or names with commas"
+        )
+    features = [column for column in others if column in set(ticked)]
     learns_itself = preset == presets.OWN
     if learn not in TASKS:
         raise OptionError(f"Learn: takes one of {', '.join(TASKS)}; got {learn!r}")
@@ -117,6 +125,20 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
         nulls=taken.nulls,
     )
     return Answers(design, workers, train)
+
+
+def _label(fields: Fields, table: Table) -> str:
+    guess = table.guess_label()
+    if len(table.labels) <= _LISTED:
+        return fields.choice("Label", table.labels, guess)
+    return fields.text("Label", guess).strip()
+
+
+def _ticked(fields: Fields, others: Sequence[str], guessed: Sequence[str]) -> Sequence[str]:
+    if len(others) <= _LISTED:
+        return fields.choices("Features", others, guessed)
+    typed = fields.text("Features", _ALL).strip()
+    return guessed if typed == _ALL else [one.strip() for one in typed.split(",") if one.strip()]
 
 
 def count(name: str, typed: str, example: str = "10") -> int:
