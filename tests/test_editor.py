@@ -21,7 +21,8 @@ from nbkeras.builder.catalogue import KINDS, OFFERED
 from nbkeras.builder.editor import TASKS, Editor
 from nbkeras.builder.presets import PRESETS
 from nbkeras.builder.table import Table
-from nbkeras.driver.encoding import Reason
+from nbkeras.driver.encoding import Reason, proposed
+from nbkeras.driver.inspection import Inspected
 from nbkeras.errors import ClusterError, DataError, OptionError
 from nbkeras.model.footprint import Footprint
 from nbkeras.notebook.builder import Builder, Panel
@@ -752,9 +753,18 @@ def test_a_dataframe_whose_session_was_stopped_is_refused_in_one_sentence(frames
     assert editor.state()["errors"]["label"].startswith("the DataFrame is of a Spark session that was")
 
 
+def looked_at(df):
+    """What would be proposed for columns of 30 values, without a look at them."""
+    beside = frozenset(df.columns)
+    return {one.name: proposed(Inspected(one.name, one, 30, 5, 99, 0.0, 9.0, beside)) for one in df.schema}
+
+
 @pytest.mark.parametrize("seed", range(5))
-def test_any_sequence_of_actions_leaves_a_design_that_can_be_shown(frames, models, seed):
-    editor, random = Editor(frames, "digits", models), np.random.default_rng(seed)
+def test_any_sequence_of_actions_leaves_a_design_that_can_be_shown(frames, models, seed, monkeypatch):
+    monkeypatch.setattr("nbkeras.builder.frames.encodings", looked_at)
+    houses = Frame([("a", 0.5, 1, 0), ("b", 1.5, 2, 1)], "port string, age double, rooms int, label int")
+    editor = Editor({**frames, "houses": houses}, "digits", models)
+    random = np.random.default_rng(seed)
     values = ["", "0", "3", "3, 3", "-1", "0.5", "1e9", "relu", "same", True, False, None, "8, 8, 1", "<b>"]
 
     def pick(options):
@@ -766,15 +776,17 @@ def test_any_sequence_of_actions_leaves_a_design_that_can_be_shown(frames, model
         actions = [
             ("add", {"kind": pick(KINDS), "at": at}),
             ("preset", {"value": pick([*PRESETS])}),
-            ("data", {"value": pick(["digits", "wine", "words"])}),
+            ("data", {"value": pick(["digits", "wine", "words", "houses"])}),
+            ("column", {"value": pick(["port", "age", "gone", ""])}),
             ("task", {"value": pick(TASKS)}),
             ("epochs", {"value": pick(values)}),
             ("workers", {"value": pick(values)}),
             ("backend", {"value": pick(["auto", "jax", "magic"])}),
             ("model", {"value": pick(["chain", "fork", "logits", "gone"])}),
             ("learning_rate", {"value": pick(values)}),
-            ("features", {"value": [pick(["alcohol", "ash", "pixels", "price"])]}),
-            ("label", {"value": pick(["alcohol", "label", "price"])}),
+            ("features", {"value": [pick(["alcohol", "ash", "pixels", "price", "port"])]}),
+            ("features", {"value": ["port", "age", "rooms"]}),
+            ("label", {"value": pick(["alcohol", "label", "price", "port"])}),
             ("loss", {"value": pick(["mse", "huber", "magic"])}),
             ("metrics", {"value": [pick(["mae", "accuracy", "magic"])]}),
             ("patience", {"value": pick(values)}),
@@ -788,6 +800,16 @@ def test_any_sequence_of_actions_leaves_a_design_that_can_be_shown(frames, model
                     for one in layers[at]["arguments"]
                 ],
             ]
+        for one in editor.state()["inputs"]:
+            here = {"input": one["name"], "at": int(random.integers(1 + len(one["layers"])))}
+            actions += [("add", {**here, "kind": pick(KINDS)})]
+            if one["layers"]:
+                here["at"] %= len(one["layers"])
+                actions += [("remove", here), ("move", {**here, "to": 0})]
+                arguments = one["layers"][here["at"]]["arguments"]
+                actions += [
+                    ("set", {**here, "name": each["name"], "value": pick(values)}) for each in arguments
+                ]
         action, about = pick(actions)
         editor.act(action, **about)
         state = editor.state()
@@ -797,6 +819,8 @@ def test_any_sequence_of_actions_leaves_a_design_that_can_be_shown(frames, model
             not {*state["errors"]} - {"preset", "model", "add"}
             and bool(state["layers"])
             and not any(
-                layer["error"] or any(one["error"] for one in layer["arguments"]) for layer in state["layers"]
+                layer["error"] or any(one["error"] for one in layer["arguments"])
+                for layer in [*state["layers"], *(each for one in state["inputs"] for each in one["layers"])]
             )
+            and not any(one["error"] for one in state["inputs"])
         )

@@ -100,6 +100,11 @@ def test_sentences_are_text_that_trains_and_the_form_writes_the_same_cell(houses
     assert form.design.building() == editor.design.building()
     assert form.design.nulls == editor.design.nulls == (("story", "unknown"),)
     model, history = trained(form.design, rows)
+    again = Editor({"rows": rows}, models={"model": model})
+    again.act("label", value="kind")
+    again.act("model", value="model")
+    assert again.state()["errors"] == {}
+    assert again.design.network == editor.design.network
     assert [type(one).__name__ for one in model.layers[:2]] == ["TextVectorization", "Embedding"]
     assert np.isfinite(history["loss"][0])
 
@@ -108,6 +113,7 @@ def test_sentences_are_text_that_trains_and_the_form_writes_the_same_cell(houses
 def test_files_of_images_are_augmented_and_trained(spark):
     files = [(saved(Image.fromarray(pixels(20, 16)), "PNG"), at % 2) for at in range(4)]
     df = nbkeras.images(spark.createDataFrame(files, "photo binary, label int"), image_size=(12, 10))
+    df = df.withColumn("age", F.col("label") + 0.5)
     editor = Editor({"df": df})
     assert (features(editor), editor.state()["preset"], editor.state()["input"]) == (
         ["photo"],
@@ -124,6 +130,11 @@ def test_files_of_images_are_augmented_and_trained(spark):
 
     assert model.input_shape == (None, 12, 10, 3)
     assert np.isfinite(history["loss"][0])
+    editor.act("features", value=["photo", "age"])
+    assert not editor.state()["ready"]  # layers for images behind all columns in a line
+    editor.act("preset", value="mixed")
+    assert editor.state()["ready"]
+    assert [one.network.input_shape for one in editor.design.inputs] == [(12, 10, 3), (1,)]
     paths = spark.createDataFrame([("a.png", 0), ("b.png", 1)], "path string, label int")
     editor = Editor({"paths": paths})
     editor.act("preset", value="image")

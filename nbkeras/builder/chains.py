@@ -148,7 +148,7 @@ class Chains(Choices):
         inputs = {one.name: one for one in self.design.inputs}
         self._numbers = {one: numbers for one, numbers in self._numbers.items() if not one or one in inputs}
         for one in inputs.values():
-            layers = one.network.layers
-            wanted = one.name in self._numbers or one.name == name or one.column == self._column
-            if wanted and len(self._numbers.get(one.name, ())) != len(layers):
-                self._numbers[one.name] = [next(self._next) for _ in layers]
+            if one.name in (*self._numbers, name) or one.column == self._column:
+                numbers, layers = self._numbers.get(one.name, []), one.network.layers
+                fits = len(numbers) == len(layers)
+                self._numbers[one.name] = numbers if fits else [next(self._next) for _ in layers]

@@ -14,6 +14,8 @@ from nbkeras.model import code
 from nbkeras.model.code import Piece
 
 _WRAPPER = "Bidirectional"
+#: What a layer was called and what it has learned, which nobody has chosen.
+_OTHER = ("name", "build_config", "vocabulary_size")
 #: Characters of an argument that is said in short.
 _LONGEST = 24
 
@@ -148,7 +150,7 @@ def _short(words: str) -> str:
 def _described(layer: Any) -> dict[str, Any]:
     """All that tells two layers apart, but for their names."""
     config: dict[str, Any] = layer.get_config()
-    config = {key: value for key, value in config.items() if key not in ("name", "build_config")}
+    config = {key: value for key, value in config.items() if key not in _OTHER}
     if isinstance(config.get("axis"), (list, tuple)) and len(config["axis"]) == 1:
         config["axis"] = config["axis"][0]  # a layer that is built has a list where it was given one
     for key in ("layer", "backward_layer"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -133,7 +134,8 @@ def _look(shape: Shape, dtype: str, layers: tuple[tuple[str, str], ...]) -> tupl
 
     found: list[Looked] = []
     tensor: Any = keras.KerasTensor((None, *shape), dtype or keras.config.floatx())
-    with keras.StatelessScope(initialize_variables=False):
+    with keras.StatelessScope(initialize_variables=False), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a layer says of masks, it says as it trains
         for kind, written in layers:
             if tensor is None:
                 found.append(Looked(None))
@@ -181,6 +183,9 @@ def _chain(model: Any) -> Iterator[Any]:
     if len(model.inputs) > 1 or len(model.outputs) > 1:
         raise ModelError(f"{model.name!r} has several inputs or outputs: the builder knows one of each")
     layers = [one for one in model.layers if not isinstance(one, keras.layers.InputLayer)]
+    if isinstance(model, keras.Sequential):
+        yield from layers
+        return
     tensor = model.inputs[0]
     for layer in layers:
         if len(layer._inbound_nodes) != 1 or layer.input is not tensor:  # noqa: SLF001
