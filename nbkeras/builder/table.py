@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from nbkeras.data import marks
 from nbkeras.data.names import quoted
 from nbkeras.errors import DataError, OptionError
 from nbkeras.spark import exceptions
@@ -186,6 +185,8 @@ def values_of(df: Any, label: str) -> list[float]:
     """
     from pyspark.sql.types import StringType
 
+    from nbkeras.data import marks
+
     words = isinstance(df.schema[label].dataType, StringType)
     most = _MOST_WORDS if words else _MOST_CLASSES
     with asked(df):
@@ -300,7 +301,7 @@ def _held(field: Any) -> Holds | None:
     """What a column holds besides numbers that a network can take."""
     from pyspark.sql.types import StringType
 
-    from nbkeras.data import parts
+    from nbkeras.data import marks, parts
     from nbkeras.data.images.columns import IMAGES
     from nbkeras.data.kinds.images import Images
 

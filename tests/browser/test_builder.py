@@ -278,6 +278,14 @@ def test_a_filter_goes_on_where_it_is_typed_when_the_answer_to_a_tick_comes(buil
     expect(built.panel.get_by_text("49 of 50 chosen")).to_be_visible()
     built.notebook.page.keyboard.insert_text("49")
     expect(field).to_have_value("c49")
+    # No list has all columns: the label is typed, too.
+    label = built.panel.get_by_label("Label", exact=True)
+    for typed, count in (("c", 40), ("c4", 11)):
+        label.fill(typed)
+        expect(built.panel.locator("datalist option")).to_have_count(count)
+    label.fill("c49")
+    label.press("Enter")
+    expect(built.code).to_contain_text('y="c49"')
 
 
 def test_layers_move_by_mouse_and_by_keys(build):
