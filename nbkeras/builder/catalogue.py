@@ -186,7 +186,12 @@ def offered(kind: str) -> dict[str, Argument]:
 
 
 def beginning(kind: str) -> dict[str, Value]:
-    """The arguments of a layer that has just been added."""
+    """The arguments of a layer that has just been added.
+
+    Example:
+        >>> beginning("Hashing"), beginning("Discretization")
+        ({'num_bins': 16}, {'num_bins': 16})
+    """
     required = set(offered(kind)) - set(defaults(kind))
     return {name: _FIRST[name] for name in required} | _BEGINNING.get(kind, {})
 

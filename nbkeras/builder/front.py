@@ -47,7 +47,20 @@ class Features:
 
 
 def fitting(found: Table, names: Sequence[str], encodings: Encodings) -> str:
-    """The preset to begin with, for some columns of a table."""
+    """The preset to begin with, for some columns of a table.
+
+    Args:
+        found: the table.
+        names: of columns.
+        encodings: what is proposed for each column, where that is needed.
+
+    Example:
+        >>> age = Column("age", "double", (1,), single=True)
+        >>> sold = Column("sold", "date", (1,), holds="times")
+        >>> table = Table("df", (age, sold))
+        >>> fitting(table, ["age"], dict), fitting(table, ["age", "sold"], dict)
+        ('MLP', 'mixed')
+    """
     columns = found.chosen(names)
     held = [one.holds for one in columns]
     if set(held) <= {"numbers"}:
@@ -60,7 +73,13 @@ def fitting(found: Table, names: Sequence[str], encodings: Encodings) -> str:
 
 
 def fits(preset: str, columns: Sequence[Column]) -> bool:
-    """Whether columns hold what a preset takes."""
+    """Whether columns hold what a preset takes.
+
+    Example:
+        >>> port = Column("port", "string", (1,), holds="words")
+        >>> fits("MLP", [port]), fits("text", [port]), fits("mixed", [port, port])
+        (False, True, True)
+    """
     held, wanted = [one.holds for one in columns], presets.TAKES[preset]
     if wanted in ("words", "images"):
         return held in ([wanted], ["words"])
@@ -68,7 +87,13 @@ def fits(preset: str, columns: Sequence[Column]) -> bool:
 
 
 def guessed(found: Table, label: str, encodings: Encodings) -> list[str]:
-    """The columns to begin with: those that are guessed, but for those that nothing is proposed for."""
+    """The columns to begin with: those that are guessed, but for those that nothing is proposed for.
+
+    Args:
+        found: the table.
+        label: the column to learn.
+        encodings: what is proposed for each column, where that is needed.
+    """
     names = found.guess_features(label)
     columns = found.chosen(names)
     if {one.holds for one in columns} <= {"numbers"} or len(columns) == 1:

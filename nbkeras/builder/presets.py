@@ -69,7 +69,12 @@ def autoencoder(shape: Shape, answer: Layer) -> Network:
 
 
 def text(shape: Shape, answer: Layer) -> Network:
-    """Sentences: each word becomes some numbers, their mean is what Dense layers take."""
+    """Sentences: each word becomes some numbers, their mean is what Dense layers take.
+
+    Example:
+        >>> [one.kind for one in text((1,), last("binary", 1)).layers][:3]
+        ['TextVectorization', 'Embedding', 'GlobalAveragePooling1D']
+    """
     from nbkeras.driver.encoding import sentences
 
     reading = (Layer(step.kind, step.arguments) for step in sentences(length=200, width=64))

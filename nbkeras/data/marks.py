@@ -29,7 +29,13 @@ def of(df: DataFrame, name: str) -> dict[str, Any]:
 
 
 def held(field: StructField) -> dict[str, Any]:
-    """Return the marks of a field of a schema."""
+    """Return the marks of a field of a schema.
+
+    Example:
+        >>> from pyspark.sql.types import StringType
+        >>> held(StructField("kind", StringType(), metadata={"nbkeras": {"classes": ["a"]}}))
+        {'classes': ['a']}
+    """
     return dict(field.metadata.get(METADATA, {}))
 
 

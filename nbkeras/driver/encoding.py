@@ -83,7 +83,14 @@ class Encoding:
 
 
 def proposed(one: Inspected) -> Encoding:
-    """The encoding of a column."""
+    """What is proposed for a column, by what is known of it.
+
+    Example:
+        >>> port = T.StructField("port", T.StringType())
+        >>> found = proposed(Inspected("port", port, 3, 0, 90, 0.0, 1.0, frozenset(["port"])))
+        >>> found.said, [step.kind for step in found.inputs[0].steps]
+        ('category: one place for each of 5', ['StringLookup', 'CategoryEncoding'])
+    """
     if not one.rows or one.missing == one.rows:
         return Encoding("left out: it has no value", why="empty")
     if "/" in one.name or not one.name.strip():
@@ -119,7 +126,12 @@ def _image(one: Inspected) -> Encoding:
 
 
 def image_shape(field: T.StructField) -> tuple[int, int, int]:
-    """Lines, columns and channels that images of a column are taken with, as its marks say."""
+    """Lines, columns and channels that images of a column are taken with, as its marks say.
+
+    Example:
+        >>> image_shape(T.StructField("photo", T.BinaryType()))
+        (180, 180, 3)
+    """
     own = marks.held(field).get(IMAGES, {})
     height, width = own.get("size", IMAGE[:2])
     return height, width, own.get("channels", IMAGE[2])
@@ -131,6 +143,10 @@ def sentences(length: int = 64, width: int = 32) -> tuple[Step, ...]:
     Args:
         length: the words of a sentence that are taken.
         width: the numbers of a word.
+
+    Example:
+        >>> [step.kind for step in sentences()]
+        ['TextVectorization', 'Embedding', 'GlobalAveragePooling1D']
     """
     return (
         Step("TextVectorization", {"max_tokens": _MOST, "output_sequence_length": length}),
