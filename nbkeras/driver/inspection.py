@@ -77,12 +77,6 @@ def inspected(spark: SparkSession, df: DataFrame, names: Sequence[str]) -> list[
     ]
 
 
-def _known(df: DataFrame, name: str) -> Column:
-    """A column, null where a value is missing."""
-    own = F.col(quoted(name))
-    return F.when(~parts.is_missing(own, df.schema[name].dataType), own)
-
-
 def _said(known: Column, number: Column, words: Column) -> Column:
     """What is said of one column.
 
@@ -107,31 +101,44 @@ def _beside(df: DataFrame, names: Sequence[str]) -> list[Row]:
 
 
 def _below(df: DataFrame, names: Sequence[str]) -> list[Row]:
-    """What is said of many columns, one below the other: Spark takes minutes for them beside each other."""
-    values = [
-        F.struct(
-            F.lit(at).alias("at"),
-            known.cast("string").alias("known"),
-            number.alias("number"),
-            words.alias("words"),
-        )
-        for at, (known, number, words) in enumerate(_values(df, name) for name in names)
-    ]
-    each = df.select(F.explode(F.array(*values)).alias("one")).select("one.*")
+    """What is said of many columns, one below the other: Spark takes minutes for them beside each other.
+
+    As one text, for each call of a function of Spark's takes a millisecond.
+    """
+    rows = ", ".join(f"{at}, {_texts(df.schema[name])}" for at, name in enumerate(names))
+    each = df.selectExpr(f"stack({len(names)}, {rows}) AS (at, known, number, words)")
     said = each.groupBy("at").agg(_said(F.col("known"), F.col("number"), F.col("words")).alias("said"))
     found = {row["at"]: row["said"] for row in said.collect()}
     empty = Row(rows=0, known=0, distinct=0, skew=None, length=None)
     return [found.get(at, empty) for at in range(len(names))]
 
 
+def _texts(field: T.StructField) -> str:
+    """The same as :func:`_values` in SQL, each value as a text."""
+    own, dtype = f"`{field.name.replace('`', '``')}`", field.dataType
+    number, words = "double(null)", "string(null)"
+    if isinstance(dtype, (T.FloatType, T.DoubleType)):
+        own = f"nanvl({own}, double(null))"
+    if isinstance(dtype, T.NumericType):
+        number = f"double({own})"
+    if isinstance(dtype, T.StringType):
+        words = own
+    known = f"string({own})" if _is_counted(dtype) else f"if({own} IS NULL, null, '')"
+    return f"{known}, {number}, {words}"
+
+
+def _is_counted(dtype: T.DataType) -> bool:
+    """Whether the values are counted; of arrays and files only whether they are there is of interest."""
+    return isinstance(dtype, T.AtomicType) and not isinstance(dtype, T.BinaryType)
+
+
 def _values(df: DataFrame, name: str) -> tuple[Column, Column, Column]:
-    """The values of a column, the same as numbers and as words; of arrays and files, if they are there."""
-    known, dtype, none = _known(df, name), df.schema[name].dataType, F.lit(None)
+    """The values of a column, null where they are missing, and the same as numbers and as words."""
+    own, dtype, none = F.col(quoted(name)), df.schema[name].dataType, F.lit(None)
+    known = F.when(~parts.is_missing(own, dtype), own)
     number, words = none.cast("double"), none.cast("string")
     if isinstance(dtype, T.NumericType):
         number = known.cast("double")
     if isinstance(dtype, T.StringType):
         words = known
-    if not isinstance(dtype, T.AtomicType) or isinstance(dtype, T.BinaryType):
-        known = F.when(known.isNotNull(), F.lit(""))
-    return known, number, words
+    return known if _is_counted(dtype) else F.when(own.isNotNull(), F.lit("")), number, words
