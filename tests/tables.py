@@ -29,6 +29,10 @@ KINDS = {
 _OF_PANDAS = {"f": "double", "i": "bigint", "b": "boolean"}
 
 
+def _array(value):
+    return "array<string>" if isinstance(value[0], str) else "array<double>"
+
+
 class Table(DataFrame):
     """A DataFrame that has a schema and nothing else: what is refused by that needs no Spark.
 
@@ -75,7 +79,7 @@ class Frame(Table):
         first = frame.iloc[0]
         kinds = [
             _OF_PANDAS.get(frame[name].dtype.kind)
-            or ("string" if isinstance(first[name], str) else "array<double>")
+            or ("string" if isinstance(first[name], str) else _array(first[name]))
             for name in frame
         ]
         columns = ", ".join(f"{name} {kind}" for name, kind in zip(frame, kinds, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from typing import get_args
 
 import keras
 import numpy as np
@@ -16,10 +17,12 @@ from tables import Frame
 
 import nbkeras
 from nbkeras.builder import table
+from nbkeras.builder.catalogue import KINDS, OFFERED
 from nbkeras.builder.editor import TASKS, Editor
-from nbkeras.builder.layers import KINDS, OFFERED
 from nbkeras.builder.presets import PRESETS
 from nbkeras.builder.table import Table
+from nbkeras.driver.encoding import Reason, proposed
+from nbkeras.driver.inspection import Inspected
 from nbkeras.errors import ClusterError, DataError, OptionError
 from nbkeras.model.footprint import Footprint
 from nbkeras.notebook.builder import Builder, Panel
@@ -34,7 +37,7 @@ def pandas():
     return {
         "digits": pd.DataFrame({"pixels": list(random.random((40, 64))), "label": np.arange(40) % 10}),
         "wine": pd.DataFrame({name: random.random(30) for name in ("alcohol", "ash", "price")}),
-        "words": pd.DataFrame({"text": ["a", "b"]}),
+        "words": pd.DataFrame({"tags": [["a"], ["b"]], "label": [0, 1]}),
     }
 
 
@@ -54,7 +57,7 @@ def test_frames_without_spark_look_as_those_in_spark(frames, in_spark):
         assert Table.of(frames[name], name) == Table.of(in_spark[name], name)
         assert table.values_of(frames[name], label) == table.values_of(in_spark[name], label)
     for one in (frames, in_spark):
-        with pytest.raises(DataError, match=r"^words needs a label, .*: text string$"):
+        with pytest.raises(DataError, match=r"^words needs a label, .*: tags array<string>, label bigint$"):
             Table.of(one["words"], "words")
 
 
@@ -328,10 +331,23 @@ def test_an_array_of_features_is_taken_before_numbers_that_only_name_the_rows():
     assert features(Editor({"df": rows})) == ["wave"]
 
 
-def test_a_label_of_words_is_named():
-    rows = Frame([("a", 0.1, 0.2)], "species string, width double, height double")
+def test_a_label_that_is_no_number_and_no_word_is_named():
+    rows = Frame([([0.3], 0.1, 0.2)], "label array<double>, width double, height double")
     hint = Editor({"df": rows}).state()["hints"]["label"]
-    assert hint.startswith("species is string: a label is one number a row")
+    assert hint == "label is array<double>: a label is one number or one word a row"
+
+
+@pytest.mark.parametrize(
+    ("words", "last"), [("ab", 'Dense(1, activation="sigmoid'), ("abc", "Dense(3, activation")]
+)
+def test_words_are_classes_to_learn(words, last):
+    rows = Frame([(one, 0.1, 0.2) for one in words], "species string, width double, height double")
+    editor = Editor({"df": rows})
+    assert (editor.state()["label"], features(editor)) == ("species", ["width", "height"])
+    assert last in editor.design.code()
+    editor.act("task", value="regression")
+    wrong = "species holds words, which are classes and no numbers: choose another label"
+    assert editor.state()["errors"]["task"] == wrong
 
 
 def test_features_that_do_not_go_together_stay_ticked_until_they_do():
@@ -387,11 +403,12 @@ def test_layers_that_augment_images_come_where_images_are_and_are_wrong_elsewher
 
 
 def test_each_column_that_is_left_out_has_its_reason():
-    columns = "a double, label int, s string, d date, t timestamp, w array<string>, b binary, p struct<x:int>"
+    columns = "a double, label int, w array<string>, p struct<x:int>"
     rows = Frame([(1.0, 0)], columns)
-    left = {one["name"]: one["why"] for one in Editor({"df": rows}).columns() if one["why"]}
-    assert left == {"s": "words", "d": "times", "t": "times", "w": "words", "b": "bytes", "p": "parts"}
-    for why in {*left.values(), "empty", "other"}:
+    editor = Editor({"df": rows})
+    left = {one["name"]: one["why"] for one in editor.columns() if one["why"]}
+    assert left == {"w": "words", "p": "parts"}
+    for why in {*left.values(), "spans", *get_args(Reason), "array", "empty", "other"} - {"unique"}:
         assert BUILDER[f"why_{why}"]
     empty = Frame([(1.0, 0, [])], "a double, label int, x array<double>")
     assert Editor({"df": empty}).columns()[2]["why"] == "empty"
@@ -557,7 +574,7 @@ def test_a_vector_of_one_number_is_learnt_from_and_is_no_label(made):
     assert editor.design.features == ("features",)
     assert [one["name"] for one in editor.columns() if one["label"]] == ["x", "sales"]
     editor.act("features", value=["x", "features"])
-    assert editor.design.inputs == (("x", 1), ("features", 1))
+    assert [(one.name, one.width()) for one in editor.design.inputs] == [("x", 1), ("features", 1)]
 
 
 def test_a_custom_network_is_not_a_preset_but_a_preset_can_be_chosen_again(editor):
@@ -661,7 +678,7 @@ def test_a_dataframe_without_numbers_is_refused_and_the_old_one_stays(editor):
 @pytest.mark.parametrize(
     ("action", "about", "message"),
     [
-        ("label", {"value": "pixels"}, "'pixels' has no one number a row: use one of label"),
+        ("label", {"value": "pixels"}, "'pixels' has no one number or word a row: use one of label"),
         ("features", {"value": []}, "Features: none is ticked"),
         ("task", {"value": "ranking"}, "task='ranking': use one of auto, binary"),
         ("preset", {"value": "GPT"}, "preset='GPT': use one of MLP, CNN"),
@@ -737,9 +754,18 @@ def test_a_dataframe_whose_session_was_stopped_is_refused_in_one_sentence(frames
     assert editor.state()["errors"]["label"].startswith("the DataFrame is of a Spark session that was")
 
 
+def looked_at(df):
+    """What would be proposed for columns of 30 values, without a look at them."""
+    beside = frozenset(df.columns)
+    return {one.name: proposed(Inspected(one.name, one, 30, 5, 99, 0.0, 9.0, beside)) for one in df.schema}
+
+
 @pytest.mark.parametrize("seed", range(5))
-def test_any_sequence_of_actions_leaves_a_design_that_can_be_shown(frames, models, seed):
-    editor, random = Editor(frames, "digits", models), np.random.default_rng(seed)
+def test_any_sequence_of_actions_leaves_a_design_that_can_be_shown(frames, models, seed, monkeypatch):
+    monkeypatch.setattr("nbkeras.builder.frames.encodings", looked_at)
+    houses = Frame([("a", 0.5, 1, 0), ("b", 1.5, 2, 1)], "port string, age double, rooms int, label int")
+    editor = Editor({**frames, "houses": houses}, "digits", models)
+    random = np.random.default_rng(seed)
     values = ["", "0", "3", "3, 3", "-1", "0.5", "1e9", "relu", "same", True, False, None, "8, 8, 1", "<b>"]
 
     def pick(options):
@@ -751,15 +777,17 @@ def test_any_sequence_of_actions_leaves_a_design_that_can_be_shown(frames, model
         actions = [
             ("add", {"kind": pick(KINDS), "at": at}),
             ("preset", {"value": pick([*PRESETS])}),
-            ("data", {"value": pick(["digits", "wine", "words"])}),
+            ("data", {"value": pick(["digits", "wine", "words", "houses"])}),
+            ("column", {"value": pick(["port", "age", "gone", ""])}),
             ("task", {"value": pick(TASKS)}),
             ("epochs", {"value": pick(values)}),
             ("workers", {"value": pick(values)}),
             ("backend", {"value": pick(["auto", "jax", "magic"])}),
             ("model", {"value": pick(["chain", "fork", "logits", "gone"])}),
             ("learning_rate", {"value": pick(values)}),
-            ("features", {"value": [pick(["alcohol", "ash", "pixels", "price"])]}),
-            ("label", {"value": pick(["alcohol", "label", "price"])}),
+            ("features", {"value": [pick(["alcohol", "ash", "pixels", "price", "port"])]}),
+            ("features", {"value": ["port", "age", "rooms"]}),
+            ("label", {"value": pick(["alcohol", "label", "price", "port"])}),
             ("loss", {"value": pick(["mse", "huber", "magic"])}),
             ("metrics", {"value": [pick(["mae", "accuracy", "magic"])]}),
             ("patience", {"value": pick(values)}),
@@ -773,15 +801,27 @@ def test_any_sequence_of_actions_leaves_a_design_that_can_be_shown(frames, model
                     for one in layers[at]["arguments"]
                 ],
             ]
+        for one in editor.state()["inputs"]:
+            here = {"input": one["name"], "at": int(random.integers(1 + len(one["layers"])))}
+            actions += [("add", {**here, "kind": pick(KINDS)})]
+            if one["layers"]:
+                here["at"] %= len(one["layers"])
+                actions += [("remove", here), ("move", {**here, "to": 0})]
+                arguments = one["layers"][here["at"]]["arguments"]
+                actions += [
+                    ("set", {**here, "name": each["name"], "value": pick(values)}) for each in arguments
+                ]
         action, about = pick(actions)
         editor.act(action, **about)
         state = editor.state()
         json.dumps([state, editor.columns()], allow_nan=False)
         ast.parse(editor.design.code())
         assert state["ready"] == (
-            not {*state["errors"]} - {"model"}
+            not {*state["errors"]} - {"preset", "model", "add"}
             and bool(state["layers"])
             and not any(
-                layer["error"] or any(one["error"] for one in layer["arguments"]) for layer in state["layers"]
+                layer["error"] or any(one["error"] for one in layer["arguments"])
+                for layer in [*state["layers"], *(each for one in state["inputs"] for each in one["layers"])]
             )
+            and not any(one["error"] for one in state["inputs"])
         )

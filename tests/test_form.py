@@ -33,7 +33,7 @@ class Filled:
 @pytest.fixture(scope="module")
 def df():
     numbers = np.random.default_rng(0)
-    rows = {"a": numbers.random(60), "b": numbers.random(60), "kind": [0, 1, 2] * 20, "name": ["x"] * 60}
+    rows = {"a": numbers.random(60), "b": numbers.random(60), "kind": [0, 1, 2] * 20}
     return Frame.of(pd.DataFrame(rows))
 
 
@@ -98,6 +98,16 @@ def test_the_form_as_it_is_drawn_trains_also_beside_a_column_of_arrays():
     assert ask(df, "df", Filled()).design.features == ("age",)
 
 
+def test_of_many_columns_names_are_written():
+    many = Frame([(*range(100), 1)], ", ".join(f"c{at} double" for at in range(100)) + ", label int")
+    form = Filled()
+    assert len(ask(many, "many", form).design.features) == 100
+    assert (form.drawn["Features"], form.drawn["Label"]) == ("all", "label")
+    assert ask(many, "many", Filled(Features="c7, c3")).design.features == ("c3", "c7")
+    with pytest.raises(OptionError, match="many has no column 'x' to learn from: write all, or names"):
+        ask(many, "many", Filled(Features="c7, x"))
+
+
 def test_columns_of_any_name_are_written_as_python_and_spark_read_them(spark):
     names = ['say "x"', "it's", "dot.ted", "back`tick", "label"]
     schema = ", ".join(f"`{name.replace('`', '``')}` double" for name in names)
@@ -125,13 +135,16 @@ def test_columns_of_any_name_are_written_as_python_and_spark_read_them(spark):
             {"Learn": "classes", "Label": "a", "Features": ["b"]},
             "classes are whole numbers from 0 to 99 here; a has 0.00273",
         ),
-        ({"Network": "GPT"}, "Network: takes one of MLP, CNN, LSTM, autoencoder; got 'GPT'"),
+        (
+            {"Network": "GPT"},
+            "Network: takes one of MLP, CNN, LSTM, autoencoder, text, image",
+        ),
         ({"Optimizer": "Magic"}, "Optimizer: takes one of Adam, AdamW"),
         (
             {"Learn": "two classes", "Label": "kind"},
             "two classes are 0 and 1 here; kind has 0, 1, 2",
         ),
-        ({"Label": "gone"}, "Label: df has no column 'gone' with one number a row"),
+        ({"Label": "gone"}, "Label: df has no column 'gone' with one number or word a row"),
     ],
 )
 def test_a_field_with_a_wrong_value_is_named_and_the_form_stays_whole(df, changed, message):
@@ -142,9 +155,9 @@ def test_a_field_with_a_wrong_value_is_named_and_the_form_stays_whole(df, change
     assert list(form.drawn)[-1] == "Train"
 
 
-def test_a_dataframe_without_two_columns_of_numbers_is_refused_with_its_columns():
-    df = Frame([("x", 1)], "name string, number int")
-    with pytest.raises(DataError, match=r"df needs a label.*its columns are: name string, number int"):
+def test_a_dataframe_without_two_columns_for_a_network_is_refused_with_its_columns():
+    df = Frame([(["x"], 1)], "tags array<string>, number int")
+    with pytest.raises(DataError, match=r"df needs a label.*its columns are: tags array<string>, number int"):
         ask(df, "df", Filled())
 
 

@@ -133,7 +133,7 @@ def test_the_builder_offers_what_fit_takes_and_nothing_else(spark, helds):
         + [T.StructField("label", T.DoubleType()), T.StructField("size", T.DoubleType())]
     )
     df = spark.createDataFrame([(*(held.value for held in helds), 0.0, 1.0)], schema)
-    offered = {one.name: one.shape for one in Table.of(df, "df").columns if not one.why}
+    offered = {one.name: one.shape for one in Table.of(df, "df").columns if one.holds == "numbers"}
     offered = {name: shape for name, shape in offered.items() if name.startswith("c")}
 
     taken = {}

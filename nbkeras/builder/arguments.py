@@ -83,6 +83,21 @@ class EachWay(Number):
         return super().read(name, typed)
 
 
+class UpTo(Number):
+    """A number up to which Keras draws, which it keeps as a pair.
+
+    Example:
+        >>> UpTo().read("factor", (0, 0.1))
+        0.1
+    """
+
+    def read(self, name: str, typed: object) -> float:
+        """The number."""
+        if isinstance(typed, (tuple, list)) and len(typed) == 2 and typed[0] == 0:
+            typed = typed[1]
+        return super().read(name, typed)
+
+
 @dataclass(frozen=True)
 class Numbers:
     """One number for all features, or one for each; or none.
@@ -93,6 +108,7 @@ class Numbers:
     """
 
     least: float = -math.inf
+    alone: bool = True
 
     def read(self, name: str, typed: object) -> float | tuple[float, ...] | None:
         """The number, or the tuple of them."""
@@ -102,7 +118,24 @@ class Numbers:
             raise OptionError(f"{name}={typed!r}: use numbers{from_}, such as 0.5 or 0.5, 2")
         if not numbers:
             return None
-        return numbers[0] if len(numbers) == 1 and not isinstance(typed, (tuple, list)) else numbers
+        is_one = self.alone and len(numbers) == 1 and not isinstance(typed, (tuple, list))
+        return numbers[0] if is_one else numbers
+
+
+@dataclass(frozen=True)
+class Perhaps:
+    """What another argument may be, or nothing.
+
+    Example:
+        >>> Perhaps(Whole()).read("max_tokens", "100"), Perhaps(Whole()).read("max_tokens", "")
+        (100, None)
+    """
+
+    argument: Argument
+
+    def read(self, name: str, typed: object) -> Value:
+        """The value, or None."""
+        return None if str(typed).strip() in ("", "None") else self.argument.read(name, typed)
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbkeras.builder import presets
 from nbkeras.builder.arguments import Argument, Choice, Flag, Number, Whole
+from nbkeras.builder.catalogue import OFFERED, offered
 from nbkeras.builder.design import FITTING, OPTIMIZERS, Design
 from nbkeras.builder.frames import Frames
-from nbkeras.builder.layers import OFFERED, Layer, offered
+from nbkeras.builder.front import Features
+from nbkeras.builder.layers import Layer
 from nbkeras.builder.network import Looked
-from nbkeras.builder.table import Features, Table, Task
+from nbkeras.builder.table import Column, Table, Task
 from nbkeras.plan import BACKENDS
+
+if TYPE_CHECKING:
+    from nbkeras.driver.encoding import Encoding
 
 #: What the network learns; with ``auto`` the values of the label decide.
 TASKS: tuple[str, ...] = ("auto", "binary", "classes", "regression", "input")
@@ -25,6 +30,8 @@ NUMBERS: dict[str, Argument] = {
     "validation_split": Number(end=1.0),
     "patience": Whole(0),
 }
+#: Where something wrong has changed nothing: what is shown may be trained.
+_HARMLESS = {"preset", "model", "add"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,9 @@ class Choices:
         self._errors: dict[str, str] = {}
         self._learnt: Task = "regression"
         self._preset = "MLP"
-        self._numbers: list[int] = []
+        self._numbers: dict[str, list[int]] = {"": []}
+        self._edited: dict[tuple[str, str], tuple[Layer, ...]] = {}
+        self._column = ""
         self._question: Question
         self._answer: Layer
         self._taken: Features
@@ -72,20 +81,27 @@ class Choices:
 
     def _is_own(self) -> bool:
         """Whether the network is no longer what the preset makes."""
-        network = self.design.network
+        network, data = self.design.network, self.design.data
+        if any((data, one.name) in self._edited for one in self.design.inputs):
+            return True
         return network != presets.PRESETS[self._preset](network.input_shape, self._answer)
 
     def columns(self) -> list[dict[str, Any]]:
         """The columns, with the reason for each that is left out; not in the state, as they may be many."""
-        question = self._question
+        question, known = self._question, self._frames.known(self._question.data)
         chosen = {*question.ticked} - {question.label}
+        fronts: dict[str, list[str]] = {}
+        for branch in self.design.inputs:
+            kinds = " → ".join(layer.kind for layer in branch.network.layers)
+            fronts.setdefault(branch.column, []).append(kinds or branch.name)
         return [
             {
                 "name": one.name,
                 "kind": one.kind,
-                "label": one.single,
+                "label": one.learnable,
                 "chosen": one.name in chosen,
-                "why": one.why,
+                "why": one.why or _why(one, known),
+                "front": ", ".join(fronts.get(one.name, ())),
             }
             for one in self._table().columns
         ]
@@ -94,6 +110,8 @@ class Choices:
         """Everything else that the page shows, as plain data."""
         design, question = self.design, self._question
         looked = self._looked()
+        inputs = [(one, one.looked_at()) for one in design.inputs]
+        every = [*looked, *(each for _, some in inputs for each in some)]
         return {
             "frames": list(self._frames),
             "data": self._typed.get("data", question.data),
@@ -107,10 +125,22 @@ class Choices:
             "models": list(self._models),
             "offered": {group: list(kinds) for group, kinds in OFFERED.items()},
             "input": list(design.network.input_shape),
-            "layers": self._layers(looked),
+            "layers": self._layers("", design.network.layers, looked),
+            "columns": len({one.column for one in design.inputs}),
+            "column": self._column if any(one.column == self._column for one in design.inputs) else "",
+            "inputs": [
+                {
+                    "name": one.name,
+                    "shape": list(one.network.input_shape),
+                    "layers": self._layers(one.name, one.network.layers, some),
+                    "error": "" if one.network.layers else one.error(),
+                }
+                for one, some in inputs
+                if one.column == self._column
+            ],
             "answer": self._answer.code(),
-            "weights": sum(one.weights for one in looked),
-            "memory": design.footprint(looked).alone,
+            "weights": sum(one.weights for one in every),
+            "memory": design.footprint(every).alone,
             "optimizers": list(OPTIMIZERS),
             "optimizer": design.optimizer,
             **{name: self._typed.get(name, getattr(design, name)) for name in NUMBERS},
@@ -121,15 +151,27 @@ class Choices:
             "loss": design.loss,
             "known_metrics": list(FITTING[self._learnt][1]),
             "metrics": list(design.metrics),
-            "errors": {name: words for name, words in self._errors.items() if "." not in name},
+            "errors": self._said(),
             "code": design.cell(),
-            # A model that could not be opened changes nothing.
-            "ready": not {*self._errors} - {"model"}
+            "ready": not {*self._errors} - _HARMLESS
+            and not any(one.error() for one, _ in inputs)
             and not any(one.error for one in looked)
             and bool(looked),
         }
 
-    def _layers(self, looked: list[Looked]) -> list[dict[str, Any]]:
+    def _said(self) -> dict[str, str]:
+        """What is wrong, by field; of the layers of columns only what no field of the page shows."""
+        said = {name: words for name, words in self._errors.items() if "." not in name}
+        for one in self.design.inputs:
+            numbers = set(map(str, self._numbers.get(one.name, ())))
+            typed = (words for name, words in self._errors.items() if name.partition(".")[0] in numbers)
+            error = one.error() or next(typed, "")
+            if error and one.column != self._column:
+                said.setdefault("column", f"{one.name}: {error}")
+        return said
+
+    def _layers(self, name: str, layers: Sequence[Layer], looked: list[Looked]) -> list[dict[str, Any]]:
+        numbers = self._numbers.get(name, ())
         return [
             {
                 "number": number,
@@ -141,7 +183,7 @@ class Choices:
                 "weights": one.weights,
                 "error": one.error,
             }
-            for number, layer, one in zip(self._numbers, self.design.network.layers, looked, strict=True)
+            for number, layer, one in zip(numbers, layers, looked, strict=True)
         ]
 
     def _looked(self) -> list[Looked]:
@@ -176,3 +218,9 @@ class Choices:
             "options": list(argument.options) if isinstance(argument, Choice) else [],
             "error": self._errors.get(field, ""),
         }
+
+
+def _why(one: Column, known: Mapping[str, Encoding]) -> str:
+    """Why the look at a column leaves it out: words of their own in each row may still be text or paths."""
+    why = known[one.name].why if one.name in known else ""
+    return "" if why == "unique" or (why == "array" and one.holds) else why

@@ -7,11 +7,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from nbkeras.builder import code
-from nbkeras.builder.code import Piece
+from nbkeras.builder.branches import Branch, written
 from nbkeras.builder.network import Looked, Network
 from nbkeras.builder.table import Task
 from nbkeras.data.names import quoted
+from nbkeras.model import code
+from nbkeras.model.code import Piece
 from nbkeras.model.footprint import Footprint
 
 _QUANTITY = ("mse", "mae", "huber", "log_cosh", "msle"), ("mae", "mse", "RootMeanSquaredError")
@@ -56,8 +57,9 @@ class Design:
         workers: that train, or "auto".
         backend: of the workers, or "auto".
         unused: the DataFrame's other columns; None where they are not known.
-        inputs: features that are an input each, with their numbers; empty where all are one input.
+        inputs: features that are an input each, with their layers; empty where all are one input.
         depth: of a feature that holds arrays, 2 where these hold arrays themselves.
+        nulls: what fills gaps, by column.
 
     Example:
         >>> from nbkeras.builder import presets
@@ -91,8 +93,9 @@ class Design:
     workers: int | str = "auto"
     backend: str = "auto"
     unused: tuple[str, ...] | None = None
-    inputs: tuple[tuple[str, int], ...] = ()
+    inputs: tuple[Branch, ...] = ()
     depth: int = 1
+    nulls: tuple[tuple[str, Any], ...] = ()
 
     def code(self) -> str:
         """The cell that builds and trains it."""
@@ -103,11 +106,16 @@ class Design:
         optimizer = code.call(f"keras.optimizers.{self.optimizer}", [f"{self.learning_rate:g}"])
         compiled: dict[str, Any] = {"metrics": list(self.metrics)} if self.metrics else {}
         compiling = code.call("model.compile", [optimizer, code.value(self.loss)], **compiled)
-        return f"import keras\n\n{self.network.code(self.inputs)}\n{compiling.written()}"
+        network = written(self.inputs, self.network.layers) if self.inputs else self.network.code()
+        return f"import keras\n\n{network}\n{compiling.written()}"
 
     def training(self) -> str:
         """The part that trains it on the DataFrame."""
-        sizes: dict[str, Any] = {"batch_size": self.batch_size, "epochs": self.epochs}
+        sizes: dict[str, Any] = {}
+        if self.nulls:
+            filled = [f"{code.value(name)}: {code.value(fill)}" for name, fill in self.nulls]
+            sizes["nulls"] = Piece("{", filled, "}")
+        sizes |= {"batch_size": self.batch_size, "epochs": self.epochs}
         if self.validation_split:
             sizes["validation_split"] = self.validation_split
         if self.patience:
@@ -142,7 +150,7 @@ class Design:
         """What a worker takes, estimated.
 
         Args:
-            looked: what each layer gives, from :meth:`Network.looked_at`.
+            looked: what each layer gives, of the network and of the inputs.
         """
         weights, trained = sum(one.weights for one in looked), sum(one.trained for one in looked)
         outputs = sum(math.prod(size or 1 for size in one.shape or (0,)) for one in looked)

@@ -6,19 +6,21 @@ reason beside it, and the design stays as it was.
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from nbkeras.builder import presets, table
+from nbkeras.builder import front, presets, table
 from nbkeras.builder.arguments import Choice, Whole
-from nbkeras.builder.choices import BACKEND_CHOICES, NUMBERS, TASKS, Choices, Question
+from nbkeras.builder.catalogue import NORMALIZATION
+from nbkeras.builder.chains import Chains
+from nbkeras.builder.choices import BACKEND_CHOICES, NUMBERS, TASKS, Question
 from nbkeras.builder.design import FITTING, OPTIMIZERS, Design
-from nbkeras.builder.layers import FOREMOST, IMAGES, NORMALIZATION, Layer
+from nbkeras.builder.layers import Layer
 from nbkeras.builder.network import Network
-from nbkeras.builder.table import Features, Task
+from nbkeras.builder.table import Task
 from nbkeras.errors import NbkerasError, OptionError, one_line
 from nbkeras.run import registry
 
@@ -28,12 +30,10 @@ _VALIDATION = 0.2
 _ASKED = ("label", "features", "task")
 _NETWORKS = ("preset", "model")
 _CHOICES = ("data", *_ASKED, *_NETWORKS, "loss", "metrics", "optimizer", "workers", "backend")
-_ACTIONS = (*_CHOICES, *NUMBERS, "add", "remove", "move", "set")
-
-_Rows = list[tuple[int, Layer]]
+_ACTIONS = (*_CHOICES, *NUMBERS, "column", "add", "remove", "move", "set")
 
 
-class Editor(Choices):
+class Editor(Chains):
     """Changes a design by actions, each with a name and arguments.
 
     Args:
@@ -52,8 +52,6 @@ class Editor(Choices):
     ) -> None:
         super().__init__(frames, models or {})
         self._task_before = TASKS[0]
-        self._field = ""
-        self._next = itertools.count()
         self._on_data(next(iter(frames)) if name is None else name)
 
     # -- actions ----------------------------------------------------------
@@ -65,8 +63,9 @@ class Editor(Choices):
             action: ``data``, ``label``, ``features``, ``task``, ``preset``, ``model``, ``loss``,
                 ``metrics``, ``optimizer``, ``learning_rate``, ``batch_size``, ``epochs``,
                 ``validation_split``, ``patience``, ``workers``, ``backend``, each with ``value``;
-                ``add`` with ``kind`` and ``at``; ``remove`` with ``at``; ``move`` with ``at`` and
-                ``to``; ``set`` with ``at``, ``name`` and ``value``.
+                ``column``, whose layers are shown, with ``value``; ``add`` with ``kind`` and ``at``;
+                ``remove`` with ``at``; ``move`` with ``at`` and ``to``; ``set`` with ``at``, ``name`` and
+                ``value``; these four with ``input``, where the layers are those of an input.
             about: the arguments of the action.
 
         Raises:
@@ -87,31 +86,30 @@ class Editor(Choices):
         except Exception as error:  # noqa: BLE001  # Spark may have stopped, or the rows may be gone
             self._typed[self._field], self._errors[self._field] = about.get("value"), one_line(error)
         else:
-            self._forget(*(_NETWORKS if action in _NETWORKS else (self._field,)))
+            self._forget("add", "preset", *(_NETWORKS if action in _NETWORKS else (self._field,)))
 
     def _forget(self, *fields: str) -> None:
         """Drop the errors of some fields, and those of layers that were removed."""
-        numbers = set(map(str, self._numbers))
+        numbers = {str(number) for some in self._numbers.values() for number in some}
         gone = [one for one in self._errors if "." in one and one.partition(".")[0] not in numbers]
         for one in (*fields, *gone):
             self._typed.pop(one, None)
             self._errors.pop(one, None)
 
-    def place(self, number: Any) -> int | None:
-        """The position of a layer by its number in :meth:`state`; None if it was removed."""
-        return self._numbers.index(number) if number in self._numbers else None
-
     def _on_data(self, value: str) -> None:
         found = self._frames.table(value)
         label = found.guess_label()
-        self._question = Question(value, label, tuple(found.guess_features(label)), TASKS[0])
+        names = front.guessed(found, label, lambda: self._frames.encodings(value))
+        self._question = Question(value, label, tuple(names), TASKS[0])
         self._forget("data")
         self._fit()
 
     def _on_label(self, value: str) -> None:
         label, found, ticked = value, self._table(), self._question.ticked
         if label not in found.labels:
-            raise OptionError(f"{label!r} has no one number a row: use one of {', '.join(found.labels[:20])}")
+            raise OptionError(
+                f"{label!r} has no one number or word a row: use one of {', '.join(found.labels[:20])}"
+            )
         if set(ticked) <= {label}:
             ticked = (*ticked, *found.guess_features(label))
         self._question = replace(self._question, label=label, ticked=ticked)
@@ -129,28 +127,28 @@ class Editor(Choices):
         self._question = replace(self._question, task=value)
         self._fit()
 
-    def _fit(self) -> None:
-        """Apply the question: give the network the input and the last layer that fit it."""
+    def _fit(self, preset: str = "") -> None:
+        """Apply the question: give the network the input and the last layer that fit it.
+
+        Args:
+            preset: to make the network afresh of; empty to keep the user's own layers.
+        """
         question, found = self._question, self._table()
-        ticked = set(question.ticked)
-        features = [name for name in found.features(question.label) if name in ticked]
+        features = self._features()
         self._forget(*_ASKED)
         # An error is shown at the field that it is about, whichever was changed last.
         self._field = "features"
-        taken = found.taken(features, question.task == "input")
+        chosen, taken = self._front(preset)
         learnt, outputs = self._learn(taken)
         answer = presets.last(learnt, outputs)
         losses, metrics = FITTING[learnt]
+        fresh = presets.PRESETS[chosen](taken.shape, answer)
         if not hasattr(self, "design"):
-            network = presets.PRESETS[self._preset](taken.shape, answer)
-            data, label = question.data, question.label
             self.design = Design(
-                data, label, (), network, losses[0], metrics[:1], validation_split=_VALIDATION
+                question.data, question.label, (), fresh, losses[0], metrics[:1], validation_split=_VALIDATION
             )
-        elif self._is_own():
-            network = self._adapted(features, taken, answer)
-        else:
-            network = presets.PRESETS[self._preset](taken.shape, answer)
+        elif not preset and self._is_own():
+            fresh = self._adapted(features, taken, answer)
         used = {*features, question.label}
         self.design = replace(
             self.design,
@@ -162,12 +160,29 @@ class Editor(Choices):
             unused=tuple(column.name for column in found.columns if column.name not in used),
             inputs=taken.inputs,
             depth=taken.depth,
+            nulls=taken.nulls,
         )
-        self._learnt, self._answer, self._taken = learnt, answer, taken
-        self._take(network)
+        self._learnt, self._answer, self._taken, self._preset = learnt, answer, taken, chosen
+        self._take(fresh)
+        self._give_numbers()
         self._forget("data", *_NETWORKS)
 
-    def _learn(self, taken: Features) -> tuple[Task, int]:
+    def _features(self) -> list[str]:
+        """The columns that are ticked, without the label."""
+        ticked = set(self._question.ticked)
+        return [name for name in self._table().features(self._question.label) if name in ticked]
+
+    def _front(self, preset: str) -> tuple[str, front.Features]:
+        """What the network takes by a preset; by the last one, or another that fits, if none is named."""
+        question, found, features = self._question, self._table(), self._features()
+        encodings = partial(self._frames.encodings, question.data)
+        chosen, learnt = preset or self._preset, question.task == "input"
+        if not preset and not learnt and not front.fits(chosen, found.chosen(features)):
+            chosen = front.fitting(found, features, encodings)
+        taken = front.taken(found, features, chosen, encodings, learnt=learnt)
+        return chosen, taken if preset else self._with_edits(taken)
+
+    def _learn(self, taken: front.Features) -> tuple[Task, int]:
         """The task of the question, and how many numbers the network has to give for a row."""
         question = self._question
         if question.task == "input":
@@ -176,15 +191,18 @@ class Editor(Choices):
         values = self._frames.label_values(question.data, question.label)
         self._field = "task"
         chosen: Any = None if question.task == "auto" else question.task
-        return table.task(values, question.label, chosen)
+        (label,) = self._table().chosen([question.label])
+        return table.task(values, question.label, chosen, label.holds == "words")
 
-    def _adapted(self, features: list[str], taken: Features, answer: Layer) -> Network:
+    def _adapted(self, features: list[str], taken: front.Features, answer: Layer) -> Network:
         """The user's own network, changed only where it has to fit another question."""
         data, before = self._question.data, self.design.network
         layers = before.layers
         if layers and layers[-1] == self._answer:
             layers = (*layers[:-1], answer)
-        if (self.design.data, self.design.features) != (data, tuple(features)):
+        asked_before = self.design.data, self.design.features
+        measured = not any(one.network.layers for one in taken.inputs) and not taken.dtype
+        if measured and asked_before != (data, tuple(features)):
             self._field = "features"
             layers = tuple(
                 self._frames.normalization(data, features, taken) if layer.kind == NORMALIZATION else layer
@@ -192,19 +210,27 @@ class Editor(Choices):
             )
         # A model that was opened takes the numbers in its own shape.
         same = not taken.inputs and math.prod(before.input_shape) == math.prod(taken.shape)
-        return Network(before.input_shape if same else taken.shape, layers)
+        return Network(before.input_shape if same else taken.shape, layers, taken.dtype)
 
     def _on_preset(self, value: str) -> None:
         if value not in presets.PRESETS:
             raise OptionError(f"preset={value!r}: use one of {', '.join(presets.PRESETS)}")
         asked = self._question.task
+        task = asked
+        if value == presets.OWN and asked != "input":
+            task = "input"
+        elif value != presets.OWN and self._preset == presets.OWN and asked == "input":
+            task = self._task_before
+        encodings = partial(self._frames.encodings, self._question.data)
+        # A preset that does not fit changes nothing.
+        front.taken(self._table(), self._features(), value, encodings, learnt=task == "input")
         if value == presets.OWN and asked != "input":
             self._task_before = asked
-            self._on_task("input")
-        elif value != presets.OWN and self._preset == presets.OWN and asked == "input":
-            self._on_task(self._task_before)
-        self._preset = value
-        self._take(presets.PRESETS[value](self._taken.shape, self._answer))
+        self._question = replace(self._question, task=task)
+        for data, name in [*self._edited]:
+            if data == self._question.data:
+                del self._edited[data, name]
+        self._fit(value)
 
     def _on_model(self, value: str) -> None:
         """Take over the layers of a model that the user has written."""
@@ -214,6 +240,9 @@ class Editor(Choices):
         self._ask_as_trained(self._models[value])
         network = Network.of(self._models[value])
         numbers = math.prod(self._taken.shape)
+        if network.dtype != self._taken.dtype:
+            takes, hold = ("words", "numbers") if network.dtype else ("numbers", "words")
+            raise OptionError(f"{value} takes {takes}; the features hold {hold}: tick others, or choose text")
         if (wanted := math.prod(network.input_shape)) != numbers:
             raise OptionError(
                 f"{value} takes {network.input_shape} for each row, {wanted} numbers; "
@@ -261,63 +290,6 @@ class Editor(Choices):
 
     def _number(self, name: str, value: Any) -> None:
         self.design = replace(self.design, **{name: NUMBERS[name].read(name, value)})  # type: ignore[arg-type]
-
-    # -- layers ----------------------------------------------------------------
-
-    def _on_add(self, kind: str, at: int) -> None:
-        design = self.design
-        if kind in FOREMOST:
-            at = 0
-        elif kind in IMAGES:
-            at = self._first_image()
-        layer = (
-            self._frames.normalization(design.data, design.features, self._taken)
-            if kind == NORMALIZATION
-            else Layer.first(kind)
-        )
-        added = next(self._next), layer
-        self._change(lambda rows: [*rows[:at], added, *rows[at:]])
-
-    def _first_image(self) -> int:
-        """The first position at which the network has images, behind the layers for the features."""
-        network = self.design.network
-        shapes = [network.input_shape, *(one.shape for one in network.looked_at())]
-        kinds = [one.kind for one in network.layers]
-        first = next((at for at, shape in enumerate(shapes) if shape is not None and len(shape) == 3), 0)
-        while first < len(kinds) and kinds[first] in FOREMOST | IMAGES:
-            first += 1
-        return first
-
-    def _on_remove(self, at: int) -> None:
-        self._change(lambda rows: [*rows[:at], *rows[at + 1 :]])
-
-    def _on_move(self, at: int, to: int) -> None:
-        def moved(rows: _Rows) -> _Rows:
-            rows.insert(to, rows.pop(at))
-            return rows
-
-        self._change(moved)
-
-    def _on_set(self, at: int, name: str, value: Any) -> None:
-        self._field = f"{self._numbers[at]}.{name}"
-        layers = self.design.network.layers
-        changed = Layer(layers[at].kind, {**layers[at].arguments, name: value})
-        network = replace(self.design.network, layers=(*layers[:at], changed, *layers[at + 1 :]))
-        self.design = replace(self.design, network=network)
-
-    def _change(self, change: Callable[[_Rows], _Rows]) -> None:
-        """Reorder, remove or add layers: each keeps its number."""
-        network = self.design.network
-        rows = change(list(zip(self._numbers, network.layers, strict=True)))
-        self._numbers = [number for number, _ in rows]
-        self.design = replace(self.design, network=replace(network, layers=tuple(one for _, one in rows)))
-
-    def _take(self, network: Network) -> None:
-        """Replace the network; layers keep their numbers where the kinds of all layers are the same."""
-        kinds = [one.kind for one in self.design.network.layers]
-        if len(self._numbers) != len(kinds) or [one.kind for one in network.layers] != kinds:
-            self._numbers = [next(self._next) for _ in network.layers]
-        self.design = replace(self.design, network=network)
 
     def spark(self) -> Any:
         """The session of the DataFrame."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbkeras.builder import table
-from nbkeras.builder.layers import NORMALIZATION, Layer
-from nbkeras.builder.table import Features, Table
+from nbkeras.builder.catalogue import NORMALIZATION
+from nbkeras.builder.front import Features
+from nbkeras.builder.layers import Layer
+from nbkeras.builder.table import Table
 from nbkeras.errors import OptionError
+
+if TYPE_CHECKING:
+    from nbkeras.driver.encoding import Encoding
 
 
 class Frames(Mapping[str, Any]):
@@ -28,6 +33,7 @@ class Frames(Mapping[str, Any]):
         self._tables: dict[str, Table] = {}
         self._values: dict[tuple[str, str], list[float]] = {}
         self._moments: dict[tuple[str, str], tuple[float, float]] = {}
+        self._encodings: dict[str, dict[str, Encoding]] = {}
 
     def __getitem__(self, name: str) -> Any:
         return self._frames[name]
@@ -58,6 +64,20 @@ class Frames(Mapping[str, Any]):
             self._values[name, label] = table.values_of(self._frames[name], label)
         return self._values[name, label]
 
+    def encodings(self, name: str) -> dict[str, Encoding]:
+        """What is proposed for each column; one Spark job looks at all of them, once.
+
+        Raises:
+            ClusterError: its session was stopped, or what computes it fails.
+        """
+        if name not in self._encodings:
+            self._encodings[name] = encodings(self._frames[name])
+        return self._encodings[name]
+
+    def known(self, name: str) -> dict[str, Encoding]:
+        """The same as far as it is known by now."""
+        return self._encodings.get(name, {})
+
     def normalization(self, name: str, features: Sequence[str], taken: Features) -> Layer:
         """A normalization by mean and variance of each feature, or of all numbers of a single array.
 
@@ -66,9 +86,22 @@ class Frames(Mapping[str, Any]):
         missing = [feature for feature in features if (name, feature) not in self._moments]
         for feature, found in table.moments(self._frames[name], missing).items():
             self._moments[name, feature] = found
-        inputs = dict(taken.inputs)
+        inputs = {one.name: one.width() for one in taken.inputs}
         pairs = [self._moments[name, feature] for feature in features for _ in range(inputs.get(feature, 1))]
         means, variances = zip(*pairs, strict=True)
         if len(features) == 1:
             return Layer(NORMALIZATION, {"axis": None, "mean": means[0], "variance": variances[0]})
         return Layer(NORMALIZATION, {"mean": means, "variance": variances})
+
+
+def encodings(df: Any) -> dict[str, Encoding]:
+    """What is proposed for each column of a DataFrame. One job of Spark.
+
+    Raises:
+        ClusterError: its session was stopped, or what computes it fails.
+    """
+    from nbkeras.driver.encoding import proposed
+    from nbkeras.driver.inspection import inspected
+
+    with table.asked(df):
+        return {one.name: proposed(one) for one in inspected(df.sparkSession, df, df.columns)}

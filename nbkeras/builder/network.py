@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self
 
-from nbkeras.builder import code
 from nbkeras.builder.arguments import Value
-from nbkeras.builder.code import Piece
-from nbkeras.builder.layers import IMAGES, OFFERED, Layer, evaluated
+from nbkeras.builder.catalogue import IMAGES, OFFERED, WHOLE, WORDS
+from nbkeras.builder.layers import Layer, evaluated
 from nbkeras.errors import ModelError, one_line
+from nbkeras.model import code
+from nbkeras.model.code import Piece
 
 Shape = tuple[int, ...]
 
@@ -21,6 +24,9 @@ Shape = tuple[int, ...]
 _DIMENSIONS = re.compile(r"expected (min_|max_|)ndim=(\d+), found ndim=\d+")
 #: Dimensions of images, with that of the rows.
 _IMAGE = 4
+#: Chains of layers that have been looked at.
+_REMEMBERED = 4096
+_WORD_LAYERS = "a TextVectorization, a StringLookup or a Hashing"
 #: Layers behind which probabilities are still some: they only reorder or pool them.
 _KEEPING = {"Flatten", "Reshape", *OFFERED["pooling"]}
 
@@ -34,12 +40,14 @@ class Looked:
         weights: number of them.
         trained: of these, how many are learnt.
         error: what is wrong with this layer, in words.
+        dtype: of its output, where there is one.
     """
 
     shape: tuple[int | None, ...] | None
     weights: int = 0
     trained: int = 0
     error: str = ""
+    dtype: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,7 @@ class Network:
     Attributes:
         input_shape: of one row.
         layers: from the first to the last.
+        dtype: of its input; empty for Keras' float type.
 
     Example:
         >>> from nbkeras.builder.layers import Layer
@@ -63,6 +72,7 @@ class Network:
 
     input_shape: Shape
     layers: tuple[Layer, ...]
+    dtype: str = ""
 
     @classmethod
     def of(cls, model: Any) -> Self:
@@ -75,27 +85,18 @@ class Network:
         (shape,) = {tuple(model.input_shape[1:])}
         if None in shape:
             raise ModelError(f"{model.name!r} takes inputs of any size, {shape}: the builder needs one size")
-        return cls(shape, tuple(Layer.of(one) for one in chain))
+        dtype = model.inputs[0].dtype
+        return cls(shape, tuple(Layer.of(one) for one in chain), "string" if dtype == "string" else "")
 
-    def code(self, inputs: Sequence[tuple[str, int]] = ()) -> str:
-        """The network in Python: ``model``.
+    def input(self, **named: str) -> Piece:
+        """Its input in Python."""
+        dtype = {"dtype": self.dtype} if self.dtype else {}
+        return code.call("keras.Input", [code.value(self.input_shape)], **dtype, **named)
 
-        Args:
-            inputs: where there are several, the name of each and its numbers: one behind the other.
-        """
-        layers = [layer.piece() for layer in self.layers]
-        if not inputs:
-            first = code.call("keras.Input", [code.value(self.input_shape)])
-            stack = Piece("[", [first, *layers], "]", open=True)
-            return code.call("model = keras.Sequential", [stack]).written()
-        named = [code.call("keras.Input", [f"({size},)"], name=name) for name, size in inputs]
-        stack = Piece("[", layers, "]", open=bool(layers))
-        lines = [
-            Piece("inputs = [", named, "]", open=True),
-            code.call("layers = keras.Sequential", [stack]),
-            code.call("model = keras.Model", ["inputs", "layers(keras.layers.Concatenate()(inputs))"]),
-        ]
-        return "\n".join(one.written() for one in lines)
+    def code(self) -> str:
+        """The network in Python: ``model``."""
+        stack = Piece("[", [self.input(), *(layer.piece() for layer in self.layers)], "]", open=True)
+        return code.call("model = keras.Sequential", [stack]).written()
 
     def activation(self) -> Value:
         """The activation that its outputs come of; None where the layer that computes them has none.
@@ -117,38 +118,56 @@ class Network:
 
         Keras collects variables that wait for their values by thread: this one ends with all of them.
         """
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(self._look).result()
+        layers = tuple((one.kind, one.code()) for one in self.layers)
+        return list(_looked(self.input_shape, self.dtype, layers))
 
-    def _look(self) -> list[Looked]:
-        import keras
 
-        found: list[Looked] = []
-        tensor: Any = keras.KerasTensor((None, *self.input_shape))
-        with keras.StatelessScope(initialize_variables=False):
-            for one in self.layers:
-                if tensor is None:
-                    found.append(Looked(None))
-                    continue
-                if one.kind in IMAGES and len(tensor.shape) != _IMAGE:
-                    shape = tuple(tensor.shape[1:])
-                    error = f"takes images, (lines, columns, channels) for each row, gets {shape}"
-                    found.append(Looked(None, error=f"{error}: move it behind a Reshape that makes them"))
-                    tensor = None
-                    continue
-                try:
-                    layer = evaluated(one.code())
-                    tensor = layer(tensor)
-                except Exception as error:  # noqa: BLE001  # Keras may raise anything; the field shows it
-                    found.append(Looked(None, error=_words(error, tuple(tensor.shape[1:]))))
-                    tensor = None
-                else:
-                    found.append(
-                        Looked(
-                            tuple(tensor.shape[1:]), _count(layer.weights), _count(layer.trainable_weights)
-                        )
-                    )
-        return found
+@functools.lru_cache(_REMEMBERED)
+def _looked(shape: Shape, dtype: str, layers: tuple[tuple[str, str], ...]) -> tuple[Looked, ...]:
+    """What is looked at once: many columns are often taken by the same layers."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_look, shape, dtype, layers).result()
+
+
+def _look(shape: Shape, dtype: str, layers: tuple[tuple[str, str], ...]) -> tuple[Looked, ...]:
+    import keras
+
+    found: list[Looked] = []
+    tensor: Any = keras.KerasTensor((None, *shape), dtype or keras.config.floatx())
+    with keras.StatelessScope(initialize_variables=False), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a layer says of masks, it says as it trains
+        for kind, written in layers:
+            if tensor is None:
+                found.append(Looked(None))
+                continue
+            if wrong := _misfit(kind, tensor):
+                found.append(Looked(None, error=wrong))
+                tensor = None
+                continue
+            try:
+                layer = evaluated(written)
+                tensor = layer(tensor)
+            except Exception as error:  # noqa: BLE001  # Keras may raise anything; the field shows it
+                found.append(Looked(None, error=_words(error, tuple(tensor.shape[1:]))))
+                tensor = None
+            else:
+                weights, trained = _count(layer.weights), _count(layer.trainable_weights)
+                found.append(Looked(tuple(tensor.shape[1:]), weights, trained, dtype=tensor.dtype))
+    return tuple(found)
+
+
+def _misfit(kind: str, tensor: Any) -> str:
+    """Why a layer cannot take a tensor, where Keras would only say so as it trains."""
+    if kind in IMAGES and len(tensor.shape) != _IMAGE:
+        error = f"takes images, (lines, columns, channels) for each row, gets {tuple(tensor.shape[1:])}"
+        return f"{error}: move it behind a Reshape that makes them"
+    if tensor.dtype == "string":
+        return "" if kind in WORDS else f"takes numbers, gets words: add {_WORD_LAYERS} before it"
+    if kind in WORDS - WHOLE:
+        return "takes words, gets numbers: IntegerLookup, Hashing and Discretization take numbers"
+    if kind in WHOLE and "float" in tensor.dtype:
+        return f"takes whole numbers, gets {tensor.dtype}: Discretization makes whole numbers of others"
+    return ""
 
 
 def _count(variables: list[Any]) -> int:
@@ -164,6 +183,9 @@ def _chain(model: Any) -> Iterator[Any]:
     if len(model.inputs) > 1 or len(model.outputs) > 1:
         raise ModelError(f"{model.name!r} has several inputs or outputs: the builder knows one of each")
     layers = [one for one in model.layers if not isinstance(one, keras.layers.InputLayer)]
+    if isinstance(model, keras.Sequential):
+        yield from layers
+        return
     tensor = model.inputs[0]
     for layer in layers:
         if len(layer._inbound_nodes) != 1 or layer.input is not tensor:  # noqa: SLF001

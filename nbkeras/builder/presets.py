@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 from nbkeras.builder.layers import Layer
 from nbkeras.builder.network import Network, Shape
@@ -67,13 +68,56 @@ def autoencoder(shape: Shape, answer: Layer) -> Network:
     return mlp(shape, answer, (wide, narrow, wide))
 
 
+def text(shape: Shape, answer: Layer) -> Network:
+    """Sentences: each word becomes some numbers, their mean is what Dense layers take.
+
+    Example:
+        >>> [one.kind for one in text((1,), last("binary", 1)).layers][:3]
+        ['TextVectorization', 'Embedding', 'GlobalAveragePooling1D']
+    """
+    from nbkeras.driver.encoding import sentences
+
+    reading = (Layer(step.kind, step.arguments) for step in sentences(length=200, width=64))
+    hidden = Layer("Dense", {"units": 64, "activation": "relu"})
+    return Network(shape, (*reading, hidden, Layer("Dropout", {"rate": 0.5}), answer), "string")
+
+
+def photo(shape: Shape, answer: Layer) -> Network:
+    """Images, changed at random in training: convolutions, as long as there is something to pool."""
+    layers = [
+        Layer("Rescaling", {"scale": 1 / 255}),
+        Layer("RandomFlip", {"mode": "horizontal"}),
+        Layer("RandomRotation", {"factor": 0.1}),
+    ]
+    side = min(shape[:2])
+    for filters in (32, 64, 128):
+        arguments = {"filters": filters, "kernel_size": 3, "padding": "same", "activation": "relu"}
+        layers.append(Layer("Conv2D", arguments))
+        if (side := side // 2) > 1:
+            layers.append(Layer("MaxPooling2D"))
+    ending = [Layer("GlobalAveragePooling2D"), Layer("Dropout", {"rate": 0.5}), answer]
+    return Network(shape, (*layers, *ending))
+
+
 #: The preset that learns its input.
 OWN = "autoencoder"
+#: The preset that gives each column an input, and layers by what it holds.
+MIXED = "mixed"
 PRESETS: dict[str, Callable[[Shape, Layer], Network]] = {
     "MLP": mlp,
     "CNN": cnn,
     "LSTM": lstm,
     OWN: autoencoder,
+    "text": text,
+    "image": photo,
+    MIXED: mlp,
+}
+#: What a preset takes: ``numbers`` alone, one column of ``words``, one of ``images``, or any ``columns``.
+TAKES: dict[str, Literal["numbers", "words", "images", "columns"]] = {
+    **dict.fromkeys(PRESETS, "numbers"),
+    "text": "words",
+    "image": "images",
+    MIXED: "columns",
 }
 
 

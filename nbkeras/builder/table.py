@@ -16,6 +16,8 @@ from nbkeras.spark import exceptions
 
 #: ``input``: the features themselves, as an autoencoder learns them.
 Task = Literal["binary", "classes", "regression", "input"]
+#: What a column holds.
+Holds = Literal["numbers", "words", "times", "images"]
 
 _LABELS = (
     "label",
@@ -34,16 +36,15 @@ _ARRAYS = ("features", "x", "inputs", "image", "images", "pixels")
 _NUMBERS_OF_ROWS = re.compile(r"^(id|index|.*_id|weight|weights|sample_weight)$", re.IGNORECASE)
 #: A label with higher numbers is a quantity.
 _MOST_CLASSES = 100
+#: More words than this are no classes here: each has a number in the last layer.
+_MOST_WORDS = 10_000
 #: Why a column is left out, by a part of the name of what it holds.
 _REASONS = {
     "string": "words",
     "char": "words",
-    "date": "times",
-    "timestamp": "times",
-    "interval": "times",
+    "interval": "spans",
     "struct": "parts",
     "map": "parts",
-    "binary": "bytes",
 }
 #: Rows in which arrays are looked for together; a column that is null in all of them is looked at alone.
 _ROWS = 20
@@ -58,15 +59,19 @@ class Column:
         kind: Spark's name of its type.
         shape: the shape of its value in one row; None if all rows are null.
         single: whether its value is a number; False for an array, even of one number.
-        why: it is left out, ``words``, ``times``, ``parts``, ``bytes``, ``empty`` or ``other``; empty
-            where a network may learn from it.
+        holds: ``numbers``, ``words``, ``times`` or ``images``; empty where it is left out.
+        why: it is left out, ``words``, ``spans``, ``parts``, ``empty`` or ``other``; empty where a network
+            may learn from it.
+        whole: whether its value is a whole number.
     """
 
     name: str
     kind: str
     shape: tuple[int, ...] | None
     single: bool = False
+    holds: Holds | Literal[""] = "numbers"
     why: str = ""
+    whole: bool = False
 
     @classmethod
     def of(cls, field: Any, shape: tuple[int, ...] | None) -> Self:
@@ -78,28 +83,23 @@ class Column:
         """
         from nbkeras.data import kinds
         from nbkeras.data.kinds.array import innermost
+        from nbkeras.driver.encoding import image_shape
 
-        kind = kinds.of(field.dataType)
-        why = "empty" if shape is not None and not math.prod(shape) else ""
-        if kind is None:
-            name = innermost(field.dataType).typeName()
-            why = next((reason for part, reason in _REASONS.items() if part in name), "other")
-        return cls(field.name, field.dataType.simpleString(), shape, kind is not None and kind.single, why)
+        name, kind = field.dataType.simpleString(), kinds.of(field.dataType)
+        if kind is not None:
+            why = "empty" if shape is not None and not math.prod(shape) else ""
+            whole = kind.single and kind.is_whole(field.dataType)
+            return cls(field.name, name, shape, kind.single, "" if why else "numbers", why, whole)
+        if holds := _held(field):
+            return cls(field.name, name, image_shape(field) if holds == "images" else (1,), holds=holds)
+        inner = innermost(field.dataType).typeName()
+        why = next((reason for part, reason in _REASONS.items() if part in inner), "other")
+        return cls(field.name, name, None, holds="", why=why)
 
-
-@dataclass(frozen=True)
-class Features:
-    """What a network takes of some columns.
-
-    Attributes:
-        shape: of the numbers in one row, which stand one behind the other where there are several columns.
-        inputs: columns that are an input each, with their numbers; empty where all are one input.
-        depth: of a column that holds arrays, 2 where these hold arrays themselves.
-    """
-
-    shape: tuple[int, ...]
-    inputs: tuple[tuple[str, int], ...] = ()
-    depth: int = 1
+    @property
+    def learnable(self) -> bool:
+        """Whether it may be the label: one number a row, or one word."""
+        return self.single or self.holds == "words"
 
 
 @dataclass(frozen=True)
@@ -120,103 +120,89 @@ class Table:
 
         Raises:
             ClusterError: its session was stopped, or what computes it fails.
-            DataError: it is no DataFrame of Spark, has no two columns of numbers, or no label.
+            DataError: it is no DataFrame of Spark, has no two columns that a network could take, or no label.
         """
         require_frame(df)
-        with _asked(df):
+        with asked(df):
             shapes = _shapes(df)
         table = cls(name, tuple(Column.of(one, shapes.get(one.name)) for one in df.schema.fields))
         if not table.labels or len([one for one in table.columns if not one.why]) < 2:
             raise DataError(
-                f"{name} needs a label, one number a row, and a feature, numbers or an array of them; "
+                f"{name} needs a label, one number or word a row, and a feature; "
                 f"its columns are: {', '.join(f'{one.name} {one.kind}' for one in table.columns)}"
             )
         return table
 
     @property
     def labels(self) -> list[str]:
-        """Columns that may be learnt: of one number a row."""
-        return [one.name for one in self.columns if one.single]
+        """Columns that may be learnt: of one number or one word a row."""
+        return [one.name for one in self.columns if one.learnable]
 
     def guess_label(self) -> str:
-        """The label by its name, else the last column that may be one."""
-        return next((one for one in self.labels if one.lower() in _LABELS), self.labels[-1])
+        """The label by its name, else the last column that may be one: of numbers, if there is such."""
+        named = (one for one in self.labels if one.lower() in _LABELS)
+        single = [one.name for one in self.columns if one.single]
+        return next(named, (single or self.labels)[-1])
 
     def features(self, label: str) -> list[str]:
         """Columns that a network may learn from."""
         return [one.name for one in self.columns if not one.why and one.name != label]
 
+    def chosen(self, names: Sequence[str]) -> list[Column]:
+        """The columns of some names, in their order."""
+        wanted = {*names}
+        return [one for one in self.columns if one.name in wanted]
+
     def hint(self) -> str:
         """Why a column that is a label by its name cannot be one; empty where there is none."""
         for one in self.columns:
-            if one.name.lower() in _LABELS and not one.single:
-                return (
-                    f"{one.name} is {one.kind}: a label is one number a row "
-                    "(StringIndexer of pyspark.ml makes numbers of words)"
-                )
+            if one.name.lower() in _LABELS and not one.learnable:
+                return f"{one.name} is {one.kind}: a label is one number or one word a row"
         return ""
 
     def guess_features(self, label: str) -> list[str]:
-        """Single numbers, or one array: that is what a network with one input takes."""
-        features, numbers = self.features(label), set(self.labels)
-        arrays = [one for one in features if one not in numbers]
-        if named := [one for one in arrays if one.lower() in _ARRAYS]:
-            return named[:1]
-        single = [one for one in features if one in numbers and not _NUMBERS_OF_ROWS.match(one)]
-        return single or arrays[:1] or features[:1]
-
-    def taken(self, features: Sequence[str], learnt: bool) -> Features:
-        """What a network takes of some features.
-
-        Args:
-            features: names of columns.
-            learnt: whether they are what is learnt, too.
-
-        Raises:
-            OptionError: there are none, or they do not go together.
-            DataError: one is null in every row.
-        """
-        if not features:
-            raise OptionError("Features: none is ticked, tick one at least")
-        chosen = {one.name: one for one in self.columns if one.name in features}
-        shapes = {}
-        for name, one in chosen.items():
-            if one.shape is None:
-                raise DataError(f"Features: {name} is null in every row")
-            shapes[name] = one.shape
-        if len(shapes) == 1:
-            (shape,) = shapes.values()
-            return Features((math.prod(shape),) if learnt else shape, depth=len(shape))
-        if nested := [name for name, shape in shapes.items() if len(shape) > 1]:
-            raise OptionError(f"Features: {nested[0]} holds arrays of arrays: take it alone")
-        sizes = {name: shape[0] for name, shape in shapes.items()}
-        if all(one.single for one in chosen.values()):
-            return Features((len(sizes),))
-        if learnt:
-            raise OptionError(
-                "Features: to be learnt, take one column of arrays, or several of single numbers"
-            )
-        if wrong := [name for name in sizes if "/" in name]:
-            raise OptionError(
-                f"Features: {wrong[0]} is to be the name of an input of Keras, which has no / in it: "
-                "rename the column"
-            )
-        return Features((sum(sizes.values()),), tuple(sizes.items()))
+        """An array by its name, or one column of images, or all but arrays that do not number the rows."""
+        features = self.chosen(self.features(label))
+        arrays = [one for one in features if one.holds == "numbers" and not one.single]
+        images = [one for one in features if one.holds == "images"]
+        for some in ([one for one in arrays if one.name.lower() in _ARRAYS], images):
+            if some:
+                return [some[0].name]
+        rest = [one for one in features if one not in arrays and not _NUMBERS_OF_ROWS.match(one.name)]
+        if arrays and not any(one.single for one in rest):
+            rest = arrays[:1]
+        return [one.name for one in rest or features[:1]]
 
 
 def values_of(df: Any, label: str) -> list[float]:
     """Values of a label, sorted: all that it has where it may be one of classes, else some. A job of Spark.
 
+    Words are the classes 0, 1, 2 and so on, as ``fit`` numbers them.
+
     Raises:
         ClusterError: its session was stopped, or what computes it fails.
-        DataError: the label is null in every row.
+        DataError: the label is null in every row, or holds too many words.
     """
-    with _asked(df):
-        rows = df.select(quoted(label)).dropna().distinct().limit(_MOST_CLASSES + 1).collect()
-    values = sorted(float(row[0]) for row in rows)
-    if not values:
+    from pyspark.sql.types import StringType
+
+    from nbkeras.data import marks
+
+    words = isinstance(df.schema[label].dataType, StringType)
+    most = _MOST_WORDS if words else _MOST_CLASSES
+    with asked(df):
+        rows = df.select(quoted(label)).dropna().distinct().limit(most + 1).collect()
+    if words and len(rows) > most:
+        raise DataError(
+            f"Label: {label} holds more than {most:,} different words, which are no classes here: "
+            "choose another column"
+        )
+    if not rows:
         raise DataError(f"Label: {label} is null in every row, or there is none")
-    return values
+    if words:
+        # A folder of images has named its classes, also those without a file.
+        known = marks.held(df.schema[label]).get("classes", ())
+        return list(map(float, range(len({*known, *(row[0] for row in rows)}))))
+    return sorted(float(row[0]) for row in rows)
 
 
 def moments(df: Any, names: Sequence[str]) -> dict[str, tuple[float, float]]:
@@ -236,7 +222,7 @@ def moments(df: Any, names: Sequence[str]) -> dict[str, tuple[float, float]]:
 
     from nbkeras.data import columns, kinds
 
-    with _asked(df):
+    with asked(df):
         single = [name for name in names if (kind := kinds.of(df.schema[name].dataType)) and kind.single]
         together = [single] if single else []
         found: dict[str, tuple[Any, Any]] = {}
@@ -253,24 +239,29 @@ def moments(df: Any, names: Sequence[str]) -> dict[str, tuple[float, float]]:
     return {name: (float(f"{found[name][0]:.6g}"), float(f"{found[name][1]:.6g}")) for name in names}
 
 
-def task(values: list[float], label: str, chosen: Task | None) -> tuple[Task, int]:
+def task(values: list[float], label: str, chosen: Task | None, words: bool = False) -> tuple[Task, int]:
     """What is learnt, and how many units the last layer has; the label's values tell what is not chosen.
 
     Args:
         values: of the label, from :func:`values_of`.
         label: its name.
         chosen: what is to be learnt, or None.
+        words: whether the label holds words, which are classes.
 
     Raises:
         OptionError: its values are not what was chosen.
     """
-    are_classes = values[0] >= 0 and values[-1] < _MOST_CLASSES and all(map(float.is_integer, values))
+    whole = all(map(float.is_integer, values))
+    are_classes = words or (values[0] >= 0 and values[-1] < _MOST_CLASSES and whole)
     if chosen == "classes" and not are_classes:
         raise OptionError(
             f"classes are whole numbers from 0 to {_MOST_CLASSES - 1} here; {label} has {_some(values)}"
         )
+    if chosen == "regression" and words:
+        raise OptionError(f"{label} holds words, which are classes and no numbers: choose another label")
     if chosen == "binary" and not set(values) <= {0.0, 1.0}:
-        raise OptionError(f"two classes are 0 and 1 here; {label} has {_some(values)}")
+        has = f"{len(values)} words" if words else _some(values)
+        raise OptionError(f"two classes are 0 and 1 here; {label} has {has}")
     if chosen == "regression" or (chosen is None and not are_classes):
         return "regression", 1
     if chosen == "binary" or (chosen is None and values[-1] <= 1):
@@ -306,8 +297,23 @@ def _short(data: Any) -> str:
     return " ".join(reprlib.repr(data).split())
 
 
+def _held(field: Any) -> Holds | None:
+    """What a column holds besides numbers that a network can take."""
+    from pyspark.sql.types import StringType
+
+    from nbkeras.data import marks, parts
+    from nbkeras.data.images.columns import IMAGES
+    from nbkeras.data.kinds.images import Images
+
+    if Images().holds(field.dataType) or IMAGES in marks.held(field):
+        return "images"
+    if isinstance(field.dataType, StringType):
+        return "words"
+    return "times" if parts.is_time(field.dataType) else None
+
+
 @contextmanager
-def _asked(df: Any) -> Iterator[None]:
+def asked(df: Any) -> Iterator[None]:
     """Report failures of Spark in the block as :func:`nbkeras.fit` does."""
     from nbkeras.data import source
 

@@ -12,8 +12,8 @@ import traitlets
 from IPython.core.getipython import get_ipython
 
 from nbkeras import api
+from nbkeras.builder.catalogue import KINDS
 from nbkeras.builder.editor import Editor
-from nbkeras.builder.layers import KINDS
 from nbkeras.builder.table import require_frame
 from nbkeras.errors import OptionError, one_line
 from nbkeras.notebook import frontend, hosts, looks
@@ -25,6 +25,8 @@ from nbkeras.run.run import Run
 
 #: Pages, besides the one that speaks, whose last message is remembered.
 _PAGES = 8
+#: Behind any layers.
+_LAST = 1000
 
 
 class Panel(anywidget.AnyWidget):
@@ -78,20 +80,29 @@ class Panel(anywidget.AnyWidget):
         A page names layers by their numbers, for it may not have seen yet what was done before.
         """
         about = {key: value for key, value in message.items() if key not in ("action", "page", "number")}
-        count = len(self._editor.design.network.layers)
+        layers = self._editor.design.network.layers
         if action == "add":
             behind = self._editor.place(about.pop("behind", None))
-            # Before the last layer, which answers.
-            about["at"] = max(0, count - 1) if behind is None else behind + 1
+            name = str(about.get("input", ""))
+            if behind is not None and behind[0] == name:
+                about["at"] = behind[1] + 1
+            else:
+                # Before the last layer of the network, which answers; behind those of an input.
+                about["at"] = _LAST if name else max(0, len(layers) - 1)
         if action not in ("remove", "move", "set"):
             return about
-        at = about["at"] = self._editor.place(about.pop("layer", None))
-        if at is None:
+        found = self._editor.place(about.pop("layer", None))
+        if found is None:
             return None
+        about["input"], about["at"] = found
         if action == "move":
             onto, by = about.pop("onto", None), about.pop("by", 0)
-            about["to"] = min(max(at + by, 0), count - 1) if onto is None else self._editor.place(onto)
-        return None if action == "move" and about["to"] is None else about
+            last = self._editor.length(found[0]) - 1
+            to = (found[0], min(max(found[1] + by, 0), last)) if onto is None else self._editor.place(onto)
+            if to is None or to[0] != found[0]:
+                return None
+            about["to"] = to[1]
+        return about
 
 
 class Builder:

@@ -6,16 +6,14 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, Protocol
 
-from nbkeras.builder import presets
+from nbkeras.builder import frames, front, presets
 from nbkeras.builder.design import FITTING, OPTIMIZERS, Design
 from nbkeras.builder.table import Table, Task, task, values_of
 from nbkeras.errors import OptionError
 
-#: The network whose hidden layers the form asks for.
-_MLP = "MLP"
 #: What the form offers, each with what is learnt.
 TASKS: dict[str, Task | None] = {
     "as the label says": None,
@@ -23,6 +21,10 @@ TASKS: dict[str, Task | None] = {
     "classes": "classes",
     "a number": "regression",
 }
+#: Columns that a form lists; of more they are written.
+_LISTED = 40
+#: All columns that would be ticked.
+_ALL = "all"
 
 
 class Fields(Protocol):
@@ -62,15 +64,17 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
         fields: where the form is drawn.
 
     Raises:
-        DataError: it has no two columns of numbers.
+        DataError: it has no two columns that a network could take.
         OptionError: a field holds what cannot be.
     """
     table = Table.of(df, name)
-    label = fields.choice("Label", table.labels, table.guess_label())
+    label = _label(fields, table)
     learn = fields.choice("Learn", list(TASKS), next(iter(TASKS)))
     others = table.features(label)
-    ticked = set(fields.choices("Features", others, table.guess_features(label)))
-    preset = fields.choice("Network", list(presets.PRESETS), _MLP)
+    proposed = cache(partial(frames.encodings, df))
+    guessed = front.guessed(table, label, proposed)
+    ticked = _ticked(fields, others, guessed)
+    preset = fields.choice("Network", list(presets.PRESETS), front.fitting(table, guessed, proposed))
     layers = fields.text("Hidden layers", "64, 32")
     optimizer = fields.choice("Optimizer", list(OPTIMIZERS), OPTIMIZERS[0])
     rate = fields.text("Learning rate", "0.001")
@@ -80,23 +84,30 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
     train = bool(fields.choices("Train", ["Train"], []))
     # Only now that the form is whole on the screen may something be wrong with it.
     if label not in table.labels:
-        raise OptionError(f"Label: {name} has no column {label!r} with one number a row")
-    features = [column for column in others if column in ticked]
+        raise OptionError(f"Label: {name} has no column {label!r} with one number or word a row")
+    if strange := [column for column in ticked if column not in others]:
+        raise OptionError(
+            f"Features: {name} has no column {strange[0]!r} to learn from: write {_ALL}, or names with commas"
+        )
+    features = [column for column in others if column in set(ticked)]
     learns_itself = preset == presets.OWN
-    taken = table.taken(features, learns_itself)
     if learn not in TASKS:
         raise OptionError(f"Learn: takes one of {', '.join(TASKS)}; got {learn!r}")
     if preset not in presets.PRESETS:
         raise OptionError(f"Network: takes one of {', '.join(presets.PRESETS)}; got {preset!r}")
+    taken = front.taken(table, features, preset, proposed, learnt=learns_itself)
     if optimizer not in OPTIMIZERS:
         raise OptionError(f"Optimizer: takes one of {', '.join(OPTIMIZERS)}; got {optimizer!r}")
     learnt: Task = "input"
     outputs = math.prod(taken.shape)
     if not learns_itself:
-        learnt, outputs = task(values_of(df, label), label, TASKS[learn])
+        (column,) = table.chosen([label])
+        learnt, outputs = task(values_of(df, label), label, TASKS[learn], column.holds == "words")
     answer = presets.last(learnt, outputs)
     sizes = _sizes(layers)  # only a dense network uses them, but errors in them are always reported
-    make = partial(presets.mlp, units=sizes) if preset == _MLP else presets.PRESETS[preset]
+    make = presets.PRESETS[preset]
+    if make is presets.mlp:
+        make = partial(presets.mlp, units=sizes)
     losses, metrics = FITTING[learnt]
     design = Design(
         name,
@@ -111,8 +122,23 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
         epochs=count("Epochs", epochs),
         inputs=taken.inputs,
         depth=taken.depth,
+        nulls=taken.nulls,
     )
     return Answers(design, workers, train)
+
+
+def _label(fields: Fields, table: Table) -> str:
+    guess = table.guess_label()
+    if len(table.labels) <= _LISTED:
+        return fields.choice("Label", table.labels, guess)
+    return fields.text("Label", guess).strip()
+
+
+def _ticked(fields: Fields, others: Sequence[str], guessed: Sequence[str]) -> Sequence[str]:
+    if len(others) <= _LISTED:
+        return fields.choices("Features", others, guessed)
+    typed = fields.text("Features", _ALL).strip()
+    return guessed if typed == _ALL else [one.strip() for one in typed.split(",") if one.strip()]
 
 
 def count(name: str, typed: str, example: str = "10") -> int:

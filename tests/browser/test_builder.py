@@ -278,6 +278,14 @@ def test_a_filter_goes_on_where_it_is_typed_when_the_answer_to_a_tick_comes(buil
     expect(built.panel.get_by_text("49 of 50 chosen")).to_be_visible()
     built.notebook.page.keyboard.insert_text("49")
     expect(field).to_have_value("c49")
+    # No list has all columns: the label is typed, too.
+    label = built.panel.get_by_label("Label", exact=True)
+    for typed, count in (("c", 40), ("c4", 11)):
+        label.fill(typed)
+        expect(built.panel.locator("datalist option")).to_have_count(count)
+    label.fill("c49")
+    label.press("Enter")
+    expect(built.code).to_contain_text('y="c49"')
 
 
 def test_layers_move_by_mouse_and_by_keys(build):
@@ -337,12 +345,19 @@ def test_ticks_that_come_before_the_answer_are_all_taken(build):
 def test_loss_metrics_and_an_early_stop_are_chosen_and_columns_that_are_left_out_have_their_reason(
     build, screenshots
 ):
-    columns = "'id / 2 label', 'id a', 'string(id) word', 'current_date() day'"
-    rows = f"train_df = spark.range(9).selectExpr({columns})"
+    columns = "'id / 2 label', 'id a', 'string(id % 3) word', 'current_date() day'"
+    rows = f"train_df = spark.range(9).selectExpr({columns}, 'array(string(id)) tags', 'struct(id) pair')"
     built = build("chosen", rows)
     built.panel.get_by_text("2 left out: see why").click()
-    expect(built.panel.get_by_text("word (string): words: StringIndexer")).to_be_visible()
-    expect(built.panel.get_by_text("day (date): times: take numbers of them")).to_be_visible()
+    expect(built.panel.get_by_text("tags (array<string>): lists of words")).to_be_visible()
+    expect(built.panel.get_by_text("pair (struct<id:bigint>): several values")).to_be_visible()
+    change_the_layers_of_a_column(built, screenshots)
+    built.panel.get_by_text("3 of 3 chosen").click()
+    for column in ("word (string)", "day (date)"):
+        built.panel.get_by_label(column).uncheck()
+    expect(built.code).not_to_contain_text("StringLookup")
+    built.choose("Start from", "MLP")
+    expect(built.code).to_contain_text("keras.Sequential")
     built.choose("Loss", "huber")
     built.panel.get_by_label("RootMeanSquaredError").check()
     built.type("Patience", "3")
@@ -354,6 +369,33 @@ def test_loss_metrics_and_an_early_stop_are_chosen_and_columns_that_are_left_out
     expect(built.code).to_contain_text("keras.callbacks.EarlyStopping(patience=3, restore_best_weights=True)")
     expect(built.code).to_have_text(re.compile(r"^%%keras_spark\s+import keras"))
     built.panel.screenshot(path=screenshots / "builder-chosen.png")
+
+
+def change_the_layers_of_a_column(built, screenshots):
+    built.choose("Start from", "text")
+    expect(built.alert).to_contain_text("text takes one column of sentences alone, and a holds numbers")
+    expect(built.code).to_contain_text("keras.layers.StringLookup(max_tokens=5)(x)")
+    built.choose("Layers of a column", "word")
+    built.press("StringLookup max_tokens=5")
+    field = built.panel.get_by_label("max_tokens", exact=True)
+    for typed in ("1", "8"):
+        field.fill(typed)
+        field.press("Enter")
+        wrong = built.panel.get_by_text("max_tokens='1': use a whole number from 2")
+        expect(wrong).to_have_count(1 if typed == "1" else 0)
+    expect(built.code).to_contain_text("keras.layers.StringLookup(max_tokens=8)(x)")
+    built.press("Remove layer 2, CategoryEncoding")
+    built.choose("Another layer for word", "Embedding")
+    built.press("Add to word")
+    expect(built.code).to_contain_text("keras.layers.Embedding(1000, 32)(x)")
+    built.choose("Another layer for word", "Flatten")
+    built.press("Add to word")
+    expect(built.panel.get_by_role("list", name="word").locator("strong")).to_have_text(
+        ["StringLookup", "Embedding", "Flatten"]
+    )
+    expect(built.code).to_contain_text('x = inputs["word"] = keras.Input((1,), dtype="string", name="word")')
+    built.panel.screenshot(path=screenshots / "builder-columns.png")
+    assert findings(built.notebook.page, ".nbkeras-builder") == []
 
 
 def test_a_model_made_by_hand_is_opened_or_refused_in_words(build):

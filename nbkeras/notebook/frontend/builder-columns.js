@@ -1,25 +1,25 @@
 // The part of the builder for the data: DataFrame, label, task, features, and the columns that are left out.
 
 import { fill, make } from "./dom.js";
-import { choice, group, tick } from "./fields.js";
+import { group, pick, tick } from "./fields.js";
 import { whole } from "./number.js";
 
 const MAX_COLUMNS = 40; // drawn at once; of more only those that match the filter
 
 export function drawData(builder, state, columns) {
-  const { words, root, send } = builder;
+  const { words, root, send, isDrawing } = builder;
   const box = make(group(root, words.data, "data"), "div", { class: "nbkeras-row" });
   const labels = columns.filter((column) => column.label).map((column) => [column.name, titleOf(column)]);
   const auto = fill(words.task_auto, { task: words[`task_${state.task}`] });
   const tasks = state.tasks.map((task) => [task, task === "auto" ? auto : words[`task_${task}`]]);
   const fields = [
-    ["data", words.frame, state.frames, state.data],
+    ["data", words.frame, state.frames.map((name) => [name, name]), state.data],
     ["label", words.label, labels, state.label],
     ["task", words.task, tasks, state.chosen],
   ];
   for (const [key, label, offered, value] of fields) {
     const act = (chosen) => send(key, { value: chosen });
-    choice(box, { key, label, offered, value, act, none: words.none, error: state.errors[key], hint: state.hints[key] });
+    pick(box, { key, label, offered, value, act, isDrawing, error: state.errors[key], hint: state.hints[key] });
   }
   drawFeatures(builder, box, columns.filter((column) => column.name !== state.label && !column.why), state.errors.features);
   drawLeftOut(builder, box, columns.filter((column) => column.why));

@@ -1,7 +1,7 @@
 // One layer of the builder's network: a row to open, to move and to remove, and its arguments.
 
 import { button, fill, make } from "./dom.js";
-import { choice, entry, tick } from "./fields.js";
+import { choice, entry, field, options, tick } from "./fields.js";
 import { whole } from "./number.js";
 
 const BAR = 44; // px, of the layer with the most weights
@@ -9,7 +9,8 @@ const SHORTEST_BAR = 3; // px
 
 export const shapeText = (sizes, words) => `(${sizes.map((size) => size ?? words.any).join(", ")})`;
 
-export function drawLayer(builder, list, state, layer, at) {
+// `layers` are all of its chain.
+export function drawLayer(builder, list, layers, layer, at) {
   const { words } = builder;
   const isOpen = builder.opened === layer.number;
   const wrong = layer.error || layer.arguments.find((argument) => argument.error)?.error;
@@ -18,13 +19,13 @@ export function drawLayer(builder, list, state, layer, at) {
   make(head, "span", { class: "nbkeras-dot", style: `background:${words.colours[layer.kind]}` });
   const opener = drawOpener(builder, head, layer, isOpen);
   make(head, "span", { class: "nbkeras-quiet nbkeras-shape" }, layer.shape ? shapeText(layer.shape, words) : "");
-  drawWeights(head, layer, state.layers, words);
+  drawWeights(head, layer, layers, words);
   const move = (by) => builder.send("move", { layer: layer.number, by });
   const remove = () => {
     if (isOpen) builder.opened = null;
     builder.send("remove", { layer: layer.number });
   };
-  drawMoves(words, head, layer, { at, count: state.layers.length, move, remove });
+  drawMoves(words, head, layer, { at, count: layers.length, move, remove });
   opener.addEventListener("keydown", (event) => {
     const act = { ArrowUp: () => move(-1), ArrowDown: () => move(1) }[event.key];
     if (event.key === "Delete") remove();
@@ -103,3 +104,26 @@ function drawArguments({ words, send, isDrawing }, row, layer) {
     else entry(box, { ...common, isDrawing });
   }
 }
+
+// Adds a layer to the network, or to an input that is named.
+export function drawAdding(builder, parent, state, name) {
+  const { words, send, added } = builder;
+  const row = make(parent, "div", { class: "nbkeras-adding" });
+  const label = name ? fill(words.kind_of, { name }) : words.kind;
+  const { box, common, addError } = field(row, `kind ${name}`, label, name ? "" : state.errors.add);
+  const kinds = make(box, "select", common), key = name ? "input" : "network";
+  for (const [group, offered] of Object.entries(state.offered)) {
+    options(make(kinds, "optgroup", { label: words[`group_${group}`] }), offered, added[key]);
+  }
+  kinds.addEventListener("change", () => { added[key] = kinds.value; });
+  addError();
+  const act = () => {
+    // The new layer goes behind the open one, and is opened when it is there.
+    builder.newest = Math.max(-1, ...everyLayer(state).map((layer) => layer.number));
+    send("add", { kind: kinds.value, behind: builder.opened, input: name });
+  };
+  button(row, name ? `add ${name}` : "add", words.add, act, name ? { "aria-label": fill(words.add_to, { name }) } : {});
+}
+
+// The layers of the network, and of the column that is shown.
+export const everyLayer = (state) => [...state.inputs.flatMap((input) => input.layers), ...state.layers];

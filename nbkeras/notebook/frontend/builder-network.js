@@ -1,22 +1,24 @@
 // The part of the builder for the network: what it starts from, its layers, and another layer.
 
-import { drawLayer, shapeText } from "./builder-layers.js";
-import { button, fill, make } from "./dom.js";
+import { drawFront } from "./builder-front.js";
+import { drawAdding, drawLayer, shapeText } from "./builder-layers.js";
+import { fill, make } from "./dom.js";
 import { field, group, options } from "./fields.js";
 import { whole } from "./number.js";
 
-export function drawNetwork(builder, parent, state) {
+export function drawNetwork(builder, parent, state, columns) {
   const { words } = builder;
   const box = group(parent, words.network, "network");
   drawStart(builder, box, state);
+  drawFront(builder, box, state, columns);
   const list = make(box, "ol", { "aria-label": words.network });
   const input = make(make(list, "li", { class: "nbkeras-input" }), "div", { class: "nbkeras-head" });
   make(input, "span", { class: "nbkeras-dot" });
-  make(input, "span", { class: "nbkeras-open" }, words.input);
+  make(input, "span", { class: "nbkeras-open" }, state.columns ? words.input_columns : words.input);
   make(input, "span", { class: "nbkeras-quiet nbkeras-shape" }, shapeText(state.input, words));
-  state.layers.forEach((layer, at) => drawLayer(builder, list, state, layer, at));
+  state.layers.forEach((layer, at) => drawLayer(builder, list, state.layers, layer, at));
   if (!state.layers.length) make(box, "p", { class: "nbkeras-wrong", role: "alert" }, fill(words.no_layers, { layer: state.answer }));
-  drawAdding(builder, box, state);
+  drawAdding(builder, box, state, "");
   const memory = whole.format(Math.ceil(state.memory / 2 ** 20));
   make(box, "p", { class: "nbkeras-total" }, fill(words.total, { count: whole.format(state.weights), memory }));
 }
@@ -36,21 +38,4 @@ function drawStart(builder, parent, state) {
     else send("preset", { value: start.value });
   });
   addError();
-}
-
-function drawAdding(builder, parent, state) {
-  const { words, send } = builder;
-  const row = make(parent, "div", { class: "nbkeras-adding" });
-  const { box, common, addError } = field(row, "kind", words.kind, state.errors.add);
-  const kinds = make(box, "select", common);
-  for (const [name, offered] of Object.entries(state.offered)) {
-    options(make(kinds, "optgroup", { label: words[`group_${name}`] }), offered, builder.added);
-  }
-  kinds.addEventListener("change", () => { builder.added = kinds.value; });
-  addError();
-  button(row, "add", words.add, () => {
-    // The new layer goes behind the open one, and is opened when it is there.
-    builder.newest = Math.max(-1, ...state.layers.map((layer) => layer.number));
-    send("add", { kind: kinds.value, behind: builder.opened });
-  });
 }

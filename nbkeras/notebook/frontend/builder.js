@@ -3,6 +3,7 @@
 
 import { drawData } from "./builder-columns.js";
 import { remember, restore } from "./builder-focus.js";
+import { everyLayer } from "./builder-layers.js";
 import { drawNetwork } from "./builder-network.js";
 import { drawCode, drawTraining } from "./builder-training.js";
 import { make, wordsOf } from "./dom.js";
@@ -19,7 +20,7 @@ function pageState() {
     leftOpen: false,
     opened: null, // layer
     dragged: null, // {number, at} of a layer
-    added: "Dense", // the kind of layer that the user has chosen last
+    added: { network: "Dense", input: "StringLookup" }, // the kind of layer that the user has chosen last
     newest: null, // layer, before one that was added
     drawn: [], // layers
   };
@@ -27,14 +28,14 @@ function pageState() {
 
 function drawBuilder(builder, active) {
   const { root, model, drawn: before } = builder;
-  const state = model.get("state"), memory = remember(root, active);
-  const numbers = state.layers.map((layer) => layer.number), last = Math.max(...numbers);
+  const state = model.get("state"), columns = model.get("columns"), memory = remember(root, active);
+  const numbers = everyLayer(state).map((layer) => layer.number), last = Math.max(...numbers);
   if (builder.newest !== null && last > builder.newest) [builder.opened, builder.newest] = [last, null];
   if (!numbers.includes(builder.opened)) builder.opened = null;
   builder.clear();
-  drawData(builder, state, model.get("columns"));
+  drawData(builder, state, columns);
   const halves = make(root, "div", { class: "nbkeras-halves" });
-  drawNetwork(builder, halves, state);
+  drawNetwork(builder, halves, state, columns);
   const right = make(halves, "div");
   drawTraining(builder, right, state);
   drawCode(builder, right, state);

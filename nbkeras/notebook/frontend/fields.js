@@ -2,6 +2,8 @@
 
 import { make, unique } from "./dom.js";
 
+const MAX_OPTIONS = 40; // in a list
+
 // The box of a field, the attributes of its control, and what adds the error behind the control.
 export function field(parent, key, label, error) {
   const box = make(parent, "div", { class: "nbkeras-field" });
@@ -30,6 +32,25 @@ export function choice(parent, { key, label, offered, value, act, none, error = 
   if (hint) make(box, "p", { class: "nbkeras-quiet" }, hint);
 }
 
+// One of many: where a list would be too long, a text, and below it some of the options that it is a part of.
+export function pick(parent, { offered, none, ...rest }) {
+  if (offered.length <= MAX_OPTIONS) choice(parent, { offered, none, ...rest });
+  else suggest(entry(parent, rest), offered);
+}
+
+function suggest(input, offered) {
+  const list = make(input.parentNode, "datalist", { id: unique() });
+  input.setAttribute("list", list.id);
+  const draw = () => {
+    const typed = input.value.toLowerCase();
+    const found = offered.filter(([name]) => name.toLowerCase().includes(typed));
+    list.replaceChildren();
+    for (const [name, label] of found.slice(0, MAX_OPTIONS)) make(list, "option", { value: name }, label);
+  };
+  input.addEventListener("input", draw);
+  draw();
+}
+
 // `isDrawing` says whether the form is being redrawn.
 export function entry(parent, { key, label, value, act, isDrawing, error = "", hint = "" }) {
   const { box, common, addError } = field(parent, key, label, error);
@@ -46,6 +67,7 @@ export function entry(parent, { key, label, value, act, isDrawing, error = "", h
   input.isTyped = () => input.value !== last;
   addError();
   if (hint) make(box, "p", { class: "nbkeras-quiet" }, hint);
+  return input;
 }
 
 export function tick(parent, { key, label, value, act }) {

@@ -26,7 +26,7 @@ class Piece:
         open: whether each item has a line of its own in any case.
 
     Example:
-        >>> from nbkeras.builder.code import Piece
+        >>> from nbkeras.model.code import Piece
         >>> print(Piece("f(", ["1", Piece("[", ["2", "3"], "]")], ")").written())
         f(1, [2, 3])
     """
@@ -36,12 +36,12 @@ class Piece:
     tail: str
     open: bool = False
 
-    def written(self) -> str:
-        """The code."""
-        return "\n".join(self._lines("", ""))
+    def written(self, indent: str = "") -> str:
+        """The code, each line behind some spaces."""
+        return "\n".join(self._lines(indent, ""))
 
     def _lines(self, indent: str, after: str) -> list[str]:
-        flat = f"{indent}{self._flat()}{after}"
+        flat = f"{indent}{self.flat()}{after}"
         if not self._is_open() and (len(flat) <= WIDTH or not self.items):
             return [flat]
         lines = [f"{indent}{self.head}"]
@@ -52,8 +52,9 @@ class Piece:
             lines += [f"{inner}{item}{comma}"] if isinstance(item, str) else item._lines(inner, comma)  # noqa: SLF001
         return [*lines, f"{indent}{self.tail}{after}"]
 
-    def _flat(self) -> str:
-        items = (one if isinstance(one, str) else one._flat() for one in self.items)  # noqa: SLF001
+    def flat(self) -> str:
+        """The code in one line, however long."""
+        items = (one if isinstance(one, str) else one.flat() for one in self.items)
         return f"{self.head}{', '.join(items)}{self.tail}"
 
     def _is_open(self) -> bool:
@@ -64,7 +65,7 @@ def call(name: str, positional: Sequence[str | Piece] = (), /, **named: Any) -> 
     """A call with arguments in code and arguments by name as values, or as code that has its own pieces.
 
     Example:
-        >>> from nbkeras.builder.code import call
+        >>> from nbkeras.model.code import call
         >>> call("keras.layers.Dense", ["64"], activation="relu").written()
         'keras.layers.Dense(64, activation="relu")'
     """
@@ -75,7 +76,7 @@ def value(thing: Any) -> str:
     """A number, a word, a flag, or a tuple or list of them, in Python.
 
     Example:
-        >>> from nbkeras.builder.code import value
+        >>> from nbkeras.model.code import value
         >>> value(("a", 1)), value((3,)), value(1e-05), value(1 / 255)
         ('("a", 1)', '(3,)', '1e-05', '1 / 255')
     """
