@@ -614,3 +614,16 @@ def test_columns_of_words_get_the_shape_of_the_input(values, shape, rows):
 def test_words_that_do_not_fit_an_input_are_named(values, shape, message):
     with pytest.raises(DataError, match=message):
         _decoded(pa.array(values), shape)
+
+
+def test_the_trained_part_has_each_metric_of_the_model_once():
+    words = keras.Input((1,), dtype="string")
+    codes = L.StringLookup(vocabulary=["a", "b"])(words)
+    model = keras.Model(words, L.Dense(1)(L.Flatten()(L.Embedding(3, 2)(codes))))
+    model.compile("adam", "mse", metrics=["mae"])
+
+    trained = cut(model).model
+
+    # Twice, JAX would be given the state of each twice.
+    assert trained.metrics == model.metrics
+    assert trained.metrics_variables == model.metrics_variables

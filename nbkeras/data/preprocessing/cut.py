@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+from keras.src.utils.tracking import DotNotTrackScope
 
 from nbkeras.data.preprocessing import checks
 from nbkeras.data.preprocessing.calls import PLAIN, Call, Value, calls, replaced
@@ -142,9 +143,11 @@ def _rest(model: Any, given: list[Value], late: list[Call], outputs: list[Value]
     core._trainable = model.trainable  # noqa: SLF001  # the public name would set that of each layer
     order = {id(one): place for place, one in enumerate(model.variables)}
     core._layers.sort(key=lambda one: min((order.get(id(held), 0) for held in one.variables), default=0))  # noqa: SLF001
-    for name in _COMPILED:
-        if name in vars(model) or hasattr(model, name):
-            setattr(core, name, getattr(model, name))
+    # As `compile` does: tracked, its metrics would be there twice, and JAX gives no buffer away twice.
+    with DotNotTrackScope():
+        for name in _COMPILED:
+            if name in vars(model) or hasattr(model, name):
+                setattr(core, name, getattr(model, name))
     # Keras keeps which layers were frozen when the model was compiled.
     if before := getattr(model, "_compiled_trainable_state", None):
         kept = {one: before.get(one, model.trainable) for one in core._flatten_layers()}  # noqa: SLF001
