@@ -205,8 +205,9 @@ def fit_stream(
     is trained on twice or left out. Layers that never learned, classes and means are taken from the first
     micro-batch.
 
-    A stop, by the chart's button or ``run.stop()``, waits for the end of the micro-batch in work. A second
-    interrupt drops it; it comes again with the next call.
+    A stop, by the chart's button or ``run.stop()``, waits for the end of a micro-batch that is trained on.
+    One that is not trained on yet, and with a second interrupt also the one in work, comes again with the
+    next call. A restart takes a model that is built and compiled as the first one.
 
     Args:
         model: compiled; holds the trained weights and optimizer state after each micro-batch.

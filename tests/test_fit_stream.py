@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -256,6 +256,10 @@ def test_a_stream_waits_for_rows_in_the_background_and_stops_between_two_micro_b
     given = {"checkpoint": tmp_path / "kept", "trigger": None}
     run = fit(spark, model, flowing(spark, folder), background=True, **given)
     wait_for(lambda: len(run.history.get("loss", ())) == 1 and run.phase == "waiting", "the first part")
+    with pytest.raises(NbkerasError, match=r"on a stream, which has no end: stop it with run.stop\(\)"):
+        nbkeras.evaluate(model, spark.createDataFrame(PARTS[0]), "kind", spark=spark)
+    with pytest.raises(NbkerasError, match=r"trains on a stream from .*: stop it first"):
+        fit(spark, made(text=False), flowing(spark, folder), **given)
     put(folder, 1)
     wait_for(lambda: run.epochs == 2, "the second part")
     run.stop()
@@ -279,9 +283,55 @@ def test_a_second_interrupt_drops_the_micro_batch_in_work(spark, tmp_path, wait_
     run.abort()
     with pytest.raises(Aborted, match="dropped"):
         run.wait(60)
+    # Its trainer has ended too: it would write what was dropped.
+    assert not [*(tmp_path / "kept").glob("epoch-*")]
     went_on = made(text=False)
     again = fit(spark, went_on, flowing(spark, folder), checkpoint=tmp_path / "kept")
     np.testing.assert_allclose(again.history["loss"], of_keras(range(1), text=False)[1], 1e-5, 1e-6)
+
+
+@pytest.mark.usefixtures("any_backend")
+def test_what_was_learned_of_the_first_micro_batch_holds_for_those_that_come(spark, tmp_path):
+    folder, given = tmp_path / "rows", {"checkpoint": tmp_path / "kept"}
+    folder.mkdir()
+    # The first one is empty, the next ones have nothing in common.
+    parts = [PARTS[0].head(0), PARTS[0].assign(kind="owl", port="S"), PARTS[1].assign(kind="cat", port="Q")]
+    for number, part in enumerate(parts):
+        part.to_parquet(folder / f"{number}.parquet")
+        os.utime(folder / f"{number}.parquet", (1e9 + number, 1e9 + number))
+        run = fit(spark, learning(), flowing(spark, folder), **given)
+
+    (label,) = run.schema.labels
+    assert label.classes == ("owl", "cat")
+    assert run.model.get_layer("codes").get_vocabulary() == ["[UNK]", "S"]
+    assert len(run.history["loss"]) == 2
+    theirs = learning()
+    theirs.get_layer("codes").set_vocabulary(["S"])
+    losses = []
+    for number, part in enumerate(parts[1:]):
+        codes = np.full((len(part), 1), 1 - number)
+        rest = keras.Model(theirs.get_layer("embedding").input, theirs.output)
+        rest.compile(theirs.optimizer, theirs.loss)
+        done = eagerly(rest).fit(codes, np.full(len(part), number), batch_size=4, shuffle=False, verbose=0)
+        losses += done.history["loss"]
+    np.testing.assert_allclose(run.history["loss"], losses, 1e-5, 1e-6)
+
+
+def learning():
+    """A model whose lookup has not learned yet."""
+    keras.utils.set_random_seed(1)
+    port = keras.Input((1,), dtype="string", name="port")
+    codes = layers.StringLookup(max_tokens=4, name="codes")(port)
+    body = layers.Flatten()(layers.Embedding(4, 2, name="embedding")(codes))
+    model = keras.Model(port, layers.Dense(2, activation="softmax")(body))
+    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    return model
+
+
+def compiled(optimizer):
+    model = made(text=False)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
 
 
 @pytest.mark.usefixtures("any_backend")
@@ -295,12 +345,9 @@ def test_what_is_no_stream_to_go_on_with_is_refused_in_one_line(spark, tmp_path)
     plain = tmp_path / "plain"
     options = {"workers": 1, "batch_size": 4, "shuffle": False, "verbose": 0}
     nbkeras.fit(made(text=False), rest, "kind", checkpoint=plain, spark=spark, **options)
-    begun, lost = tmp_path / "begun", tmp_path / "lost"
-    for name in (begun, lost):
-        subprocess.run(["cp", "-r", str(kept), str(name)], check=True)
-    subprocess.run(["rm", "-r", str(begun / "stream")], check=True)
-    for file in Path(lost).glob("epoch-*"):
-        file.unlink()
+    begun = tmp_path / "begun"
+    shutil.copytree(kept, begun)
+    shutil.rmtree(begun / "stream")
     put(folder, 2)
     null, changed = tmp_path / "null", tmp_path / "changed"
     spark.createDataFrame([("S", 1.0, None)], COLUMNS).write.parquet(str(null))
@@ -326,9 +373,16 @@ def test_what_is_no_stream_to_go_on_with_is_refused_in_one_line(spark, tmp_path)
             "it has begun again, at 0; name another",
         ),
         (
-            lambda: fit(spark, made(text=False), stream, checkpoint=lost),
-            "checkpoint is gone: name another place",
+            lambda: fit(spark, compiled(keras.optimizers.Adam()), stream, checkpoint=kept),
+            "optimizer='Adam' now, optimizer='SGD' in the checkpoint",
         ),
+        (
+            lambda: nbkeras.fit_stream(
+                made(text=False), stream, "port", checkpoint=kept, shuffle=False, batch_size=4, spark=spark
+            ),
+            r"y \['port'\] now, \['kind'\] in the checkpoint",
+        ),
+        (lambda: fit(spark, made(), stream, trigger="10 seconds"), "trigger='10 seconds': use {'processing"),
         (lambda: fit(spark, made(), stream, checkpoint=kept), "the checkpoint is of another model"),
         (
             lambda: fit(spark, made(text=False), stream, checkpoint=kept, batch_size=5),

@@ -199,6 +199,11 @@ def test_what_cannot_be_cut_into_windows_is_refused_in_one_line(spark, table, si
             r"windows have 7 rows: give .*keras.Input\(\(7, number",
         ),
         (lambda: fit(two, window), "feed a model with one input"),
+        (
+            lambda: fit(made(), window, validation_data=mark(single, "day", LENGTH, offset=1)),
+            "validation_data is marked by nbkeras.timeseries otherwise",
+        ),
+        (lambda: fit(made(), single.drop("day")), "windows of rows .* come of nbkeras.timeseries"),
         (lambda: fit(made(), mark(window, "price", 3)), "columns 'day', 'price' are marked"),
         (lambda: mark(single, "dy", 3), "time column 'dy' is not in the DataFrame: did you mean 'day'"),
         (lambda: mark(single, "day", 3, key="shop"), "key column 'shop' is not in the DataFrame"),

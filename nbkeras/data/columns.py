@@ -105,6 +105,8 @@ def _only_field(df: DataFrame, signature: Signature, candidates: list[str]) -> F
             if numbers > taken
             else f"add columns, or give the model keras.Input(({numbers},))"
         )
+        if len(only.shape) > 1:
+            advice += "; windows of rows that follow each other come of nbkeras.timeseries"
         raise DataError(
             f"{signature}, which is {taken} {thing}{'s' if taken > 1 else ''}, but "
             f"{_many(numbers)} left for it ({first(candidates)}); {offered(df)}: {advice}"

@@ -15,6 +15,7 @@ from nbkeras.data.names import first
 from nbkeras.data.rows import Rows
 from nbkeras.data.shards import nulls_message
 from nbkeras.data.signature import signature
+from nbkeras.data.windows import columns as windows
 from nbkeras.errors import ClusterError, DataError, OptionError
 from nbkeras.schema import Schema
 from nbkeras.spark.session import is_stopped
@@ -138,11 +139,8 @@ class Source:
             )
             validation_data, validation_split = (held_x, held_y, held_weight), 0.0
         train = self.labelled(data, y, sample_weight, "train_step")
-        if validation_split and (windows := train.schema.windows) is not None:
-            raise OptionError(
-                f"validation_split={validation_split} takes rows at random, and windows those that follow "
-                f"each other: give validation_data=df.filter(…), with the later rows by '{windows.time}'"
-            )
+        if validation_split:
+            windows.require_none(train.schema.windows, validation_split)
         if validation_data is None:
             return train, None, float(validation_split)
         return train, self._validation(validation_data, data, y, sample_weight, train), 0.0
@@ -160,7 +158,9 @@ class Source:
             chosen = self._features if self._features is not None else train.schema.columns
             # Gaps are filled later, by the same values.
             source = Source(self._spark, self._model, chosen, _read_alike(train.schema))
-            return source.rows(given, y, sample_weight)
+            made = source.rows(given, y, sample_weight)
+            windows.require_same(made.schema.windows, train.schema.windows)
+            return made
         x, labels, weights = _unpacked(given)
         if train.schema.weights and weights is None:
             # Without weights, Keras weights validation rows by 1.

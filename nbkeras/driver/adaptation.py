@@ -24,7 +24,9 @@ from nbkeras.data.preprocessing.learning import (
     LEARNS,
     WORDS,
     can_learn,
+    give,
     has_learned,
+    held,
     limit,
     statistic,
     teach,
@@ -97,6 +99,29 @@ def automatic(spark: SparkSession, model: Any, rows: Rows) -> list[str]:
     table = _of_model(spark, found, rows, never)
     said = [f"{one.layer} of {one.columns} ({one.learned})" for one in table.itertuples()]
     return [f"adapted to the rows of the training first: {first(said, 4)}"]
+
+
+def learned_by(model: Any) -> list[dict[str, Any] | None]:
+    """Return what the layers of a model have learned besides their variables, ready for JSON."""
+    found = calls(model, LEARNS)
+    return [] if found is None else [held(one) for one in _learning(found)]
+
+
+def give_back(model: Any, learned: list[dict[str, Any] | None]) -> None:
+    """Give the layers of a model what :func:`learned_by` has returned.
+
+    Raises:
+        ModelError: the model has other layers.
+    """
+    found = calls(model, LEARNS)
+    layers = [] if found is None else _learning(found)
+    if len(layers) != len(learned):
+        raise ModelError(
+            f"the checkpoint is of a model with {len(learned)} layers that learn from data, this one has "
+            f"{len(layers)}: build the same model"
+        )
+    for layer, one in zip(layers, learned, strict=True):
+        give(layer, one)
 
 
 def _learning(found: Calls) -> list[Any]:

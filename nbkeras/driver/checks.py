@@ -139,6 +139,11 @@ def wait_for_training(model: Any) -> None:
             )
 
     go_on()
+    if run.stream is not None:
+        raise OptionError(
+            f"{run.name} trains this model on a stream, which has no end: stop it with run.stop(), or take a "
+            "copy, keras.models.clone_model(model) with set_weights(model.get_weights())"
+        )
     if calling() is run:
         raise OptionError(
             f"{run.name} trains this model, and waits for this callback: validation_data gives metrics of "

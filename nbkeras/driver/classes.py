@@ -34,7 +34,9 @@ _OF_AMOUNTS = (
 _UNEVEN = 10
 
 
-def numbered(spark: SparkSession, rows: Rows, known: Schema | None = None) -> tuple[Rows, list[str]]:
+def numbered(
+    spark: SparkSession, rows: Rows, known: Schema | None = None, *, goes_on: bool = False
+) -> tuple[Rows, list[str]]:
     """Number the classes of labels that are words: as the training before, then in their sorted order.
 
     Returns:
@@ -44,6 +46,7 @@ def numbered(spark: SparkSession, rows: Rows, known: Schema | None = None) -> tu
         spark: the session.
         rows: of a DataFrame.
         known: the schema of the training, if there was one.
+        goes_on: whether that training goes on, with whatever classes come.
 
     Raises:
         DataError: there are too many, or none.
@@ -56,7 +59,7 @@ def numbered(spark: SparkSession, rows: Rows, known: Schema | None = None) -> tu
             counts = _counts(spark, rows.df, one)
             # A folder of images has named its classes; others come in the order of their code points.
             words = (*words, *sorted(set(counts) - set(words)))
-            if set(words) & set(trained):
+            if set(words) & set(trained) or (goes_on and trained):
                 new = [word for word in words if word not in trained]
                 words = (*trained, *new)
                 notes += _new(one, new)

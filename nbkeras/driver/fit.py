@@ -232,7 +232,8 @@ def _notes(
 
 def _waits_for(spark: SparkSession, workers: int) -> list[str]:
     """What a training of so many workers waits for, where those of this notebook have the slots."""
-    others = registry.at_work()
+    # Between its micro-batches a stream holds none.
+    others = [one for one in registry.at_work() if one.phase != "waiting"]
     taken = sum(one.workers for one in others)
     if not others or taken + workers <= (slots := cluster.slots(spark)):
         return []

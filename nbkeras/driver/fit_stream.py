@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from nbkeras.driver import fit
+from nbkeras.driver import fit, resumption
 from nbkeras.driver.attend import attend
 from nbkeras.driver.callbacks import NotebookCallbacks
 from nbkeras.driver.micro_batches import Given, MicroBatches
 from nbkeras.errors import ClusterError, DataError, OptionError
+from nbkeras.job.store import absolute
 from nbkeras.model import settings
 from nbkeras.options import Options
 from nbkeras.plan import BALANCED
+from nbkeras.run import registry
 from nbkeras.run.display import Host, Silent
 from nbkeras.run.run import Run
 from nbkeras.spark import cluster
 from nbkeras.spark.session import attached, is_connect
+
+#: What makes micro-batches, of all that Spark knows.
+_TRIGGERS = {"processingTime", "availableNow", "once"}
 
 
 def fit_stream(
@@ -49,11 +56,20 @@ def fit_stream(
     _require(spark, given, limits.get("class_weight"))
     # A stream goes on by itself where it has a checkpoint, as each of Spark's own does.
     options = replace(options, resume=options.checkpoint is not None)
+    for other in registry.at_work():
+        if options.checkpoint is not None and other.stream == absolute(os.fspath(options.checkpoint)):
+            raise OptionError(
+                f"{other.name} trains on a stream from {other.stream}: stop it first, or name another place"
+            )
     plan, begun, alone = fit.planned(spark, options, model, shuffle=shuffle, seed=seed, **limits)
     run = fit.entered(host, options, model, plan, begun)
-    run.epochs = 0
+    run.epochs, run.stream = 0, plan.checkpoint or ""
     run.settings = settings.of(model, plan)
-    fit.begin(spark, options, plan, run, alone, _notes(begun, plan.checkpoint))
+    before = _notes(begun, plan.checkpoint)
+    if begun is not None:
+        before += resumption.changes(model, run.settings, begun)
+        run.settings |= resumption.restored(begun, run.settings)
+    fit.begin(spark, options, plan, run, alone, before)
     batches = MicroBatches(spark, plan, run, given, begun, shuffle=shuffle)
     shows = Silent() if verbose in (0, False) else host
     nobody = NotebookCallbacks([], model, {"epochs": 1, "verbose": 0, "steps": None})
@@ -85,6 +101,12 @@ def _require(spark: SparkSession, given: Given, class_weight: Any) -> None:
             "over Spark Connect the micro-batches of a stream come to a Python beside the server, not to "
             "this notebook: run fit_stream in a notebook with a session of its own on the cluster, or write "
             "the stream to a table and call nbkeras.fit; predict takes streams here too"
+        )
+    trigger: Any = given.trigger
+    if trigger is not None and not (isinstance(trigger, Mapping) and {*trigger} <= _TRIGGERS):
+        raise OptionError(
+            f"trigger={trigger!r}: use {{'processingTime': '10 seconds'}}, or {{'availableNow': True}} "
+            "for what there is"
         )
     if class_weight == BALANCED:
         raise OptionError(

@@ -19,7 +19,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from nbkeras.data import source
-from nbkeras.driver import preparation, weight_files
+from nbkeras.driver import adaptation, preparation, weight_files
 from nbkeras.driver.callbacks import NotebookCallbacks
 from nbkeras.driver.submission import Cancelled
 from nbkeras.driver.training import Driver
@@ -31,6 +31,7 @@ from nbkeras.plan import Plan
 from nbkeras.run import registry
 from nbkeras.run.curves import arrays
 from nbkeras.run.run import Run
+from nbkeras.schema import Schema
 from nbkeras.spark import exceptions, protection, queries, session
 
 #: Seconds after which the thread that trains looks whether the stream still runs, or is to end.
@@ -89,6 +90,8 @@ class MicroBatches:
         self._ended = threading.Event()
         self._driver: Driver | None = None
         self._aborted = False
+        #: Whether a micro-batch has come that has no rows: no checkpoint knows of it.
+        self._empty = False
 
     def train(self) -> None:
         """Train until the stream ends, in the thread that calls; the outcome is in the run."""
@@ -123,8 +126,9 @@ class MicroBatches:
             raise OptionError(
                 f"{self._plan.checkpoint} holds a training of nbkeras.fit: name another place for a stream"
             )
-        begun.require_same_compiled(self._plan)
+        begun.require_same_compiled(replace(self._plan, about={"settings": self._run.settings}))
         begun.require_same_model(self._run.model, 0)
+        adaptation.give_back(self._run.model, begun.about["stream"]["learned"])
         begun.restore(self._run.model, self._common)
         for epoch, logs in begun.epochs:
             self._run.record_epoch(epoch, arrays(logs))
@@ -165,17 +169,22 @@ class MicroBatches:
                 try:
                     batch, number = self._handed.get(timeout=_LOOK_SECONDS)
                 except queue.Empty:
-                    if not query.isActive:
+                    # Of a Spark that was stopped, a query says that it is active.
+                    if session.is_stopped(self._spark) or not query.isActive:
                         break
                     continue
                 self._take(batch, number, str(query.id))
                 self._answers.put(None)
         finally:
             self._ended.set()
-            failed = None if self._run.stopping.is_set() else query.exception()
-            if query.isActive:
-                query.stop()
-        if failed is not None:
+            failed: Exception | None = None
+            if session.is_stopped(self._spark):
+                failed = ClusterError("Spark was stopped")
+            else:
+                failed = query.exception()
+                if query.isActive:
+                    query.stop()
+        if failed is not None and not self._run.stopping.is_set():
             raise self._translated(failed)
 
     # -- one micro-batch -------------------------------------------------------------
@@ -184,17 +193,19 @@ class MicroBatches:
         """Train on a micro-batch, unless the checkpoint was trained on it already."""
         if self._begun is not None:
             self._require_same(self._begun, number, query)
-        elif self._last < 0 and number and self._store is not None:
-            raise OptionError(
-                f"the stream in {self._plan.checkpoint} has come to micro-batch {number}, and the model's "
-                "checkpoint is gone: name another place to begin again"
+        elif not self._epochs and number and not self._empty and self._store is not None:
+            self._run.note(
+                f"the stream in {self._plan.checkpoint} goes on at micro-batch {number}, and no checkpoint "
+                "has those before, which were empty or are lost: the model begins as it is"
             )
         if number <= self._last:
             return
         # A source is read again for each job: what it gives may be another thing then.
         batch.persist()
         try:
-            if not batch.isEmpty():
+            if batch.isEmpty():
+                self._empty = True
+            else:
                 self._train(batch, number, query)
         finally:
             batch.unpersist()
@@ -212,13 +223,18 @@ class MicroBatches:
         run, epoch, spark = self._run, self._epochs, batch.sparkSession
         run.go_on(epoch + 1)
         plan = replace(self._plan, epochs=epoch + 1, initial_epoch=epoch, before=tuple(self._before))
-        own = source.Source(spark, run.model, self._given.features, run.schema or self._known)
+        known = run.schema or self._known
+        own = source.Source(spark, run.model, self._given.features, known)
         rows = own.labelled(batch, self._given.y, self._given.sample_weight, "train_step")
-        data = preparation.Data(rows, known=run.schema or self._known, nulls=self._given.nulls)
+        if self._begun is not None:
+            self._require_same_columns(self._begun, rows.schema)
+        goes_on = run.schema is not None or self._begun is not None
+        data = preparation.Data(rows, known=known, nulls=self._given.nulls, goes_on=goes_on)
         run.settings |= settings.of(run.model, plan, rows.schema)
         silent = NotebookCallbacks([], run.model, {"epochs": plan.epochs, "verbose": 0, "steps": None})
         made = preparation.prepared(spark, plan, run, data, silent, shuffle=self._shuffle)
-        about = made.plan.about | {"stream": {"query": query, "batch": number}}
+        learned = adaptation.learned_by(run.model)
+        about = made.plan.about | {"stream": {"query": query, "batch": number, "learned": learned}}
         self._driver = Driver(
             spark,
             replace(made.plan, about=about),
@@ -238,6 +254,21 @@ class MicroBatches:
         self._require_kept(number, epoch)
         self._last, self._epochs = number, epoch + 1
         self._before.append((epoch, _logs(run)))
+
+    def _require_same_columns(self, begun: Checkpoint, schema: Schema) -> None:
+        """Make sure that a stream goes on with the columns that the checkpoint was trained on."""
+        before = begun.schema
+        if before is None:
+            return
+        for title, names, trained in (
+            ("features", schema.columns, before.columns),
+            ("y", schema.targets, before.targets),
+        ):
+            if names != trained:
+                raise OptionError(
+                    f"{title} {list(names)} now, {list(trained)} in the checkpoint in "
+                    f"{self._plan.checkpoint}: give the same, or another place for a new training"
+                )
 
     def _require_kept(self, number: int, epoch: int) -> None:
         """Make sure that what was learned is kept, before Spark notes that the rows are done with.

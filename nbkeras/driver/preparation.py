@@ -35,6 +35,7 @@ class Data:
         known: the schema of the training before, if there was one.
         nulls: what stands for missing values, as in :func:`nbkeras.fit`.
         callbacks: that run on the workers.
+        goes_on: whether other rows have been trained on before, of a stream.
     """
 
     train: Rows
@@ -43,6 +44,7 @@ class Data:
     known: Schema | None = None
     nulls: Any = gaps.ERROR
     callbacks: Sequence[Any] = ()
+    goes_on: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _filled(spark: SparkSession, run: Run, data: Data) -> Data:
 
 def _classified(spark: SparkSession, plan: Plan, run: Run, data: Data) -> tuple[Data, Plan]:
     """Data whose labels are numbers, and the plan with the weights of their classes."""
-    train, notes = classes.numbered(spark, data.train, data.known)
+    train, notes = classes.numbered(spark, data.train, data.known, goes_on=data.goes_on)
     classes.require_fitting_loss(run.model, train.schema)
     for sentence in [] if plan.class_weight else notes:
         run.note(sentence)

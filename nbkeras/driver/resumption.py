@@ -72,7 +72,12 @@ def notes(
         sentences.append(
             f"sync_every={plan.sync_every}, {before} before: another result than that of either alone"
         )
-    return sentences + _rate_notes(model, chosen, begun) + _optimizer_notes(model, chosen, begun)
+    return sentences + changes(model, chosen, begun)
+
+
+def changes(model: Any, chosen: dict[str, Any], begun: Checkpoint) -> list[str]:
+    """What a model was compiled with otherwise than the training before, in sentences."""
+    return _rate_notes(model, chosen, begun) + _optimizer_notes(model, chosen, begun)
 
 
 def _rate_notes(model: Any, chosen: dict[str, Any], begun: Checkpoint) -> list[str]:

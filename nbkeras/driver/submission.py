@@ -272,6 +272,9 @@ class Submission:
     def abort(self) -> None:
         """End at once and keep nothing."""
         self._aborted = True
+        if self._server is not None:
+            # Spark ends the Python of a cancelled task seconds later, and its trainer would go on.
+            self._server.control(messages.Leave(type="leave"), standing=True)
         self._stage.cancel()
 
     def fail(self, error: NbkerasError) -> None:

@@ -185,7 +185,11 @@ _ABOUT = shapes.partial(
     schema=shapes.either(shapes.none, _SCHEMA),
     began=_TIME,
     saved=_TIME,
-    stream=shapes.record(query=shapes.text, batch=_COUNT),
+    stream=shapes.record(
+        query=shapes.text,
+        batch=_COUNT,
+        learned=shapes.items(shapes.either(shapes.none, shapes.mapping(shapes.nested(_PLAIN)))),
+    ),
     weights=shapes.items(_COUNT),
 )
 

@@ -37,6 +37,8 @@ class State:
         began: time of the start, in seconds since 1970.
         settings: of the training, by name; see :mod:`nbkeras.model.settings`.
         schema: the columns that it trains on; None where it trains on arrays.
+        stream: where a training on a stream keeps its checkpoints, empty for nowhere; None where the data has
+            an end.
         code: of the cell that trained it, as it was typed; None without a cell.
     """
 
@@ -48,6 +50,7 @@ class State:
         self.began = time.time()
         self.settings: dict[str, Any] = {}
         self.schema: Schema | None = None
+        self.stream: str | None = None
         self.code: str | None = None
         self._curves = Curves()
         self.history = self._curves.history

@@ -141,6 +141,45 @@ def _set_vocabulary(layer: Any, found: pd.DataFrame, names: Sequence[str]) -> st
     return f"{len(tokens):,} {'words' if words else 'numbers'}: {_some([repr(one) for one in tokens])}"
 
 
+def held(layer: Any) -> dict[str, Any] | None:
+    """Return what a layer has learned besides its variables, ready for JSON; None where that is nothing.
+
+    Example:
+        >>> import keras
+        >>> from nbkeras.data.preprocessing.learning import give, held
+        >>> port, other = keras.layers.StringLookup(), keras.layers.StringLookup()
+        >>> port.set_vocabulary(["S", "Q"])
+        >>> give(other, held(port))
+        >>> print(*other.get_vocabulary())
+        [UNK] S Q
+    """
+    if isinstance(layer, keras.layers.Normalization) or not has_learned(layer):
+        return None
+    if isinstance(layer, keras.layers.Discretization):
+        return {"boundaries": [float(one) for one in layer.bin_boundaries]}
+    lookup = _lookup(layer)
+    words = [
+        str(one) if isinstance(one, str) else int(one) for one in layer.get_vocabulary(False)
+    ]  # no special ones
+    weights = None
+    if lookup.output_mode == "tf_idf":
+        known = keras.ops.convert_to_numpy(lookup.idf_weights_const)
+        first = lookup._token_start_index()  # noqa: SLF001  # behind the special ones
+        weights = known[first : first + len(words)].tolist()
+    return {"words": words, "weights": weights}
+
+
+def give(layer: Any, learned: dict[str, Any] | None) -> None:
+    """Give a layer what :func:`held` has returned of another."""
+    if learned is None:
+        return
+    if isinstance(layer, keras.layers.Discretization):
+        layer.bin_boundaries = learned["boundaries"]
+    else:
+        weights = learned["weights"]
+        layer.set_vocabulary(learned["words"], None if weights is None else np.array(weights, "float32"))
+
+
 def _require_lines(words: list[str], names: Sequence[str]) -> None:
     """Make sure that Keras can save the words: it writes one on each line, and reads lines as Python does.
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from nbkeras.data import columns as plain
 from nbkeras.data import marks, parts
@@ -14,7 +15,7 @@ from nbkeras.data.columns import existing
 from nbkeras.data.kinds.number import Number
 from nbkeras.data.names import listed
 from nbkeras.data.signature import Signature
-from nbkeras.errors import DataError
+from nbkeras.errors import DataError, OptionError
 from nbkeras.schema import WORDS, Field, Windows
 
 #: What the marks of a column of time call its windows.
@@ -32,6 +33,8 @@ def marked(df: DataFrame, windows: Windows) -> DataFrame:
     for role, names in {"time": (windows.time,), "key": windows.key}.items():
         for name in names:
             existing(df, name, role)
+            if isinstance(parts.type_of(df, name), T.MapType):
+                raise DataError(f"{role} column '{name}' is a map, which has no order: name another column")
     rest = {key: value for key, value in asdict(windows).items() if key != "time"}
     return marks.added(df, windows.time, {_WINDOWS: rest | {"key": list(windows.key)}})
 
@@ -73,6 +76,32 @@ def of(df: DataFrame, known: Windows | None) -> Windows | None:
 def _said(windows: Windows) -> str:
     rate = f", {windows.rate} rows apart" if windows.rate > 1 else ""
     return f"{windows.length} rows{rate}"
+
+
+def require_same(validation: Windows | None, train: Windows | None) -> None:
+    """Make sure that windows to validate on are cut as those to train on.
+
+    Raises:
+        DataError: they are not.
+    """
+    if validation != train:
+        raise DataError(
+            "validation_data is marked by nbkeras.timeseries otherwise than the data to train on: mark it "
+            "with the same options, or leave it as it is"
+        )
+
+
+def require_none(windows: Windows | None, validation_split: float) -> None:
+    """Make sure that rows to be split at random are no windows.
+
+    Raises:
+        OptionError: they are.
+    """
+    if windows is not None:
+        raise OptionError(
+            f"validation_split={validation_split} takes rows at random, and windows those that follow each "
+            f"other: give validation_data=df.filter(…), with the later rows by '{windows.time}'"
+        )
 
 
 def feature_fields(
