@@ -134,7 +134,7 @@ def test_no_partition_with_a_state_is_no_row(monkeypatch):
     monkeypatch.setattr(inference, "job_of", lambda *_: None)
     monkeypatch.setattr(inference, "collected", lambda *_: ([], []))
     with pytest.raises(DataError, match="no rows to evaluate"):
-        evaluation._evaluated(None, None, compiled("mae"), None, None)
+        evaluation._evaluated(None, SimpleNamespace(plan=Plan(Schema())), compiled("mae"), None, None)
 
 
 def test_metrics_of_keras_add_up_and_no_row_is_looked_at():

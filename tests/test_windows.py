@@ -115,6 +115,16 @@ def test_shuffled_windows_are_divided_and_each_is_trained_on_once_an_epoch(spark
         assert_same_history(run.history, history)
 
 
+@pytest.mark.parametrize("backend", ["auto", pytest.param("tensorflow", marks=pytest.mark.soak)])
+@pytest.mark.usefixtures("any_backend")
+def test_a_worker_whose_series_are_too_short_lets_the_others_train(spark, table, backend):
+    x, y = of_keras(SERIES[1:])
+    history = eagerly(made()).fit(x, y, epochs=2, batch_size=100, verbose=0).history
+    df = nbkeras.timeseries(table.filter("shop <> 'shop 0'"), "day", LENGTH, key="shop", spark=spark)
+    how = {"epochs": 2, "batch_size": 100, "workers": 2, "backend": backend, "verbose": 0}
+    assert_same_history(nbkeras.fit(made(), df, "y", spark=spark, **how).history, history)
+
+
 @pytest.mark.usefixtures("any_backend")
 def test_a_trained_model_predicts_at_the_last_row_of_each_window_and_learns_each_row_once(
     spark, table, tmp_path

@@ -201,10 +201,11 @@ class Rows:
             row = np.zeros(shape, dtype=dtype) if self._rank != giver else array[0]
             # As bytes: the sum is of float64, which does not hold every int64.
             summed = self._group.sum(np.frombuffer(row.tobytes(), dtype=np.uint8).astype(np.float64))
-            received = np.frombuffer(pages(summed.astype(np.uint8).tobytes()), dtype=dtype)
-            # As many as a window takes.
-            times = self._plan.schema.reach + 1
-            filled[name] = np.repeat(received.reshape(1, *shape), times, 0) if lacks else array
+            received = np.frombuffer(summed.astype(np.uint8).tobytes(), dtype=dtype).reshape(1, *shape)
+            # As many as a window takes, from where TensorFlow can read them.
+            held = np.repeat(received, self._plan.schema.reach + 1, 0)
+            there = np.frombuffer(pages(held.tobytes()), dtype=dtype).reshape(held.shape)
+            filled[name] = there if lacks else array
         return filled
 
     def _order(self, files: dict[str, int], shard: Shard) -> npt.NDArray[np.int64]:
