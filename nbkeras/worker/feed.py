@@ -66,12 +66,11 @@ class Feed:
     @property
     def batch_bytes(self) -> int:
         """Bytes of the largest batch, in the types that the model takes."""
-        inputs, types, total = self._inputs, self.types, 0
-        for name, array in self.arrays.items():
-            numbers = math.prod(array.shape[1:])
-            if self.schema.windows is not None and name in inputs:
-                numbers *= self.schema.windows.length
-            total += numbers * np.dtype(types.get(name, array.dtype)).itemsize
+        types, total = self.types, 0
+        for one in self.schema.given:
+            array = self.arrays[one.name]
+            shape = self.schema.taken(one, array.shape[1:]) or ()
+            total += math.prod(shape) * np.dtype(types.get(one.name, array.dtype)).itemsize
         return total * int(self.counts.max(initial=1))
 
     @property

@@ -47,9 +47,11 @@ class Rows:
         self._validation_files = dict(zip(names, files[len(names) :], strict=True))
         self._spooled = spooled
         self.refused = bool(spooled.nulls) or unreadable.stops(spooled.unreadable)
+        #: The rows to train and to validate on, with their files.
+        self._shards = (self.files, spooled.train), (self._validation_files, spooled.validation)
         self._windows = {
             id(shard): self._starts(own, shard)
-            for own, shard in ((self.files, spooled.train), (self._validation_files, spooled.validation))
+            for own, shard in self._shards
             if self._plan.schema.windows is not None and not self.refused
         }
 
@@ -94,14 +96,13 @@ class Rows:
         """Of the rows, or of windows: several workers may have the same rows then."""
         if not self._windows:
             return self._spooled.checksum
-        pairs = ((self.files, self._spooled.train), (self._validation_files, self._spooled.validation))
         total = sum(
             starts.checksum(
                 self._plan.schema,
                 self._mapped(files, shard, ORDER).astype(np.uint64),
                 self._windows[id(shard)],
             )
-            for files, shard in pairs
+            for files, shard in self._shards
             if len(self._windows[id(shard)])
         )
         return total & CHECKSUM_BITS
