@@ -362,6 +362,15 @@ def test_an_abort_drops_the_training_and_leaves_the_model(train, submitted, mode
     assert run.weights is None
 
 
+def test_a_stage_that_notices_an_abort_before_it_is_told_is_dropped_and_not_stopped(train, submitted):
+    def stage():
+        submitted.run.connect(stop=lambda: None, abort=lambda: None)
+        submitted.run.abort()
+        raise Cancelled
+
+    assert train(stage).status == "aborted"
+
+
 def test_a_run_that_was_aborted_before_it_began_hears_of_it_before_anything_is_submitted(
     train, submitted, model
 ):

@@ -89,7 +89,6 @@ class MicroBatches:
         self._answers: queue.Queue[None] = queue.Queue()
         self._ended = threading.Event()
         self._driver: Driver | None = None
-        self._aborted = False
         #: Whether a micro-batch has come that has no rows: no checkpoint knows of it.
         self._empty = False
 
@@ -107,7 +106,7 @@ class MicroBatches:
             run.end("stopped" if run.stopping.is_set() else "finished")
         except Cancelled:
             what = f"{run.name}: the micro-batch in work was dropped; the model is as it was before it"
-            run.end("aborted", Aborted(what)) if self._aborted else run.end("stopped")
+            run.end("aborted", Aborted(what)) if run.aborting else run.end("stopped")
         except NbkerasError as error:
             run.end("failed", error)
         except Exception as error:  # noqa: BLE001  # the run tells it to whoever waits
@@ -293,7 +292,6 @@ class MicroBatches:
         self._run.connect(stop=lambda: None, abort=self._abort, steer=steer)
 
     def _abort(self) -> None:
-        self._aborted = self._driver is not None
         if self._driver is not None:
             self._driver.abort()
 

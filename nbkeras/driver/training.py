@@ -80,7 +80,7 @@ class Driver:
         self._told: dict[int, Decision] = {}
         self._steps, self._called = steps, (0, 0)
         self._submission: Submission | None = None
-        self._aborted = self._landing = False
+        self._landing = False
         # Of the cell's thread, which makes this object; `train` may run in another.
         self._common = randomness.Common()
         self._generator = self._common.state
@@ -144,7 +144,6 @@ class Driver:
 
     def abort(self) -> None:
         """End at once and keep nothing."""
-        self._aborted = True
         limit = threading.Timer(_DROP_SECONDS, self._give_up)
         limit.daemon = True
         limit.start()
@@ -161,7 +160,7 @@ class Driver:
         self._run.end("aborted", Aborted(dropped))
 
     def _end_cancelled(self) -> None:
-        if self._aborted:
+        if self._run.aborting:
             self._drop()
             return
         if self._resume is not None:
@@ -273,7 +272,7 @@ class Driver:
     def _land(self, rows: list[Any], weights: bytes | None) -> None:
         """Put the returned weights and what else was learned into the user's own objects."""
         self._landing = True
-        if self._aborted:
+        if self._run.aborting:
             raise Cancelled  # Nobody may have waited for them.
         self._run.enter("returning")
         if not rows:

@@ -47,6 +47,7 @@ class Run(State):
 
     Attributes:
         weights: the final weights; None where there are none, or no room to store them.
+        aborting: whether the training is to be dropped; known before anything that a stop ends has ended.
 
     Example:
         >>> from nbkeras.run.run import Run
@@ -63,7 +64,7 @@ class Run(State):
         self._given: list[weakref.ref[Any]] = []
         #: Calls to make in the thread that waits for the run (the notebook's callbacks).
         self.calls: queue.Queue[Callable[[], None]] = queue.Queue()
-        self._aborting = False
+        self.aborting = False
         self._on_stop: Callable[[], None] = lambda: None
         self._on_abort: Callable[[], None] = lambda: None
 
@@ -101,7 +102,7 @@ class Run(State):
     def abort(self) -> None:
         """Drop the training at once; the model keeps the weights it had before."""
         if not self.done.is_set():
-            self._aborting = True
+            self.aborting = True
             self.stopping.set()
             self.pausing.clear()
             self._on_abort()
@@ -231,7 +232,7 @@ class Run(State):
         """Set the functions that stop, abort and send :attr:`steering` to the workers."""
         self._on_stop, self._on_abort = stop, abort
         self.steering.connect(steer)
-        if self._aborting:
+        if self.aborting:
             abort()
         elif self.stopping.is_set():
             stop()
