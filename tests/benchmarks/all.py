@@ -18,6 +18,7 @@ BENCHMARKS = (
     "draws",
     "datasets",
     "tables",
+    "text",
     "images",
     "streams",
     "small_predict",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,10 @@ from nbkeras.schema import ImageOptions
 
 Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[Any]
+Places = npt.NDArray[np.intp]
+#: Rows of the result at a time. What they need stays in the processor's cache; larger arrays would go back to
+#: the system each time, which takes longer than to fill them.
+_PIECE = 32
 
 
 def resized(pixels: npt.NDArray[np.uint8], height: int, width: int, options: ImageOptions) -> Pixels:
@@ -55,20 +60,46 @@ def _stretched(pixels: npt.NDArray[np.uint8], height: int, width: int, options: 
 def _bilinear(pixels: npt.NDArray[np.uint8], height: int, width: int) -> Floats:
     """Interpolate between the four nearest centres of pixels, in the order in which TensorFlow does.
 
-    Each row of the image is interpolated once, though two rows of the result may need it.
+    Each row of the image is interpolated once for a piece of the result, though two rows of it may need it.
     """
     channels = pixels.shape[2]
-    top, bottom, down = _between(pixels.shape[0], height)
-    left, right, across = _between(pixels.shape[1], width)
-    needed, place = np.unique(np.concatenate([top, bottom]), return_inverse=True)
+    left, right, across = _columns(pixels.shape[1], width, channels)
     flat = pixels.reshape(len(pixels), -1)
-    rows = flat if len(needed) == len(flat) else flat[needed]
-    columns = np.arange(channels)
-    begin = rows.take((left[:, np.newaxis] * channels + columns).reshape(-1), 1).astype(np.float32)
-    end = rows.take((right[:, np.newaxis] * channels + columns).reshape(-1), 1).astype(np.float32)
-    both = _mixed(begin, end, np.repeat(across, channels))
-    mixed = _mixed(both[place[:height]], both[place[height:]], down[:, np.newaxis])
-    return mixed.reshape(height, width, channels)
+    made = np.empty((height, width * channels), np.float32)
+    for begins, needed, top, bottom, down in _pieces(pixels.shape[0], height):
+        # All indices are valid: to clip them is quicker than to check them.
+        rows = flat.take(needed, 0, mode="clip")
+        before = rows.take(left, 1, mode="clip").astype(np.float32)
+        behind = rows.take(right, 1, mode="clip").astype(np.float32)
+        both = _mixed(before, behind, across)
+        piece = _mixed(both.take(top, 0, mode="clip"), both.take(bottom, 0, mode="clip"), down)
+        made[begins : begins + _PIECE] = piece
+    return made.reshape(height, width, channels)
+
+
+# Photos of a folder often have one size.
+@functools.lru_cache(maxsize=64)
+def _pieces(size: int, wanted: int) -> list[tuple[int, Places, Places, Places, Floats]]:
+    """For each piece of the result: its first row, the rows of the image that it needs, and how.
+
+    That is: among these the rows before and after each row of the piece, and the part of the way between.
+    """
+    before, behind, part = _between(size, wanted)
+    found = []
+    for begins in range(0, wanted, _PIECE):
+        top, bottom, down = before[begins:][:_PIECE], behind[begins:][:_PIECE], part[begins:][:_PIECE]
+        needed, place = np.unique(np.concatenate([top, bottom]), return_inverse=True)
+        found.append((begins, needed, place[: len(top)], place[len(top) :], down[:, np.newaxis]))
+    return found
+
+
+@functools.lru_cache(maxsize=64)
+def _columns(size: int, wanted: int, channels: int) -> tuple[Places, Places, Floats]:
+    """The numbers of a row before and after each number of the result's, and the part of the way between."""
+    left, right, across = _between(size, wanted)
+    inner = np.arange(channels)
+    first, second = ((one[:, np.newaxis] * channels + inner).reshape(-1) for one in (left, right))
+    return first, second, np.repeat(across, channels)
 
 
 def _mixed(begin: Floats, end: Floats, part: Floats) -> Floats:
@@ -79,7 +110,7 @@ def _mixed(begin: Floats, end: Floats, part: Floats) -> Floats:
     return end
 
 
-def _between(size: int, wanted: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Floats]:
+def _between(size: int, wanted: int) -> tuple[Places, Places, Floats]:
     """The pixels before and after each centre of the result, and the part of the way between them."""
     scale = np.float32(size) / np.float32(wanted)
     centres = (np.arange(wanted, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)
@@ -88,10 +119,10 @@ def _between(size: int, wanted: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[
     return before, np.minimum(np.ceil(centres).astype(np.intp), size - 1), centres - below
 
 
-def _nearest(size: int, wanted: int) -> npt.NDArray[np.intp]:
+def _nearest(size: int, wanted: int) -> Places:
     scale = np.float32(size) / np.float32(wanted)
     centres = (np.arange(wanted, dtype=np.float32) + np.float32(0.5)) * scale
-    nearest: npt.NDArray[np.intp] = np.minimum(np.floor(centres).astype(np.intp), size - 1)
+    nearest: Places = np.minimum(np.floor(centres).astype(np.intp), size - 1)
     return nearest
 
 
