@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from nbkeras.notebook.builder import Builder
     from nbkeras.notebook.looks import show
     from nbkeras.notebook.record import runs
+    from nbkeras.notebook.report import Report, report
     from nbkeras.run.listeners import Listener, listeners
     from nbkeras.run.run import Run
     from nbkeras.spark.session import local_spark
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Builder",
     "Listener",
+    "Report",
     "Run",
     "adapt",
     "evaluate",
@@ -53,6 +55,7 @@ __all__ = [
     "on_spark",
     "pad_sequences",
     "predict",
+    "report",
     "runs",
     "save_model",
     "show",
@@ -73,6 +76,7 @@ _DEFINED = {
     **dict.fromkeys(("Listener", "listeners"), "run.listeners"),
     "Run": "run.run",
     "local_spark": "spark.session",
+    **dict.fromkeys(("Report", "report"), "notebook.report"),
     "runs": "notebook.record",
     "show": "notebook.looks",
 }

@@ -12,7 +12,7 @@ import nbkeras
 #: From the ground up: a room imports only from those before it.
 ROOMS = (
     *("errors", "wait", "devices", "requirements", "bundled", "schema", "plan"),
-    *("transport", "model", "run", "options", "spark", "data", "job", "worker", "driver"),
+    *("metrics", "transport", "model", "run", "options", "spark", "data", "job", "worker", "driver"),
     *("patch", "api", "builder", "notebook", "doctor", "demo", "zeppelin", "cli", "__init__"),
 )
 PACKAGE = Path(nbkeras.__file__).parent

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from nbkeras.data.columns import distinct
 from nbkeras.data.names import listed, quoted
 from nbkeras.errors import DataError, OptionError
-from nbkeras.schema import Schema
+from nbkeras.schema import Field, Schema
 
 
 def named(
@@ -57,14 +57,35 @@ def named(
 
 def of_output(model: Any, schema: Schema | None, place: int) -> tuple[str, ...]:
     """The classes of the labels of one output of a model; none where they are not words."""
+    label = label_of(model, schema, place)
+    return () if label is None else label.classes
+
+
+def label_of(model: Any, schema: Schema | None, place: int) -> Field | None:
+    """The field of the labels of one output of a model."""
     if schema is None or not schema.labels:
-        return ()
+        return None
     names: Any = schema.y if schema.y is not None else (schema.labels[0].name,)
-    if isinstance(names, dict):
-        name = next((names[key] for key in _keys(model, place) if key in names), None)
-    else:
-        name = names[place] if place < len(names) else None
-    return next((one.classes for one in schema.labels if one.name == name), ())
+    name = of_place(model, names, place)
+    return next((one for one in schema.labels if one.name == name), None)
+
+
+def of_place(model: Any, given: Any, place: int) -> Any:
+    """What is given for one output of a model: by name, in the order of the outputs, or for all."""
+    if isinstance(given, dict):
+        return next((given[key] for key in _keys(model, place) if key in given), None)
+    if isinstance(given, (list, tuple)):
+        return given[place] if place < len(given) else None
+    return given
+
+
+def of_outputs(model: Any, structure: Any) -> list[str]:
+    """The names of a model's outputs: the keys of a dict, else those of the layers that make them."""
+    paths = [path for path, _ in keras.tree.flatten_with_path(structure)]
+    names = getattr(model, "output_names", None)
+    if isinstance(structure, (list, tuple)) and names is not None and len(names) == len(paths):
+        return list(names)
+    return ["_".join(map(str, path)) for path in paths]
 
 
 def _keys(model: Any, place: int) -> list[str]:
@@ -76,11 +97,7 @@ def _keys(model: Any, place: int) -> list[str]:
 
 def gives_logits(model: Any, place: int) -> bool:
     """Whether an output is trained by a loss that takes logits."""
-    loss = getattr(model, "loss", None)
-    if isinstance(loss, dict):
-        loss = next((loss[key] for key in _keys(model, place) if key in loss), None)
-    elif isinstance(loss, (list, tuple)):
-        loss = loss[place] if place < len(loss) else None
+    loss = of_place(model, getattr(model, "loss", None), place)
     return bool(getattr(loss, "from_logits", False) or getattr(loss, "_fn_kwargs", {}).get("from_logits"))
 
 

@@ -113,7 +113,7 @@ def _evaluated(
     if dataset is not None:
         dataset.go_on(reports[0]["shuffles"])
     if not has_own_test_step(model):
-        return _summed(model, states)
+        return summed(model, states)
     state.assign(model.metrics_variables, states[0])
     return arrays(reports[0]["logs"])
 
@@ -189,8 +189,13 @@ def _is_of_keras(thing: Any) -> bool:
     return all(one.__module__.startswith("keras.") for one in (type(thing), function) if one is not None)
 
 
-def _summed(model: Any, states: list[bytes]) -> dict[str, Any]:
-    """The model's metrics with the summed states."""
+def summed(model: Any, states: list[bytes]) -> dict[str, Any]:
+    """Compute the metrics of a model from states that are added up.
+
+    Args:
+        model: compiled and built, with its metrics.
+        states: of each part of the rows, from :func:`nbkeras.model.state.pack`.
+    """
     variables = model.metrics_variables
     model.reset_metrics()
     begun = [state.value(one) for one in variables]

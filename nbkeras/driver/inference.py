@@ -48,7 +48,9 @@ _NOWHERE = ("", 0)
 
 
 def attended(
-    spark: SparkSession, method: Literal["evaluate", "predict", "adapt", "read"], action: Callable[[], Any]
+    spark: SparkSession,
+    method: Literal["evaluate", "predict", "report", "adapt", "read"],
+    action: Callable[[], Any],
 ) -> Any:
     """What an action of Spark gives; that it takes longer than a moment is said, and an interrupt ends it.
 
@@ -98,7 +100,7 @@ def plan_of(spark: SparkSession, schema: Schema, backend: str, *, alone: bool = 
 
 
 def job_of(
-    kind: Literal["evaluate", "predict"],
+    kind: Literal["evaluate", "predict", "report"],
     spark: SparkSession,
     plan: Plan,
     trained: Cut,
@@ -162,14 +164,25 @@ def collected(spark: SparkSession, job: Job, df: DataFrame) -> tuple[list[bytes]
             return df.coalesce(plan.workers).mapInArrow(work, task.RESULT).collect()
 
     try:
-        try:
-            return _results(attended(spark, method, collect))
-        except WorkerLost as lost:
-            once_more = {"evaluate": "Evaluating", "predict": "Predicting"}[method]
-            print(f"{once_more} once more: {lost}")  # noqa: T201  # why it takes longer
-            return _results(attended(spark, method, collect))
+        return twice(spark, method, collect)
     finally:
         job.payload.forget()
+
+
+def twice(
+    spark: SparkSession, method: Literal["evaluate", "predict", "report"], collect: Callable[[], list[Any]]
+) -> tuple[list[bytes], list[dict[str, Any]]]:
+    """Sort the rows that tasks return, and have them returned once more if a worker is lost.
+
+    Raises:
+        NbkerasError: as :func:`collected`.
+    """
+    try:
+        return _results(attended(spark, method, collect))
+    except WorkerLost as lost:
+        once_more = {"evaluate": "Evaluating", "predict": "Predicting", "report": "Reporting"}[method]
+        print(f"{once_more} once more: {lost}")  # noqa: T201  # why it takes longer
+        return _results(attended(spark, method, collect))
 
 
 def _results(rows: list[Any]) -> tuple[list[bytes], list[dict[str, Any]]]:

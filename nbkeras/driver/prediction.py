@@ -164,10 +164,5 @@ def _in_turn(found: list[dict[str, Any]]) -> Any:
 
 def _output_names(model: Any, output: str, structure: Any) -> list[str]:
     """Name the columns of a prediction by the keys of a dict, else by the model's output names."""
-    paths = [path for path, _ in keras.tree.flatten_with_path(structure)]
-    if len(paths) == 1:
-        return [output]
-    names = getattr(model, "output_names", None)
-    if isinstance(structure, (list, tuple)) and names is not None and len(names) == len(paths):
-        return [f"{output}_{name}" for name in names]
-    return ["_".join(map(str, (output, *path))) for path in paths]
+    names = class_names.of_outputs(model, structure)
+    return [output] if len(names) == 1 else [f"{output}_{name}" for name in names]

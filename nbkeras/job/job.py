@@ -40,7 +40,7 @@ class Job:
         certificate: of the event channel where it is encrypted, as PEM.
     """
 
-    kind: Literal["train", "evaluate", "predict"]
+    kind: Literal["train", "evaluate", "predict", "report"]
     plan: Plan
     payload: Shared
     address: tuple[str, int]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand, output_can_be_silenced
@@ -21,7 +22,7 @@ _PARSER = Parser()
 #: Words that steer a training that is at work, and which word behind them is its name.
 _STEERING = {"stop": 1, "pause": 1, "resume": 1, "learning_rate": 2}
 _HELP = ("help", "--help", "-h", "?")
-_WORDS = ("status", *_STEERING, "runs", "build", "export", "form", "features", "dashboard", "help")
+_WORDS = ("status", *_STEERING, "runs", "build", "export", "form", "features", "report", "dashboard", "help")
 _CALLS_FIT = "--data is for a cell that does not call fit; drop --data or the call"
 _COLUMNS = {"label": "y", "features": "features"}
 
@@ -127,18 +128,8 @@ class KerasSpark(Magics):
             print(api.status(**self._spark()))  # noqa: T201  # as any status command
         elif word in _STEERING:
             _steer(word, rest)
-        elif word == "runs":
-            self._runs(rest.strip().strip("'\""))
-        elif word == "build":
-            self._build(rest.strip())
-        elif word == "export":
-            self._export()
-        elif word == "form":
-            self._form(rest.strip())
-        elif word == "features":
-            self._features(*shlex.split(rest))
-        elif word == "dashboard":
-            hosts.dashboard()
+        elif word in (shown := self._shown()):
+            shown[word](rest.strip())
         elif word.startswith("-"):
             raise OptionError(
                 f"{word} is an option of the cell magic: begin the cell with %%keras_spark {word}"
@@ -146,8 +137,22 @@ class KerasSpark(Magics):
         else:
             raise OptionError(f"unknown word {word!r}; {suggest(word, _WORDS)}")
 
+    def _shown(self) -> dict[str, Callable[[str], None]]:
+        """What shows something, by its word."""
+        return {
+            "runs": self._runs,
+            "build": self._build,
+            "export": self._export,
+            "form": self._form,
+            "features": self._features,
+            "report": self._report,
+            "dashboard": lambda _: hosts.dashboard(),
+        }
+
     def _runs(self, path: str) -> None:
         from nbkeras.notebook.record import runs
+
+        path = path.strip("'\"")
 
         if path:
             runs.read(path)
@@ -168,7 +173,7 @@ class KerasSpark(Magics):
         models = {one: names[one] for one in models_of(names)}
         hosts.show_widget(Builder({one: names[one] for one in known}, name or known[-1], models))
 
-    def _export(self) -> None:
+    def _export(self, _: str) -> None:
         # Without the module none was ever opened, and there is no reason to load it.
         module = sys.modules.get("nbkeras.notebook.builder")
         newest = None if module is None else module.Builder.newest
@@ -198,13 +203,29 @@ class KerasSpark(Magics):
         else:
             print(ANSWERS["form_tick"])  # noqa: T201  # the magic's answer
 
-    def _features(self, name: str = "", *labels: str) -> None:
+    def _features(self, line: str) -> None:
         from nbkeras import api
 
+        name, *labels = shlex.split(line) or [""]
         known = frames_of(self.shell.user_ns, "pyspark")
         name = name or next(iter(known), "")
         self._known("features", name, known)
-        hosts.show(api.features(self.shell.user_ns[name], list(labels), **self._spark()).bundle())
+        hosts.show(api.features(self.shell.user_ns[name], labels, **self._spark()).bundle())
+
+    def _report(self, line: str) -> None:
+        from nbkeras.notebook import report, reporting
+
+        asked = reporting.asked(line)
+        names = self.shell.user_ns
+        known = frames_of(names)
+        name = asked.pop("frame", next(iter(known), ""))
+        if name not in known:
+            which = f"the DataFrames are: {', '.join(known)}" if known else "there is no DataFrame by now"
+            raise OptionError(f"report {name}: there is no DataFrame of that name; {which}")
+        model, label = reporting.model_of(names, asked), asked.pop("label", None)
+        asked.pop("model", None)
+        first, data = (names[name], None) if model is None else (model, names[name])
+        hosts.show(report.report(first, data, label, **asked, **self._spark()).bundle())
 
     def _known(self, word: str, name: str, known: list[str]) -> None:
         if name not in known:

@@ -54,6 +54,8 @@ line magic:
   %keras_spark export       write what was built into the next cell
   %keras_spark features [NAME [LABEL]]
                             preprocessing for the columns of a DataFrame, as Keras code
+  %keras_spark report NAME [LABEL] [--model NAME] [--prediction COL] [--by COL] [--worst N]
+                            how good a model is on a DataFrame, or the predictions in it
 
 in Apache Zeppelin:
   %keras_spark form [NAME]  a form that builds and trains a network on a DataFrame

@@ -22,6 +22,7 @@ from nbkeras.data.images.unreadable import Unreadable
 from nbkeras.data.shards import CHECKSUM_BITS, VALIDATION
 from nbkeras.errors import ClusterError, WorkerLost
 from nbkeras.job.job import Assignment, Failure, Job, Shard, Spooled
+from nbkeras.schema import Schema
 from nbkeras.spark import gpus
 from nbkeras.spark.shared import Inside
 from nbkeras.transport import messages
@@ -85,6 +86,11 @@ class TrainerProcess:
         if self._life is not None:
             with suppress(OSError):  # It has ended.
                 self._life.shutdown(socket.SHUT_RDWR)
+
+    @property
+    def schema(self) -> Schema:
+        """The fields that the trainer knows."""
+        return self._job.plan.schema
 
     @property
     def nulls(self) -> dict[str, int]:

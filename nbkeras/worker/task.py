@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -48,8 +48,8 @@ def train(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatc
     rank = context.partitionId()
     with _with_mailbox(job, context) as (here, mailbox):
         yield from _trained(here, rank, batches)
-        if mailbox is not None and (failure := mailbox.failure()) is not None:
-            yield _row("failure", rank, json.dumps(failure).encode())
+        if mailbox is not None and (failed := mailbox.failure()) is not None:
+            yield _row("failure", rank, json.dumps(failed).encode())
 
 
 def _trained(job: Job, rank: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -67,14 +67,14 @@ def _trained(job: Job, rank: int, batches: Iterator[pa.RecordBatch]) -> Iterator
         channel.require(REACH_SECONDS)
         with trainer:
             trainer.spool(batches, channel)
-            yield from _rows(trainer.messages(), rank)
+            yield from rows(trainer.messages(), rank)
     except stream.RowsEnded:
         channel.close()
         raise
     except Exception as error:
         # The notebook hears the cause at once and ends the other tasks. Raised here, Spark would log
         # it too, with a Java stack, into the cell of who runs Spark on the notebook's own machine.
-        channel.send(_failure(error, rank))
+        channel.send(failure(error, rank))
         # Where another worker has failed, its task tells why; the mailbox may be gone with it.
         if not channel.close(_HEAR_SECONDS) and not left.is_set():
             raise
@@ -106,12 +106,12 @@ def infer(job: Job, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatc
     try:
         with TrainerProcess(job, rank) as trainer:
             trainer.spool(batches, None)
-            yield from _rows(trainer.messages(), rank)
+            yield from rows(trainer.messages(), rank)
             for kind, found in {"nulls": trainer.nulls, "unreadable": trainer.unreadable}.items():
                 if found:
                     yield _row(kind, rank, json.dumps(found).encode())
     except Exception as error:  # noqa: BLE001  # told as a row: no retries, no wall of text
-        yield _row("failure", rank, json.dumps(_failure(error, rank)).encode())
+        yield _row("failure", rank, json.dumps(failure(error, rank)).encode())
 
 
 def predict(
@@ -190,14 +190,20 @@ def _windows(
         trainer.dismiss()
 
 
-def _failure(error: BaseException, rank: int) -> messages.Failure:
+def failure(error: BaseException, rank: int) -> messages.Failure:
     """An exception as an event, with the worker that it comes from."""
-    failure = error.failure if isinstance(error, TrainerFailed) else failures.describe(error)
-    return failures.event(failure, rank)
+    described = error.failure if isinstance(error, TrainerFailed) else failures.describe(error)
+    return failures.event(described, rank)
 
 
-def _rows(messages: Iterator[tuple[str, Any]], rank: int) -> Iterator[pa.RecordBatch]:
-    for kind, content in messages:
+def rows(found: Iterable[tuple[str, Any]], rank: int) -> Iterator[pa.RecordBatch]:
+    """Rows of the schema :data:`RESULT`, as many as it takes.
+
+    Args:
+        found: bytes, and as a "result" what JSON can say, each with its kind.
+        rank: of this worker.
+    """
+    for kind, content in found:
         if kind == "result":
             yield _row("report", rank, json.dumps(content).encode())
         else:

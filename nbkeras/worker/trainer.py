@@ -107,7 +107,12 @@ class Trainer:
 
     def work(self) -> None:
         """Do the job and send the outcome to the task."""
-        {"train": self._train, "evaluate": self._evaluate, "predict": self._predict}[self._job.kind]()
+        {
+            "train": self._train,
+            "evaluate": self._evaluate,
+            "predict": self._predict,
+            "report": self._report,
+        }[self._job.kind]()
         self._task.send(("end", None))
 
     def _train(self) -> None:
@@ -280,19 +285,39 @@ class Trainer:
             self._inbox.get()  # of rows, which only stand for workers
             self._predict_batches(model, contents["batches"])
             return
+        fields = self._plan.schema.features
+        while (inputs := self._inbox.get()) is not None:
+            self._answer(model, {one.name: value for one, value in zip(fields, inputs, strict=True)})
+
+    def _report(self) -> None:
+        """Answer as at a prediction; in the end send the metric states of the rows whose labels came too."""
+        self._set_threads(self._assignment.neighbours)
+        model = self._load()["model"]
+        if model.compiled:
+            model.reset_metrics()
+        # test_on_batch would reset them before each batch.
+        model.reset_metrics = lambda: None
+        while (values := self._inbox.get()) is not None:
+            self._answer(model, values)
+        self._task.send(("bytes", state.pack(model.metrics_variables)))
+
+    def _answer(self, model: Any, values: dict[str, Any]) -> None:
+        """Send the outputs for the inputs of some rows; where their labels came too, measure them."""
+        schema, rows = self._plan.schema, self._plan.batch_size or _PREDICTED
         # A step of the user's own gets x alone, as at `predict`; predict_on_batch would give it a tuple.
         own = type(model).predict_step is not keras.Model.predict_step
-        rows = self._plan.batch_size or _PREDICTED
         alone = functools.partial(model.predict, batch_size=rows, verbose=0)
         predict = alone if own else model.predict_on_batch
-        while (inputs := self._inbox.get()) is not None:
-            found = []
-            # Spark's batches have thousands of rows, of which the layers may give far more numbers.
-            for start in range(0, len(inputs[0]), rows):
-                cut = [
-                    one[start : start + rows].astype(field.dtype if field.image else one.dtype, copy=False)
-                    for one, field in zip(inputs, self._plan.schema.features, strict=True)
-                ]
-                outputs = predict(self._plan.schema.inputs(cut))
-                found.append([np.asarray(one) for one in keras.tree.flatten(outputs)])
-            self._task.send(("outputs", [np.concatenate(parts) for parts in zip(*found, strict=True)]))
+        images = {one.name: one.dtype for one in schema.features if one.image}
+        found = []
+        # Spark's batches have thousands of rows, of which the layers may give far more numbers.
+        for start in range(0, len(next(iter(values.values()))), rows):
+            cut = {
+                name: one[start : start + rows].astype(images.get(name, one.dtype), copy=False)
+                for name, one in values.items()
+            }
+            outputs = predict(schema.inputs([cut[one.name] for one in schema.features]))
+            found.append([np.asarray(one) for one in keras.tree.flatten(outputs)])
+            if len(cut) > len(schema.features):
+                model.test_on_batch(*schema.nest(cut))
+        self._task.send(("outputs", [np.concatenate(parts) for parts in zip(*found, strict=True)]))

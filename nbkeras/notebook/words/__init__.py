@@ -11,6 +11,7 @@ from nbkeras.notebook.words.builder import BUILDER
 from nbkeras.notebook.words.language import LANGUAGES, Words, chosen, for_page, in_each, language, speaking
 from nbkeras.notebook.words.looks import LOOKS
 from nbkeras.notebook.words.panel import PANEL, TABLE
+from nbkeras.notebook.words.report import REPORT
 from nbkeras.notebook.words.run import ENDS, PHASES
 from nbkeras.notebook.words.runs import RUNS
 
@@ -23,6 +24,7 @@ __all__ = [
     "PANEL",
     "PHASES",
     "PLACES",
+    "REPORT",
     "RUNS",
     "TABLE",
     "Words",

@@ -55,6 +55,7 @@ PLACES = Words(
         "wait_tensorflow": ("Importing TensorFlow…", "正在导入 TensorFlow…"),
         "wait_evaluate": ("Evaluating on Spark…", "正在 Spark 上评估…"),
         "wait_read": ("Listing files on Spark…", "正在 Spark 上列出文件…"),
+        "wait_report": ("Reporting on Spark…", "正在 Spark 上生成报告…"),
         "wait_adapt": ("Looking at the rows on Spark…", "正在 Spark 上查看数据…"),
         "wait_predict": ("Predicting on Spark…", "正在 Spark 上预测…"),
         "dashboard": ("nbkeras", "nbkeras"),

@@ -1,0 +1,1 @@
+"""Metrics of predictions that add up over parts of the rows, exactly."""

@@ -1,0 +1,108 @@
+"""Report: how good predictions are, computed on Spark and shown in the notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from nbkeras.metrics import text
+from nbkeras.metrics.figures import Figures
+from nbkeras.notebook import report_picture
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True, repr=False)
+class Report(Figures):
+    """What predictions are worth: figures, tables and curves, see :class:`nbkeras.metrics.figures.Figures`.
+
+    In a notebook it shows itself as a picture and tables, as text in the layout of scikit-learn's
+    ``classification_report``. Its tables are pandas', its curves NumPy's.
+    """
+
+    def __repr__(self) -> str:
+        return text.report(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return self.bundle()
+
+    def bundle(self) -> dict[str, str]:
+        """Render it for a notebook's output: HTML, PNG and plain text."""
+        return report_picture.bundle(self)
+
+
+def report(
+    model: Any,
+    data: Any = None,
+    y: Any = None,
+    *,
+    features: Sequence[str] | None = None,
+    sample_weight: Any = None,
+    prediction: str | None = None,
+    classes: Sequence[str] | None = None,
+    by: str | None = None,
+    worst: int = 0,
+    task: str | None = None,
+    threshold: float = 0.5,
+    output: str | None = None,
+    batch_size: int | None = None,
+    backend: str = "auto",
+    spark: SparkSession | None = None,
+) -> Report:
+    """Report how good a model is on rows, or how good predictions are that a DataFrame holds.
+
+    One pass over the rows on Spark gives all figures, exactly as scikit-learn defines them, and the model's
+    own loss and metrics. Areas under curves are exact up to two million distinct scores in all; beyond that
+    each says how far off it can be.
+
+    Args:
+        model: built; if a run in the background trains it, waits for its end. Or a DataFrame that holds
+            predictions, of whatever has made them, in place of model and data.
+        data: as in :func:`nbkeras.evaluate`.
+        y: label column of a DataFrame, or an array; None for the column that the model was trained on.
+        features: feature columns; None for those that the model was trained on.
+        sample_weight: weight column of a DataFrame, or an array; one weight a row.
+        prediction: without a model, the column of predictions: probabilities of the classes (an array or a
+            vector of MLlib), classes, or amounts; None for "probability" or "prediction".
+        classes: names of the classes in the order of their numbers; None for those of the training, or of
+            Spark's StringIndexer.
+        by: a column; the figures are given for each of its 50 most frequent values too.
+        worst: so many rows that are predicted worst are kept, with all their columns.
+        task: "classification", "labels" where a row may have several, or "regression"; None decides by the
+            model's loss, or by the types of the columns.
+        threshold: probability above which a single output, or one of several labels, says yes.
+        output: name of the output to report on, of a model with several.
+        batch_size: rows of a batch, 1,024 if None.
+        backend: as in :func:`nbkeras.fit`.
+        spark: the session; None for the active one, or a new local one.
+
+    Raises:
+        Aborted: the user interrupted.
+        DataError: the data does not fit the model, or labels do not fit predictions.
+        OptionError: an argument cannot be.
+        TrainingError: an exception on a worker.
+
+    Example:
+        >>> import pandas as pd, nbkeras
+        >>> flowers = pd.DataFrame({"kind": ["rose", "lily", "rose"], "said": ["rose", "rose", "rose"]})
+        >>> nbkeras.report(flowers, y="kind", prediction="said").figures["accuracy"]  # doctest: +SKIP
+        0.6666666666666666
+    """
+    from nbkeras.data.source import is_frame
+    from nbkeras.driver import checks
+    from nbkeras.driver import report as driver
+
+    if is_frame(model):
+        if data is not None:
+            # report(df, "label"): the second place is that of the label.
+            y = data if y is None else y
+        model, data = None, model
+    else:
+        checks.wait_for_training(model)
+    wanted = driver.Wanted(
+        y, prediction, sample_weight, features, classes, by, worst, task, threshold, output
+    )
+    found = driver.report(spark, model, data, wanted, batch_size=batch_size, backend=backend)
+    return Report(**{one.name: getattr(found, one.name) for one in fields(Figures)})

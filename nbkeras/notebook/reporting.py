@@ -1,0 +1,64 @@
+"""``%keras_spark report``: what is typed behind it, and what it reports on."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Mapping
+from typing import Any, Never
+
+from nbkeras.errors import OptionError
+from nbkeras.notebook.namespace import models_of
+from nbkeras.notebook.parser import suggest
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Never:
+        raise OptionError(f"report: {message.removeprefix('argument ')}; type {_USAGE}")
+
+
+_USAGE = "%keras_spark report NAME [LABEL] [--model NAME] [--prediction COL] [--by COL] [--worst N]"
+
+
+def asked(line: str) -> dict[str, Any]:
+    """Read what is typed behind the word.
+
+    Example:
+        >>> asked("test_df label --by country --worst 20")
+        {'frame': 'test_df', 'label': 'label', 'by': 'country', 'worst': 20}
+    """
+    parser = _Parser("report", add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    parser.add_argument("frame", nargs="?")
+    parser.add_argument("label", nargs="?")
+    for option in ("--model", "--prediction", "--by"):
+        parser.add_argument(option)
+    parser.add_argument("--worst", type=int)
+    try:
+        return vars(parser.parse_args(shlex.split(line)))
+    except ValueError as error:
+        raise OptionError(f"a quote is not closed in: {line.strip()}") from error
+
+
+def model_of(names: Mapping[str, Any], asked: Mapping[str, Any]) -> Any:
+    """The model to report on: that which is named, or the one that there is; None where a column is.
+
+    Args:
+        names: of the user.
+        asked: what was typed.
+
+    Raises:
+        OptionError: it is unknown which.
+    """
+    if "prediction" in asked:
+        return None
+    known = models_of(names)
+    name = asked.get("model", known[0] if len(known) == 1 else None)
+    if name in known:
+        return names[name]
+    if name is not None:
+        raise OptionError(f"--model {name}: there is no model of that name; {suggest(name, known)}")
+    if not known:
+        raise OptionError(
+            "report: there is no model by now; train one, or name the column of predictions, --prediction COL"
+        )
+    raise OptionError(f"report: which model? Add --model NAME, one of: {', '.join(known)}")
