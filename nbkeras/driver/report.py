@@ -20,7 +20,7 @@ from nbkeras.data.sample import build, build_metrics, first_batch, outputs
 from nbkeras.data.source import Source, data_frame, in_pandas, is_frame, require_no_stream
 from nbkeras.driver import class_names, classes, evaluation, inference, predictions, question
 from nbkeras.driver.question import Named
-from nbkeras.errors import DataError, OptionError
+from nbkeras.errors import DataError, ModelError, OptionError
 from nbkeras.metrics import figures
 from nbkeras.metrics.figures import Figures
 from nbkeras.metrics.tally import WORST, Asked, Tally
@@ -223,7 +223,11 @@ def _measured(model: Any, rows: Rows) -> tuple[bool, tuple[str, ...]]:
     """Whether the model's own loss and metrics add up over any batches; if not, a sentence why."""
     if not getattr(model, "compiled", False):
         return False, ()
-    build_metrics(model, rows)
+    try:
+        build_metrics(model, rows)
+    except ModelError as error:
+        # Labels that the loss does not know are counted by the tasks.
+        return False, (f"without the model's own loss and metrics: {error}",)
     reason = evaluation.coupled(model, lambda: first_batch(rows, 4))
     if not reason:
         return True, ()
