@@ -76,6 +76,8 @@ def fit(
     backend: str = "auto",
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    monitor: str | None = None,
+    restore_best: bool = False,
     heartbeat: float = 60.0,
     gpus: int | None = None,
     sync_every: int = 1,
@@ -124,6 +126,10 @@ def fit(
             loses a worker continues from there; without a checkpoint it starts again.
         resume: continue from the newest checkpoint there, if there is one; it must have the same optimizer,
             loss, seed and batch size, and its feature columns are used if ``features`` is None.
+        monitor: with ``restore_best``, the metric by which an epoch is best, such as "val_accuracy"; None
+            for the loss, that of validation if there is one.
+        restore_best: give the model the weights of the best epoch in the end, as Keras' EarlyStopping
+            does with ``restore_best_weights``, without stopping early.
         heartbeat: seconds of silence after which a worker counts as lost.
         gpus: number that each worker requests from Spark; None for those that Spark assigns to each task.
         sync_every: each of several workers takes so many steps on its own rows of the batches
@@ -668,6 +674,8 @@ def on_spark(
     backend: str = "auto",
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    monitor: str | None = None,
+    restore_best: bool = False,
     heartbeat: float = 60.0,
     gpus: int | None = None,
     sync_every: int = 1,
@@ -684,7 +692,7 @@ def on_spark(
     pause, resume and stop it, and set its learning rate.
 
     Args:
-        workers, background, name, backend, checkpoint, resume, heartbeat, gpus,
+        workers, background, name, backend, checkpoint, resume, monitor, restore_best, heartbeat, gpus,
             sync_every, trusted_network, spark, shown_by, listeners: as in :func:`fit`.
 
     Yields:

@@ -58,6 +58,12 @@ class Options:
         default=None, metadata=words("folder that keeps the training after each epoch", "URI")
     )
     resume: bool = field(default=False, metadata=words("go on from the newest checkpoint there"))
+    monitor: str | None = field(
+        default=None, metadata=words("the metric by which an epoch is best (val_loss, loss)", "METRIC")
+    )
+    restore_best: bool = field(
+        default=False, metadata=words("the model gets the weights of the best epoch in the end")
+    )
     heartbeat: float = field(
         default=60.0, metadata=words("silence after which a worker counts as lost (60)", "SECONDS")
     )

@@ -35,8 +35,8 @@ def test_the_magic_reads_each_option_that_has_a_help():
 
     assert parser.parse(line) == {
         **dict.fromkeys(("workers", "gpus", "sync_every"), 7),
-        **dict.fromkeys(("background", "resume", "trusted_network"), True),
-        **dict.fromkeys(("name", "checkpoint"), "7"),
+        **dict.fromkeys(("background", "resume", "restore_best", "trusted_network"), True),
+        **dict.fromkeys(("name", "checkpoint", "monitor"), "7"),
         "backend": "jax",
         "heartbeat": 7.0,
     }

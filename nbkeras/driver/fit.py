@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbkeras.data import source, stream
 from nbkeras.data.rows import Rows
-from nbkeras.driver import again, checks, preparation, resumption, training
+from nbkeras.driver import again, best, checks, preparation, resumption, training
 from nbkeras.driver import callbacks as user
 from nbkeras.driver.attend import attend
 from nbkeras.job.checkpoint import Checkpoint
@@ -70,11 +70,17 @@ def fit(
         NbkerasError: an argument, the data or the model cannot be, or the training fails.
     """
     on_workers, in_notebook = user.divided(callbacks, model)
+    validates = given.validation_data is not None or bool(given.validation_split)
+    keeper = best.keeper(
+        options.monitor, restore=options.restore_best, validates=validates, epochs=limits["epochs"]
+    )
+    on_workers += [] if keeper is None else [keeper]
     spark, host = attached(options.spark), options.shown_by or host
     plan, begun, alone = planned(spark, options, model, shuffle=shuffle, seed=seed, **limits)
     known = registry.schema(model) if begun is None else begun.schema
     train, validation, split = _data(spark, plan, model, given, begun)
     run = entered(host, options, model, plan, begun)
+    run.monitor = None if keeper is None else keeper.monitor
     schema = run.schema = None if train.numbered else train.schema
     chosen = settings.of(model, plan, schema, (*on_workers, *in_notebook), given.validation_split)
     run.settings = chosen | resumption.restored(begun, chosen)
@@ -90,7 +96,7 @@ def fit(
     )
 
     def prepare() -> Callable[[], None]:
-        data = preparation.Data(train, validation, split, known, given.nulls, on_workers)
+        data = preparation.Data(train, validation, split, known, given.nulls, on_workers, keeper)
         made = preparation.prepared(spark, plan, run, data, notebook, shuffle=shuffle)
         hooks = notebook.epoch_end, notebook.steps
         return training.Driver(

@@ -14,7 +14,7 @@ from nbkeras.data.images import columns as images
 from nbkeras.data.preprocessing.cut import Cut, cut
 from nbkeras.data.rows import Rows, exchanged, to_train, to_validate
 from nbkeras.data.sample import build, build_metrics
-from nbkeras.driver import adaptation, classes, gaps, memory
+from nbkeras.driver import adaptation, best, classes, gaps, memory
 from nbkeras.driver.callbacks import NotebookCallbacks, of_part
 from nbkeras.errors import DataError, OptionError
 from nbkeras.model import exactness, settings
@@ -35,6 +35,7 @@ class Data:
         known: the schema of the training before, if there was one.
         nulls: what stands for missing values, as in :func:`nbkeras.fit`.
         callbacks: that run on the workers.
+        keeper: the one of these that keeps the best epoch's weights, see :func:`nbkeras.driver.best.keeper`.
         goes_on: whether other rows have been trained on before, of a stream.
     """
 
@@ -44,6 +45,7 @@ class Data:
     known: Schema | None = None
     nulls: Any = gaps.ERROR
     callbacks: Sequence[Any] = ()
+    keeper: Any = None
     goes_on: bool = False
 
 
@@ -184,8 +186,10 @@ def _exchange(
     """The rows on their way to the workers, and the plan that knows them; the model is built on the first."""
     train = data.train
     build(model, train)
-    if notebook.asks_metrics:
+    if notebook.asks_metrics or data.keeper is not None:
         build_metrics(model, train)
+    if data.keeper is not None:
+        best.require_known(data.keeper, model, validates=data.validation is not None or data.split > 0)
     # Only now is it known which layers it has.
     if plan.workers > 1:
         exactness.refuse(model)

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from nbkeras.data.decoder import Decoder
 from nbkeras.data.preprocessing.cut import Cut
 from nbkeras.data.stream import Streams
-from nbkeras.driver import weight_files
+from nbkeras.driver import best, weight_files
 from nbkeras.driver.inbox import EpochEnd, Steps
 from nbkeras.driver.producer import Producer
 from nbkeras.driver.submission import Cancelled, Submission
@@ -94,6 +94,8 @@ class Driver:
                 self._recall(self._resume)
             self._run.connect(stop=self._stop, abort=self.abort, steer=self.steer)
             self.advance()
+            for sentence in best.said(self._callbacks):
+                self._run.note(sentence)
             self._keep()
             self._run.end("stopped" if self._run.stopping.is_set() else "finished")
         except Cancelled:

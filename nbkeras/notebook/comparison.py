@@ -228,7 +228,9 @@ def summary(run: Run) -> Summary:
     if known is not None and version == run.version and run.done.is_set():
         return known
     version, snapshot = run.version, run.snapshot()
-    points = (judged(one, snapshot.epoch_numbers, snapshot.curves) for one in _metrics((snapshot,)))
+    named = [] if run.monitor is None else [run.monitor.removeprefix("val_")]
+    metrics = [*named, *_metrics((snapshot,))]
+    points = (judged(one, snapshot.epoch_numbers, snapshot.curves) for one in metrics)
     point = next(filter(None, points), None)
     made = Summary(
         name=_line(snapshot.name),

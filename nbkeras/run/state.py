@@ -39,6 +39,7 @@ class State:
         schema: the columns that it trains on; None where it trains on arrays.
         stream: where a training on a stream keeps its checkpoints, empty for nowhere; None where the data has
             an end.
+        monitor: the metric by which an epoch is best; None where none was named.
         code: of the cell that trained it, as it was typed; None without a cell.
     """
 
@@ -51,6 +52,7 @@ class State:
         self.settings: dict[str, Any] = {}
         self.schema: Schema | None = None
         self.stream: str | None = None
+        self.monitor: str | None = None
         self.code: str | None = None
         self._curves = Curves()
         self.history = self._curves.history
