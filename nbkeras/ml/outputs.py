@@ -97,7 +97,9 @@ def best(probability: Column, thresholds: list[float] | None) -> Column:
     if thresholds:
         limits = F.array(*[F.lit(float(one)) for one in thresholds])
         probability = F.zip_with(probability, limits, lambda one, limit: one / limit)
-    return (F.array_position(probability, F.array_max(probability)) - 1).cast("double")
+    # Spark 3.5 has a function of Python for numbers that are known before alone.
+    place = F.call_function("array_position", probability, F.array_max(probability))
+    return (place - 1).cast("double")
 
 
 def units(model: Any, owner: str) -> int | None:
