@@ -28,6 +28,8 @@ from pyspark.sql import functions as F
 from tables import Table
 from twins import assert_same_history, assert_same_model, columns, define, eagerly, value
 
+import nbkeras.api
+from nbkeras.driver import inference
 from nbkeras.errors import DataError, ModelError, OptionError
 from nbkeras.ml import KerasClassificationModel, KerasClassifier, KerasRegressionModel, KerasRegressor
 
@@ -447,3 +449,62 @@ def test_columns_that_a_fitted_model_cannot_take_or_add_are_refused(df):
         )
     with pytest.raises(OptionError, match=r"thresholds=\[0.5\]: give a number above 0 for each of the 3"):
         stage.setParams(thresholds=[0.5]).transform(df)
+
+
+def test_more_classes_than_outputs_are_named_as_string_indexer_names_them_without_a_job(df, monkeypatch):
+    names = {"type": "nominal", "vals": ["a", "b", "c", "d"]}
+    labelled = df.select("age", F.col("fold").alias("label", metadata={"ml_attr": names}))
+    monkeypatch.setattr(inference, "attended", None)
+
+    with pytest.raises(
+        DataError, match=r"4 classes \('a', 'b', 'c', 'd'\), and the model tells 3 apart: give"
+    ):
+        KerasClassifier(model=softmax(inputs=1), featuresCols=["age"]).fit(labelled)
+
+
+def test_a_model_that_says_nothing_of_its_outputs_is_asked_for_one_row(df):
+    model = define(
+        """
+import keras
+
+class Net(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.last = keras.layers.Dense(3, activation="softmax")
+
+    def call(self, x):
+        return self.last(x)
+"""
+    )["Net"]()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    labelled = df.withColumn("label", F.col("fold"))
+
+    fitted = KerasClassifier(model=model, featuresCols=["age", "height"], **PARAMS).fit(labelled)
+
+    x = TABLE[["age", "height"]].to_numpy("float32")
+    assert (fitted.numClasses, model.built) == (3, False)
+    found = columns(fitted.transform(labelled), "probability")[0]
+    np.testing.assert_allclose(found, fitted.model(x), 1e-5, 1e-6)
+    with pytest.raises(ModelError, match=r"does not say how many outputs it has: give them, .*outputs=…"):
+        KerasClassificationModel(fitted.model)
+
+
+def test_copies_of_a_stage_look_at_their_model_one_after_the_other(monkeypatch, df):
+    looking, seen = threading.Semaphore(1), []
+
+    def predict(*_, **__):
+        alone = looking.acquire(blocking=False)
+        seen.append(alone)
+        both.wait(0.3)  # the other would have come by then
+        looking.release()
+        return df
+
+    both, stage = threading.Event(), KerasRegressionModel(net())
+    monkeypatch.setattr(nbkeras.api, "predict", predict)
+    threads = [threading.Thread(target=one._predicted, args=(df,)) for one in (stage, stage.copy())]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+
+    assert seen == [True, True]

@@ -49,7 +49,9 @@ def names(df: DataFrame, name: str) -> tuple[str, ...]:
 
 
 def require_classes(spark: SparkSession, df: DataFrame, name: str, classes: int | None) -> None:
-    """Check by one Spark job that labels are numbers of classes that a model has outputs for.
+    """Check that labels are numbers of classes that a model has outputs for.
+
+    StringIndexer says how many classes there are; of other columns one Spark job finds it.
 
     Args:
         spark: the session.
@@ -60,6 +62,22 @@ def require_classes(spark: SparkSession, df: DataFrame, name: str, classes: int 
     Raises:
         Aborted: an interrupt.
         DataError: they are not.
+    """
+    known = [one for one in names(df, name) if one != _UNKNOWN]
+    number = len(known) or _highest(spark, df, name) + 1
+    if classes is not None and number > classes:
+        which = f" ({listed(known[:8])})" if known else ""
+        raise DataError(
+            f"label column '{name}' has {number} classes{which}, and the model tells {classes} apart: give "
+            f"its last layer {number} units, with softmax"
+        )
+
+
+def _highest(spark: SparkSession, df: DataFrame, name: str) -> int:
+    """The highest number of a class, after a look at all rows.
+
+    Raises:
+        DataError: a label is no class.
     """
     label = parts.column(df, name).cast("double")
     figures = df.agg(
@@ -80,14 +98,7 @@ def require_classes(spark: SparkSession, df: DataFrame, name: str, classes: int 
             f"label column '{name}' goes down to {found['least']:g}: number classes from 0, as StringIndexer "
             "does"
         )
-    known = [one for one in names(df, name) if one != _UNKNOWN]
-    number = max(int(found["most"]) + 1, len(known))
-    if classes is not None and number > classes:
-        which = f" ({listed(known[:8])})" if known else ""
-        raise DataError(
-            f"label column '{name}' has {number} classes{which}, and the model tells {classes} apart: give "
-            f"its last layer {number} units, with softmax"
-        )
+    return int(found["most"])
 
 
 def attribute(name: str, known: tuple[str, ...], classes: int) -> dict[str, Any]:
