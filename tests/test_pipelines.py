@@ -78,33 +78,38 @@ def sigmoid():
     return net(1, "sigmoid", "binary_crossentropy")
 
 
+def assert_same_weights(one, other):
+    for this, that in zip(one.model.get_weights(), other.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(this, that)
+
+
 def log_loss(labels, probabilities):
     return -np.mean(np.log(probabilities[np.arange(len(labels)), labels.astype(int)]))
 
 
 @pytest.mark.smoke
+@pytest.mark.on("local", "connect")  # whose server is in front of a cluster
 def test_a_pipeline_of_words_gives_what_keras_gives_before_and_after_it_was_saved(df, tmp_path):
-    model = softmax(inputs=10)
+    model = softmax()
     before = model.get_weights()
     stages = [
         StringIndexer(inputCol="kind", outputCol="label"),
-        Tokenizer(inputCol="story", outputCol="words"),
-        HashingTF(inputCol="words", outputCol="counts", numFeatures=8),
-        VectorAssembler(inputCols=["age", "height", "counts"], outputCol="features"),
+        VectorAssembler(inputCols=["age", "height"], outputCol="features"),
         KerasClassifier(model=model, **PARAMS),
         IndexToString(inputCol="prediction", outputCol="likeliest"),
     ]
 
     fitted = Pipeline(stages=stages).fit(df)
-    found = fitted.transform(df)
-    fitted.write().overwrite().save(str(tmp_path / "kept"))
-    fitted.write().overwrite().save(str(tmp_path / "kept"))
-    loaded = PipelineModel.load(str(tmp_path / "kept"))
+    found = fitted.transform(df).cache()
+    ours, path = fitted.stages[2], str(tmp_path / "kept")
+    ours.save(path)
+    ours.write().overwrite().save(path)
+    fitted.write().overwrite().save(path)
+    loaded = PipelineModel.load(path)
 
     x, y = columns(found, "features", "label")
-    theirs = eagerly(softmax(inputs=10))
+    theirs = eagerly(softmax())
     history = theirs.fit(x, y, **HOW).history
-    ours = fitted.stages[4]
     assert_same_model(ours.model, theirs)
     assert_same_history(ours.history, history)
     expected = theirs.predict(x, verbose=0)
@@ -115,15 +120,11 @@ def test_a_pipeline_of_words_gives_what_keras_gives_before_and_after_it_was_save
     names = fitted.stages[0].labels
     assert columns(found, "likeliest")[0].tolist() == [names[int(one)] for one in prediction]
     assert found.columns[: len(df.columns)] == df.columns
-    for name, other in (
-        ("accuracy", np.mean(prediction == y)),
-        ("logLoss", log_loss(y, expected)),
-    ):
-        evaluator = MulticlassClassificationEvaluator(metricName=name)
-        assert evaluator.evaluate(found) == pytest.approx(other, rel=1e-5)
+    evaluator = MulticlassClassificationEvaluator(metricName="logLoss")
+    assert evaluator.evaluate(found) == pytest.approx(log_loss(y, expected), rel=1e-5)
     assert loaded.transform(df).collect() == found.collect()
-    again = loaded.stages[4]
-    assert (again.labels, again.numClasses, again.numFeatures) == (tuple(names), 3, 10)
+    again = loaded.stages[2]
+    assert (again.labels, again.numClasses, again.numFeatures) == (tuple(names), 3, 2)
     assert (again.history, again.uid) == (ours.history, ours.uid)
     for one, other in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -185,7 +186,7 @@ def test_trials_in_threads_give_what_keras_gives_to_each_alone(spark, df, tmp_pa
 
     fitted.save(str(tmp_path / "tuned"))
     loaded = CrossValidatorModel.load(str(tmp_path / "tuned"))
-    assert loaded.transform(labelled).collect() == fitted.transform(labelled).collect()
+    assert_same_weights(loaded.bestModel, fitted.bestModel)
     with pytest.raises(ModelError, match=r"saved without its model, since a function is not saved: give it"):
         loaded.getEstimator().fit(labelled)
 
@@ -196,36 +197,37 @@ def _area(labels, scores):
     return np.mean((ones > zeros) + 0.5 * (ones == zeros))
 
 
-def test_a_regressor_weighs_validates_and_takes_columns_by_their_names_as_keras_does(df, tmp_path):
-    labelled = df.withColumn("label", F.col("age") * 2 + F.col("height"))
+def test_a_regressor_behind_text_stages_weighs_and_validates_as_keras_does(df, tmp_path):
+    text = [
+        Tokenizer(inputCol="story", outputCol="words"),
+        HashingTF(inputCol="words", outputCol="counts", numFeatures=8),
+        VectorAssembler(inputCols=["age", "height", "counts"], outputCol="features"),
+    ]
     regressor = KerasRegressor(
-        model=net(),
-        featuresCols=["age", "height"],
-        weightCol="weight",
-        validationIndicatorCol="held",
-        **PARAMS,
+        model=net(inputs=10), weightCol="weight", validationIndicatorCol="held", **PARAMS
     )
+    labelled = df.withColumn("label", F.col("age") * 2 + F.col("height"))
 
-    fitted = regressor.fit(labelled)
-    found = fitted.transform(labelled)
+    pipeline = Pipeline(stages=[*text, regressor]).fit(labelled)
+    found = pipeline.transform(labelled).cache()
 
-    x = TABLE[["age", "height"]].to_numpy("float32")
-    y = (TABLE["age"] * 2 + TABLE["height"]).to_numpy("float32")
+    x, y = columns(found, "features", "label")
     weights, held = TABLE["weight"].to_numpy("float32"), TABLE["held"].to_numpy()
-    theirs = eagerly(net())
+    theirs = eagerly(net(inputs=10))
     checked = x[held], y[held], weights[held]
     history = theirs.fit(x[~held], y[~held], sample_weight=weights[~held], validation_data=checked, **HOW)
+    fitted = pipeline.stages[3]
     assert_same_model(fitted.model, theirs)
     assert_same_history(fitted.history, history.history)
     expected = theirs.predict(x, verbose=0)[:, 0]
-    np.testing.assert_allclose(columns(found, "prediction")[0], expected, 1e-5, 1e-6)
+    np.testing.assert_allclose(columns(found, "prediction")[0], expected, 1e-4, 1e-5)
     error = RegressionEvaluator(metricName="mse").evaluate(found)
     assert error == pytest.approx(np.mean((expected - y) ** 2), rel=1e-5)
-    assert fitted.predict(Vectors.dense(x[0])) == pytest.approx(expected[0], rel=1e-5)
+    assert fitted.predict(Vectors.dense(x[0])) == pytest.approx(expected[0], rel=1e-4)
     fitted.save(str(tmp_path / "fitted"))
     loaded = KerasRegressionModel.load(str(tmp_path / "fitted"))
-    assert loaded.copy({loaded.predictionCol: "guess"}).transform(labelled).columns[-1] == "guess"
-    assert loaded.transform(labelled).collect() == found.collect()
+    assert_same_weights(loaded, fitted)
+    assert loaded.copy({loaded.predictionCol: "guess"}).transform(found).columns[-1] == "guess"
 
 
 def test_a_split_chooses_among_the_trials_of_a_pipeline_with_words(df, tmp_path):
@@ -253,7 +255,7 @@ def test_a_split_chooses_among_the_trials_of_a_pipeline_with_words(df, tmp_path)
     assert np.isfinite(fitted.validationMetrics).all()
     fitted.save(str(tmp_path / "chosen"))
     loaded = TrainValidationSplitModel.load(str(tmp_path / "chosen"))
-    assert loaded.transform(df).collect() == fitted.transform(df).collect()
+    assert_same_weights(loaded.bestModel.stages[0], best)
     again = loaded.getEstimator().getStages()[0]
     assert again.features() == ["story", "age"]
     with pytest.raises(ModelError, match=r"since Keras does not read .*Vectorization.* has not learned from"):

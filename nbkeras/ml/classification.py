@@ -10,6 +10,7 @@ from pyspark.ml.linalg import DenseVector, Vector
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from nbkeras import api
 from nbkeras.data import parts
 from nbkeras.errors import ModelError, OptionError
 from nbkeras.ml import labels
@@ -181,8 +182,6 @@ class KerasClassifier(KerasEstimator, ProbabilisticClassifier):
 
     def _counted(self, model: Any, dataset: DataFrame) -> int:
         """How many numbers a model gives for a row that does not say it: those of the first row."""
-        from nbkeras import api
-
         spark = dataset.sparkSession
         found = api.predict(model, dataset.limit(1), features=self.features(), output="output", spark=spark)
         (value,) = found.select("output").first() or (None,)
