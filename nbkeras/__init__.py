@@ -86,19 +86,17 @@ def __getattr__(name: str) -> Any:
     """Load a public name at its first use."""
     if name not in _DEFINED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    _show_what_trains()
+    _connect()
     value = getattr(importlib.import_module(f"{__name__}.{_DEFINED[name]}"), name)
     globals()[name] = value
     return value
 
 
-def _show_what_trains() -> None:
-    """Connect the training to the displays. Only this function does: the training imports no display."""
-    from nbkeras import api, wait
-    from nbkeras.notebook import hosts
+def _connect() -> None:
+    """Connect the training to the displays: the training imports none."""
+    from nbkeras.notebook import connection
 
-    api.host = hosts
-    wait.shown = hosts.waiting
+    connection.connect()
 
 
 def __dir__() -> list[str]:
@@ -110,7 +108,7 @@ def load_ipython_extension(ipython: Any) -> None:
     from nbkeras import devices
     from nbkeras.notebook import imports, magics
 
-    _show_what_trains()
+    _connect()
     devices.share_memory()
     imports.without_words()
     magics.register(ipython)

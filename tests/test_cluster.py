@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -85,3 +86,27 @@ def test_workers_import_the_package_compiled_where_their_python_is_this_one(
 
     command = [sys.executable, "-I", "-c", _IMPORT, tmp_path / "nbkeras.zip", python]
     assert subprocess.check_output(command, text=True).splitlines() == told
+
+
+def test_two_threads_send_the_package_once(monkeypatch):
+    sent, sending, go_on = [], threading.Event(), threading.Event()
+
+    def add_package(archive):
+        sent.append(archive)
+        sending.set()
+        go_on.wait(60)
+
+    ours = SimpleNamespace(application=Clock(), add_package=add_package)
+    monkeypatch.setattr(cluster, "link", lambda _: ours)
+    monkeypatch.setattr(cluster, "_write_package", lambda _: None)
+    spark = SimpleNamespace(conf={"spark.master": "spark://node:7077"}, sparkContext=None)
+    threads = [threading.Thread(target=cluster.ship, args=(spark,)) for _ in range(2)]
+    threads[0].start()
+    sending.wait(60)
+    threads[1].start()
+    threads[1].join(0.3)  # it would have sent it by then
+    go_on.set()
+    for one in threads:
+        one.join()
+
+    assert len(sent) == 1

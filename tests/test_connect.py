@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -154,3 +155,28 @@ def test_the_servers_address_is_read_from_the_session():
     session = SimpleNamespace(client=SimpleNamespace(_builder=SimpleNamespace(endpoint="[::1]:15002")))
 
     assert connect.server(session) == ("::1", 15002)
+
+
+def test_slots_are_counted_once_where_two_threads_ask():
+    counts, counting, go_on = [], threading.Event(), threading.Event()
+    link = connect.Connect(SimpleNamespace(conf={"spark.default.parallelism": "4"}))
+    link._parallelism = lambda: 4
+
+    def count(cores):
+        counts.append(cores)
+        counting.set()
+        go_on.wait(60)
+        return 3, 1
+
+    link._count = count
+    threads = [threading.Thread(target=link.slots) for _ in range(2)]
+    threads[0].start()
+    counting.wait(60)
+    threads[1].start()
+    threads[1].join(0.3)  # it would have counted by then
+    go_on.set()
+    for one in threads:
+        one.join()
+
+    assert counts == [4]
+    assert (link.slots(), link.executors()) == (3, 1)

@@ -268,3 +268,24 @@ def adapted(layer, data):
 def test_a_layer_without_a_vocabulary_is_named_with_what_to_call():
     with pytest.raises(ModelError, match=r"^IntegerLookup 'codes' .*\(its vocabulary is empty: call"):
         pickling.dumps(keras.layers.IntegerLookup(name="codes"))
+
+
+def test_a_model_of_branches_can_be_saved_where_it_has_arrived(tmp_path):
+    x = keras.Input((2,))
+    left = keras.layers.Dense(2)
+    model = keras.Model(x, keras.layers.Add()([left(x), left(left(x))]))
+
+    pickling.loads(pickling.dumps(model)).save(tmp_path / "model.keras")
+
+    rows = np.ones((3, 2), "float32")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(rows), model(rows))
+
+
+def test_a_copy_of_a_lookup_layer_that_has_not_learned_learns_by_itself():
+    layer = keras.layers.StringLookup()
+    copy = pickling.loads(pickling.dumps(layer, unlearned=True))
+
+    copy.adapt(["a", "b"])
+
+    assert copy.get_vocabulary() == ["[UNK]", "b", "a"]
+    assert layer.get_vocabulary() == ["[UNK]"]

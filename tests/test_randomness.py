@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import keras
 import numpy as np
 import pytest
 from twins import assert_same_history, assert_same_model, define, value
 
 import nbkeras
-from nbkeras.model import exactness
+from nbkeras.model import exactness, randomness
 
 LAYERS = """
 import keras
@@ -128,3 +130,30 @@ def test_a_layer_that_chooses_by_pythons_random_numbers_is_named_for_one_worker_
     model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.AugMix()])
     (note,) = exactness.notes(model, workers=1, sync_every=1)
     assert note.startswith("AugMix chooses by Python's own random numbers")
+
+
+def test_a_thread_that_looks_at_a_model_pauses_no_generator_of_another():
+    own, begun, over = keras.random.SeedGenerator.next, threading.Event(), threading.Event()
+
+    def look():
+        with randomness.paused():
+            begun.set()
+            over.wait(60)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    begun.wait(60)
+    seed = keras.random.SeedGenerator(1)
+    first, second = (value_of(seed.next()) for _ in range(2))
+    with randomness.paused():
+        over.set()
+        thread.join()
+        third, fourth = (value_of(seed.next()) for _ in range(2))
+
+    assert first != second
+    assert third == fourth
+    assert keras.random.SeedGenerator.next is own
+
+
+def value_of(state):
+    return keras.ops.convert_to_numpy(state).tolist()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -203,6 +205,20 @@ def test_wide_rows_travel_in_small_batches_and_the_setting_comes_back(spark):
     second.__enter__()
     assert int(spark.conf.get(key)) == 4
     first.__exit__(None, None, None)  # the first training may end before the second one
+    assert int(spark.conf.get(key)) == 4
+    second.__exit__(None, None, None)
+    assert spark.conf.get(key) == before
+
+
+def test_the_setting_comes_back_where_two_objects_stand_for_one_session(spark):
+    from nbkeras.spark import cluster
+
+    key = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    before, other = spark.conf.get(key), copy.copy(spark)
+    first, second = cluster.bounded_batches(spark, 1 << 20), cluster.bounded_batches(other, 1 << 22)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
     assert int(spark.conf.get(key)) == 4
     second.__exit__(None, None, None)
     assert spark.conf.get(key) == before

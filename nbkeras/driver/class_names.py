@@ -110,7 +110,9 @@ def _best(value: Column, words: Sequence[str], units: int, *, logits: bool) -> t
         chosen = F.when(second, words[1]).otherwise(words[0])
         return chosen, F.when(second, high).otherwise(1 - high)
     most = F.array_max(value)
-    chosen = F.get(F.array(*map(F.lit, words)), (F.array_position(value, most) - 1).cast("int"))
+    # Spark 3.5 has a function of Python for numbers that are known before alone.
+    place = F.call_function("array_position", value, most)
+    chosen = F.get(F.array(*map(F.lit, words)), (place - 1).cast("int"))
     if not logits:
         return chosen, most.cast("double")
     total = F.aggregate(

@@ -25,6 +25,7 @@ import cloudpickle
 import keras
 import numpy as np
 from keras.src.backend import random_seed_dtype
+from keras.src.ops.function import Function, make_node_key
 from keras.src.saving.keras_saveable import KerasSaveable
 from keras.src.utils.backend_utils import DynamicBackend
 from keras.src.utils.tracking import TrackedDict, TrackedList, TrackedSet, Tracker
@@ -44,12 +45,14 @@ _NO_FILE = "<dynamic-code>"
 _TRACKED: dict[type, Any] = {TrackedList: list, TrackedDict: dict, TrackedSet: set}
 
 
-def dumps(thing: Any, left: Sequence[Any] = ()) -> bytes:
+def dumps(thing: Any, left: Sequence[Any] = (), *, unlearned: bool = False) -> bytes:
     """Pickle a model, a callback or any structure of these.
 
     Args:
         thing: to pickle.
         left: objects that it refers to, and does without.
+        unlearned: whether lookup layers may be in it that have not learned from data yet: no worker can use
+            them.
 
     Raises:
         ModelError: it holds an object that cannot be pickled.
@@ -63,7 +66,7 @@ def dumps(thing: Any, left: Sequence[Any] = ()) -> bytes:
     """
     buffer = io.BytesIO()
     try:
-        _Pickler(buffer, left).dump_all(thing)
+        _Pickler(buffer, left, unlearned=unlearned).dump_all(thing)
     except Exception as error:  # whatever a layer may hold, TensorFlow's own errors too
         raise ModelError(
             f"{_culprit(thing)} holds something that cannot be sent to a worker ({error}): "
@@ -77,9 +80,14 @@ def loads(data: bytes) -> Any:
     """Unpickle the output of :func:`dumps`. Only for bytes that came from the notebook's own Spark job."""
     file = io.BytesIO(data)
     unpickler = pickle.Unpickler(file)  # noqa: S301  # as said above
-    thing = unpickler.load()
+    thing, graphs_of_layers = unpickler.load(), []
     while file.tell() < len(data):
-        _set_saveable(*unpickler.load())
+        obj, values = unpickler.load()
+        _set_saveable(obj, values)
+        if isinstance(obj, Function):
+            graphs_of_layers.append(obj)
+    for one in graphs_of_layers:
+        _name_nodes(one)
     return thing
 
 
@@ -155,9 +163,9 @@ def restored(data: bytes) -> dict[str, Any]:
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Pickles layers one after the other, not nested: deep models would exceed the recursion limit."""
 
-    def __init__(self, file: io.BytesIO, left: Sequence[Any] = ()) -> None:
+    def __init__(self, file: io.BytesIO, left: Sequence[Any] = (), *, unlearned: bool = False) -> None:
         super().__init__(file)
-        self._left = {id(one) for one in left}
+        self._left, self._unlearned = {id(one) for one in left}, unlearned
         self._backend = portable.load()
         self._later: deque[Any] = deque()
 
@@ -191,7 +199,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return reduced or super().reducer_override(obj)
 
     def _reduced(self, obj: Any) -> Any:
-        of_tensorflow = graphs.reduced(obj) or tables.reduced(obj)
+        of_tensorflow = graphs.reduced(obj) or tables.reduced(obj, unlearned=self._unlearned)
         return _parted(obj) or self._coded(obj) or of_tensorflow or self._backend.reduced(obj)
 
     def _coded(self, obj: Any) -> Any:
@@ -260,6 +268,15 @@ def _set_saveable(obj: Any, values: dict[str, Any]) -> None:
         if excluded := values.get("_exclude_from_weight_decay"):
             vars(obj)["_exclude_from_weight_decay"] = {new[old[key]] for key in excluded}
             vars(obj)["_exclude_from_weight_decay_cache"] = {}
+
+
+def _name_nodes(graph: Any) -> None:
+    """Rebuild the names of the calls of a model's layers, by which it is saved: they hold ``id()``."""
+    nodes = [node for same in graph._nodes_by_depth.values() for node in same]  # noqa: SLF001
+    graph._nodes = {  # noqa: SLF001
+        make_node_key(node.operation, node.operation._inbound_nodes.index(node))  # noqa: SLF001
+        for node in nodes
+    }
 
 
 def _set_tracked(obj: Any, state: tuple[dict[str, Any], Any]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import random
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
-from unittest import mock
 
 import keras
 import numpy as np
@@ -24,7 +24,8 @@ def generators(model: Any) -> list[Any]:
 def paused() -> Iterator[None]:
     """Let no generator advance: a call that only looks at a model must not change what its training draws.
 
-    This holds for generators too that are made meanwhile, and for Keras' global one.
+    This holds for generators too that are made meanwhile, and for Keras' global one, in this thread: others
+    may train meanwhile.
 
     Example:
         >>> import keras
@@ -35,12 +36,45 @@ def paused() -> Iterator[None]:
         >>> bool(looked == keras.random.uniform((), seed=generator))
         True
     """
+    before, _thread.paused = getattr(_thread, "paused", False), True
+    try:
+        with _pausing:
+            yield
+    finally:
+        _thread.paused = before
 
-    def next_state(self: Any, ordered: bool = True) -> Any:  # noqa: ARG001  # as Keras calls it
-        return self.state.value * 1
 
-    with mock.patch.object(keras.random.SeedGenerator, "next", next_state):
-        yield
+class _Pausing:
+    """While any thread is within it, the generators of those that are paused stand still, and no others."""
+
+    def __init__(self) -> None:
+        self._lock, self._blocks, self._own = threading.Lock(), 0, keras.random.SeedGenerator.next
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._blocks:
+                self._own = keras.random.SeedGenerator.next
+                keras.random.SeedGenerator.next = self._replaced()
+            self._blocks += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._blocks -= 1
+            if not self._blocks:
+                keras.random.SeedGenerator.next = self._own
+
+    def _replaced(self) -> Any:
+        own = self._own
+
+        def next_state(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if getattr(_thread, "paused", False):
+                return self.state.value * 1
+            return own(self, *args, **kwargs)
+
+        return next_state
+
+
+_thread, _pausing = threading.local(), _Pausing()
 
 
 @contextlib.contextmanager

@@ -35,6 +35,11 @@ class Classic:
         return self._spark.sparkContext
 
     @property
+    def session(self) -> str:
+        """The name of the session: threads and cells get other objects of Python for the same one."""
+        return str(self._spark._jsparkSession.sessionUUID())  # noqa: SLF001  # there is no public name
+
+    @property
     def here(self) -> bool:
         """Whether Spark's driver is on this machine: always, it is a child of this process."""
         return True

@@ -38,6 +38,8 @@ _BATCH_BYTES = 1 << 24
 _links: weakref.WeakKeyDictionary[SparkSession, Link] = weakref.WeakKeyDictionary()
 #: Spark applications whose executors have the package.
 _shipped: weakref.WeakSet[Any] = weakref.WeakSet()
+#: Trainings may begin in several threads at once.
+_linking, _shipping = threading.Lock(), threading.Lock()
 
 
 class Task(Protocol):
@@ -59,6 +61,10 @@ class Link(Protocol):
     @property
     def application(self) -> Any:
         """The object that the executors' Python files belong to."""
+
+    @property
+    def session(self) -> str:
+        """The name of the session, which several objects of Python may stand for."""
 
     @property
     def here(self) -> bool:
@@ -106,9 +112,10 @@ def link(spark: SparkSession) -> Link:
     """Return the link for a session: this function alone knows the kinds of sessions."""
     if not is_connect(spark):
         return Classic(spark)
-    if spark not in _links:
-        _links[spark] = connect.Connect(spark)
-    return _links[spark]
+    with _linking:
+        if spark not in _links:
+            _links[spark] = connect.Connect(spark)
+        return _links[spark]
 
 
 def slots(spark: SparkSession) -> int:
@@ -228,7 +235,7 @@ def require_backend(spark: SparkSession, backend: str) -> None:
 
 
 #: Parts of this package that no worker imports.
-_NOT_ON_WORKERS = ("builder", "notebook", "zeppelin")
+_NOT_ON_WORKERS = ("builder", "ml", "notebook", "zeppelin")
 
 
 def ship(spark: SparkSession) -> None:
@@ -241,13 +248,15 @@ def ship(spark: SparkSession) -> None:
     ):
         # The user has not set a Python: Spark would take the first on PATH, which may lack the packages.
         ours.use_this_python()
-    if ours.application in _shipped:
-        return
-    with tempfile.TemporaryDirectory(prefix="nbkeras-") as folder:
-        archive = Path(folder) / "nbkeras.zip"
-        _write_package(archive)
-        ours.add_package(str(archive))
-    _shipped.add(ours.application)
+    # Sent twice, it would be another file of the same name, at a time when executors fetch the first.
+    with _shipping:
+        if ours.application in _shipped:
+            return
+        with tempfile.TemporaryDirectory(prefix="nbkeras-") as folder:
+            archive = Path(folder) / "nbkeras.zip"
+            _write_package(archive)
+            ours.add_package(str(archive))
+        _shipped.add(ours.application)
 
 
 def _write_package(archive: Path) -> None:
@@ -297,8 +306,8 @@ class _Bound:
             self.now = wanted
 
 
-#: Limits by session: blocks may end in any order.
-_bounds: dict[int, _Bound] = {}
+#: Limits by the name of the session: blocks may end in any order.
+_bounds: dict[str, _Bound] = {}
 _bounding = threading.Lock()
 
 
@@ -308,12 +317,12 @@ def bounded_batches(spark: SparkSession, row_bytes: int) -> Iterator[None]:
 
     Spark counts rows, ten thousand by default: for images that is gigabytes.
     """
-    most = max(1, _BATCH_BYTES // max(1, row_bytes))
+    most, session = max(1, _BATCH_BYTES // max(1, row_bytes)), link(spark).session
     with _bounding:
-        if id(spark) not in _bounds:
+        if session not in _bounds:
             before = str(spark.conf.get(_BATCH_ROWS))
-            _bounds[id(spark)] = _Bound(before, before)
-        bound = _bounds[id(spark)]
+            _bounds[session] = _Bound(before, before)
+        bound = _bounds[session]
         bound.asked.append(most)
     try:
         with _bounding:
@@ -323,7 +332,7 @@ def bounded_batches(spark: SparkSession, row_bytes: int) -> Iterator[None]:
         with _bounding:
             bound.asked.remove(most)
             if not bound.asked:
-                del _bounds[id(spark)]
+                del _bounds[session]
             # If Spark has ended, the action within the block has raised the error.
             with suppress(Exception), link(spark).impatient():
                 bound.settle(spark)

@@ -51,11 +51,18 @@ class Connect:
         self._spark = spark
         self._counted: tuple[int, tuple[int, int]] | None = None
         self._shared: set[str] = set()
+        # Two at once would each count the slots that the other leaves.
+        self._counting = threading.Lock()
 
     @property
     def application(self) -> Any:
         """The object that the executors' Python files belong to."""
         return self._spark
+
+    @property
+    def session(self) -> str:
+        """The name of the session."""
+        return str(self._spark.session_id)  # type: ignore[attr-defined]  # of Connect's sessions
 
     @property
     def here(self) -> bool:
@@ -160,9 +167,13 @@ class Connect:
         Raises:
             ClusterError: no task got a slot.
         """
-        cores = self._parallelism()
-        if self._counted is not None and self._counted[0] == cores:
+        with self._counting:
+            cores = self._parallelism()
+            if self._counted is None or self._counted[0] != cores:
+                self._counted = cores, self._count(cores)
             return self._counted[1]
+
+    def _count(self, cores: int) -> tuple[int, int]:
         tasks = self._spark.range(cores, numPartitions=cores)
         spans = tasks.mapInArrow(_census(), "executor string, begun double, ended double")
         counting = self.task(f"nbkeras-{uuid.uuid4().hex}", "nbkeras: count the slots")
@@ -185,8 +196,7 @@ class Connect:
             ) from error
         finally:
             limit.cancel()
-        self._counted = cores, _most(rows)
-        return self._counted[1]
+        return _most(rows)
 
 
 def _census() -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:

@@ -6,11 +6,15 @@ import sys
 from typing import Any
 
 
-def reduced(thing: Any) -> tuple[Any, ...] | None:
+def reduced(thing: Any, *, unlearned: bool = False) -> tuple[Any, ...] | None:
     """Return how to pickle a table or a variable of TensorFlow, or None for anything else.
 
+    Args:
+        thing: whatever is pickled.
+        unlearned: whether a table may be without content yet.
+
     Raises:
-        ValueError: a table has no content yet.
+        ValueError: a table has no content yet, and must have some.
 
     Example:
         >>> from nbkeras.model.portable import tables
@@ -21,7 +25,13 @@ def reduced(thing: Any) -> tuple[Any, ...] | None:
     if tf is None or not hasattr(tf, "lookup"):
         return None
     if isinstance(thing, tf.lookup.StaticHashTable):
-        return _static, (*_content(thing), thing.default_value.numpy())
+        default = thing.default_value.numpy()
+        try:
+            return _static, (*_content(thing), default)
+        except ValueError:
+            if not unlearned:
+                raise
+            return _empty, (thing.key_dtype.name, thing.value_dtype.name, default)
     if isinstance(thing, tf.lookup.experimental.MutableHashTable):
         return _mutable, (*_content(thing), thing._default_value.numpy())  # noqa: SLF001  # it has no other name
     if isinstance(thing, tf.Variable):
@@ -57,6 +67,15 @@ def _static(keys: Any, values: Any, key: str, value: str, default: Any) -> Any:
     import tensorflow as tf
 
     content = tf.lookup.KeyValueTensorInitializer(keys, values, tf.as_dtype(key), tf.as_dtype(value))
+    return tf.lookup.StaticHashTable(content, tf.constant(default, tf.as_dtype(value)))
+
+
+def _empty(key: str, value: str, default: Any) -> Any:
+    """A table as Keras makes it before a layer has learned."""
+    import tensorflow as tf
+    from keras.src.layers.preprocessing.index_lookup import get_null_initializer
+
+    content = get_null_initializer(tf.as_dtype(key), tf.as_dtype(value))
     return tf.lookup.StaticHashTable(content, tf.constant(default, tf.as_dtype(value)))
 
 
