@@ -20,6 +20,7 @@ BENCHMARKS = (
     "tables",
     "images",
     "streams",
+    "predict",
     "small_predict",
     "any_size",
     "first_point",
