@@ -161,12 +161,11 @@ def test_a_trainer_stays_for_the_next_query_and_draws_what_it_has_drawn(spark):
     model = keras.Sequential([keras.Input((1,)), noisy])
     one = spark.range(0, 3, 1, 1).selectExpr("float(id) AS x")
 
-    found = []
+    scored, found = nbkeras.predict(model, one, features=["x"], spark=spark), []
     # Spark gives tasks to its idle Python workers in turn, and each keeps a trainer.
     while len({one[0, 2] for one in found}) == len(found):
         assert len(found) < 9
-        rows = nbkeras.predict(model, one, features=["x"], spark=spark).collect()
-        found.append(np.array([row["prediction"] for row in rows]))
+        found.append(np.array([row["prediction"] for row in scored.collect()]))
 
     assert len(set(found[0][:, 1])) == 3
     for other in found[1:]:

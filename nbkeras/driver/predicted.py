@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
-from pyspark.sql.pandas.functions import pandas_udf
+from pyspark.sql.pandas import functions as vectorized
 from pyspark.sql.pandas.types import from_arrow_type
 
 from nbkeras.data import rows
@@ -26,6 +26,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 #: The first Spark whose functions of columns get Arrow's own.
 _ARROW = (4, 1)
 _arrow_udf: Any = getattr(F, "arrow_udf", None)
+_pandas_udf: Any = vectorized.pandas_udf
 
 
 def outcomes(outputs: Sequence[Array]) -> list[Outcome]:
@@ -92,7 +93,7 @@ def function(
     def by_pandas(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         return pandas.results(work(pandas.arguments(batches)))
 
-    made = _arrow_udf(work, kind) if takes_arrow(spark) else pandas_udf(by_pandas, kind)
+    made = _arrow_udf(work, kind) if takes_arrow(spark) else _pandas_udf(by_pandas, kind)
     # Spark moves filters below a deterministic function, and computes it there once more.
     return made.asNondeterministic()
 

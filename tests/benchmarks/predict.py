@@ -24,6 +24,7 @@ import task
 from keras import layers
 from pyspark.ml.functions import predict_batch_udf
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import types as T
 
 import nbkeras
 
@@ -53,7 +54,9 @@ def of_spark(path: str) -> Any:
         return loaded.predict_on_batch
 
     shapes = [[task.FEATURES]]
-    return predict_batch_udf(load, return_type="array<float>", batch_size=BATCH, input_tensor_shapes=shapes)
+    return predict_batch_udf(
+        load, return_type=T.ArrayType(T.FloatType()), batch_size=BATCH, input_tensor_shapes=shapes
+    )
 
 
 def of_mlflow(spark: SparkSession, model: keras.Model, x: Any, path: str) -> Any:
