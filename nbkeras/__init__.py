@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         features,
         fit,
         fit_stream,
+        function,
         images,
         load_model,
         on_spark,
@@ -48,6 +49,7 @@ __all__ = [
     "features",
     "fit",
     "fit_stream",
+    "function",
     "images",
     "listeners",
     "load_model",
@@ -66,7 +68,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _API = (
-    *("adapt", "evaluate", "features", "fit", "fit_stream", "images"),
+    *("adapt", "evaluate", "features", "fit", "fit_stream", "function", "images"),
     *("load_model", "on_spark", "pad_sequences", "predict", "save_model", "status", "timeseries"),
 )
 #: The modules in which the public names are defined.

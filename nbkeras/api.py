@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from nbkeras.spark.session import attached
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
     from nbkeras.driver.proposal import Features
 
@@ -329,7 +329,7 @@ def predict(
         features: feature columns; None for those that the model was trained on.
         output: name of the column with the outputs; a model with several outputs gets
             one column for each, with the output's name appended.
-        batch_size: rows of a batch, 1,024 if None.
+        batch_size: rows of a batch, 1,024 if None, fewer where a row has more than 8,000 numbers.
         steps: batches of a dataset to predict, from the first; None for all.
         classes: True adds two columns for an output that was trained on labels that are words,
             ``…_class`` with the likeliest class and ``…_probability`` with its probability; or the
@@ -360,6 +360,74 @@ def predict(
         batch_size=batch_size,
         steps=steps,
         classes=classes,
+        backend=backend,
+    )
+
+
+def function(
+    model: Any,
+    name: str | None = None,
+    *,
+    output: str = "prediction",
+    features: Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
+    batch_size: int | None = None,
+    backend: str = "auto",
+    spark: SparkSession | None = None,
+) -> Callable[..., Column]:
+    """Make a model a function of columns, for DataFrames and, by its name, for SQL; for streams too.
+
+    Its arguments are what the inputs of the model take, a column for each, in their order; those of a model
+    with a single input are one array, or as many numbers as it takes, in the order of the columns that it was
+    trained on. It keeps the model as it is now.
+
+    It computes each row once where it stands in a query, and counts as not deterministic: to filter by the
+    result, name it in a subquery, ``SELECT … FROM (SELECT *, score(x) AS p FROM t) WHERE p > 0.5``. Filters
+    on other columns stand best in the subquery, since Spark does not move them below the function.
+
+    Args:
+        model: built; if a run in the background trains it, waits for its end.
+        name: for SQL, in the session; None registers none.
+        output: "prediction" gives what the model gives: a number for one output unit, else an array, a struct
+            for several outputs; "class" the name of the likeliest class, "probability" its probability, and
+            "both" a struct of the two.
+        features: names of the arguments, for another order; None for that of the model.
+        classes: names of the classes in the order of their numbers; None for those of the training.
+        batch_size: as in :func:`predict`.
+        backend: as in :func:`fit`.
+        spark: the session; None for the active one, or a new local one.
+
+    Returns:
+        A function that takes columns, or their names, and gives a column.
+
+    Raises:
+        DataError: the classes are of another number than the outputs.
+        ModelError: the model does not say what it takes, or needs more than a row.
+        OptionError: an argument has an invalid value, or nobody knows the classes.
+
+    Example:
+        >>> import keras, nbkeras
+        >>> spark = nbkeras.local_spark()
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_initializer="ones")])
+        >>> total = nbkeras.function(model, "total", spark=spark)
+        >>> spark.sql("SELECT total(array(id, 1)) AS p FROM range(2)").collect()
+        [Row(p=1.0), Row(p=2.0)]
+        >>> spark.range(1).select(total("id", "id").alias("p")).collect()
+        [Row(p=0.0)]
+    """
+    from nbkeras.driver import checks
+    from nbkeras.driver import function as functions
+
+    checks.require_model(model, "function")
+    checks.wait_for_training(model)
+    return functions.function(
+        spark,
+        model,
+        name,
+        output=output,
+        features=features,
+        classes=classes,
+        batch_size=batch_size,
         backend=backend,
     )
 

@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nbkeras.driver import evaluation, inference
+from nbkeras.driver import evaluation, inference, predicted
 from nbkeras.errors import Aborted, ClusterError, DataError, TrainingError
+from nbkeras.job import outcome
 from nbkeras.job.job import Job
 from nbkeras.model import state
 from nbkeras.plan import Plan
@@ -323,8 +324,8 @@ def test_an_interrupt_cancels_what_spark_does_for_it(stage):
 def test_outputs_of_any_depth_are_put_together_from_columns(shape, rank):
     values = np.arange(5 * int(np.prod(shape)), dtype="float32").reshape(5, *shape)
     column = pa.chunked_array([pa.array(values.reshape(5).tolist() if not rank else values.tolist())])
-    assert inference._rank(shape) == rank
-    found = inference._stacked(column, shape)
+    assert outcome.rank(shape) == rank
+    found = predicted._stacked(column, shape)
     np.testing.assert_array_equal(found, values)
 
 
@@ -336,10 +337,10 @@ def test_predictions_of_arrays_come_in_the_order_of_the_arrays(monkeypatch):
         asked.append(method)
         return table
 
-    monkeypatch.setattr(inference, "predict_dataframe", MagicMock())
-    monkeypatch.setattr(inference, "attended", attended)
+    monkeypatch.setattr(predicted, "dataframe", MagicMock())
+    monkeypatch.setattr(predicted, "attended", attended)
     job = Job("predict", Plan(Schema((Field("x0", ("x",), "x"),))), Inside(b""), ("", 0), b"")
-    numbers, pairs = inference.predict_arrays(job, MagicMock(), [np.zeros((1, 1)), np.zeros((1, 2), "int32")])
+    numbers, pairs = predicted.arrays(job, MagicMock(), [np.zeros((1, 1)), np.zeros((1, 2), "int32")])
     assert asked == ["predict"]
     assert numbers.tolist() == [[0.5], [1.5], [2.5]]
     assert pairs.tolist() == [[0, 0], [1, 1], [2, 2]]
@@ -357,7 +358,7 @@ def test_predictions_of_arrays_come_in_the_order_of_the_arrays(monkeypatch):
     ],
 )
 def test_spark_carries_an_output_as_it_is_or_in_a_wider_type(kind, carried):
-    assert inference._carried(np.dtype(kind)) == carried
+    assert predicted._carried(np.dtype(kind)) == carried
 
 
 def test_older_sparks_give_their_rows_by_way_of_pandas():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import re
@@ -10,24 +11,29 @@ import signal
 import socket
 import threading
 from dataclasses import replace
+from itertools import islice
 from multiprocessing import Pipe
 from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import waiting as waits
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from nbkeras.data.shards import nulls_message
 from nbkeras.errors import ClusterError, DataError, WorkerLost
-from nbkeras.job import failures
+from nbkeras.job import failures, outcome
 from nbkeras.job.job import Failure, Job
+from nbkeras.job.outcome import Outcome
 from nbkeras.plan import Plan
 from nbkeras.schema import ORDER, PREFIX, Field, ImageOptions, Schema
 from nbkeras.spark.shared import Inside
-from nbkeras.worker import process, stream, task
+from nbkeras.worker import predict, predictor, process, stream, task
+from nbkeras.worker.predictor import Predictor
+from nbkeras.worker.slots import Slot
 
 FIELDS = (
     Field("x0", ("a",), "model input 'x'", "float32", (1,)),
@@ -56,19 +62,23 @@ class Hired:
     """Stands for the warm server: a thread for each trainer, which does some work."""
 
     def __init__(self, work):
-        self.work, self.got, self.threads = work, [], []
+        self.work, self.got, self.threads, self.asked = work, [], [], []
+        self.once = False
 
     def __call__(self, backend, files, log):
+        self.files = [os.dup(one) for one in files]
         ours, self.pipe = Pipe()
         life, self.line = socket.socketpair()
         self.log = log
 
-        def trainer():
-            with self.pipe, self.line, contextlib.suppress(EOFError):
-                self.receive()
-                self.work(self)
+        def trainer(one):
+            with one.pipe, one.line, contextlib.suppress(EOFError, ConnectionError):
+                one.receive()
+                one.work(one)
+            for file in one.files:
+                os.close(file)
 
-        self.threads.append(threading.Thread(target=trainer, daemon=True))
+        self.threads.append(threading.Thread(target=trainer, args=[copy.copy(self)], daemon=True))
         self.threads[-1].start()
         return ours, life
 
@@ -168,7 +178,7 @@ def told(monkeypatch):
 @pytest.mark.parametrize("shape", [(3,), (3, 1), (0,)])
 def test_an_output_of_one_value_a_row_is_a_column_of_numbers(shape):
     values = np.arange(np.prod(shape), dtype="float64").reshape(shape) / 4
-    column = task._column(values, "float32")
+    column = Outcome(0, dtype="float32", rank=outcome.rank(shape[1:])).column(values)
     assert column.type == pa.float32()
     assert column.to_pylist() == values.reshape(-1).tolist()
 
@@ -176,14 +186,16 @@ def test_an_output_of_one_value_a_row_is_a_column_of_numbers(shape):
 @given(arrays.arrays("float32", arrays.array_shapes(min_dims=2, max_dims=5, max_side=4), elements=st.just(0)))
 def test_an_output_of_any_shape_is_a_column_of_lists_as_deep_as_it(shaped):
     values = np.arange(shaped.size, dtype="float32").reshape(shaped.shape)
-    column = task._column(values, "float32")
+    column = Outcome(0, dtype="float32", rank=outcome.rank(shaped.shape[1:])).column(values)
     assert np.array_equal(column.to_pylist(), values[:, 0] if shaped.shape[1:] == (1,) else values)
     column.validate(full=True)
 
 
 @pytest.mark.parametrize("kind", ["float32", "int64", "bool"])
 def test_outputs_have_the_type_that_spark_was_given(kind):
-    assert task._column(np.array([[1, 0], [0, 1]]), kind).type == pa.list_(pa.from_numpy_dtype(kind))
+    assert Outcome(0, dtype=kind, rank=1).column(np.array([[1, 0], [0, 1]])).type == pa.list_(
+        pa.from_numpy_dtype(kind)
+    )
 
 
 def test_a_report_is_one_row_and_bytes_come_in_pieces(monkeypatch):
@@ -468,11 +480,10 @@ def impatient(monkeypatch):
     return replace(PREDICTS, heartbeat=0.2)
 
 
-@pytest.mark.parametrize("values", [1, 1 << 20], ids=["that answers nothing", "that takes nothing"])
-def test_a_trainer_without_a_sign_of_life_is_missed_where_no_notebook_listens(hire, impatient, values):
+def test_a_trainer_without_a_sign_of_life_is_missed_where_no_notebook_listens(hire, impatient):
     hire(lies_still)
     with pytest.raises(WorkerLost, match=r"^the trainer process has given no sign of life for 0\.2 s$"):
-        predicted(beside(*[1.0] * values), plan=impatient)
+        predicted(beside(1.0), plan=impatient)
 
 
 def test_each_sign_of_life_is_waited_for_anew(hire, monkeypatch):
@@ -492,22 +503,34 @@ def test_each_sign_of_life_is_waited_for_anew(hire, monkeypatch):
     monkeypatch.setattr(process.threading, "Timer", Watch)
     alive = [("alive", None)] * 3
     hired = hire(says(*alive, ("outputs", [np.ones(1)])))
-    with process.TrainerProcess(Job("predict", PREDICTS, Inside(b"the model"), ("", 0), b""), 0) as trainer:
-        assert trainer.ask([np.ones(1)])[0].tolist() == [1.0]
+    with Predictor(PREDICTION) as trainer:
+        part = iter([([np.ones(1)], "beside")])
+        assert [(one[0].tolist(), rest) for one, rest in islice(trainer.through(part), 1)] == [
+            ([1.0], "beside")
+        ]
     hired.received()
     # The model and the inputs were taken; three signs and the outputs were heard.
     assert [(one.seconds, one.over) for one in watches] == [(60.0, True)] * 6
 
 
 def doubles(trainer):
-    """A trainer that predicts the double of its only input, until no more comes."""
-    while (inputs := trainer.receive()) is not None:
-        trainer.send(("outputs", [2 * inputs[0]]))
+    """A trainer that predicts the double of its only input, for task after task."""
+    slots = [Slot(one) for one in trainer.files]
+    while True:
+        while (asked := trainer.receive()) is not None:
+            (inputs,) = slots[asked[0]].read(asked[1])
+            trainer.asked.append(inputs.tolist())
+            trainer.send(("outputs", [2 * inputs]))
+        if trainer.once:
+            return
 
 
-def predicted(*batches, plan=PREDICTS):
-    one = Job("predict", plan, Inside(b"the model"), ("", 0), b"")
-    return [*task.predict(one, ["a.b", "name", "prediction"], ["float32"], iter(batches))]
+PREDICTION = Job("predict", PREDICTS, Inside(b"the model"), ("", 0), b"")
+
+
+def predicted(*batches, plan=PREDICTS, **how):
+    one = replace(PREDICTION, plan=plan, **how)
+    return [*predict.beside(one, [Outcome(0, dtype="float32")], ["a.b", "name", "prediction"], iter(batches))]
 
 
 def beside(*xs):
@@ -521,15 +544,84 @@ def test_predictions_stand_beside_the_columns_that_were_there(hire):
     first, second = predicted(beside(1.0, 2.0), beside(3.0))
     assert first.to_pydict() == {"a.b": [0, 1], "name": ["n", "n"], "prediction": [2.0, 4.0]}
     assert second.to_pydict() == {"a.b": [0], "name": ["n"], "prediction": [6.0]}
-    _, *questions, none = hired.received()
-    assert [one[0].tolist() for one in questions] == [[[1.0], [2.0]], [[3.0]]]
-    assert none is None
+    assert hired.received()[-1] is None
+    assert hired.asked == [[[1.0], [2.0]], [[3.0]]]
 
 
-def test_a_batch_without_rows_is_no_question(hire):
+def test_without_a_row_there_is_no_trainer(hire):
     hired = hire(doubles)
     assert predicted(beside()) == []
-    assert hired.received()[1:] == [None]
+    assert hired.threads == []
+
+
+@pytest.fixture
+def waiting(monkeypatch):
+    """No trainer waits yet for a further task; in the end all go."""
+    made = predictor._Waiting()
+    monkeypatch.setattr(predictor, "_waiting", made)
+    yield made
+    while made._kept:
+        made._end(*next((key, one) for key, (one, _) in made._kept.items()))
+
+
+def test_a_trainer_stays_for_the_next_tasks_with_its_model_and_for_no_others(hire, waiting):
+    hired = hire(doubles)
+    for key in ("a", "b", "a", "b", "a"):
+        (found,) = predicted(beside(1.0, 2.0), key=key)
+        assert found["prediction"].to_pylist() == [2.0, 4.0]
+    assert len(hired.threads) == 2
+    predicted(beside(1.0), key="c")
+    # The one that has waited longest has gone, the other is there still.
+    predicted(beside(1.0), key="a")
+    assert len(hired.threads) == 3
+    predicted(beside(1.0), key="b")
+    assert len(hired.threads) == 4
+
+
+@pytest.mark.parametrize("end", ["the row", "the trainer", "time"])
+def test_a_trainer_does_not_stay_behind_what_went_wrong_nor_for_long(hire, waiting, monkeypatch, end):
+    monkeypatch.setattr(predictor, "_IDLE_SECONDS", 0.0 if end == "time" else 60.0)
+    monkeypatch.setattr(predictor.devices, "may_have_gpus", lambda: False)
+    hired = hire(doubles)
+    hired.once = end == "the trainer"
+    predicted(beside(1.0), key="a")
+    if end == "the row":
+        with pytest.raises(DataError):
+            predicted(beside(1.0), beside(None), key="a")
+    hired.threads[0].join(waits.LIMIT)
+    assert not hired.threads[0].is_alive()
+    (found,) = predicted(beside(3.0), key="a")
+    assert found["prediction"].to_pylist() == [6.0]
+
+
+def test_a_row_that_is_wanted_no_more_ends_its_trainer(hire, waiting):
+    hired = hire(doubles)
+    batches = predict.beside(
+        replace(PREDICTION, key="a"),
+        [Outcome(0, dtype="float32")],
+        ["a.b", "name", "prediction"],
+        iter([beside(1.0)] * 9),
+    )
+    next(batches)
+    batches.close()
+    hired.received()
+    assert not waiting._kept
+
+
+@given(st.lists(st.integers(0, 9), max_size=6), st.integers(1, 4))
+def test_rows_and_what_stands_beside_them_keep_their_order_whatever_the_batches(sizes, rows):
+    plan, found = replace(PREDICTS, batch_size=rows), []
+    numbers = iter(range(99))
+    batches = [beside(*(float(next(numbers)) for _ in range(size))) for size in sizes]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predict, "_SENT", 0)
+        hired = Hired(doubles)
+        patch.setattr(process.fork_server, "hire", hired)
+        found = [row for batch in predicted(*batches, plan=plan) for row in batch.to_pylist()]
+    hired.received()
+    assert [row["prediction"] for row in found] == [2.0 * at for at in range(sum(sizes))]
+    assert [row["a.b"] for row in found] == [at for size in sizes for at in range(size)]
+    assert all(len(one) <= rows for one in hired.asked)
 
 
 def test_nulls_among_what_is_predicted_from_are_counted(hire):

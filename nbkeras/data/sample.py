@@ -109,7 +109,7 @@ def first_batch(rows: Rows, number: int = 1) -> tuple[Any, ...]:
     if isinstance(rows, Stream):
         return rows.first_batch(number)
     if rows.df.isStreaming:
-        return _stand_ins(rows, number)
+        return stand_ins(rows, number)
     found = _taken(rows, number)
     arrays = {
         one.name: [_array(row[one.name], one, len(found)) for row in found] for one in rows.schema.fields
@@ -146,8 +146,8 @@ def _taken(rows: Rows, number: int) -> list[Any]:
     return readable[:number]
 
 
-def _stand_ins(rows: Rows, number: int) -> tuple[Any, ...]:
-    """Return rows of zeros and ones, for a stream: Spark reads none of it before it is started.
+def stand_ins(rows: Rows, number: int) -> tuple[Any, ...]:
+    """Return rows of zeros and ones, where there are none to read: of a stream before it is started.
 
     Raises:
         DataError: the model does not say what it takes.

@@ -6,24 +6,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
 
-from nbkeras.data.columns import distinct
-from nbkeras.data.names import listed, quoted
+from nbkeras.data.names import listed
 from nbkeras.errors import DataError, OptionError
+from nbkeras.job.outcome import Outcome
 from nbkeras.schema import Field, Schema
 
 
-def named(
-    df: DataFrame, model: Any, outputs: Sequence[str], sample: list[Any], schema: Schema | None, classes: Any
-) -> DataFrame:
-    """Add the class and its probability to predictions.
+def outcomes(
+    model: Any, outputs: Sequence[str], sample: list[Any], schema: Schema | None, classes: Any
+) -> dict[str, Outcome]:
+    """The class and its probability of each output that gives classes, by the names of their columns.
 
     Args:
-        df: with the predictions.
-        model: that has made them.
-        outputs: names of their columns.
+        model: that predicts.
+        outputs: their names.
         sample: the outputs for one row.
         schema: of the training, which knows the classes; None without one.
         classes: their names in order; True for those of the training.
@@ -34,6 +31,7 @@ def named(
     """
     if classes is not True and not all(isinstance(one, str) for one in classes):
         raise OptionError(f"classes={classes!r}: use words, in the order of the numbers of their classes")
+    found = {}
     for place, (name, one) in enumerate(zip(outputs, sample, strict=True)):
         words = of_output(model, schema, place) if classes is True else tuple(classes)
         if not words:
@@ -44,15 +42,15 @@ def named(
                 f"there are {len(words)} classes ({listed(words[:8])}), and the output '{name}' has {units} "
                 f"numbers for a row: give classes=[…] with {max(units, 2)} names"
             )
-        distinct(df, (f"{name}_class", f"{name}_probability"))
-        chosen, probability = _best(F.col(quoted(name)), words, units, logits=gives_logits(model, place))
-        df = df.withColumns({f"{name}_class": chosen, f"{name}_probability": probability})
-    if all(one not in df.columns for one in (f"{name}_class" for name in outputs)):
+        logits = gives_logits(model, place)
+        for gives in ("class", "probability"):
+            found[f"{name}_{gives}"] = Outcome(place, gives, words=words, logits=logits)
+    if not found:
         raise OptionError(
             "the model was not trained on labels that are words in this notebook: give the names of its "
-            "classes, in the order of their numbers, nbkeras.predict(…, classes=['…', '…'])"
+            "classes, in the order of their numbers, classes=['…', '…']"
         )
-    return df
+    return found
 
 
 def of_output(model: Any, schema: Schema | None, place: int) -> tuple[str, ...]:
@@ -99,23 +97,3 @@ def gives_logits(model: Any, place: int) -> bool:
     """Whether an output is trained by a loss that takes logits."""
     loss = of_place(model, getattr(model, "loss", None), place)
     return bool(getattr(loss, "from_logits", False) or getattr(loss, "_fn_kwargs", {}).get("from_logits"))
-
-
-def _best(value: Column, words: Sequence[str], units: int, *, logits: bool) -> tuple[Column, Column]:
-    """The class of the highest probability, the first of equals, and that probability."""
-    if units == 1:
-        high = F.lit(1) / (F.lit(1) + F.exp(-value)) if logits else value.cast("double")
-        # As Keras' BinaryAccuracy.
-        second = high > 0.5
-        chosen = F.when(second, words[1]).otherwise(words[0])
-        return chosen, F.when(second, high).otherwise(1 - high)
-    most = F.array_max(value)
-    # Spark 3.5 has a function of Python for numbers that are known before alone.
-    place = F.call_function("array_position", value, most)
-    chosen = F.get(F.array(*map(F.lit, words)), (place - 1).cast("int"))
-    if not logits:
-        return chosen, most.cast("double")
-    total = F.aggregate(
-        value, F.lit(0.0), lambda sofar, one: sofar + F.exp(one.cast("double") - most.cast("double"))
-    )
-    return chosen, 1 / total

@@ -12,14 +12,10 @@ from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import keras
-import numpy as np
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import types as T
-from pyspark.sql.pandas.types import from_arrow_type
+from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras import wait
-from nbkeras.data import rows
 from nbkeras.data.images import reading, unreadable
 from nbkeras.data.preprocessing.cut import Cut
 from nbkeras.data.rows import Rows
@@ -30,13 +26,11 @@ from nbkeras.job import failures
 from nbkeras.job.job import Job
 from nbkeras.model import additivity, exactness, pickling
 from nbkeras.plan import Plan
-from nbkeras.schema import ORDER, PREFIX, Schema
+from nbkeras.schema import Schema
 from nbkeras.spark import cluster, exceptions, preflight, protection, session
 from nbkeras.spark.shared import Shared
 from nbkeras.worker import task
 
-Shape = tuple[int, ...]
-Array = np.ndarray[Any, np.dtype[Any]]
 #: Seconds that an action may take without a word.
 _SILENT = 1.0
 #: Rows of arrays that are predicted in this process: ``tests/benchmarks/small_predict.py`` measures it.
@@ -121,15 +115,18 @@ def job_of(
     data = pickling.contents(trained.model, [], batches=batches, left=trained.left)
     # A DataFrame is predicted when it is read; what reads batches ends here.
     lazy = kind == "predict" and batches is None
-    payload = _kept(spark, data) if lazy else cluster.share(spark, data)
+    cores, digest = cluster.cores(spark), hashlib.sha256(data).digest()
+    payload = _kept(spark, data, digest) if lazy else cluster.share(spark, data)
+    same = repr((digest, plan, cores, encrypted)).encode()
     return Job(
         kind,
         plan,
         payload,
         _NOWHERE,
         b"",
-        cores=cluster.cores(spark),
+        cores=cores,
         encrypted=encrypted,
+        key=hashlib.sha256(same).hexdigest() if lazy else "",
         preprocessing=None if rows is None or rows.graph is None else rows.decoder,
     )
 
@@ -223,9 +220,8 @@ def _say_unreadable(found: unreadable.Unreadable) -> None:
 _sent: WeakKeyDictionary[Any, tuple[bytes, Shared]] = WeakKeyDictionary()
 
 
-def _kept(spark: SparkSession, data: bytes) -> Shared:
+def _kept(spark: SparkSession, data: bytes, digest: bytes) -> Shared:
     """A model for predictions, which nobody says the end of: it is sent again only where it has changed."""
-    digest = hashlib.sha256(data).digest()
     before, payload = _sent.get(spark, (b"", None))
     if payload is None or digest != before:
         payload = cluster.share(spark, data)
@@ -262,82 +258,6 @@ def is_few(data: Any) -> bool:
     return all(len(getattr(one, "shape", ())) > 0 and len(one) <= FEW for one in parts)
 
 
-def predict_dataframe(
-    job: Job, df: DataFrame, inputs: list[Column], names: list[str], sample: list[Array]
-) -> DataFrame:
-    """The DataFrame with the model's outputs as further columns, computed when it is read.
-
-    Args:
-        job: to predict.
-        df: the user's DataFrame.
-        inputs: a column for each field that the job decodes.
-        names: of the columns for the outputs.
-        sample: the outputs for one row.
-    """
-    kept, columns = len(df.columns), [*df.columns, *names]
-    types = [_carried(one.dtype) for one in sample]
-
-    def work(batches: Any) -> Any:
-        return task.predict(job, columns, types, batches)
-
-    schema = T.StructType([*df.schema.fields])
-    for name, one, dtype in zip(names, sample, types, strict=True):
-        kind = from_arrow_type(pa.from_numpy_dtype(dtype))
-        for _ in range(_rank(one.shape[1:])):
-            kind = T.ArrayType(kind)
-        schema = schema.add(name, kind)
-    # mapInArrow looks columns up by name: one with a dot in it would be taken for a field of a struct.
-    plain = [
-        *(f"kept{index}" for index in range(kept)),
-        *(PREFIX + one.name for one in job.decoder.fields),
-    ]
-    sent = rows.with_inputs(df, inputs, job.plan.schema, job.plan.workers)
-    return sent.toDF(*plain).mapInArrow(work, schema)
-
-
-def _carried(dtype: np.dtype[Any]) -> str:
-    """The type in which Spark carries an output: its own if Spark has it, else a wider one."""
-    if dtype.kind == "u":
-        return np.promote_types(dtype, np.int8).name
-    return dtype.name if dtype.kind in "bi" or dtype.name in ("float32", "float64") else "float32"
-
-
-def predict_arrays(job: Job, df: DataFrame, sample: list[Array]) -> list[Any]:
-    """The model's outputs for numbered rows as arrays, in the rows' order.
-
-    Args:
-        job: to predict.
-        df: one column per field that the job decodes, and ``order``.
-        sample: the outputs for one row.
-
-    Raises:
-        Aborted: an interrupt.
-        TrainingError: an exception on a worker.
-    """
-    names = [f"output{index}" for index in range(len(sample))]
-    fields = [one.name for one in job.decoder.fields]
-    inputs = [df[name].alias(PREFIX + name) for name in fields]
-    predicted = predict_dataframe(job, df.select(ORDER, *fields), inputs, names, sample)
-    table = attended(df.sparkSession, "predict", lambda: arrow(predicted.select(ORDER, *names)))
-    positions = np.argsort(table.column(ORDER).to_numpy())
-    return [
-        _stacked(table.column(name), one.shape[1:])[positions].astype(one.dtype)
-        for name, one in zip(names, sample, strict=True)
-    ]
-
-
-def _rank(shape: Shape) -> int:
-    """The depth of an output's array per row, 0 for a single number."""
-    return 0 if shape in ((), (1,)) else len(shape)
-
-
 def arrow(df: DataFrame) -> Any:
     """Collect all rows as an Arrow table."""
     return df.toArrow() if hasattr(df, "toArrow") else pa.Table.from_pandas(df.toPandas())
-
-
-def _stacked(column: Any, shape: Shape) -> Any:
-    rows, values = len(column), column.combine_chunks()
-    for _ in range(_rank(shape)):
-        values = values.flatten()
-    return values.to_numpy(zero_copy_only=False).reshape(rows, *shape)

@@ -18,7 +18,7 @@ from nbkeras.data.rows import inputs
 from nbkeras.data.sample import build, first_batch, outputs
 from nbkeras.data.signature import signature
 from nbkeras.data.source import Source, data_frame, holds_objects, in_pandas, is_frame, names_columns
-from nbkeras.driver import checks, class_names, inference, one_image
+from nbkeras.driver import checks, class_names, inference, one_image, predicted
 from nbkeras.errors import DataError, OptionError
 from nbkeras.job import archive
 from nbkeras.model import batch, exactness
@@ -104,13 +104,13 @@ def _of_rows(
     plan = inference.plan_of(spark, rows.trained, backend, batch_size=batch_size)
     job = inference.job_of("predict", spark, plan, trained, rows)
     if by_name:
-        names = _output_names(model, output, structure)
-        distinct(data, names)
-        predicted = inference.predict_dataframe(job, data, inputs(data, rows), names, sample)
-        if not classes:
-            return predicted
-        return class_names.named(predicted, model, names, sample, registry.schema(model), classes)
-    arrays = inference.predict_arrays(job, rows.df, sample)
+        names = output_names(model, output, structure)
+        wanted = dict(zip(names, predicted.outcomes(sample), strict=True))
+        if classes:
+            wanted |= class_names.outcomes(model, names, sample, registry.schema(model), classes)
+        distinct(data, [*wanted])
+        return predicted.dataframe(job, data, inputs(data, rows), wanted)
+    arrays = predicted.arrays(job, rows.df, sample)
     return keras.tree.pack_sequence_as(structure, arrays)
 
 
@@ -162,7 +162,7 @@ def _in_turn(found: list[dict[str, Any]]) -> Any:
     return keras.tree.map_structure(joined, *[one["outputs"] for one in found])
 
 
-def _output_names(model: Any, output: str, structure: Any) -> list[str]:
+def output_names(model: Any, output: str, structure: Any) -> list[str]:
     """Name the columns of a prediction by the keys of a dict, else by the model's output names."""
     names = class_names.of_outputs(model, structure)
     return [output] if len(names) == 1 else [f"{output}_{name}" for name in names]

@@ -35,6 +35,7 @@ class Job:
             for as many as the machine gives the process.
         gpus: whether each worker has GPUs that no other one has.
         encrypted: nothing may be written to disk in the clear.
+        key: the same for predictions that one trainer can make; empty where it makes no others.
         resume: the checkpoint to go on from, from :func:`nbkeras.job.archive.dumps`.
         origin: what it was trained with.
         certificate: of the event channel where it is encrypted, as PEM.
@@ -48,6 +49,7 @@ class Job:
     cores: int | None = None
     gpus: bool = False
     encrypted: bool = False
+    key: str = ""
     resume: Shared | None = None
     origin: Origin | None = None
     certificate: str | None = None

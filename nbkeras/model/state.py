@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -68,6 +69,19 @@ def states(model: Any) -> list[Any]:
     layers = model._flatten_layers()  # noqa: SLF001  # public `layers` does not look into layers
     found = [getattr(one, "states", None) for one in layers if getattr(one, "stateful", False) is True]
     return [one for one in keras.tree.flatten(found) if isinstance(one, keras.Variable)]
+
+
+@contextlib.contextmanager
+def restored(model: Any) -> Iterator[None]:
+    """Put what layers keep besides their weights, such as a count of batches, back to what it was before."""
+    layers = model._flatten_layers()  # noqa: SLF001  # public `layers` does not look into layers
+    kept = [one for layer in layers for one in layer._non_trainable_variables] + states(model)  # noqa: SLF001
+    before = [value(one).copy() for one in kept]
+    try:
+        yield
+    finally:
+        for one, old in zip(kept, before, strict=True):
+            one.assign(old)
 
 
 def places(model: Any) -> list[int]:

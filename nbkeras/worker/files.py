@@ -41,6 +41,15 @@ def unnamed(directory: str | None = None, *, encrypted: bool = False) -> IO[byte
     return os.fdopen(os.memfd_create("nbkeras"), "w+b", buffering=0)
 
 
+def shared(directory: str | None = None, *, encrypted: bool = False) -> IO[bytes]:
+    """A new file without a name for what two processes share for a moment: in memory where the system can.
+
+    Args:
+        directory, encrypted: as of :func:`unnamed`.
+    """
+    return unnamed(directory, encrypted=encrypted or sys.platform == "linux")
+
+
 def mapped(fd: int, dtype: str, shape: tuple[int, ...], *, scattered: bool = False) -> npt.NDArray[Any]:
     """The content of a file as an array of a shape.
 

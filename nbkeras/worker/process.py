@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -42,17 +42,18 @@ class TrainerFailed(Exception):
         self.failure = failure
 
 
-class TrainerProcess:
-    """A trainer, its spools and its pipe, as long as a ``with`` block lasts."""
+class Process:
+    """A trainer and its pipe, as long as a ``with`` block lasts.
 
-    def __init__(self, job: Job, rank: int) -> None:
-        self._job, self._rank = job, rank
-        directory = local_directory()
-        fields = job.plan.schema.fields
-        self._train, self._validation = (
-            Spool(fields, directory, job.encrypted, job.preprocessing) for _ in range(2)
-        )
-        self._log: IO[bytes] = unnamed(directory, encrypted=job.encrypted)
+    Args:
+        job: that it does.
+        rank: of its worker.
+        files: that it shares.
+    """
+
+    def __init__(self, job: Job, rank: int, files: Sequence[IO[bytes]]) -> None:
+        self._job, self._rank, self._files = job, rank, tuple(files)
+        self._log: IO[bytes] = unnamed(local_directory(), encrypted=job.encrypted)
         self._pipe: Connection
         self._life: socket.socket | None = None
         self._silent = False
@@ -62,9 +63,7 @@ class TrainerProcess:
 
         _require(self._job)
         self._pipe, self._life = fork_server.hire(
-            self._job.plan.backend,
-            [file.fileno() for one in (self._train, self._validation) for file in one.files.values()],
-            self._log.fileno(),
+            self._job.plan.backend, [file.fileno() for file in self._files], self._log.fileno()
         )
         executor = f"{socket.gethostname()}-{os.getppid()}"
         path = tuple(sys.path)
@@ -77,7 +76,7 @@ class TrainerProcess:
 
     def __exit__(self, *_: object) -> None:
         # The trainer ends with its pipe and its lifeline, whatever it does.
-        for one in (self._pipe, self._life, self._train, self._validation, self._log):
+        for one in (self._pipe, self._life, *self._files, self._log):
             if one is not None:
                 one.close()
 
@@ -92,46 +91,6 @@ class TrainerProcess:
         """The fields that the trainer knows."""
         return self._job.plan.schema
 
-    @property
-    def nulls(self) -> dict[str, int]:
-        """Nulls seen so far, by column."""
-        # Rows to evaluate on lie with those to validate on, but there are no others.
-        return self._train.nulls | self._of_validation(self._validation.nulls)
-
-    @property
-    def unreadable(self) -> Unreadable:
-        """Files that are no images so far, by column."""
-        return self._train.unreadable | self._of_validation(self._validation.unreadable)
-
-    def _of_validation(self, found: dict[str, T]) -> dict[str, T]:
-        """What was found among rows to validate on, named so."""
-        behind = VALIDATION if self._job.kind == "train" else ""
-        return {f"{name}{behind}": one for name, one in found.items()}
-
-    def spool(self, batches: Iterator[pa.RecordBatch], channel: Channel | None) -> None:
-        """Write all rows and tell the trainer."""
-        for batch in stream.whole(batches):
-            columns = {name: batch.column(name) for name in batch.schema.names}
-            if "validation" in columns:
-                flags = columns.pop("validation")
-                self._validation.append({k: v.filter(flags) for k, v in columns.items()})
-                rest = pa.compute.invert(flags)
-                columns = {k: v.filter(rest) for k, v in columns.items()}
-                self._train.append(columns)
-            elif self._job.kind == "evaluate":
-                self._validation.append(columns)
-            else:
-                self._train.append(columns)
-            if channel is not None:
-                rows = self._train.rows + self._validation.rows
-                channel.progress(messages.Rows(type="rows", rank=self._rank, rows=rows))
-        if channel is not None:
-            rows = self._train.rows + self._validation.rows
-            channel.send(messages.Rows(type="rows", rank=self._rank, rows=rows, all=True))
-        shards = [Shard(one.layout, one.rows) for one in (self._train, self._validation)]
-        checksum = (self._train.checksum + self._validation.checksum) & CHECKSUM_BITS
-        self._put(Spooled(shards[0], shards[1], self.nulls, checksum, self.unreadable))
-
     def messages(self) -> Iterator[tuple[str, Any]]:
         """What the trainer sends, until it says that it has done."""
         while True:
@@ -139,16 +98,6 @@ class TrainerProcess:
             if kind == "end":
                 return
             yield kind, content
-
-    def ask(self, inputs: Any) -> list[Any]:
-        """The model's outputs for some inputs."""
-        self._put(inputs)
-        outputs: list[Any] = self._get()[1]
-        return outputs
-
-    def dismiss(self) -> None:
-        """No more inputs will come."""
-        self._put(None)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -213,6 +162,59 @@ class TrainerProcess:
         why = _SIGNALS.get(number, "a fault in compiled code?")
         rest = f"; it last printed: {last}" if last else ""
         return WorkerLost(f"the trainer process was killed by signal {number} ({name}): {why}{rest}")
+
+
+class TrainerProcess(Process):
+    """A trainer of rows that are spooled."""
+
+    def __init__(self, job: Job, rank: int) -> None:
+        fields, directory = job.plan.schema.fields, local_directory()
+        self._train, self._validation = (
+            Spool(fields, directory, job.encrypted, job.preprocessing) for _ in range(2)
+        )
+        super().__init__(
+            job, rank, [file for one in (self._train, self._validation) for file in one.files.values()]
+        )
+
+    @property
+    def nulls(self) -> dict[str, int]:
+        """Nulls seen so far, by column."""
+        # Rows to evaluate on lie with those to validate on, but there are no others.
+        return self._train.nulls | self._of_validation(self._validation.nulls)
+
+    @property
+    def unreadable(self) -> Unreadable:
+        """Files that are no images so far, by column."""
+        return self._train.unreadable | self._of_validation(self._validation.unreadable)
+
+    def _of_validation(self, found: dict[str, T]) -> dict[str, T]:
+        """What was found among rows to validate on, named so."""
+        behind = VALIDATION if self._job.kind == "train" else ""
+        return {f"{name}{behind}": one for name, one in found.items()}
+
+    def spool(self, batches: Iterator[pa.RecordBatch], channel: Channel | None) -> None:
+        """Write all rows and tell the trainer."""
+        for batch in stream.whole(batches):
+            columns = {name: batch.column(name) for name in batch.schema.names}
+            if "validation" in columns:
+                flags = columns.pop("validation")
+                self._validation.append({k: v.filter(flags) for k, v in columns.items()})
+                rest = pa.compute.invert(flags)
+                columns = {k: v.filter(rest) for k, v in columns.items()}
+                self._train.append(columns)
+            elif self._job.kind == "evaluate":
+                self._validation.append(columns)
+            else:
+                self._train.append(columns)
+            if channel is not None:
+                rows = self._train.rows + self._validation.rows
+                channel.progress(messages.Rows(type="rows", rank=self._rank, rows=rows))
+        if channel is not None:
+            rows = self._train.rows + self._validation.rows
+            channel.send(messages.Rows(type="rows", rank=self._rank, rows=rows, all=True))
+        shards = [Shard(one.layout, one.rows) for one in (self._train, self._validation)]
+        checksum = (self._train.checksum + self._validation.checksum) & CHECKSUM_BITS
+        self._put(Spooled(shards[0], shards[1], self.nulls, checksum, self.unreadable))
 
 
 #: Why a process of ours may be killed.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,14 @@ from nbkeras.job.job import Job
 from nbkeras.metrics.tally import Asked, Tally
 from nbkeras.schema import PREFIX
 from nbkeras.worker import task
-from nbkeras.worker.process import TrainerProcess
+from nbkeras.worker.predictor import Predictor
 
 #: The column of the slice that a row is in.
 SLICE = f"{PREFIX}slice"
 Values = dict[str, npt.NDArray[Any]]
+#: Labels, weights, slices and the user's own columns of some rows.
+Beside = tuple[npt.NDArray[Any], npt.NDArray[np.float64], pa.Array | None, pa.RecordBatch | None]
+Part = tuple[list[npt.NDArray[Any]], Beside]
 
 
 @dataclass(frozen=True)
@@ -69,15 +72,11 @@ def report(work: Work, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordB
     nulls: dict[str, int] = {}
     unread: Unreadable = {}
     tally, states = Tally(work.asked, rank), b""
+    parts = _parts(work, batches, nulls, unread)
     try:
-        with ExitStack() as stack:
-            trainer = None if work.job is None else stack.enter_context(TrainerProcess(work.job, rank))
-            for batch in batches:
-                if batch.num_rows:
-                    _add(work, tally, batch, trainer, nulls, unread)
-            if trainer is not None:
-                trainer.dismiss()
-                states = b"".join(content for _, content in trainer.messages())
+        # Without a row no trainer is needed.
+        if (first := next(parts, None)) is not None:
+            states = _tallied(work, tally, chain([first], parts))
     except Exception as error:  # noqa: BLE001  # told as a row: no retries, no wall of text
         yield from task.rows([("failure", json.dumps(task.failure(error, rank)).encode())], rank)
         return
@@ -88,37 +87,50 @@ def report(work: Work, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordB
     yield from task.rows(found, rank)
 
 
-def _add(
-    work: Work,
-    tally: Tally,
-    batch: pa.RecordBatch,
-    trainer: TrainerProcess | None,
-    nulls: dict[str, int],
-    unread: Unreadable,
-) -> None:
-    columns = {one.name: batch.column(PREFIX + one.name) for one in work.decoder.fields}
-    decoded = work.decoder(columns, nulls, unread)
-    if decoded is None or unreadable.stops(unread):
-        return  # All of them are told in the end.
-    values = decoded.values
-    rows = len(values[work.label])
-    if not rows:
-        return
-    own = batch.select(range(len(work.own))).rename_columns(list(work.own)) if work.own else None
-    slices = batch.column(SLICE) if SLICE in batch.schema.names else None
-    if decoded.kept is not None:
-        kept = pa.array(decoded.kept)
-        own, slices = (None if one is None else one.filter(kept) for one in (own, slices))
-    # Before the model's own loss is given labels that it does not know.
-    actual = work.asked.question.actual(values[work.label])
-    if trainer is None:
-        outputs = values[work.predicted]
-    else:
-        schema = trainer.schema
-        sent = schema.given if work.measured else schema.features
-        outputs = trainer.ask({one.name: values[one.name] for one in sent})[work.place]
-    weights = np.ones(rows) if work.weight is None else _weights(values[work.weight])
-    tally.add(actual, outputs, weights, slices, own)
+def _tallied(work: Work, tally: Tally, parts: Iterator[Part]) -> bytes:
+    """Tally all rows, and return the metric states of the model."""
+    if work.job is None:
+        for outputs, beside in parts:
+            tally.add(beside[0], outputs[0], *beside[1:])
+        return b""
+    with Predictor(work.job) as trainer:
+        for outputs, beside in trainer.through(parts):
+            tally.add(beside[0], outputs[work.place], *beside[1:])
+        return b"".join(content for _, content in trainer.messages())
+
+
+def _parts(
+    work: Work, batches: Iterator[pa.RecordBatch], nulls: dict[str, int], unread: Unreadable
+) -> Iterator[Part]:
+    """What a model is sent of some rows, or their predictions, and beside it what they are tallied with."""
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        columns = {one.name: batch.column(PREFIX + one.name) for one in work.decoder.fields}
+        decoded = work.decoder(columns, nulls, unread)
+        if decoded is None or nulls or unreadable.stops(unread):
+            continue  # All of them are told in the end.
+        values = decoded.values
+        rows = len(values[work.label])
+        if not rows:
+            continue
+        own = batch.select(range(len(work.own))).rename_columns(list(work.own)) if work.own else None
+        slices = batch.column(SLICE) if SLICE in batch.schema.names else None
+        if decoded.kept is not None:
+            kept = pa.array(decoded.kept)
+            own, slices = (None if one is None else one.filter(kept) for one in (own, slices))
+        # Before the model's own loss is given labels that it does not know.
+        actual = work.asked.question.actual(values[work.label])
+        weights = np.ones(rows) if work.weight is None else _weights(values[work.weight])
+        yield [values[name] for name in _sent(work)], (actual, weights, slices, own)
+
+
+def _sent(work: Work) -> list[str]:
+    """The fields that a model is sent, or that of the predictions."""
+    if work.job is None:
+        return [work.predicted]
+    schema = work.job.plan.schema
+    return [one.name for one in (schema.given if work.measured else schema.features)]
 
 
 def _weights(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

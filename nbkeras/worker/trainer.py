@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import os
 import queue
 import sys
@@ -21,19 +20,20 @@ from nbkeras import devices
 from nbkeras.errors import PeerLost, one_line
 from nbkeras.job import archive, failures
 from nbkeras.job.job import Assignment, Spooled
-from nbkeras.model import pickling, state
+from nbkeras.model import pickling, randomness, state
 from nbkeras.plan import Plan
 from nbkeras.spark.shared import Inside
 from nbkeras.transport import addresses, messages
 from nbkeras.transport.channel import Channel
 from nbkeras.transport.checking import checked
 from nbkeras.transport.wire import Event
-from nbkeras.worker import backends, spoken
+from nbkeras.worker import backends, forward, spoken
 from nbkeras.worker.alone import Alone
 from nbkeras.worker.collectives import Collective, Flag
 from nbkeras.worker.data import Shuffles, to_evaluate, to_predict
 from nbkeras.worker.fit import Fit
 from nbkeras.worker.rows import Rows
+from nbkeras.worker.slots import Slot
 from nbkeras.worker.steering import Requests
 
 
@@ -60,8 +60,6 @@ def main(pipe: int, log: int, files: list[int]) -> None:
         os._exit(status)
 
 
-#: Rows that go through the model together where nobody says how many.
-_PREDICTED = 1024
 #: Seconds between two signs of life to a task that has nobody else who would miss its trainer.
 _SIGN_SECONDS = 2.0
 
@@ -277,7 +275,7 @@ class Trainer:
         self._task.send(("bytes", archive.dump_values([{"rows": rows, "outputs": outputs}])))
 
     def _predict(self) -> None:
-        """Answer each batch of inputs with the model's outputs, until the task has no more."""
+        """Answer each batch of inputs with the model's outputs, task by task, until there is none."""
         self._set_threads(self._assignment.neighbours)
         contents = self._load()
         model = contents["model"]
@@ -285,39 +283,28 @@ class Trainer:
             self._inbox.get()  # of rows, which only stand for workers
             self._predict_batches(model, contents["batches"])
             return
-        fields = self._plan.schema.features
-        while (inputs := self._inbox.get()) is not None:
-            self._answer(model, {one.name: value for one, value in zip(fields, inputs, strict=True)})
+        slots = [Slot(one) for one in self._files]
+        outputs = forward.of(model, self._plan)
+        while True:  # The end of the pipe is the end of this process.
+            # Each task draws what a fresh trainer would.
+            with randomness.restored(model), randomness.untouched(), state.restored(model):
+                while (asked := self._inbox.get()) is not None:
+                    place, layout = asked
+                    self._task.send(("outputs", outputs(slots[place].read(layout))))
 
     def _report(self) -> None:
         """Answer as at a prediction; in the end send the metric states of the rows whose labels came too."""
         self._set_threads(self._assignment.neighbours)
-        model = self._load()["model"]
+        model, slots = self._load()["model"], [Slot(one) for one in self._files]
         if model.compiled:
             model.reset_metrics()
-        # test_on_batch would reset them before each batch.
-        model.reset_metrics = lambda: None
-        while (values := self._inbox.get()) is not None:
-            self._answer(model, values)
+        outputs, measure = forward.of(model, self._plan), forward.measuring(model, self._plan)
+        inputs = len(self._plan.schema.features)
+        while (asked := self._inbox.get()) is not None:
+            place, layout = asked
+            values = slots[place].read(layout)
+            # Before the answer, which lets the task write the next rows there.
+            if len(values) > inputs:
+                measure(values)
+            self._task.send(("outputs", outputs(values[:inputs])))
         self._task.send(("bytes", state.pack(model.metrics_variables)))
-
-    def _answer(self, model: Any, values: dict[str, Any]) -> None:
-        """Send the outputs for the inputs of some rows; where their labels came too, measure them."""
-        schema, rows = self._plan.schema, self._plan.batch_size or _PREDICTED
-        # A step of the user's own gets x alone, as at `predict`; predict_on_batch would give it a tuple.
-        own = type(model).predict_step is not keras.Model.predict_step
-        alone = functools.partial(model.predict, batch_size=rows, verbose=0)
-        predict = alone if own else model.predict_on_batch
-        images = {one.name: one.dtype for one in schema.features if one.image}
-        found = []
-        # Spark's batches have thousands of rows, of which the layers may give far more numbers.
-        for start in range(0, len(next(iter(values.values()))), rows):
-            cut = {
-                name: one[start : start + rows].astype(images.get(name, one.dtype), copy=False)
-                for name, one in values.items()
-            }
-            outputs = predict(schema.inputs([cut[one.name] for one in schema.features]))
-            found.append([np.asarray(one) for one in keras.tree.flatten(outputs)])
-            if len(cut) > len(schema.features):
-                model.test_on_batch(*schema.nest(cut))
-        self._task.send(("outputs", [np.concatenate(parts) for parts in zip(*found, strict=True)]))

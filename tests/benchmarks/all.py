@@ -21,6 +21,7 @@ BENCHMARKS = (
     "text",
     "images",
     "streams",
+    "predict",
     "small_predict",
     "any_size",
     "first_point",
