@@ -79,7 +79,12 @@ class OneCycle(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize(
-    ("workers", "backend"), [(1, "tensorflow"), (2, "tensorflow"), (2, "torch"), (2, "jax")]
+    ("workers", "backend"),
+    [
+        (2, "tensorflow"),
+        (2, "torch"),
+        *(pytest.param(*more, marks=pytest.mark.soak) for more in [(1, "tensorflow"), (2, "jax")]),
+    ],
 )
 def test_a_rate_of_each_batch_trains_as_in_keras_and_sees_the_logs_of_the_global_batch(
     both, workers, backend

@@ -394,6 +394,7 @@ def test_an_idle_server_ends_and_takes_its_socket_along(tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.soak  # test_interrupts.py has it where Spark ends, and where all is killed
 @pytest.mark.process
 def test_a_server_whose_executor_is_gone_ends(tmp_path):
     path = tmp_path / "orphan.sock"

@@ -149,7 +149,7 @@ def place(run):
 # -- the learning rate -----------------------------------------------------------
 
 
-@pytest.mark.parametrize(("workers", "backend"), by_default((1, "jax"), (2, "tensorflow")))
+@pytest.mark.parametrize(("workers", "backend"), by_default((2, "tensorflow")))
 def test_a_rate_set_while_it_trains_makes_what_keras_makes_of_it_at_that_step(
     fit, wait_for, asked, workers, backend
 ):
@@ -444,6 +444,7 @@ def test_an_abort_in_a_pause_drops_the_training(fit, paused, asked, wait_for):
     wait_for(lambda: not trainers(), "the end of the trainers")
 
 
+@pytest.mark.soak  # the next loses one too
 def test_a_worker_that_is_killed_in_a_pause_is_named_and_the_training_stays_paused(
     fit, paused, asked, wait_for, tmp_path
 ):
@@ -496,11 +497,11 @@ def test_a_training_that_is_resumed_from_a_checkpoint_goes_on_with_the_rate(fit,
     assert_same_model(again, theirs, 1e-4)
 
 
+@pytest.mark.soak  # below stands what the first one does, and the others
 @pytest.mark.parametrize(
-    "weighted",
-    [pytest.param(False, id="by themselves", marks=pytest.mark.soak), pytest.param(True, id="in each step")],
+    "weighted", [pytest.param(False, id="by themselves"), pytest.param(True, id="in each step")]
 )
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.soak), 2])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_workers_stand_still_in_a_validation_in_which_they_meet(
     fit, wait_for, monkeypatch, workers, weighted
 ):
