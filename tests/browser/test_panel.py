@@ -533,9 +533,8 @@ def faults(notebook, panel, picture):
 @pytest.mark.parametrize(
     ("theme", "scale"),
     [
-        ("Light", 1),
-        ("Dark", 2),
-        *(pytest.param(*more, marks=pytest.mark.soak) for more in [("Light", 2), ("Dark", 1)]),
+        ("Dark", 1),
+        *(pytest.param(*more, marks=pytest.mark.soak) for more in [("Light", 1), ("Dark", 2), ("Light", 2)]),
     ],
 )
 def test_all_can_be_seen_and_reached(begin, screenshots, theme, scale):
@@ -557,6 +556,7 @@ def test_all_can_be_seen_and_reached(begin, screenshots, theme, scale):
     assert found == {width: [] for width in widths}
 
 
+@pytest.mark.soak  # a page and a kernel of its own; test_words.py and test_spoken.py have the words
 def test_it_speaks_the_language_of_the_browser(begin, screenshots):
     cells = ["from fed import show", "run = show(1000, background=True)"]
     _, panel = begin("chinese", cells, fresh=True, locale="zh-CN")
