@@ -49,41 +49,38 @@ y = x.sum(axis=1)
 model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
 model.compile("sgd", "mse")
 
-def fit(*arguments, **how):
-    return nbkeras.fit(*arguments, **how, backend="torch", verbose=0)  # as with any_backend
-
 tell("status", nbkeras.status().splitlines()[0])
-run = fit(model, x, y, epochs=2, validation_split=0.25)
+run = nbkeras.fit(model, x, y, epochs=2, validation_split=0.25, verbose=0)
 tell("fitted", f"{run.status} {run.workers} {sorted(run.history)}")
-with nbkeras.on_spark(backend="torch"):
+with nbkeras.on_spark():
     predicted = model.predict(np.tile(x, (17, 1)))[:64, 0]  # more rows than are predicted here
     tell("evaluated", abs(model.evaluate(x, y) - float(np.mean((predicted - y) ** 2))) < 1e-4)
 
-run = fit(model, x, y, epochs=100_000, workers=2, background=True)
+run = nbkeras.fit(model, x, y, epochs=100_000, workers=2, background=True, verbose=0)
 while not run.history.get("loss"):
     time.sleep(0.05)
 run.stop()
 tell("stopped", run.wait().status)
 
-run = fit(model, x, y, epochs=100_000, workers=2, background=True)
+run = nbkeras.fit(model, x, y, epochs=100_000, workers=2, background=True, verbose=0)
 while not run.history.get("loss"):
     time.sleep(0.05)
 run.abort()
 error_of(run.wait)
-tell("next", fit(model, x, y).status)
-error_of(lambda: fit(model, x, y, workers=9))
+tell("next", nbkeras.fit(model, x, y, verbose=0).status)
+error_of(lambda: nbkeras.fit(model, x, y, workers=9, verbose=0))
 
 spark.stop()
-error_of(lambda: fit(model, x, y, spark=spark))
+error_of(lambda: nbkeras.fit(model, x, y, spark=spark, verbose=0))
 tell("threads", [one.name for one in threading.enumerate() if "nbkeras" in one.name])
 
 spark = SparkSession.builder.remote(URL).getOrCreate()
-run = fit(model, x, y, epochs=100_000, background=True)
+run = nbkeras.fit(model, x, y, epochs=100_000, background=True, verbose=0)
 while not run.history.get("loss"):
     time.sleep(0.05)
 tell("trains")
 error_of(run.wait)
-error_of(lambda: fit(model, x, y, spark=spark))
+error_of(lambda: nbkeras.fit(model, x, y, spark=spark, verbose=0))
 tell("over")
 """
 
