@@ -24,7 +24,6 @@ CALLS += [(kind, 2) for kind, fed in fits.FED.items() if fed.read != "rows"]
 BY_DEFAULT = {
     ("DataFrame", 1),
     ("shuffled", 1),
-    ("PyDataset", 1),
     ("Python function", 1),
     ("repeated", 2),
     ("of unknown length", 2),

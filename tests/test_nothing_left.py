@@ -200,7 +200,7 @@ def test_no_worker_leaves_before_all_have_trained(settled, leaves_nothing, tmp_p
     assert model.counted.read_text() == "2"
 
 
-@pytest.mark.parametrize("phase", ["preparing", "reading", "starting"])
+@pytest.mark.parametrize("phase", ["preparing", pytest.param("reading", marks=pytest.mark.soak), "starting"])
 def test_a_stop_in_any_phase_is_a_stop(settled, leaves_nothing, wait_for, phase):
     run = long(net(), settled)
     before = ["preparing", "slots", "computing", "reading"]

@@ -429,6 +429,7 @@ def test_a_running_chart_is_saved_without_the_kernel(begin):
 # -- a run shown again ---------------------------------------------------------------------------------
 
 
+@pytest.mark.soak  # the next shows one twice; test_fed.py steers one in a page that was opened again
 def test_a_run_shown_twice_is_live_and_can_be_steered_in_both(begin, ipykernel):
     cells = [*BACKGROUND, "nbkeras.show(run)", "run"]
     notebook, first = begin("twice", cells, ipykernel)
