@@ -25,7 +25,6 @@ BY_DEFAULT = {
     ("DataFrame", 1),
     ("shuffled", 1),
     ("Python function", 1),
-    ("repeated", 2),
     ("of unknown length", 2),
     ("cached", 2),
     ("with weights", 2),

@@ -348,6 +348,7 @@ def test_a_rate_set_in_a_pause_holds_from_the_step_at_which_it_goes_on(fit, paus
     assert_same_history(run.history, done.history, 1e-4)
 
 
+@pytest.mark.soak
 def test_with_sync_every_all_workers_stand_still_and_take_the_same_rate(fit, paused, asked, wait_for):
     model = net()
     run = fit(model, sync_every=7, callbacks=[Holds(asked)])
@@ -573,6 +574,7 @@ def far(spark, monkeypatch):
     monkeypatch.setattr(cluster, "slots", lambda _: 3)
 
 
+@pytest.mark.soak  # test_relay.py has what the relay carries
 def test_over_the_relay_too_a_worker_stands_still_and_takes_a_rate(fit, far, paused, wait_for):
     model = net()
     run = fit(model, workers=1, epochs=1_000_000)  # as long as the relay takes
