@@ -109,7 +109,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what is quick, and leave out what cannot run on the kind of Spark that it would have."""
+    """Mark what is quick or rare, and leave out what cannot run on the kind of Spark that it would have."""
     # What takes longest begins first, or one of several processes would be left with it in the end.
     items.sort(key=lambda item: item.path.parent.name not in _LONGEST)
     for item in items:
@@ -125,6 +125,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mark = item.get_closest_marker("on")
         if mark is not None and params.get("spark_master", only) not in mark.args:
             others.append(item)
+        if item.get_closest_marker("smoke") and params.get("spark_master") == "standalone":
+            item.add_marker("soak")  # over Connect it is on the same cluster
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]

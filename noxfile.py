@@ -97,7 +97,7 @@ def soak(session: nox.Session) -> None:
     parts = {
         "local": lambda: session.run("pytest", *TWICE, *every, "-m", "not cluster"),
         "clusters": lambda: session.run(
-            "pytest", "--master", "standalone", *as_keras, "-m", "cluster", "tests"
+            "pytest", "--master", "standalone", *as_keras, "-m", "cluster or smoke", "tests"
         ),
         "training": lambda: session.run(
             "pytest", "--master", "standalone", "--master", "connect", *every, *TRAINING

@@ -235,7 +235,8 @@ sys.stdout.buffer.write(pickle.dumps((pickling.contents(model, []), found)))
 """
 
 
-@pytest.mark.parametrize("backend", but("jax"))
+@pytest.mark.soak  # a process of its own; below, whole notebooks are on other backends
+@pytest.mark.parametrize("backend", OTHERS)
 def test_a_model_of_a_notebook_on_another_backend_is_the_same_here(backend):
     given = arrays(rows(10, 4))
     done = subprocess.run(

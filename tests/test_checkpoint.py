@@ -492,6 +492,7 @@ def assert_goes_on_as_if_nothing_had_been(fit, folder, **how):
     assert_same_model(second, at_once)
 
 
+@pytest.mark.soak  # test_interrupts.py has a notebook that is killed
 def test_a_new_training_goes_on_where_one_that_broke_off_was(fit, tmp_path):
     def breaks(epoch, logs):
         if epoch == 3:
@@ -504,6 +505,7 @@ def test_a_new_training_goes_on_where_one_that_broke_off_was(fit, tmp_path):
     assert_goes_on_as_if_nothing_had_been(fit, tmp_path)
 
 
+@pytest.mark.soak  # test_interrupts.py has it with a kernel that it kills anyway
 def test_a_new_kernel_goes_on_where_a_killed_one_was(fit, tmp_path):
     how = {"backend": "torch"}  # layers that draw random numbers draw others on each
     code = _KERNEL.format(

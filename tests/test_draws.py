@@ -127,6 +127,16 @@ APART = {"rows behind": "Dropout"} | {
 }
 #: Those that compute a row from the other rows, whatever they draw.
 MIXING = ("RandAugment",)
+#: Those that take long to draw as others do.
+RARELY = (
+    "ConvLSTM1D",
+    "ConvLSTM3D",
+    "GRU",
+    "GRUCell",
+    "RandomElasticTransform",
+    "SimpleRNN",
+    "SimpleRNNCell",
+)
 
 
 class Worker(Together):
@@ -159,7 +169,9 @@ def drawn(model, x):
     ]
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=pytest.mark.soak if one in RARELY else []) for one in LAYERS]
+)
 def test_workers_draw_what_one_draws_or_it_is_said(name):
     make, shape = LAYERS[name]
     model = keras.Sequential([keras.Input(shape), make()])

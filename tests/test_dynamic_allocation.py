@@ -33,8 +33,9 @@ theirs = net().fit(x, x.sum(axis=1), shuffle=False, epochs=2, verbose=0).history
 
 def outcome(**how):
     model, before = net(), cluster.slots(spark)
+    how |= {"shuffle": False, "epochs": 2, "verbose": 0, "backend": "torch"}  # as with any_backend
     try:
-        run = nbkeras.fit(model, x, x.sum(axis=1), shuffle=False, epochs=2, verbose=0, spark=spark, **how)
+        run = nbkeras.fit(model, x, x.sum(axis=1), spark=spark, **how)
     except Exception as error:
         return {"before": before, "kind": type(error).__name__, "line": str(error)}
     same = np.allclose(run.history["loss"], theirs, 1e-5)

@@ -157,8 +157,8 @@ EXAMPLES = [
     Example("callbacks.cross_validation_by_scikit_learn", ARRAYS, SAME, SAME),
     Example("callbacks.saved_and_restored", ARRAYS, SAME, SAME),
 ]
-#: Cheap ones that cover most: they run in every run.
-CHEAP = ("text.word_vectors", "recommenders.retrieval")
+#: A cheap one that covers most: it runs in every run.
+CHEAP = ("recommenders.retrieval",)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -20,11 +20,29 @@ pytestmark = pytest.mark.filterwarnings(
 ALONE = ("shuffled", "cached", "PyDataset", "DataLoader", "generator", "Python function")
 CALLS = [(kind, 1) for kind, fed in fits.FED.items() if fed.read == "rows" or kind in ALONE]
 CALLS += [(kind, 2) for kind, fed in fits.FED.items() if fed.read != "rows"]
+#: What each way to read must do, each in one call; the others take the same ways.
+BY_DEFAULT = {
+    ("DataFrame", 1),
+    ("shuffled", 1),
+    ("Python function", 1),
+    ("of unknown length", 2),
+    ("cached", 2),
+    ("with weights", 2),
+    ("few rows", 2),
+    ("files", 2),
+    ("PyDataset that shuffles", 2),
+    ("DataLoader", 2),
+    ("generator", 2),
+    ("lock", 2),
+}
 #: Kinds of unknown length: from its second epoch on Keras' own loss is another one where it does not trace.
 TRACED = ("of unknown length", "generator that ends")
 
 
-@pytest.mark.parametrize(("kind", "workers"), CALLS)
+@pytest.mark.parametrize(
+    ("kind", "workers"),
+    [pytest.param(*call, marks=[] if call in BY_DEFAULT else pytest.mark.soak) for call in CALLS],
+)
 def test_whatever_feeds_it_a_training_on_spark_gives_what_keras_gives(spark, kind, workers):
     fed = fits.FED[kind]
     plain, ours = fits.net(), fits.net()
@@ -52,6 +70,10 @@ def test_whatever_feeds_it_a_training_on_spark_gives_what_keras_gives(spark, kin
     twins.assert_same_model(ours, plain, 1e-4)
     if kind == "lock":
         assert data[0].ended == 3, "Keras tells it that an epoch has ended before the first one too"
+
+
+def test_every_call_of_the_default_run_is_one_of_all():
+    assert set(CALLS) >= BY_DEFAULT
 
 
 def test_the_table_of_the_readme_is_that_of_the_kinds_that_are_tested():

@@ -134,7 +134,7 @@ class Crash(BaseException):
     """Stands for the end of a notebook: nobody catches it on the way."""
 
 
-@pytest.mark.parametrize("moment", ["before", "trained", "kept"])
+@pytest.mark.parametrize("moment", [pytest.param("before", marks=pytest.mark.soak), "trained", "kept"])
 @pytest.mark.usefixtures("any_backend")
 def test_a_micro_batch_is_trained_on_once_whenever_the_notebook_ends(spark, tmp_path, monkeypatch, moment):
     folder = tmp_path / "rows"

@@ -79,7 +79,12 @@ class OneCycle(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize(
-    ("workers", "backend"), [(1, "tensorflow"), (2, "tensorflow"), (2, "torch"), (2, "jax")]
+    ("workers", "backend"),
+    [
+        (2, "tensorflow"),
+        (2, "torch"),
+        *(pytest.param(*more, marks=pytest.mark.soak) for more in [(1, "tensorflow"), (2, "jax")]),
+    ],
 )
 def test_a_rate_of_each_batch_trains_as_in_keras_and_sees_the_logs_of_the_global_batch(
     both, workers, backend
@@ -163,7 +168,7 @@ class Judges(Watches):
         self.calls.append(self.model.name[:10])
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.soak), 2])
 @pytest.mark.parametrize("kind", [Watches, Judges])
 def test_all_hooks_are_called_in_their_order_with_the_logs_of_all_workers(both, kind, workers):
     _, mine, keras_own = both(lambda: [kind()], workers=workers)
@@ -184,7 +189,13 @@ class Backed(keras.callbacks.Callback):
             raise RuntimeError("interrupted")
 
 
-@pytest.mark.parametrize("how", [{}, {"save_freq": 2}], ids=["in the notebook", "on the workers"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param({}, id="in the notebook", marks=pytest.mark.soak),
+        pytest.param({"save_freq": 2}, id="on the workers"),
+    ],
+)
 def test_an_interrupted_training_begins_where_its_backup_was(spark, rows, any_backend, tmp_path, how):
     ours, theirs = twins(regressor)
     options = {"epochs": 4, "batch_size": 35, "shuffle": False, "verbose": 0, "validation_split": 0.3}
@@ -265,7 +276,7 @@ def averaging():
     return regressor(optimizer=keras.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.8))
 
 
-@pytest.mark.parametrize("on_epoch", [False, True])
+@pytest.mark.parametrize("on_epoch", [pytest.param(False, marks=pytest.mark.soak), True])
 def test_averaged_weights_are_swapped_on_all_workers(both, on_epoch, tmp_path):
     file = str(tmp_path / "{epoch}.weights.h5")
 

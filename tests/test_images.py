@@ -79,11 +79,11 @@ def of_keras(folder, *, turned):
 @pytest.mark.parametrize(
     ("backend", "workers"),
     [
-        ("tensorflow", 2),
-        pytest.param("torch", 1, marks=pytest.mark.smoke),
+        ("tensorflow", 1),
+        pytest.param("torch", 2, marks=pytest.mark.smoke),
         pytest.param("jax", 2, marks=pytest.mark.soak),
-        pytest.param("tensorflow", 1, marks=pytest.mark.soak),
-        pytest.param("torch", 2, marks=pytest.mark.soak),
+        pytest.param("tensorflow", 2, marks=pytest.mark.soak),
+        pytest.param("torch", 1, marks=pytest.mark.soak),
         pytest.param("jax", 1, marks=pytest.mark.soak),
     ],
 )
@@ -538,6 +538,7 @@ def _compiled(model):
 
 
 @pytest.mark.usefixtures("any_backend")
+@pytest.mark.soak
 def test_pandas_columns_of_files_and_names_with_dots_are_taken_too(spark, folder, trained):
     df = nbkeras.images(folder, crop_to_aspect_ratio=True, spark=spark).orderBy("path").limit(3)
     expected = np.stack(nbkeras.predict(trained, df, spark=spark).toPandas()["prediction"])

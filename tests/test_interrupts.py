@@ -17,6 +17,7 @@ import pytest
 from lifeline import ENDS_WITH_US
 from processes import family, is_alive, servers, trainers
 from pyspark import SparkContext
+from twins import assert_same_history, assert_same_model
 
 import nbkeras
 from nbkeras.errors import Aborted
@@ -59,6 +60,11 @@ def fit(*layers, **how):
     kept = signal.getsignal(signal.SIGINT) is handler
     print("ENDED", run.status, len(run.history["loss"]), changed, kept, flush=True)
 
+def stand(epoch, logs):
+    if epoch == 3:
+        print("STANDS", flush=True)
+        time.sleep(3600)
+
 def interrupted():
     fit(epochs=10_000, name="once")
     fit(Slow(), epochs=10_000, name="twice")
@@ -75,7 +81,10 @@ os.environ["PYSPARK_PYTHON"] = sys.executable
 spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
 assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
 interrupted()
-fit(epochs=10_000, name="killed")
+keras.utils.set_random_seed(4)
+stands = keras.callbacks.LambdaCallback(on_epoch_end=stand)
+how = {"epochs": 6, "seed": 7, "checkpoint": sys.argv[1], "callbacks": [stands]}
+fit(keras.layers.Dropout(0.2), **how, name="killed")
 """
 
 
@@ -118,13 +127,19 @@ def far(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def told(far, wait_for):
+def kept(tmp_path_factory):
+    """A folder for the checkpoints of the training with which the notebook is killed."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture(scope="module")
+def told(far, kept, wait_for):
     """What a process tells that is interrupted, with a Spark that fit starts and with one of its own.
 
     The first Spark is stopped, and the process is killed with the second one while it trains.
     """
     with subprocess.Popen(
-        [*ENDS_WITH_US, sys.executable, "-c", _NOTEBOOK],
+        [*ENDS_WITH_US, sys.executable, "-c", _NOTEBOOK, kept],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -141,7 +156,7 @@ def told(far, wait_for):
             wait_for(lambda: not is_alive(server), "the server to end with Spark")
             assert not path.exists()
             told["before"] = interrupted(process)
-            until(process, "epoch 3 of 10000")
+            until(process, "STANDS")
             assert its_server(process)[1].parent == path.parent
             assert len(trainers(process.pid)) == 1
             told["left"] = [*servers(process.pid), *trainers(process.pid), *family(process.pid)]
@@ -174,6 +189,22 @@ def test_nothing_outlives_spark_nor_a_notebook_that_is_killed(told, far, wait_fo
     wait_for(lambda: not any(map(is_alive, told["left"])), "all processes to end")
     (folder,) = far.glob("nbkeras*")
     assert [*folder.iterdir()] == []
+
+
+def test_a_new_kernel_goes_on_where_a_killed_one_was(told, kept, spark):
+    x = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
+    how = {"epochs": 6, "seed": 7, "workers": 1, "verbose": 0, "spark": spark}
+
+    def trained(**more):
+        keras.utils.set_random_seed(4)
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.2), keras.layers.Dense(1)])
+        model.compile("sgd", "mse", run_eagerly=True)
+        return model, nbkeras.fit(model, x, x.sum(axis=1), **how, **more)
+
+    (at_once, whole), (second, run) = trained(), trained(checkpoint=kept, resume=True)
+    assert run.notes[-1] == "going on from the checkpoint of epoch 3"
+    assert_same_history(run.history, whole.history)
+    assert_same_model(second, at_once)
 
 
 @pytest.mark.usefixtures("any_backend")

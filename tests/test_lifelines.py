@@ -28,10 +28,9 @@ SERVERS = {
 }
 
 
+@pytest.mark.soak  # of tests that were killed
 @pytest.mark.cluster
-@pytest.mark.parametrize(
-    "server", ["cluster", *(pytest.param(one, marks=pytest.mark.soak) for one in ("connect", "jupyterlab"))]
-)
+@pytest.mark.parametrize("server", SERVERS)
 def test_servers_end_with_the_tests_that_have_started_them(tmp_path, wait_for, server):
     here = str(Path(__file__).parent)
     path = os.pathsep.join([here, str(Path(here).parent), os.environ.get("PYTHONPATH", "")])

@@ -207,7 +207,7 @@ class OwnLoss(keras.Model):
         return self.total((y - y_pred) ** 2)
 
 
-@pytest.mark.parametrize("summed", [True, False])
+@pytest.mark.parametrize("summed", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_a_model_with_its_own_loss_trains_like_keras_own(spark, summed):
     def make():
         model = OwnLoss(summed)

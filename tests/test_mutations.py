@@ -138,6 +138,7 @@ def compare(spark, expected):
     return compare
 
 
+@pytest.mark.soak  # test_equality.py has more of it
 def test_without_a_fault_the_comparison_is_green(compare, mutate):
     mutate("REACHED = True")
 
@@ -151,7 +152,7 @@ def test_without_a_fault_the_comparison_is_green(compare, mutate):
     "fault",
     [
         pytest.param(EQUAL_SHARES, id="equal shares"),
-        pytest.param(NUMBERS_ARE_NOT_CUT, id="random numbers are not cut"),
+        pytest.param(NUMBERS_ARE_NOT_CUT, id="random numbers are not cut", marks=pytest.mark.soak),
         pytest.param(FILLERS_COUNT, id="fillers count", marks=pytest.mark.soak),
     ],
 )
@@ -168,7 +169,7 @@ def test_a_fault_in_the_gradients_turns_the_weights_red(compare, mutate, fault):
     ("fault", "red"),
     [
         pytest.param("REACHED = True", False, id="no fault", marks=pytest.mark.soak),
-        pytest.param(DIVISORS_ARE_ROWS, True, id="divisors are rows"),
+        pytest.param(DIVISORS_ARE_ROWS, True, id="divisors are rows", marks=pytest.mark.soak),
         pytest.param(LOOK_UPS_ARE_ADDED_UP, True, id="look-ups are added up", marks=pytest.mark.soak),
     ],
 )

@@ -200,7 +200,7 @@ def test_no_worker_leaves_before_all_have_trained(settled, leaves_nothing, tmp_p
     assert model.counted.read_text() == "2"
 
 
-@pytest.mark.parametrize("phase", ["preparing", "reading", "starting"])
+@pytest.mark.parametrize("phase", ["preparing", pytest.param("reading", marks=pytest.mark.soak), "starting"])
 def test_a_stop_in_any_phase_is_a_stop(settled, leaves_nothing, wait_for, phase):
     run = long(net(), settled)
     before = ["preparing", "slots", "computing", "reading"]
@@ -394,6 +394,7 @@ def test_an_idle_server_ends_and_takes_its_socket_along(tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.soak  # test_interrupts.py has it where Spark ends, and where all is killed
 @pytest.mark.process
 def test_a_server_whose_executor_is_gone_ends(tmp_path):
     path = tmp_path / "orphan.sock"

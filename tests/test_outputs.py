@@ -182,7 +182,7 @@ def test_a_model_that_needs_no_labels_takes_none(spark, how, workers):
         np.testing.assert_allclose(nbkeras.predict(ours, X, spark=spark)["twice"], 2 * plain(X), 1e-4, 1e-5)
 
 
-@pytest.mark.parametrize("backend", ["torch", "jax"])
+@pytest.mark.parametrize("backend", ["torch", pytest.param("jax", marks=pytest.mark.soak)])
 def test_a_step_gets_x_alone_on_every_backend(spark, backend):
     model = reconstruct()
     model.jit_compile = False

@@ -77,7 +77,7 @@ class Positions(layers.Layer):
     [
         pytest.param(lambda: keras.optimizers.Adam(0.01), 2, 2, id="Adam and a step without rows"),
         pytest.param(lambda: keras.optimizers.SGD(0.1, clipvalue=0.01), 2, 8, id="SGD with a limit"),
-        pytest.param(lambda: keras.optimizers.SGD(0.1, momentum=0.9), 2, 8, id="SGD"),
+        pytest.param(lambda: keras.optimizers.SGD(0.1, momentum=0.9), 2, 8, id="SGD", marks=pytest.mark.soak),
         pytest.param(lambda: keras.optimizers.Adam(0.01), 3, 2, id="Adam", marks=pytest.mark.soak),
         pytest.param(
             lambda: keras.optimizers.RMSprop(0.01, clipnorm=0.05),

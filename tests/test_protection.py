@@ -228,7 +228,7 @@ def authenticating(protected):
 #: Sparks that encrypt: executors of their own, which say and write everything encrypted; or the notebook's.
 SPARKS = {
     "executors": {
-        "master": "local-cluster[2,1,1024]",
+        "master": "local-cluster[1,2,1024]",
         "spark_executor_extraJavaOptions": jvm.options(),
         "spark_authenticate": "true",
         "spark_authenticate_secret": "only for this test",

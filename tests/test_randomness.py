@@ -64,7 +64,7 @@ def expected():
     return model, runs, float(keras.random.uniform(()))
 
 
-@pytest.mark.parametrize("workers", [1, 2, pytest.param(3, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("workers", [2, *(pytest.param(one, marks=pytest.mark.soak) for one in (1, 3))])
 def test_workers_draw_what_keras_draws_and_the_notebook_goes_on_from_there(spark, expected, workers):
     theirs, histories, drawn = expected
     model = images()
@@ -79,7 +79,7 @@ def test_workers_draw_what_keras_draws_and_the_notebook_goes_on_from_there(spark
     assert float(keras.random.uniform(())) == drawn
 
 
-@pytest.mark.parametrize("backend", ["torch", "jax"])
+@pytest.mark.parametrize("backend", ["torch", pytest.param("jax", marks=pytest.mark.soak)])
 def test_two_workers_of_another_backend_draw_what_one_draws(spark, backend):
     made = []
     for workers in (1, 2):

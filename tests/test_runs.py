@@ -482,7 +482,7 @@ def test_a_learning_rate_that_was_set_by_hand_is_a_setting():
 # -- checkpoints ---------------------------------------------------------------------------------------
 
 _OTHER_NOTEBOOK = """
-import json, sys
+import sys
 import keras, numpy as np, nbkeras
 x = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
 layers = [keras.layers.Dense(3, "tanh"), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
@@ -497,17 +497,36 @@ found = {"history": run.history, "settings": run.settings}
 """
 
 
-@pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory):
-    """A checkpoint that another process has written, its history, settings and weights."""
-    folder = tmp_path_factory.mktemp("elsewhere")
+def _here(request, *arguments):
+    names = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["notebook", *map(str, arguments)])
+        request.getfixturevalue("spark")
+        exec(_OTHER_NOTEBOOK, names)  # noqa: S102  # it is ours
+    return json.loads(json.dumps(names["found"]))
+
+
+def _on_jax(_, *arguments):
     how = {"timeout": LIMIT, "environment": {"KERAS_BACKEND": "jax"}}
-    made, _ = kernel.run(_OTHER_NOTEBOOK, folder / "digits", folder / "weights.npz", **how)
+    return kernel.run("import json\n" + _OTHER_NOTEBOOK, *arguments, **how)[0]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(_here, id="of this notebook"),
+        pytest.param(_on_jax, id="of another one on JAX", marks=pytest.mark.soak),
+    ],
+)
+def elsewhere(request, tmp_path_factory):
+    """A checkpoint that a notebook has written, its history, settings and weights."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    made = request.param(request, folder / "digits", folder / "weights.npz")
     weights = np.load(folder / "weights.npz")
     return folder / "digits", made, [weights[name] for name in weights.files]
 
 
-def test_a_checkpoint_of_another_process_is_a_run_with_its_history_settings_code_and_weights(elsewhere):
+def test_a_checkpoint_is_a_run_with_its_history_settings_code_and_weights(elsewhere):
     folder, made, weights = elsewhere
     runs = Runs([])
     run = runs.read(folder)

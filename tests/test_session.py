@@ -101,6 +101,7 @@ except ClusterError as error:
 """
 
 
+@pytest.mark.soak  # two Sparks for what happens rarely
 @pytest.mark.process
 def test_a_local_spark_says_nothing_and_where_its_java_is_killed_another_one_starts():
     done = subprocess.run(

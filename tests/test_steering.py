@@ -149,7 +149,7 @@ def place(run):
 # -- the learning rate -----------------------------------------------------------
 
 
-@pytest.mark.parametrize(("workers", "backend"), by_default((1, "jax"), (2, "tensorflow")))
+@pytest.mark.parametrize(("workers", "backend"), by_default((2, "tensorflow")))
 def test_a_rate_set_while_it_trains_makes_what_keras_makes_of_it_at_that_step(
     fit, wait_for, asked, workers, backend
 ):
@@ -348,6 +348,7 @@ def test_a_rate_set_in_a_pause_holds_from_the_step_at_which_it_goes_on(fit, paus
     assert_same_history(run.history, done.history, 1e-4)
 
 
+@pytest.mark.soak
 def test_with_sync_every_all_workers_stand_still_and_take_the_same_rate(fit, paused, asked, wait_for):
     model = net()
     run = fit(model, sync_every=7, callbacks=[Holds(asked)])
@@ -444,6 +445,7 @@ def test_an_abort_in_a_pause_drops_the_training(fit, paused, asked, wait_for):
     wait_for(lambda: not trainers(), "the end of the trainers")
 
 
+@pytest.mark.soak  # the next loses one too
 def test_a_worker_that_is_killed_in_a_pause_is_named_and_the_training_stays_paused(
     fit, paused, asked, wait_for, tmp_path
 ):
@@ -496,11 +498,11 @@ def test_a_training_that_is_resumed_from_a_checkpoint_goes_on_with_the_rate(fit,
     assert_same_model(again, theirs, 1e-4)
 
 
+@pytest.mark.soak  # below stands what the first one does, and the others
 @pytest.mark.parametrize(
-    "weighted",
-    [pytest.param(False, id="by themselves", marks=pytest.mark.soak), pytest.param(True, id="in each step")],
+    "weighted", [pytest.param(False, id="by themselves"), pytest.param(True, id="in each step")]
 )
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.soak), 2])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_workers_stand_still_in_a_validation_in_which_they_meet(
     fit, wait_for, monkeypatch, workers, weighted
 ):
@@ -572,6 +574,7 @@ def far(spark, monkeypatch):
     monkeypatch.setattr(cluster, "slots", lambda _: 3)
 
 
+@pytest.mark.soak  # test_relay.py has what the relay carries
 def test_over_the_relay_too_a_worker_stands_still_and_takes_a_rate(fit, far, paused, wait_for):
     model = net()
     run = fit(model, workers=1, epochs=1_000_000)  # as long as the relay takes

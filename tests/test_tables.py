@@ -111,11 +111,11 @@ def of_keras(*, recurrent):
 @pytest.mark.parametrize(
     ("backend", "workers"),
     [
-        ("tensorflow", 2),
-        pytest.param("torch", 1, marks=pytest.mark.smoke),
+        ("tensorflow", 1),
+        pytest.param("torch", 2, marks=pytest.mark.smoke),
         pytest.param("jax", 2, marks=pytest.mark.soak),
-        pytest.param("tensorflow", 1, marks=pytest.mark.soak),
-        pytest.param("torch", 2, marks=pytest.mark.soak),
+        pytest.param("tensorflow", 2, marks=pytest.mark.soak),
+        pytest.param("torch", 1, marks=pytest.mark.soak),
         pytest.param("jax", 1, marks=pytest.mark.soak),
     ],
 )

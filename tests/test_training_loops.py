@@ -38,7 +38,7 @@ NO_SIZE = {"steps_per_epoch": 3, "epochs": 3, "batch_size": None}
     ("workers", "options"),
     [
         pytest.param(2, SEVERAL, id="epochs over several rounds"),
-        pytest.param(1, MORE, id="one worker and more steps than batches"),
+        pytest.param(1, MORE, id="one worker and more steps than batches", marks=pytest.mark.soak),
         pytest.param(1, NO_SIZE, id="one worker and no batch size"),
         pytest.param(1, SEVERAL, id="one worker", marks=pytest.mark.soak),
         pytest.param(3, SEVERAL, id="three workers", marks=pytest.mark.soak),

@@ -75,7 +75,7 @@ def of_keras(series, offset=0, **how):
     [
         pytest.param("torch", 2, True, False, {"offset": LENGTH}, marks=pytest.mark.smoke),
         ("torch", 2, False, False, {"offset": 1, "sampling_rate": 2, "sequence_stride": 2}),
-        ("torch", 1, True, False, {"sequence_stride": 3}),
+        pytest.param("torch", 1, True, False, {"sequence_stride": 3}, marks=pytest.mark.soak),
         pytest.param("tensorflow", 1, True, True, {"offset": LENGTH}, marks=pytest.mark.soak),
         pytest.param("tensorflow", 2, False, True, {"sampling_rate": 3}, marks=pytest.mark.soak),
         pytest.param("tensorflow", 2, True, True, {"sequence_stride": 2}, marks=pytest.mark.soak),

@@ -186,7 +186,7 @@ FUZZ = """async ([sequences, seed]) => {
 
 
 @pytest.mark.parametrize(
-    ("sequences", "seeds"), [(60, [1]), pytest.param(100, [1, 2, 3, 4, 5], marks=pytest.mark.soak)]
+    ("sequences", "seeds"), [(30, [1]), pytest.param(100, [1, 2, 3, 4, 5], marks=pytest.mark.soak)]
 )
 def test_whatever_is_clicked_raises_nothing_in_the_page_nor_in_the_kernel(
     build, complaints, sequences, seeds
@@ -427,7 +427,13 @@ def test_a_failure_of_a_training_is_shown_in_the_panel(build):
     expect(built.button("Train")).to_be_enabled()
 
 
-@pytest.mark.parametrize(("theme", "width"), [("Dark", 1500), ("Light", 760)])
+@pytest.mark.parametrize(
+    ("theme", "width"),
+    [
+        ("Dark", 760),
+        *(pytest.param(*more, marks=pytest.mark.soak) for more in [("Dark", 1500), ("Light", 760)]),
+    ],
+)
 def test_it_is_readable_for_everyone(build, screenshots, theme, width):
     built = build(f"builder-{theme}", size=(width, 1300))
     built.notebook.set_theme(theme)

@@ -254,7 +254,13 @@ def test_evil_names_are_shown_as_text(open_notebook):
     assert notebook.page.evaluate("window.evil") is None
 
 
-@pytest.mark.parametrize(("theme", "width"), [("Dark", 1200), ("Light", 620)])
+@pytest.mark.parametrize(
+    ("theme", "width"),
+    [
+        ("Dark", 620),
+        *(pytest.param(*more, marks=pytest.mark.soak) for more in [("Dark", 1200), ("Light", 620)]),
+    ],
+)
 def test_it_is_readable_in_the_dark_and_in_a_narrow_cell(open_notebook, screenshots, theme, width):
     notebook = open_notebook(theme, ["from fed import show", "run = show(1000)"], size=(width, 900))
     notebook.set_theme(theme)

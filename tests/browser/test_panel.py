@@ -429,6 +429,7 @@ def test_a_running_chart_is_saved_without_the_kernel(begin):
 # -- a run shown again ---------------------------------------------------------------------------------
 
 
+@pytest.mark.soak  # the next shows one twice; test_fed.py steers one in a page that was opened again
 def test_a_run_shown_twice_is_live_and_can_be_steered_in_both(begin, ipykernel):
     cells = [*BACKGROUND, "nbkeras.show(run)", "run"]
     notebook, first = begin("twice", cells, ipykernel)
@@ -533,9 +534,8 @@ def faults(notebook, panel, picture):
 @pytest.mark.parametrize(
     ("theme", "scale"),
     [
-        ("Light", 1),
-        ("Dark", 2),
-        *(pytest.param(*more, marks=pytest.mark.soak) for more in [("Light", 2), ("Dark", 1)]),
+        ("Dark", 1),
+        *(pytest.param(*more, marks=pytest.mark.soak) for more in [("Light", 1), ("Dark", 2), ("Light", 2)]),
     ],
 )
 def test_all_can_be_seen_and_reached(begin, screenshots, theme, scale):
@@ -557,6 +557,7 @@ def test_all_can_be_seen_and_reached(begin, screenshots, theme, scale):
     assert found == {width: [] for width in widths}
 
 
+@pytest.mark.soak  # a page and a kernel of its own; test_words.py and test_spoken.py have the words
 def test_it_speaks_the_language_of_the_browser(begin, screenshots):
     cells = ["from fed import show", "run = show(1000, background=True)"]
     _, panel = begin("chinese", cells, fresh=True, locale="zh-CN")

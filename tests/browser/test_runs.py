@@ -209,9 +209,11 @@ def test_runs_of_any_name_and_without_numbers_are_compared(open_notebook, compla
 @pytest.mark.parametrize(
     ("width", "theme"),
     [
-        (1000, "Light"),
         (400, "Dark"),
-        *(pytest.param(*more, marks=pytest.mark.soak) for more in [(1000, "Dark"), (400, "Light")]),
+        *(
+            pytest.param(*more, marks=pytest.mark.soak)
+            for more in [(1000, "Light"), (1000, "Dark"), (400, "Light")]
+        ),
     ],
 )
 def test_it_can_be_read_in_any_light_and_width(open_notebook, screenshots, complaints, theme, width):

@@ -148,7 +148,7 @@ def test_the_phases_are_said_from_the_first_second(open_notebook):
     assert share == -1 or "Epoch" in first  # a bar without a share moves to and fro
 
 
-@pytest.mark.parametrize("way", ["button", "toolbar"])
+@pytest.mark.parametrize("way", ["button", pytest.param("toolbar", marks=pytest.mark.soak)])
 def test_a_stop_keeps_the_epochs_and_ends_the_cell_normally(open_notebook, ipykernel, way):
     notebook = start(open_notebook, f"spark-stop-{way}", ipykernel, epochs=5000)
     notebook.wait_for_points(2)

@@ -41,7 +41,7 @@ def test_papermill_waits_also_for_the_background_and_saves_the_picture(
     environment, tmp_path, digits_in_spark
 ):
     source, result = tmp_path / "in.ipynb", tmp_path / "out.ipynb"
-    cells = [digits_in_spark, TRAIN.format(options="--background --name digits", epochs=3)]
+    cells = [digits_in_spark, TRAIN.format(options="--background --name digits --workers 1", epochs=3)]
     nbformat.write(notebook(*cells, "print(history.wait().status, *history.notes)"), source)
 
     how = {"progress_bar": False, "kernel_name": "python3", "start_timeout": waiting.LIMIT}

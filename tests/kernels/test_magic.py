@@ -8,7 +8,8 @@ import waiting
 
 from nbkeras.run.run import Run
 
-FIT = """%%keras_spark {options}
+#: With torch, as with any_backend: test_headless.py has the notebook's own.
+FIT = """%%keras_spark --backend torch {options}
 model = make_model()
 history = model.fit(train_df, y="label", validation_data=test_df, epochs={epochs}, batch_size=64)
 """
@@ -104,7 +105,7 @@ def jobs():
 def test_an_interrupt_ends_an_evaluation_or_a_prediction_in_one_line(session, tmp_path, method):
     begun = tmp_path / "begun"
     session.run(SLOW.format(begun=str(begun), limit=waiting.LIMIT))
-    cell = session.start(f"%%keras_spark\nslow.{method}")
+    cell = session.start(f"%%keras_spark --backend torch\nslow.{method}")
     cell.until(begun.exists)
 
     session.manager.interrupt_kernel()
@@ -140,7 +141,8 @@ def test_a_background_run_is_stopped_by_name(session):
 
 def test_a_cell_without_fit_is_trained(session):
     cell = session.run(
-        "%%keras_spark --data train_df --label label --validation test_df --epochs 2\nmodel = make_model()"
+        "%%keras_spark --backend torch --data train_df --label label --validation test_df --epochs 2\n"
+        "model = make_model()"
     )
 
     assert not cell.of("error"), cell.text()

@@ -38,7 +38,7 @@ def open_page(zeppelin, browser):
 def test_the_chart_grows_in_its_place_while_the_paragraph_runs(zeppelin, open_page, tmp_path, screenshots):
     held = Held(tmp_path)
     fit = "history = model.fit(x, y, epochs=20, validation_split=0.2, callbacks=[held])"
-    note = zeppelin.note(cell(f"{held.code}\n{fit}", "--name digits"))
+    note = zeppelin.note(cell(f"{held.code}\n{fit}", "--name digits --workers 1"))
     page = open_page(note)
     page.evaluate(WATCH)
     chart = page.locator("section figure img")
@@ -72,7 +72,10 @@ def test_a_dashboard_is_live_while_the_training_paragraph_shows_nothing(
     held = Held(tmp_path)
     note = zeppelin.note(
         "%python.ipython\n%keras_spark dashboard",
-        cell(f"{held.code}\nhistory = model.fit(x, y, epochs=20, callbacks=[held])", "--name digits"),
+        cell(
+            f"{held.code}\nhistory = model.fit(x, y, epochs=20, callbacks=[held])",
+            "--name digits --workers 1",
+        ),
     )
     assert note.run(0)["code"] == "SUCCESS"
     page = open_page(note)

@@ -15,7 +15,7 @@ NOTES = Path(__file__).parents[2] / "notebooks" / "zeppelin"
 @pytest.mark.parametrize(
     ("name", "heading"),
     [
-        ("quickstart.zpln", "watch it learn"),
+        pytest.param("quickstart.zpln", "watch it learn", marks=pytest.mark.soak),
         # The same code but for what it prints.
         pytest.param("quickstart_zh.zpln", "实时观察", marks=pytest.mark.soak),
     ],

@@ -26,10 +26,10 @@ from zeppelin.test_training import (
 OLDEST, NEWEST = fetched.SPARKS
 
 
-#: In every run on the newest Spark alone; the soak takes both.
-on_newest = pytest.mark.parametrize(
-    "spark", [pytest.param(OLDEST, marks=pytest.mark.soak), NEWEST], indirect=True, scope="session"
-)
+#: An interpreter, a Spark and a kernel of its own; test_training.py has the same in the interpreter python.
+pytestmark = pytest.mark.soak
+
+on_each = pytest.mark.parametrize("spark", [OLDEST, NEWEST], indirect=True, scope="session")
 
 FRAME = """
 import pandas as pd
@@ -68,7 +68,7 @@ def trained(zeppelin, spark, tmp_path_factory):
     return note, run_held(note, 1, held)
 
 
-@on_newest
+@on_each
 def test_the_attached_spark_is_zeppelins_own(zeppelin, spark):
     note = zeppelin.note(
         paragraph(
@@ -82,7 +82,7 @@ def test_the_attached_spark_is_zeppelins_own(zeppelin, spark):
     assert f"Spark {spark} at local[2], 2 slots\n" in printed(note, 1)
 
 
-@on_newest
+@on_each
 def test_exactly_one_output_is_replaced_while_the_paragraph_runs_and_its_last_chart_is_stored(trained):
     note, heard = trained
     shown = updates(heard)
@@ -94,7 +94,7 @@ def test_exactly_one_output_is_replaced_while_the_paragraph_runs_and_its_last_ch
     assert "finished 20 epochs" in html
 
 
-@on_newest
+@on_each
 def test_what_the_user_prints_arrives_whole_and_apart_from_the_chart(trained):
     note, heard = trained
     said = texts(note.result(1))
@@ -103,7 +103,7 @@ def test_what_the_user_prints_arrives_whole_and_apart_from_the_chart(trained):
     assert not any("told" in one["data"] or "before" in one["data"] for one in updates(heard))
 
 
-@on_newest
+@on_each
 def test_the_progress_bar_is_that_of_the_training(trained):
     _, heard = trained
     progress = heard.progress()
@@ -111,7 +111,7 @@ def test_the_progress_bar_is_that_of_the_training(trained):
     assert len(set(progress)) > 3
 
 
-@on_newest
+@on_each
 def test_training_leaves_the_paragraph_in_its_own_job_group(trained):
     note, _ = trained
     before, after = re.search(r"before <b> (\S+)\n.*after (\S+)\n", texts(note.result(1)), re.DOTALL).groups()
@@ -119,8 +119,7 @@ def test_training_leaves_the_paragraph_in_its_own_job_group(trained):
     assert after == before
 
 
-@pytest.mark.soak
-@on_newest
+@on_each
 def test_the_history_is_that_of_plain_keras(zeppelin, frame):
     fit = "epochs=3, shuffle=False, verbose=0).history"
     note = zeppelin.note(
@@ -136,7 +135,7 @@ def test_the_history_is_that_of_plain_keras(zeppelin, frame):
     assert printed(note, 2) == "True []\n"
 
 
-@on_newest
+@on_each
 def test_evaluate_and_predict_work_and_z_show_makes_a_table(zeppelin, frame):
     note = zeppelin.note(
         cell(
@@ -153,8 +152,8 @@ def test_evaluate_and_predict_work_and_z_show_makes_a_table(zeppelin, frame):
     assert len(rows) == 4
 
 
-@on_newest
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.soak)])
+@on_each
+@pytest.mark.parametrize("workers", [1, 2])
 def test_cancel_in_an_epoch_keeps_weights_and_history_and_spark_works_on(zeppelin, frame, workers):
     note = zeppelin.note(
         cell(
@@ -172,7 +171,7 @@ def test_cancel_in_an_epoch_keeps_weights_and_history_and_spark_works_on(zeppeli
     assert "finished 1 epoch" in "".join(pages(note.run(2)))
 
 
-@on_newest
+@on_each
 def test_an_error_is_one_line(zeppelin, frame):
     note = zeppelin.note(
         cell('model.fit(frame, y="lable")'), cell('model.fit(frame, y="label")', "--wrokers 2")
@@ -181,8 +180,7 @@ def test_an_error_is_one_line(zeppelin, frame):
     assert texts(note.run(1)).strip() == "OptionError: unknown option --wrokers; did you mean --workers?"
 
 
-@pytest.mark.soak
-@on_newest
+@on_each
 def test_spark_pyspark_is_the_same_ipython(zeppelin, frame):
     note = zeppelin.note(
         paragraph('%%keras_spark --workers 2\nrun = model.fit(frame, y="label", epochs=30)', "spark.pyspark")
@@ -195,8 +193,7 @@ def test_spark_pyspark_is_the_same_ipython(zeppelin, frame):
     assert len(updates(heard)) > 3
 
 
-@pytest.mark.soak
-@on_newest
+@on_each
 def test_plain_pyspark_shows_the_chart_and_says_how_to_get_the_magics(zeppelin, plain_spark):
     code = (DIGITS + FRAME).replace("\n\n", "\n")
     note = zeppelin.note(
@@ -218,8 +215,7 @@ def test_plain_pyspark_shows_the_chart_and_says_how_to_get_the_magics(zeppelin, 
     assert len(updates(heard)) > 3
 
 
-@pytest.mark.soak
-@on_newest
+@on_each
 def test_runs_in_a_row_leave_nothing_behind_in_the_kernel(zeppelin, frame):
     left = LEFT.removeprefix("%python.ipython\n")
     note = zeppelin.note(
@@ -234,7 +230,7 @@ def test_runs_in_a_row_leave_nothing_behind_in_the_kernel(zeppelin, frame):
     assert printed(note, 2) == "True [] set()\n"
 
 
-@on_newest
+@on_each
 def test_a_restart_ends_all_that_training_has_started(zeppelin, frame):
     printed(zeppelin.note(cell('model.fit(frame, y="label")', "--workers 2")), 0)
     assert any("nbkeras" in line for line in of_spark(zeppelin)), "the trainers' server"

@@ -359,7 +359,7 @@ def test_a_dashboard_shows_live_what_another_paragraph_trains(zeppelin, tmp_path
 
 def test_a_run_in_the_background_is_shown_to_its_end_and_stored(zeppelin):
     note = zeppelin.note(
-        cell("run = model.fit(x, y, epochs=20)\nrun.pause()\nprint('at once')", "--background"),
+        cell("run = model.fit(x, y, epochs=20)\nrun.pause()\nprint('at once')", "--background --workers 1"),
         "%python.ipython\nrun.resume(); run.wait(); print(run.status)",
     )
     result = note.run(0)
@@ -467,7 +467,7 @@ def test_plain_python_shows_the_chart_and_says_how_to_get_the_magics(zeppelin, p
 
 
 def test_a_chart_is_shown_where_the_paragraph_has_printed_all_that_zeppelin_takes(zeppelin):
-    note = zeppelin.note(cell("print('c' * 103_000)\nhistory = model.fit(x, y, epochs=2)"))
+    note = zeppelin.note(cell("print('c' * 103_000)\nhistory = model.fit(x, y, epochs=2)", "--workers 1"))
     result = note.run(0)
     assert result["code"] == "SUCCESS", result
     warning, html = pages(result)
@@ -483,13 +483,13 @@ def test_a_chart_outlives_the_clearing_of_the_output(zeppelin):
         "        clear_output()\n"
         "        display(HTML(f'<b>mine {epoch}</b>'))\n"
     )
-    fit = "model.fit(x, y, epochs=40, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=clear)])"
-    note = zeppelin.note(cell(f"{clears}history = {fit}\nprint('end')"))
+    fit = "model.fit(x, y, epochs=20, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=clear)])"
+    note = zeppelin.note(cell(f"{clears}history = {fit}\nprint('end')", "--workers 1"))
     result = note.run(0)
     # Where the chart was opened anew between the two, Zeppelin puts it behind the HTML that came last.
     assert any(one["data"].endswith("end\n") for one in result["msg"]), result
-    assert sum("finished 40 epochs" in html for html in pages(result)) == 1
-    assert sum("mine 35" in html for html in pages(result)) == 1
+    assert sum("finished 20 epochs" in html for html in pages(result)) == 1
+    assert sum("mine 15" in html for html in pages(result)) == 1
 
 
 def test_what_threads_print_while_the_chart_opens_is_kept(zeppelin):
