@@ -177,6 +177,19 @@ def test_where_scores_share_cells_the_exact_area_lies_within_the_error_that_is_s
         assert 0 < abs(rough.value - whole.value) <= rough.error < 0.02
 
 
+def test_rows_without_weight_count_as_in_scikit_learn():
+    actual, predicted = np.array([0, 1, 2, 1]), np.array([0, 1, 2, 0])
+    weights, score = np.array([1.0, 1, 0, 0]), np.array([0.2, 0.4, 0.9, 0.8])
+    sums = Classes(3, scored=False, cells=ALL)
+    sums.add(actual, predicted, None, weights)
+    ours = figures.of(sums, ["0", "1", "2"], weighted=True).averages.loc["macro avg", "precision"]
+    same(ours, metrics.precision_score(actual, predicted, average="macro", sample_weight=weights))
+    scores = Scores(ALL)
+    scores.add(score, actual == 1, weights)
+    theirs = metrics.precision_recall_curve(actual == 1, score, sample_weight=weights)
+    np.testing.assert_allclose(curves.precision_recall(scores).precision, theirs[0])
+
+
 def test_the_text_is_that_of_scikit_learn():
     random = np.random.default_rng(0)
     actual, predicted = random.integers(0, 3, (2, 200))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 
 import keras
 import numpy as np
@@ -163,12 +162,49 @@ def test_predictions_in_a_table_are_classes_probabilities_or_amounts(spark):
     numbers = of({"y": [3, 7, 11], "p": [3, 11, 11]})
     assert (numbers.task, numbers.classes) == ("classification", ("3", "7", "11"))
     assert of({"y": [1.5, 2.5], "p": [1.5, 3.5]}).figures["mae"] == 0.5
+    flags = of({"y": [True, False, True], "p": [True, True, True]})
+    assert (flags.classes, flags.figures["accuracy"]) == (("0", "1"), pytest.approx(2 / 3))
+    mixed = of({"y": ["no", "yes", "yes"], "p": [0.0, 1.0, 0.0]}, classes=["no", "yes"])
+    assert (mixed.classes, mixed.figures["accuracy"]) == (("no", "yes"), pytest.approx(2 / 3))
     yes = of({"y": [0, 1, 1], "p": [0.1, 0.9, 0.4]}, task="classification", classes=["no", "yes"])
     assert (yes.figures["accuracy"], yes.figures["roc auc"]) == (pytest.approx(2 / 3), 1.0)
     assert of({"y": [3, 7], "p": [3, 8]}, task="regression").figures["mae"] == 0.5
 
 
+SAID = pd.DataFrame({"y": ["yes", "no"], "p": [1.0, 0.0]})
 CASES = {
+    "a frame behind a frame": (lambda _, df: nbkeras.report(df, df, "kind"), "takes one DataFrame"),
+    "no rows to predict": (lambda m, _: nbkeras.report(m, "kind"), "the rows are missing"),
+    "words beside numbers": (
+        lambda _, df: nbkeras.report(SAID, "y", "p", spark=df.sparkSession),
+        r"label 'y' is string, prediction 'p' is double: give classes=\[…\]",
+    ),
+    "other classes": (
+        lambda m, df: nbkeras.report(m, df, "kind", features=COLUMNS, classes=["a", "a", "b"]),
+        "use a list of different words",
+    ),
+    "a weight below 0": (
+        lambda m, df: nbkeras.report(m, df, "kind", features=COLUMNS, sample_weight="a"),
+        r"sample_weight is -\d",
+    ),
+    "no weights": (
+        lambda m, df: nbkeras.report(
+            m, df.withColumn("w", F.lit(0.0)), "kind", features=COLUMNS, sample_weight="w"
+        ),
+        "all rows have the sample_weight 0",
+    ),
+    "a column of our own": (
+        lambda m, df: nbkeras.report(m, df.withColumn("_loss", F.lit(1)), "kind", features=COLUMNS, worst=1),
+        "would have '_loss' twice",
+    ),
+    "amounts of another number": (
+        lambda m, df: nbkeras.report(m, df, "kind", features=COLUMNS, task="regression"),
+        "has 1 numbers a row, the prediction 3",
+    ),
+    "an argument of a model": (
+        lambda _, df: nbkeras.report(df, "kind", "kind", output="x"),
+        "are of a model: leave them out",
+    ),
     "no label": (
         lambda m, df: nbkeras.report(m, df, features=COLUMNS),
         r"y is missing: name the label column",
@@ -229,6 +265,13 @@ def test_what_cannot_be_reported_is_said_in_one_line(df, case):
     assert "\n" not in str(refused.value)
 
 
+def test_slices_whose_titles_are_alike_are_all_there(spark):
+    rows = pd.DataFrame({"y": [0, 1, 1], "p": [0, 1, 0], "g": [None, "(null)", "(null)"]})
+    found = nbkeras.report(rows, "y", "p", by="g", spark=spark)
+    assert found.slices["rows"].tolist() == [2, 1]
+    assert found.slices.index.tolist() == ["(null)", "(null)"]
+
+
 def test_labels_of_one_class_have_no_area_under_a_curve(df):
     found = nbkeras.report(made(), df.where("kind = 1"), "kind", features=COLUMNS)
     assert np.isnan(found.figures["roc auc"])
@@ -236,8 +279,11 @@ def test_labels_of_one_class_have_no_area_under_a_curve(df):
 
 
 def test_a_report_is_a_picture_tables_and_text_in_the_notebook(df):
-    shown = nbkeras.report(made(), df, "kind", features=COLUMNS, by="land", worst=2).bundle()
-    assert re.search(r"<th>cat</th>|<th>0</th>", shown["text/html"])
+    # Neither TeX nor HTML, and what matplotlib would leave out.
+    names = [r"$\foo$", "<b>", "_c"]
+    how = {"features": COLUMNS, "by": "land", "worst": 2, "classes": names}
+    shown = nbkeras.report(made(), df, "kind", **how).bundle()
+    assert "<th>&lt;b&gt;</th>" in shown["text/html"]
     assert shown["text/html"].count("<table") == 5
     assert "alt=" in shown["text/html"]
     assert "weighted avg" in shown["text/plain"]

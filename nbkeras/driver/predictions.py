@@ -22,7 +22,7 @@ from nbkeras.schema import PREFIX, Field
 _NAMES = ("probability", "prediction")
 #: Words or numbers that may be classes.
 _MOST = 1_000
-_LABEL, _PREDICTED = f"{PREFIX}actual", f"{PREFIX}predicted"
+_WORD = f"{PREFIX}word"
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,19 @@ def of(
         raise DataError(
             f"{label.title} is an array and {predicted.title} is not: give predictions of its length"
         )
-    words = Classes.name in (label.kind, predicted.kind)
+    said, words = predicted.kind == Classes.name, Classes.name in (label.kind, predicted.kind)
     whole = predicted.dtype == "int64"
     chosen = task or ("classification" if words or whole or names else "regression")
-    if chosen == "classification" and not words and not whole and _has_fractions(spark, df, name):
+    if (
+        chosen == "classification"
+        and words
+        and (label.kind, label.dtype) != (predicted.kind, predicted.dtype)
+    ):
+        _require_named(df, label, predicted, names)
+    if chosen == "classification" and not said and not whole and _has_fractions(spark, df, name):
         # The probability of the second of two classes.
+        if label.kind == Classes.name:
+            label = replace(label, classes=names)
         return Predictions(df, label, predicted, chosen, 1, scored=True, names=names)
     if chosen == "classification":
         return _said(spark, df, label, predicted, names)
@@ -108,6 +116,24 @@ def of(
         )
     fields = [replace(one, dtype="float64") for one in (label, predicted)]
     return Predictions(df, fields[0], fields[1], chosen, 1, scored=True, names=())
+
+
+def _require_named(df: DataFrame, label: Field, predicted: Field, names: tuple[str, ...]) -> None:
+    """Make sure that words and numbers of classes can be told to be the same.
+
+    Raises:
+        DataError: they cannot.
+    """
+    if names and predicted.kind != Classes.name:
+        return
+    kinds_of = ", ".join(
+        f"{one.title} is {parts.type_of(df, one.sources[0]).simpleString()}" for one in (label, predicted)
+    )
+    raise DataError(
+        f"{kinds_of}: give classes=[…], the words in the order of the numbers that are predicted"
+        if label.kind == Classes.name
+        else f"{kinds_of}: name a column of labels that are words too"
+    )
 
 
 def _chosen(df: DataFrame) -> str:
@@ -137,7 +163,14 @@ def _scored(
     """Predictions of several numbers a row."""
     value = columns.expression(df, predicted)
     found = inference.attended(spark, "report", df.select(F.size(value)).where(value.isNotNull()).head)
-    width = 0 if found is None else int(found[0])
+    width = None if found is None else int(found[0])
+    if width == 0:
+        raise DataError(
+            f"{predicted.title} holds an array of no numbers: give one with a number for each class"
+        )
+    width = width or 1
+    # All have this length, wherever they are.
+    predicted = replace(predicted, shape=(width,))
     if label.kind == Classes.name:
         if not names and not label.classes:
             raise DataError(f"{label.title} is words: give classes=[…], their order in {predicted.title}")
@@ -146,7 +179,7 @@ def _scored(
     fields = (label, predicted)
     if task == "regression":
         fields = (replace(label, dtype="float64"), replace(predicted, dtype="float64"))
-    return Predictions(df, *fields, task, max(width, 1), scored=True, names=names)
+    return Predictions(df, *fields, task, width, scored=True, names=names)
 
 
 def _has_fractions(spark: SparkSession, df: DataFrame, name: str) -> bool:
@@ -159,17 +192,13 @@ def _said(
     spark: SparkSession, df: DataFrame, label: Field, predicted: Field, names: tuple[str, ...]
 ) -> Predictions:
     """Predictions that are classes, which become words: any whole numbers may be classes."""
-    made = {
-        _LABEL: _word(df, label),
-        _PREDICTED: _word(df, predicted),
-    }
-    named = df.withColumns(made)
-    pairs = (
-        named.select(F.explode(F.array(_LABEL, _PREDICTED)).alias(_LABEL))
-        .dropna()
-        .distinct()
-        .limit(_MOST + 1)
-    )
+    # By their own names, which messages say.
+    sources = [one.sources[0] for one in (label, predicted)]
+    mixed = label.kind != predicted.kind
+    made = [_word(df, one, names if mixed else ()) for one in (label, predicted)]
+    named = df.withColumns(dict(zip(sources, made, strict=True)))
+    words_of = F.explode(F.array(*[parts.column(named, one) for one in sources])).alias(_WORD)
+    pairs = named.select(words_of).dropna().distinct().limit(_MOST + 1)
     found = {row[0] for row in inference.attended(spark, "report", pairs.collect)}
     if len(found) > _MOST:
         raise DataError(
@@ -177,7 +206,7 @@ def _said(
             "task='regression'"
         )
     numbers = all(one.lstrip("-").isdigit() for one in found)
-    if names and numbers:
+    if names and numbers and not mixed:
         # Numbers of classes that have names.
         words = tuple(map(str, range(len(names))))
         if strange := sorted(found - set(words)):
@@ -188,16 +217,21 @@ def _said(
     else:
         words = names or tuple(sorted(found, key=int) if numbers else sorted(found))
     label, predicted = (
-        replace(one, sources=(source,), dtype="int64", shape=None, kind=Classes.name, classes=words)
-        for one, source in ((label, _LABEL), (predicted, _PREDICTED))
+        replace(one, dtype="int64", shape=None, kind=Classes.name, classes=words)
+        for one in (label, predicted)
     )
     return Predictions(named, label, predicted, "classification", 1, scored=False, names=names or words)
 
 
-def _word(df: DataFrame, field: Field) -> Column:
+def _word(df: DataFrame, field: Field, names: tuple[str, ...]) -> Column:
+    """Whole numbers as words; the names of these, where they are given."""
     value = parts.column(df, field.sources[0])
     if field.kind == Classes.name:
         return value
+    if isinstance(parts.type_of(df, field.sources[0]), T.BooleanType):
+        value = value.cast("int")
+    if names:
+        return F.get(F.array(*map(F.lit, names)), value.cast("int"))
     whole = F.rint(value).cast("bigint")
     # Fractions are left as they are, and are found among the classes.
     return F.when(value == whole, whole.cast("string")).otherwise(value.cast("string"))

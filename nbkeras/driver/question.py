@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import keras
@@ -18,6 +18,7 @@ from nbkeras.schema import Field, Schema
 Task = Literal["classification", "labels", "regression"]
 #: Losses of classes, by what is left of their names.
 _CLASSES = ("sparse_categorical_crossentropy", "categorical_crossentropy", "categorical_focal_crossentropy")
+_ADVICE = "give the model's loss from_logits=True, or its last layer a softmax or a sigmoid"
 _YES_OR_NO = ("binary_crossentropy", "binary_focal_crossentropy")
 
 
@@ -62,8 +63,16 @@ def of_model(
     units = 1 if sample.ndim == 1 else int(sample.shape[1])
     logits = class_names.gives_logits(model, place)
     chosen = task or _task(model, place, units)
-    known = tuple(classes or ()) or class_names.of_output(model, schema, place) or label.classes
-    return named(chosen, units, known, logits=logits, threshold=threshold, title=label.title)
+    trained = class_names.of_output(model, schema, place) or label.classes
+    if trained and classes and tuple(classes) != trained:
+        raise DataError(
+            f"{label.title} is words, which the model was trained on as {listed(trained[:8])}: leave out "
+            "classes="
+        )
+    found = named(
+        chosen, units, tuple(classes or trained), logits=logits, threshold=threshold, title=label.title
+    )
+    return replace(found, question=replace(found.question, advice=_ADVICE))
 
 
 def require_task(task: str | None) -> None:
@@ -101,17 +110,15 @@ def named(
 
 
 def _task(model: Any, place: int, units: int) -> Task:
-    """The task by the loss that an output is trained with, else by the function that it goes through."""
+    """The task by the loss that an output is trained with, else by what makes the last layer's output."""
     loss = re.sub(r"(?<!^)(?=[A-Z])", "_", _loss_name(model, place)).lower()
     if loss in _CLASSES:
         return "classification"
     if loss in _YES_OR_NO:
         return "classification" if units == 1 else "labels"
-    if loss:
-        return "regression"
     layers = getattr(model, "layers", None)
-    last = getattr(layers[-1], "activation", None) if layers else None
-    function = getattr(last, "__name__", "")
+    last = layers[-1] if layers else None
+    function = getattr(getattr(last, "activation", None), "__name__", type(last).__name__.lower())
     if function == "softmax":
         return "classification"
     if function == "sigmoid":

@@ -17,9 +17,10 @@ from nbkeras.data.names import quoted
 from nbkeras.data.preprocessing.cut import cut
 from nbkeras.data.rows import Rows
 from nbkeras.data.sample import build, build_metrics, first_batch, outputs
-from nbkeras.data.source import Source, data_frame, in_pandas, is_frame, require_no_stream
+from nbkeras.data.source import Source, data_frame, in_pandas, is_frame
 from nbkeras.driver import class_names, classes, evaluation, inference, predictions, question
 from nbkeras.driver.question import Named
+from nbkeras.driver.wanted import Wanted
 from nbkeras.errors import DataError, ModelError, OptionError
 from nbkeras.metrics import figures
 from nbkeras.metrics.figures import Figures
@@ -35,25 +36,9 @@ from nbkeras.worker.report import SLICE, Work
 
 #: Slices that a report tells apart; rows of other values make one more.
 _SLICES = 50
-#: Rows that are kept at most.
-_WORST = 1_000
+#: Classes that each slice can have: it has a confusion matrix of its own.
+_SLICED = 300
 _OTHER = "(other)"
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a report is asked for; see :func:`nbkeras.report`."""
-
-    y: Any
-    prediction: str | None
-    sample_weight: Any
-    features: Sequence[str] | None
-    classes: Sequence[str] | None
-    by: str | None
-    worst: int
-    task: str | None
-    threshold: float
-    output: str | None
 
 
 def report(
@@ -74,26 +59,32 @@ def report(
         OptionError: an argument cannot be.
         TrainingError: an exception on a worker.
     """
-    _require(wanted)
-    require_no_stream(data)
+    wanted.require()
+    if getattr(data, "isStreaming", False):
+        raise DataError(
+            "the DataFrame is a stream, which has no end: write its predictions to a table, and report on "
+            "that"
+        )
     spark = attached(spark)
     df = data_frame(spark, in_pandas(data)) if is_frame(data) else None
+    if df is not None:
+        wanted.require_columns(df)
     if df is None and (wanted.by is not None or wanted.worst):
         raise OptionError("by= and worst= name rows of a DataFrame: give a DataFrame, of Spark or pandas")
     if model is None:
         if df is None:
             raise DataError("without a model, a report takes a DataFrame with a column of predictions")
+        if (
+            batch_size is not None
+            or backend != "auto"
+            or wanted.features is not None
+            or wanted.output is not None
+        ):
+            raise OptionError("features=, output=, batch_size= and backend= are of a model: leave them out")
         made = _of_columns(spark, df, wanted)
     else:
         made = _of_model(spark, model, data if df is None else df, df, wanted, batch_size, backend)
     return made.figures(wanted)
-
-
-def _require(wanted: Wanted) -> None:
-    if not 0 <= wanted.worst <= _WORST:
-        raise OptionError(f"worst={wanted.worst!r}: use a number of rows from 0 to {_WORST:,}")
-    if not 0 < wanted.threshold < 1:
-        raise OptionError(f"threshold={wanted.threshold!r}: use a probability between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -111,6 +102,8 @@ class _Tallied:
         names, sums = self.named.names, self.tally.sums
         if not sums[0].rows:
             raise DataError("the DataFrame has no rows to report on: df.count() is 0")
+        if not sums[0].weight > 0:
+            raise DataError("all rows have the sample_weight 0: a report needs one above")
         found = figures.of(sums[0], names, weighted=self.weighted)
         return replace(
             found,
@@ -124,12 +117,13 @@ class _Tallied:
         import pandas as pd
 
         titles = [*("(null)" if one is None else one for one in self.asked.slices), _OTHER]
-        lines = {
-            title: {"rows": sums.rows, **figures.of(sums, self.named.names).figures}
+        # Two may have one title: a value may be the words for a null.
+        found = [
+            (title, {"rows": sums.rows, **figures.of(sums, self.named.names).figures})
             for title, sums in zip(titles, self.tally.sums[1:], strict=True)
-            if sums.rows
-        }
-        return pd.DataFrame.from_dict(lines, orient="index").rename_axis(by)
+            if sums.weight > 0
+        ]
+        return pd.DataFrame([line for _, line in found], pd.Index([title for title, _ in found], name=by))
 
     def _worst(self, table: pa.Table) -> Any:
         frame = table.to_pandas()
@@ -158,8 +152,8 @@ def _of_model(
     build(trained.model, rows)
     if inference.predicts_by_batch(trained.model, lambda: first_batch(rows, 4)):
         exactness.require_any_batches(model)
-    measured, why = _measured(trained.model, rows)
     structure = outputs(trained.model, rows)
+    measured, why = _measured(trained.model, rows, len(keras.tree.flatten(structure)))
     place = _place(model, structure, wanted.output)
     label = class_names.label_of(model, rows.schema, place)
     if label is None:
@@ -201,8 +195,9 @@ def _label(wanted: Wanted, df: DataFrame | None, known: Schema | None) -> Any:
         raise OptionError("prediction= names a column of predictions: leave it out, or the model")
     if wanted.y is not None:
         return wanted.y
-    if df is not None and known is not None and len(known.targets) == 1:
-        return known.targets[0]
+    if df is not None and known is not None and known.targets:
+        names = {one.name: one.sources[0] for one in known.labels}
+        return known.targets[0] if known.y is None else keras.tree.map_structure(names.get, known.y)
     raise DataError("y is missing: name the label column, y='…'")
 
 
@@ -219,10 +214,12 @@ def _require_rows(rows: Rows) -> None:
         )
 
 
-def _measured(model: Any, rows: Rows) -> tuple[bool, tuple[str, ...]]:
+def _measured(model: Any, rows: Rows, outputs: int) -> tuple[bool, tuple[str, ...]]:
     """Whether the model's own loss and metrics add up over any batches; if not, a sentence why."""
     if not getattr(model, "compiled", False):
         return False, ()
+    if outputs > 1 and len(rows.schema.labels) < outputs:
+        return False, ("without the model's own loss and metrics, which need the labels of all its outputs",)
     try:
         build_metrics(model, rows)
     except ModelError as error:
@@ -293,6 +290,11 @@ def _sent(
     asked = replace(work.asked, worst=wanted.worst)
     if wanted.by is not None:
         text = parts.column(frame, columns.existing(frame, wanted.by, "by")).cast("string")
+        if asked.question.number > _SLICED:
+            raise OptionError(
+                f"by={wanted.by!r} takes up to {_SLICED} classes, and there are {asked.question.number}: "
+                "leave it out, or report on parts, df.where(…)"
+            )
         asked = replace(asked, slices=_values(spark, frame.select(text.alias(SLICE))))
         made = [*made, text.alias(SLICE)]
     asked = replace(asked, question=replace(asked.question, cells=asked.question.cells // asked.groups))

@@ -27,7 +27,7 @@ class Amounts(Sums):
 
     def __init__(self, number: int, seed: int = 0) -> None:
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("absolute", "squares"), (number,))
-        super().__init__({**shapes, "weight": ()}, 0, 1)
+        super().__init__(shapes, 0, 1)
         self.number = number
         #: Mean and sum of squares around it, of the amounts and of the errors.
         self.moments = np.zeros((4, number))

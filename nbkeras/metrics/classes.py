@@ -30,7 +30,7 @@ class Classes(Sums):
         self.questions: tuple[int, ...] = ()
         if scored and number <= CURVES:
             self.questions = (1,) if number == 2 else tuple(range(number))  # yes or no
-        shapes: dict[str, tuple[int, ...]] = {"confusion": (number, number)}
+        shapes: dict[str, tuple[int, ...]] = {"confusion": (number, number), "seen": (number,)}
         if scored:
             shapes |= {"ranks": (number,), "log loss": (), "brier": (), "confidence": (3, CELLS)}
             shapes |= {"calibration": (len(self.questions), 3, CELLS)}
@@ -51,6 +51,9 @@ class Classes(Sums):
         """
         sums, places = self.sums, np.arange(len(actual))
         sums["rows"] += len(actual)
+        sums["weight"] += weights.sum()
+        # Also of rows whose weight is 0: their classes are there.
+        sums["seen"] += sum(np.bincount(one, minlength=self.number) for one in (actual, predicted))
         pairs = np.bincount(actual * self.number + predicted, weights, self.number**2)
         sums["confusion"] += pairs.reshape(self.number, self.number)
         if probabilities is None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_WHOLE = "all amounts are whole numbers: if they are classes, give task='classification'"
+
+
 @dataclass(frozen=True, repr=False)
 class Figures:
     """What predictions are worth.
@@ -94,7 +97,7 @@ def _of_classes(sums: Classes, names: tuple[str, ...], *, weighted: bool) -> Fig
     total, right = matrix.sum(), np.diag(matrix)
     actual, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
     # As scikit-learn's: classes that neither occur nor are predicted are none.
-    there = np.flatnonzero((actual > 0) | (predicted > 0))
+    there = np.flatnonzero(sums.sums["seen"])
     found["accuracy"] = float(right.sum() / total)
     found["balanced accuracy"] = confusion.balanced_accuracy(matrix)
     found["kappa"], found["mcc"] = confusion.kappa(matrix), confusion.matthews(matrix)
@@ -166,7 +169,7 @@ def _of_amounts(sums: Amounts, names: tuple[str, ...]) -> Figures:
             "mae": sums.sums["absolute"] / total,
             "mse": squares,
             "rmse": np.sqrt(squares),
-            "r2": _explained(sums.sums["squares"], spread),
+            "r2": _explained(sums.sums["squares"], spread) if sums.rows > 1 else math.nan,
             "explained variance": _explained(around, spread),
             "bias": bias,
             "max error": sums.largest,
@@ -188,6 +191,9 @@ def _of_amounts(sums: Amounts, names: tuple[str, ...]) -> Figures:
         classes=names,
         per_class=table if len(names) > 1 else None,
         sample=pd.DataFrame(columns),
+        notes=(_WHOLE,)
+        if (actual == np.rint(actual)).all() and (predicted == np.rint(predicted)).all()
+        else (),
     )
 
 

@@ -29,7 +29,7 @@ class Labels(Sums):
         self.number, self.scored = number, scored
         self.questions = tuple(range(number)) if scored and number <= CURVES else ()
         shapes: dict[str, tuple[int, ...]] = {"true": (number,), "predicted": (number,), "actual": (number,)}
-        shapes |= {"weight": (), "whole": (), "samples": (3,), "wrong": ()}
+        shapes |= {"whole": (), "samples": (3,), "wrong": ()}
         if scored:
             shapes |= {"log loss": (), "calibration": (len(self.questions), 3, CELLS)}
         super().__init__(shapes, len(self.questions), cells)

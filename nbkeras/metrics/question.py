@@ -32,6 +32,7 @@ class Question:
         logits: whether they are what a sigmoid or softmax makes probabilities of.
         threshold: probability above which a yes-or-no question is answered with yes.
         title: of the label column, for messages.
+        advice: what to do where predictions are no probabilities.
         cells: scores that are told apart at most.
     """
 
@@ -41,6 +42,7 @@ class Question:
     logits: bool = False
     threshold: float = 0.5
     title: str = "the label"
+    advice: str = "name a column of probabilities, or give task='regression'"
     cells: int = 2_000_000
 
     def sums(self, part: int = 0) -> Statistics:
@@ -68,9 +70,14 @@ class Question:
             return self._numbers(labels)
         if self.task == "labels":
             return self._flags(labels)
-        values = np.asarray(labels, np.float64).reshape(len(labels), self.number)
-        if (strange := np.isnan(values).any(axis=1)).any():
-            raise DataError(f"{self.title} is NaN in {_rows(strange)}: fill or filter these")
+        values = np.asarray(labels, np.float64).reshape(len(labels), -1)
+        if values.shape[1] != self.number:
+            raise DataError(
+                f"{self.title} has {values.shape[1]} numbers a row, the prediction {self.number}: give as "
+                "many, or task='classification' if these are classes"
+            )
+        if (strange := ~np.isfinite(values).all(axis=1)).any():
+            raise DataError(f"{self.title} is NaN or infinite in {_rows(strange)}: fill or filter these")
         return values
 
     def answered(self, actual: Array, outputs: Array, weights: Floats) -> tuple[Add, Array]:
@@ -97,6 +104,10 @@ class Question:
         probabilities: Floats | None = None
         if self.task == "regression":
             predicted = values.astype(np.float64)
+            if (strange := ~np.isfinite(predicted).all(axis=1)).any():
+                raise DataError(
+                    f"{_rows(strange)} are predicted as infinite: look at what the model has learned"
+                )
         elif self.task == "labels":
             predicted, probabilities = self._several(values)
         else:
@@ -138,7 +149,7 @@ class Question:
         if values.size and not (values.min() >= -slack and values.max() <= 1 + slack):
             raise DataError(
                 f"predictions go from {values.min():.4g} to {values.max():.4g}, and are no probabilities: "
-                "give the model's loss from_logits=True, or its last layer a softmax or a sigmoid"
+                f"{self.advice}"
             )
 
     def _numbers(self, labels: Array, title: str = "") -> Array:

@@ -53,6 +53,9 @@ class Scores:
             positive: whether the answer is yes, of shape (rows,).
             weights: of shape (rows,).
         """
+        if not weights.all():
+            # Rows without weight are no points of a curve.
+            scores, positive, weights = (one[weights != 0] for one in (scores, positive, weights))
         self._wait(_keys(scores), np.where(positive, weights, 0.0), np.where(positive, 0.0, weights))
 
     def merge(self, other: Scores) -> None:

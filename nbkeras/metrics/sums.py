@@ -22,20 +22,25 @@ class Sums:
         cells: scores that are told apart at most, over all questions.
 
     Attributes:
-        sums: the sums; ``rows`` is the number of rows, of whatever weight.
+        sums: the sums; ``rows`` is the number of rows, of whatever weight, and ``weight`` what they weigh.
         scores: of each question.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], questions: int, cells: int) -> None:
         self._most = max(1024, cells // max(1, questions))
         self.sums: dict[str, Floats] = {name: np.zeros(shape) for name, shape in shapes.items()}
-        self.sums["rows"] = np.zeros(())
+        self.sums |= {"rows": np.zeros(()), "weight": np.zeros(())}
         self.scores = [Scores(self._most) for _ in range(questions)]
 
     @property
     def rows(self) -> int:
         """The number of rows."""
         return int(self.sums["rows"])
+
+    @property
+    def weight(self) -> float:
+        """The sum of the weights of the rows."""
+        return float(self.sums["weight"])
 
     def merge(self, packed: Arrays) -> None:
         """Add what another part has packed."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from nbkeras.errors import DataError, ModelError, OptionError
 from nbkeras.metrics import text
 from nbkeras.metrics.figures import Figures
 from nbkeras.notebook import report_picture
@@ -54,8 +55,8 @@ def report(
     """Report how good a model is on rows, or how good predictions are that a DataFrame holds.
 
     One pass over the rows on Spark gives all figures, exactly as scikit-learn defines them, and the model's
-    own loss and metrics. Areas under curves are exact up to two million distinct scores in all; beyond that
-    each says how far off it can be.
+    own loss and metrics. Areas under curves are exact as long as distinct scores fit into the room that is
+    kept for them, two million over all workers, classes and slices; else each says how far off it can be.
 
     Args:
         model: built; if a run in the background trains it, waits for its end. Or a DataFrame that holds
@@ -93,16 +94,52 @@ def report(
     from nbkeras.data.source import is_frame
     from nbkeras.driver import checks
     from nbkeras.driver import report as driver
+    from nbkeras.driver.wanted import Wanted
 
     if is_frame(model):
-        if data is not None:
-            # report(df, "label"): the second place is that of the label.
-            y = data if y is None else y
+        y, prediction = _places(data, y, prediction)
         model, data = None, model
     else:
+        _require_model(model, data)
         checks.wait_for_training(model)
-    wanted = driver.Wanted(
-        y, prediction, sample_weight, features, classes, by, worst, task, threshold, output
-    )
+    wanted = Wanted(y, prediction, sample_weight, features, classes, by, worst, task, threshold, output)
     found = driver.report(spark, model, data, wanted, batch_size=batch_size, backend=backend)
     return Report(**{one.name: getattr(found, one.name) for one in fields(Figures)})
+
+
+def _places(data: Any, y: Any, prediction: str | None) -> tuple[Any, str | None]:
+    """The columns of ``report(df, "label", "prediction")``, whose places are those of data and y.
+
+    Raises:
+        OptionError: another DataFrame is given, or too many columns.
+    """
+    if data is None:
+        return y, prediction
+    if not isinstance(data, str):
+        raise OptionError(
+            f"a report of predictions takes one DataFrame, and a {type(data).__name__} behind it: give the "
+            "model first, or leave one out"
+        )
+    if y is None:
+        return data, prediction
+    if prediction is None:
+        return data, y
+    raise OptionError(f"three columns are given, {data!r}, {y!r} and {prediction!r}: name y= and prediction=")
+
+
+def _require_model(model: Any, data: Any) -> None:
+    """Make sure that a model comes first, and rows behind it.
+
+    Raises:
+        DataError: there are no rows.
+        ModelError: it is no model.
+    """
+    import keras
+
+    if not isinstance(model, keras.Model):
+        raise ModelError(
+            "report takes a Keras model, or a DataFrame that holds predictions, and got a "
+            f"{type(model).__name__}"
+        )
+    if data is None or isinstance(data, str):
+        raise DataError(f"the rows are missing: nbkeras.report(model, df, y='…'), not {data!r}")

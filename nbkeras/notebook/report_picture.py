@@ -148,12 +148,15 @@ def _confusion(axes: Axes, report: Figures) -> None:
 def _curves(axes: Axes, curves: dict[str, tuple[Any, Any, float]]) -> None:
     for place, (name, (x, y, area)) in enumerate(curves.items()):
         thin = np.unique(np.linspace(0, len(x) - 1, min(len(x), _POINTS)).astype(int))
-        label = f"{name} {area:.3f}" if len(curves) > 1 else f"{area:.3f}"
+        # Matplotlib leaves out what begins with an underscore; a space of no width comes first.
+        label = f"\u200b{name} {area:.3f}" if len(curves) > 1 else f"{area:.3f}"
         axes.plot(x[thin], y[thin], color=COLOURS[place], linewidth=1.5, label=label)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     look = {"labelcolor": GREY, "frameon": False, "prop": {"size": 8, "family": fonts.families()}}
-    axes.legend(loc="best", **look)
+    legend = axes.legend(loc="best", **look)
+    for one in legend.get_texts():
+        one.set_parse_math(False)
 
 
 def _areas(report: Figures, column: str) -> dict[str, float]:

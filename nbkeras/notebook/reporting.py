@@ -50,6 +50,12 @@ def model_of(names: Mapping[str, Any], asked: Mapping[str, Any]) -> Any:
         OptionError: it is unknown which.
     """
     if "prediction" in asked:
+        if "model" in asked:
+            raise OptionError(
+                "report: --prediction names what is predicted already: leave out --model, or it"
+            )
+        if "label" not in asked:
+            raise OptionError(f"report: which is the label? Type {_USAGE}")
         return None
     known = models_of(names)
     name = asked.get("model", known[0] if len(known) == 1 else None)

@@ -141,7 +141,13 @@ def _weights(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """
     if values.size != len(values):
         raise DataError("a report takes one weight for each row, and sample_weight has one for each step")
-    return values.reshape(len(values)).astype(np.float64)
+    weights = values.reshape(len(values)).astype(np.float64)
+    if (strange := ~np.isfinite(weights) | (weights < 0)).any():
+        raise DataError(
+            f"sample_weight is {weights[strange][0]:g} in {strange.sum():,} of {len(weights):,} rows: give "
+            "weights from 0"
+        )
+    return weights
 
 
 def _packed(tally: Tally, states: bytes) -> bytes:
