@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 from keras import layers
 from PIL import Image
 from pyspark.ml import Pipeline
@@ -19,6 +21,7 @@ from sklearn import metrics
 
 import nbkeras
 from nbkeras.errors import DataError, OptionError
+from nbkeras.notebook import magics
 
 ROWS, KINDS = 600, ("cat", "dog", "owl")
 COLUMNS = ["a", "b", "c"]
@@ -289,3 +292,43 @@ def test_a_report_is_a_picture_tables_and_text_in_the_notebook(df):
     assert "weighted avg" in shown["text/plain"]
     image = Image.open(io.BytesIO(base64.b64decode(shown["image/png"])))
     assert image.size[0] >= 600
+
+
+def typed(line, names):
+    """What ``%keras_spark report`` shows, typed in a shell with these names."""
+    shell = InteractiveShell()
+    magics.register(shell)
+    shell.user_ns.update(names)
+    with capture_output() as shown:
+        shell.run_line_magic("keras_spark", f"report {line}")
+    return shown.outputs[0].data
+
+
+def test_a_line_reports_too(df, spark):
+    names = {"spark": spark, "test_df": df, "model": made()}
+    rows = df.select(*COLUMNS, "kind")
+    whole = typed("rows kind --worst 2", {"rows": rows, **names})
+    assert "weighted avg" in whole["text/plain"]
+    assert whole["text/html"].count("<table") == 4
+    assert "image/png" in whole
+    # The last DataFrame that a cell has made is not the first one.
+    alone = typed("test_df kind --prediction kind", {"other": df.limit(1), **names})
+    assert "accuracy" in alone["text/plain"]
+
+
+@pytest.mark.parametrize(
+    ("line", "names", "said"),
+    [
+        ("rows kind", {}, "report rows: there is no DataFrame of that name"),
+        ("test_df", {}, "report: there is no model by now"),
+        ("test_df kind", {"a": made, "b": made}, r"which model\? Add --model NAME, one of: a, b"),
+        ("test_df kind --model c", {"a": made}, "--model c: there is no model of that name"),
+        ("test_df kind --prediction kind --model a", {"a": made}, "leave out --model, or it"),
+        ("test_df --prediction kind", {}, "which is the label"),
+        ("test_df kind --wrost 3", {}, "report: unrecognized arguments: --wrost 3; type %keras_spark report"),
+        ("test_df kind --worst many", {}, "report: --worst: invalid int value"),
+    ],
+)
+def test_a_line_that_cannot_be_is_answered_in_one(df, line, names, said):
+    with pytest.raises(OptionError, match=said):
+        typed(line, {"test_df": df, **{name: make() for name, make in names.items()}})
