@@ -6,7 +6,7 @@ but only the rooms below the driver.
 Example:
     >>> import nbkeras
     >>> print(*nbkeras.__all__[:6], "…")
-    Builder Listener Run adapt evaluate features …
+    Builder Listener Report Run adapt evaluate …
 """
 
 from __future__ import annotations

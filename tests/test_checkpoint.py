@@ -311,7 +311,7 @@ def test_two_halves_are_the_whole(fit, tmp_path, shuffle):
     assert run.epoch_numbers == whole.epoch_numbers == list(range(5))
     assert_same_history(run.history, whole.history)
     assert_same_model(second, at_once)
-    assert run.notes[-1] == "going on from the checkpoint of epoch 3"
+    assert "going on from the checkpoint of epoch 3" in run.notes
 
 
 def test_numbers_of_numpy_are_numbers_and_without_a_checkpoint_to_go_on_from_it_begins(fit, tmp_path):
@@ -487,7 +487,7 @@ def assert_goes_on_as_if_nothing_had_been(fit, folder, **how):
     at_once, second = net(), net()
     whole = fit(at_once, epochs=6, **how)
     run = fit(second, epochs=6, checkpoint=folder, resume=True, **how)
-    assert run.notes[-1] == "going on from the checkpoint of epoch 3"
+    assert "going on from the checkpoint of epoch 3" in run.notes
     assert_same_history(run.history, whole.history)
     assert_same_model(second, at_once)
 

@@ -83,7 +83,7 @@ def row(kind, rank, data):
 def test_states_of_partitions_of_any_size_give_what_keras_gives_for_all_rows(cuts):
     model = compiled("mae", FromOne())
     whole = model.evaluate(X, Y, verbose=0, return_dict=True)
-    found = evaluation._summed(model, states(model, *cuts))
+    found = evaluation.summed(model, states(model, *cuts))
     assert list(found) == ["loss", "mae", "from_one"]
     assert found == pytest.approx(whole, rel=1e-5)
     assert found["from_one"] == 31
@@ -92,9 +92,9 @@ def test_states_of_partitions_of_any_size_give_what_keras_gives_for_all_rows(cut
 def test_what_a_model_has_seen_before_does_not_count():
     model = compiled("mae")
     packed = states(model, 10)
-    expected = evaluation._summed(model, packed)
+    expected = evaluation.summed(model, packed)
     model.evaluate(100 * X, Y, verbose=0)
-    assert evaluation._summed(model, packed) == expected
+    assert evaluation.summed(model, packed) == expected
 
 
 def test_results_that_are_arrays_stay_arrays():
@@ -103,7 +103,7 @@ def test_results_that_are_arrays_stay_arrays():
     y = np.concatenate([Y, -Y], axis=1)
     whole = model.evaluate(X, y, verbose=0, return_dict=True)
     packed = [state.pack(model.metrics_variables)]
-    np.testing.assert_allclose(evaluation._summed(model, packed)["r2_score"], whole["r2_score"], rtol=1e-5)
+    np.testing.assert_allclose(evaluation.summed(model, packed)["r2_score"], whole["r2_score"], rtol=1e-5)
 
 
 def test_pieces_of_a_state_are_put_together_by_worker_in_their_order():

@@ -201,7 +201,7 @@ def test_outputs_have_the_type_that_spark_was_given(kind):
 def test_a_report_is_one_row_and_bytes_come_in_pieces(monkeypatch):
     monkeypatch.setattr(task, "PIECE", 4)
     said = [("result", {"epochs": [1]}), ("bytes", b"0123456789"), ("bytes", b"")]
-    batches = [*task._rows(iter(said), 3)]
+    batches = [*task.rows(iter(said), 3)]
     assert read(batches) == [
         ("report", 3, b'{"epochs": [1]}'),
         ("bytes", 3, b"0123"),
@@ -219,7 +219,7 @@ def test_the_schema_that_spark_is_told_is_that_of_the_rows():
 
 def test_a_failure_says_whose_it_is_and_a_trainers_keeps_its_own_words():
     here = socket.gethostname()
-    own = task._failure(DataError("no rows"), 1)
+    own = task.failure(DataError("no rows"), 1)
     assert own == {
         "type": "failure",
         "rank": 1,
@@ -230,7 +230,7 @@ def test_a_failure_says_whose_it_is_and_a_trainers_keeps_its_own_words():
         "own": True,
     }
     failure = Failure("KeyError", "'a'", (("cell", 3, "call"),))
-    theirs = task._failure(process.TrainerFailed(failure), 0)
+    theirs = task.failure(process.TrainerFailed(failure), 0)
     assert failures.from_event(theirs) == failure
     assert str(process.TrainerFailed(failure)) == "KeyError: 'a'"
 
@@ -368,12 +368,12 @@ def test_the_end_of_the_block_ends_the_trainer_whatever_it_does(hire):
 def test_what_the_python_of_an_executor_lacks_is_told_with_what_to_type_there(monkeypatch):
     monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: None if name == "keras" else name)
     with pytest.raises(ClusterError, match=r" has no keras: install it there \(.* -m pip install keras\)"):
-        process._require(job())
+        process.require(job())
     monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: None if name == "PIL" else name)
-    process._require(job())
+    process.require(job())
     image = Field("x0", ("a",), "a", "float32", (2, 2, 3), "images", image=ImageOptions())
     with pytest.raises(ClusterError, match=r" has no pillow: install it there \(.* -m pip install pillow\)"):
-        process._require(replace(job(), plan=replace(PLAN, schema=Schema((image,)))))
+        process.require(replace(job(), plan=replace(PLAN, schema=Schema((image,)))))
 
 
 # -- training ------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from nbkeras.job.job import Job
 from nbkeras.job.outcome import Outcome
 from nbkeras.schema import PREFIX
 from nbkeras.worker import forward, predictor
+from nbkeras.worker.process import require
 
 #: Columns to hand on, and those of the fields by name.
 Columns = tuple[Sequence[pa.Array], dict[str, pa.Array]]
@@ -74,6 +75,7 @@ def _predicted(
     job: Job, outcomes: Sequence[Outcome], batches: Iterator[Columns]
 ) -> Iterator[tuple[Sequence[pa.Array], list[pa.Array]]]:
     """The columns to hand on, and what is predicted, for some rows at a time."""
+    require(job)  # to decode rows too
     parts = (_rows if job.plan.schema.windows is None else _windows)(job, batches)
     if (first := next(parts, None)) is None:
         return  # Without a row no trainer is needed.

@@ -61,7 +61,7 @@ class Process:
     def __enter__(self) -> Self:
         from pyspark import TaskContext
 
-        _require(self._job)
+        require(self._job)
         self._pipe, self._life = fork_server.hire(
             self._job.plan.backend, [file.fileno() for file in self._files], self._log.fileno()
         )
@@ -225,8 +225,12 @@ _SIGNALS: dict[int, str] = {
 }
 
 
-def _require(job: Job) -> None:
-    """Tell what this executor's Python lacks: it may have come after the others were asked."""
+def require(job: Job) -> None:
+    """Tell what this executor's Python lacks: it may have come after the others were asked.
+
+    Raises:
+        ClusterError: it lacks something.
+    """
     wanted = ("keras", job.plan.backend, *job.packages)
     if missing := [name for name in wanted if importlib.util.find_spec(name) is None]:
         from nbkeras.spark import preflight

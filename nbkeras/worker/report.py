@@ -22,6 +22,7 @@ from nbkeras.metrics.tally import Asked, Tally
 from nbkeras.schema import PREFIX
 from nbkeras.worker import task
 from nbkeras.worker.predictor import Predictor
+from nbkeras.worker.process import require
 
 #: The column of the slice that a row is in.
 SLICE = f"{PREFIX}slice"
@@ -74,6 +75,8 @@ def report(work: Work, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordB
     tally, states = Tally(work.asked, rank), b""
     parts = _parts(work, batches, nulls, unread)
     try:
+        if work.job is not None:
+            require(work.job)
         # Without a row no trainer is needed.
         if (first := next(parts, None)) is not None:
             states = _tallied(work, tally, chain([first], parts))
