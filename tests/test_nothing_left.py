@@ -77,12 +77,13 @@ def named_files(spark):
 
 
 @pytest.fixture(scope="module")
-def settled(spark, any_backend):
+def settled(spark, any_backend, wait_for):
     """Spark after a first training: what Spark itself starts then is not ours."""
     # Spark keeps a parent of its Python workers for each environment that a test gave them, and each
-    # has a server of its own: from here on one will do.
-    for server in servers():
-        server.kill()
+    # has a server of its own: from here on one will do. What has predicted waits for further rows.
+    for one in [*trainers(), *servers()]:
+        one.kill()
+    wait_for(lambda: not servers(), "what other tests have left to end")
     fit(net(), spark)
     return spark
 
