@@ -115,9 +115,13 @@ def job_of(
     data = pickling.contents(trained.model, [], batches=batches, left=trained.left)
     # A DataFrame is predicted when it is read; what reads batches ends here.
     lazy = kind == "predict" and batches is None
-    cores, digest = cluster.cores(spark), hashlib.sha256(data).digest()
-    payload = _kept(spark, data, digest) if lazy else cluster.share(spark, data)
-    same = repr((digest, plan, cores, encrypted)).encode()
+    cores, key = cluster.cores(spark), ""
+    if lazy:
+        digest = hashlib.sha256(data).digest()
+        payload = _kept(spark, data, digest)
+        key = hashlib.sha256(repr((digest, plan, cores, encrypted)).encode()).hexdigest()
+    else:
+        payload = cluster.share(spark, data)
     return Job(
         kind,
         plan,
@@ -126,7 +130,7 @@ def job_of(
         b"",
         cores=cores,
         encrypted=encrypted,
-        key=hashlib.sha256(same).hexdigest() if lazy else "",
+        key=key,
         preprocessing=None if rows is None or rows.graph is None else rows.decoder,
     )
 

@@ -30,7 +30,7 @@ class Predictions:
     """Predictions of a DataFrame, and their labels.
 
     Attributes:
-        df: the user's, with further columns where classes are made words.
+        df: the user's; classes that were numbers are words in it.
         label, predicted: the fields.
         task: as in :func:`nbkeras.report`.
         width: numbers of a prediction.

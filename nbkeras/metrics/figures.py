@@ -275,7 +275,7 @@ def _expected_error(cells: Floats) -> float:
 
 
 def _absent(names: tuple[str, ...], there: Any) -> tuple[str, ...]:
-    missing = [name for place, name in enumerate(names) if place not in set(there.tolist())]
+    missing = [names[place] for place in np.setdiff1d(np.arange(len(names)), there)]
     if not missing:
         return ()
     listed = ", ".join(missing[:5]) + ("" if len(missing) <= 5 else f" and {len(missing) - 5} more")

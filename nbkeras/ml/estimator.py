@@ -6,7 +6,6 @@ import threading
 from typing import Any, Self
 
 from pyspark.ml.param.shared import HasValidationIndicatorCol, HasWeightCol
-from pyspark.ml.util import MLReadable, MLWritable
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -14,14 +13,14 @@ from pyspark.sql import types as T
 from nbkeras import api
 from nbkeras.data import columns, parts
 from nbkeras.errors import DataError
-from nbkeras.ml import files
 from nbkeras.ml.blueprint import Blueprint
+from nbkeras.ml.files import Saved
 from nbkeras.ml.params import TrainingParams
 from nbkeras.run.run import Run
 from nbkeras.run.steering import learning_rate
 
 
-class KerasEstimator(TrainingParams, HasWeightCol, HasValidationIndicatorCol, MLReadable[Any], MLWritable):
+class KerasEstimator(TrainingParams, HasWeightCol, HasValidationIndicatorCol, Saved):
     """Trains copies of a Keras model; :class:`nbkeras.ml.KerasClassifier` says how it is given.
 
     Args:
@@ -62,15 +61,6 @@ class KerasEstimator(TrainingParams, HasWeightCol, HasValidationIndicatorCol, ML
         if self.isSet("learningRate"):
             made.optimizer.learning_rate = learning_rate(self.getOrDefault("learningRate"), made)
         return made
-
-    def write(self) -> files.Writer:
-        """A writer of this estimator and its model."""
-        return files.Writer(self)
-
-    @classmethod
-    def read(cls) -> files.Reader:
-        """A reader of what :meth:`write` has written."""
-        return files.Reader(cls)
 
     def content(self) -> tuple[dict[str, Any], Any]:
         """What is saved beside the params: plain values, and a Keras model or None."""

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pyspark
-from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, MLWriter
+from pyspark.ml.util import (
+    DefaultParamsReader,
+    DefaultParamsWriter,
+    MLReadable,
+    MLReader,
+    MLWritable,
+    MLWriter,
+)
 from pyspark.sql import SparkSession
 
 from nbkeras.driver import checks, model_files
@@ -86,6 +93,19 @@ class Reader(MLReader[Any]):
         made._resetUid(metadata["uid"])
         DefaultParamsReader.getAndSetParams(made, metadata)
         return made
+
+
+class Saved(MLReadable[Any], MLWritable):
+    """A stage that is saved with its Keras model: ``content`` and ``restored`` say what that is."""
+
+    def write(self) -> Writer:
+        """A writer of this stage and its model."""
+        return Writer(self)
+
+    @classmethod
+    def read(cls) -> Reader:
+        """A reader of what :meth:`write` has written."""
+        return Reader(cls)
 
 
 def _metadata_by(access: Writer | Reader) -> Any:

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 import numpy.typing as npt
 from pyspark.ml.linalg import Vector
-from pyspark.ml.util import MLReadable, MLWritable
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -18,12 +17,12 @@ from nbkeras import api
 from nbkeras.data.names import quoted
 from nbkeras.driver import checks
 from nbkeras.errors import DataError, ModelError
-from nbkeras.ml import files
+from nbkeras.ml.files import Saved
 from nbkeras.ml.params import KerasParams
 from nbkeras.run import registry
 
 
-class KerasModel(KerasParams, MLReadable[Any], MLWritable):
+class KerasModel(KerasParams, Saved):
     """Predicts by a trained Keras model.
 
     Args:
@@ -61,15 +60,6 @@ class KerasModel(KerasParams, MLReadable[Any], MLWritable):
         schema = registry.schema(self.model)
         shapes = [one.shape for one in (schema.features if schema is not None else ())]
         return sum(math.prod(one or ()) for one in shapes) if shapes and None not in shapes else -1
-
-    def write(self) -> files.Writer:
-        """A writer of this model."""
-        return files.Writer(self)
-
-    @classmethod
-    def read(cls) -> files.Reader:
-        """A reader of what :meth:`write` has written."""
-        return files.Reader(cls)
 
     def content(self) -> tuple[dict[str, Any], Any]:
         """What is saved beside the params: plain values, and the Keras model."""

@@ -22,7 +22,6 @@ from nbkeras.data.images.unreadable import Unreadable
 from nbkeras.data.shards import CHECKSUM_BITS, VALIDATION
 from nbkeras.errors import ClusterError, WorkerLost
 from nbkeras.job.job import Assignment, Failure, Job, Shard, Spooled
-from nbkeras.schema import Schema
 from nbkeras.spark import gpus
 from nbkeras.spark.shared import Inside
 from nbkeras.transport import messages
@@ -85,11 +84,6 @@ class Process:
         if self._life is not None:
             with suppress(OSError):  # It has ended.
                 self._life.shutdown(socket.SHUT_RDWR)
-
-    @property
-    def schema(self) -> Schema:
-        """The fields that the trainer knows."""
-        return self._job.plan.schema
 
     def messages(self) -> Iterator[tuple[str, Any]]:
         """What the trainer sends, until it says that it has done."""
