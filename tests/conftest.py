@@ -11,6 +11,8 @@ import cloudpickle
 import fetched
 import hypothesis
 import peers
+import processes
+import psutil
 import pytest
 import waiting
 from kernels.versions import ONE_VERSION
@@ -68,6 +70,19 @@ def as_in_a_notebook(request):
     cloudpickle.register_pickle_by_value(request.module)
     yield
     cloudpickle.unregister_pickle_by_value(request.module)
+
+
+@pytest.fixture(scope="module")
+def nothing_waits():
+    """No model that earlier tests have predicted with waits for further rows, as it does for a minute.
+
+    A test that strikes at the trainer of a run would meet its trainer.
+    """
+    own = processes.unnamed_files(psutil.Process())
+    waiting.wait_for(
+        lambda: not any(processes.unnamed_files(one) - own for one in processes.tasks()),
+        "models of predictions to leave",
+    )
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import psutil
 import pytest
-from processes import family, is_alive, ports, servers, tasks, trainers, unnamed_files
+from processes import family, is_alive, ports, servers, trainers, unnamed_files
 from waiting import LIMIT
 
 import nbkeras
@@ -77,12 +77,10 @@ def named_files(spark):
 
 
 @pytest.fixture(scope="module")
-def settled(spark, any_backend, wait_for):
+def settled(spark, any_backend, nothing_waits):
     """Spark after a first training: what Spark itself starts then is not ours."""
     # Spark keeps a parent of its Python workers for each environment that a test gave them, and each
-    # has a server of its own: from here on one will do. What has predicted waits for further rows, a minute.
-    own = unnamed_files(psutil.Process())
-    wait_for(lambda: not any(unnamed_files(one) - own for one in tasks()), "models of predictions to leave")
+    # has a server of its own: from here on one will do.
     for server in servers():
         server.kill()
     fit(net(), spark)

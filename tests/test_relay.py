@@ -31,7 +31,7 @@ NOWHERE = "127.0.0.9"
 FEW, FREE, ALL = 1, 2, 3  # workers that leave two or one of three slots, or none
 
 
-pytestmark = pytest.mark.usefixtures("any_backend", "as_in_a_notebook")
+pytestmark = pytest.mark.usefixtures("nothing_waits", "any_backend", "as_in_a_notebook")
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from nbkeras.spark import cluster
 from nbkeras.worker.steering import Requests, Steering
 from nbkeras.worker.trainer import Trainer
 
-pytestmark = pytest.mark.usefixtures("any_backend", "predicts_on_spark")
+pytestmark = pytest.mark.usefixtures("nothing_waits", "any_backend", "predicts_on_spark")
 
 ROWS, BATCH = 601, 5
 RANDOM = np.random.default_rng(3)

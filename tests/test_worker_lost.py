@@ -31,7 +31,7 @@ NOTEBOOK = os.getpid()
 VICTIMS = {"trainer": trainers, "Python worker": tasks}
 
 
-pytestmark = pytest.mark.usefixtures("any_backend", "as_in_a_notebook")
+pytestmark = pytest.mark.usefixtures("nothing_waits", "any_backend", "as_in_a_notebook")
 
 
 def net(*layers):
