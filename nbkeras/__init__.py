@@ -6,7 +6,7 @@ but only the rooms below the driver.
 Example:
     >>> import nbkeras
     >>> print(*nbkeras.__all__[:6], "…")
-    Builder Listener Report Run adapt evaluate …
+    Builder Listener Report Run Task adapt …
 """
 
 from __future__ import annotations
@@ -38,12 +38,14 @@ if TYPE_CHECKING:
     from nbkeras.run.listeners import Listener, listeners
     from nbkeras.run.run import Run
     from nbkeras.spark.session import local_spark
+    from nbkeras.tasks.task import Task
 
 __all__ = [
     "Builder",
     "Listener",
     "Report",
     "Run",
+    "Task",
     "adapt",
     "evaluate",
     "features",
@@ -81,6 +83,7 @@ _DEFINED = {
     **dict.fromkeys(("Report", "report"), "notebook.report"),
     "runs": "notebook.record",
     "show": "notebook.looks",
+    "Task": "tasks",
 }
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from nbkeras import wait
-from nbkeras.errors import ClusterError
+from nbkeras.errors import ClusterError, one_line
 from nbkeras.spark import gateway, java
 
 if TYPE_CHECKING:
@@ -27,15 +27,9 @@ def attached(spark: Any = None) -> SparkSession:
     Raises:
         ClusterError: the session was stopped, or is not a session.
     """
-    from pyspark import SparkContext
-    from pyspark.sql import SparkSession
-
     if spark is not None and not hasattr(spark, "createDataFrame"):
         raise ClusterError(f"spark={spark!r} is not a SparkSession: omit it, or give a session")
-    session: Any = spark if spark is not None else _active()
-    if session is None and SparkContext._active_spark_context is not None:  # noqa: SLF001  # no public sign
-        # A session is active in one thread only; another thread must get the running Spark.
-        session = SparkSession.builder.getOrCreate()
+    session: Any = spark if spark is not None else running()
     if session is None:
         print(
             "nbkeras: no Spark at hand, starting a local one; spark = nbkeras.local_spark() gives it to you"
@@ -50,6 +44,18 @@ def attached(spark: Any = None) -> SparkSession:
 
         connect.require_alive(session)
     return session  # type: ignore[no-any-return]
+
+
+def running() -> Any:
+    """Return the active session, or one of the Spark that this process has started; None for none."""
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    session = _active()
+    if session is None and SparkContext._active_spark_context is not None:  # noqa: SLF001  # no public sign
+        # A session is active in one thread only; another thread must get the running Spark.
+        session = SparkSession.builder.getOrCreate()
+    return session
 
 
 def _active() -> Any:
@@ -86,13 +92,18 @@ def thread(spark: SparkSession, work: Callable[[], None], name: str) -> threadin
     return made
 
 
-#: Settings of a local Spark: it listens on loopback only, and prints nothing.
-_LOCAL = {
+#: All cores of this machine.
+_HERE = "local[*]"
+#: Settings of a Spark that prints nothing.
+_QUIET = {
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+#: Settings of a local Spark, which listens on loopback only.
+_LOCAL = _QUIET | {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
     "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-    "spark.sql.execution.arrow.pyspark.enabled": "true",
 }
 
 
@@ -105,9 +116,35 @@ def local_spark() -> SparkSession:
     Raises:
         ClusterError: there is no Java and none can be installed, or Spark does not start.
     """
+    return started(_HERE, {})
+
+
+def started(master: str, settings: Mapping[str, str]) -> SparkSession:
+    """Start a Spark, or return the one that runs already.
+
+    Args:
+        master: as Spark names it, such as ``local[2]``, ``yarn`` or ``sc://host:15002`` for a Connect server.
+        settings: of the session.
+
+    Raises:
+        ClusterError: there is no Java and none can be installed, or Spark does not start.
+    """
     from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
+    builder: Any = SparkSession.builder  # its methods are of another class in each kind of Spark
+    if master.startswith("sc://"):
+        for key, value in settings.items():
+            builder = builder.config(key, value)
+        try:
+            remote: SparkSession = builder.remote(master).getOrCreate()
+        except Exception as error:
+            raise ClusterError(
+                f"Spark Connect at {master} does not answer ({one_line(error)}): start its server, or name "
+                "another; it needs pip install 'nbkeras[connect]'"
+            ) from error
+        return remote
+    own = _LOCAL if master.startswith("local") else _QUIET
     with SparkContext._lock:  # noqa: SLF001  # as PySpark does, so that two threads start one Spark
         if gateway.has_ended():
             gateway.forget()
@@ -115,9 +152,13 @@ def local_spark() -> SparkSession:
         with nullcontext() if is_there else wait.shown("java"):
             java.ensure()
             # The workers must run this Python, with its packages; PATH may have another one first.
-            os.environ["PYSPARK_PYTHON"] = sys.executable
-            conf = SparkConf().setMaster("local[*]").setAppName("nbkeras").setAll(list(_LOCAL.items()))
+            if own is _LOCAL:
+                os.environ["PYSPARK_PYTHON"] = sys.executable
+            else:
+                named = settings.get("spark.pyspark.python", sys.executable)
+                os.environ.setdefault("PYSPARK_PYTHON", named)
+            conf = SparkConf().setMaster(master).setAppName("nbkeras").setAll([*{**own, **settings}.items()])
             if not is_there:
                 gateway.start(conf)
-            session: SparkSession = SparkSession.builder.config(conf=conf).getOrCreate()
+            session: SparkSession = builder.config(conf=conf).getOrCreate()
     return session
