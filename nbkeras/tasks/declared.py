@@ -19,7 +19,7 @@ class Declared(Part):
 
     name: str | None = Field(default=None, examples=["flowers"])
     """Shown in the chart and in the result; without it, the name of the file."""
-    data: Data
+    data: Data = Field(examples=[{"training": "train.parquet", "y": "kind"}])
     """What is trained, validated and reported on."""
     model: Model = Field(examples=["model.py:build"])
     """The compiled Keras model."""
@@ -60,13 +60,20 @@ class Declared(Part):
         places = (info.context or {}).get("places", Places())
         try:
             task = handler(value)
+            task._require_agreement()  # noqa: SLF001  # its own
         except ValidationError as error:
             raise wording.refused(error, cls, value, places) from None
+        except Wrong as error:
+            raise places.fault(error.keys, str(error)) from None
         task._places = places  # noqa: SLF001  # its own
         return task
 
-    @model_validator(mode="after")
-    def _agreeing(self) -> Self:
+    def _require_agreement(self) -> None:
+        """Make sure that no value lacks another.
+
+        Raises:
+            Wrong: one does.
+        """
         monitor, data, out = self.monitor, self.data, self.out
         if monitor is not None and not self.restore_best:
             raise Wrong("monitor", "it says which epoch is best: write restore_best: true too, or remove it")
@@ -76,7 +83,6 @@ class Declared(Part):
             raise Wrong("out.report", "it is about the test rows: write data.test too")
         if out.predictions is not None and data.test is None and data.predict is None:
             raise Wrong("out.predictions", "they are of some rows: write data.predict too, or data.test")
-        return self
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], *changes: str) -> Self:

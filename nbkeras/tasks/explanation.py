@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,18 +79,11 @@ def _fitted(
         train, _, _ = driver.rows_of(spark, plan, model, given, begun)
     except DataError as error:
         raise task.places.fault(("data",), str(error)) from error
-    if keeper is not None and model.built and not keeper.monitor.endswith("loss"):
-        with contextlib.suppress(NotImplementedError):
-            _require_metric(task, model, keeper)
+    # Metrics of compile have no names before the first batch.
+    if keeper is not None and all(one.name != "compile_metrics" for one in model.metrics):
+        best.require_known(keeper, model, validates=task.data.validation is not None)
     schema = train.schema
     return plan.workers, first(schema.columns), first([one.sources[0] for one in schema.labels]) or "none"
-
-
-def _require_metric(task: Declared, model: Any, keeper: Any) -> None:
-    """Make sure that the model was compiled with the metric that is monitored, where that is known by now."""
-    if any(one.name == "compile_metrics" for one in model.metrics):
-        return  # only the first batch names those of compile
-    best.require_known(keeper, model, validates=task.data.validation is not None)
 
 
 def _rows(name: str, rows: Rows, df: DataFrame) -> str:

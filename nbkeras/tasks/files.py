@@ -17,6 +17,9 @@ from nbkeras.errors import OptionError, TaskError
 from nbkeras.tasks.places import Place, Places, dotted
 from nbkeras.tasks.wording import class_at
 
+#: Tags of plain values, which YAML gives by itself.
+_STANDARD = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
 
 def read(
     path: str | os.PathLike[str], changes: Sequence[str], shape: type[BaseModel]
@@ -86,6 +89,9 @@ def _note_lines(loaded: Any, place: Place, lines: dict[Place, int]) -> None:
 
 def _plain(loaded: Any, place: Place, places: Places) -> Any:
     """The values as Python's own, without what ruamel keeps to write them again."""
+    tag = getattr(getattr(loaded, "tag", None), "value", None)
+    if tag is not None and not str(tag).startswith(_STANDARD):
+        raise places.fault(place, f"got the tag {tag}: remove it, a task is plain keys and values")
     if isinstance(loaded, dict):
         return {
             str(key) if isinstance(key, str) else key: _plain(value, (*place, key), places)
@@ -98,12 +104,8 @@ def _plain(loaded: Any, place: Place, places: Places) -> Any:
     for kind in (str, int, float):
         if isinstance(loaded, kind):
             return kind(loaded)
-    tag = getattr(getattr(loaded, "tag", None), "value", None)
-    if tag is not None:
-        raise places.fault(place, f"got the tag {tag}: remove it, a task is plain keys and values")
-    raise places.fault(
-        place, f"got {loaded}, which YAML takes for a {type(loaded).__name__}: put it in quotes"
-    )
+    kind_of = type(loaded).__name__
+    raise places.fault(place, f"got {loaded}, which YAML takes for a {kind_of}: put it in quotes")
 
 
 def _change(task: dict[str, Any], change: str, shape: type[BaseModel]) -> Place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
 #: What Spark's readers do where a task does not say it: a csv without a header names no columns.
 _READS = {"csv": {"header": True, "inferSchema": True}}
+
+#: What to do, by the name of Spark's error.
+_HINTS = {
+    "PATH_NOT_FOUND": "name a file or folder that is there",
+    "TABLE_OR_VIEW_NOT_FOUND": "name a table of spark.sql('SHOW TABLES')",
+    "PARSE_SYNTAX_ERROR": "write a query that spark.sql takes",
+    "UNABLE_TO_INFER_SCHEMA": "name a file that holds rows, or write types",
+}
+_NO_FORMAT = re.compile("DATA_SOURCE_NOT_FOUND|ClassNotFoundException")
 
 
 def frames(task: Declared, spark: SparkSession) -> dict[str, DataFrame]:
@@ -54,11 +64,18 @@ def _frame(task: Declared, spark: SparkSession, rows: Rows, place: Place) -> Dat
         df = _read(spark, rows)
         _ = df.columns  # over Connect only now it is looked for
     except (AnalysisException, ParseException) as error:
-        words = str(error).strip().partition("\n")[0].partition(" SQLSTATE")[0]
-        raise task.places.fault(place, f"Spark cannot read it: {words}") from error
+        words = str(error).strip().partition("\n")[0].partition(" SQLSTATE")[0].rstrip(".")
+        hint = next((said for sign, said in _HINTS.items() if sign in words), "look at what it names")
+        raise task.places.fault(place, f"Spark cannot read it: {words}: {hint}") from error
     except NbkerasError:
         raise
     except Exception as error:
+        if rows.format is not None and _NO_FORMAT.search(str(error)):
+            raise task.places.fault(
+                (*place, "format"),
+                f"this Spark has no format {rows.format!r}: add its package by spark.config, "
+                "{spark.jars.packages: …}",
+            ) from error
         told = exceptions.translate(error)
         raise type(told)(f"{task.places.named(place)}: {told}") from error
     return df

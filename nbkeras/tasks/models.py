@@ -204,7 +204,7 @@ def _text(task: Declared, path: str) -> str:
 
 
 def _run(task: Declared, code: str, file: str, place: Place) -> dict[str, Any]:
-    """Run code as a module that travels to the workers by value, and return its names."""
+    """Run code as a module, and return its names."""
     try:
         compiled = compile(code, file, "exec")
     except SyntaxError as error:
@@ -215,7 +215,6 @@ def _run(task: Declared, code: str, file: str, place: Place) -> dict[str, Any]:
     else:  # a traceback shows its lines too
         linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
     sys.modules[_MODULE] = module
-    cloudpickle.register_pickle_by_value(module)
     exec(compiled, vars(module))  # noqa: S102  # what a task is for
     return vars(module)
 
@@ -233,14 +232,40 @@ def _folder(task: Declared) -> Path:
 
 @contextlib.contextmanager
 def _beside(folder: Path) -> Iterator[None]:
-    """Within the block, modules of a folder can be imported; they travel to the workers by value."""
+    """Within the block, modules of a folder can be imported, in place of others of their names.
+
+    Then they are forgotten: cloudpickle sends by value what it cannot import, so that no worker needs them,
+    and the next task may have others of these names.
+    """
+    files = {one.stem for one in folder.glob("*.py")}
+    names = files | {one.parent.name for one in folder.glob("*/__init__.py")}
+    hidden = {
+        name: one for name, one in sys.modules.items() if _top(name) in names and not _is_of(folder, name)
+    }
+    for name in hidden:
+        del sys.modules[name]
+    before = set(map(_top, sys.modules))
+    for name in files & before:  # the notebook has imported it itself
+        cloudpickle.register_pickle_by_value(sys.modules[name])
     sys.path.insert(0, str(folder))
     try:
         yield
     finally:
         with contextlib.suppress(ValueError):
             sys.path.remove(str(folder))
-        for name, module in list(sys.modules.items()):
-            file = getattr(module, "__file__", None)
-            if name != "__main__" and isinstance(file, str) and Path(file).parent == folder:
-                cloudpickle.register_pickle_by_value(module)
+        for name in [name for name in sys.modules if _top(name) not in before and _is_of(folder, name)]:
+            del sys.modules[name]
+        sys.modules.update(hidden)
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _is_of(folder: Path, name: str) -> bool:
+    """Whether a module is the task's own code, or of a module or package that lies in a folder."""
+    file = getattr(sys.modules.get(_top(name)), "__file__", None)
+    if name == _MODULE or not isinstance(file, str):
+        return name == _MODULE
+    own = Path(file).parent if Path(file).name == "__init__.py" else Path(file)
+    return own.parent == folder

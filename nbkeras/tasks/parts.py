@@ -58,10 +58,23 @@ def _relative(value: str, info: SerializationInfo) -> str:
     return str(Path(value).relative_to(folder))
 
 
+def _from_file(value: str, info: ValidationInfo) -> str:
+    path, _, name = value.rpartition(":")
+    return f"{_absolute(path, info)}:{name}" if path.endswith(".py") else value
+
+
+def _to_file(value: str, info: SerializationInfo) -> str:
+    path, _, name = value.rpartition(":")
+    return f"{_relative(path, info)}:{name}" if path.endswith(".py") else value
+
+
 #: A path, relative to the task's file, or a URI; a task holds it absolute.
 FilePath = Annotated[
     str, BeforeValidator(_text), AfterValidator(_absolute), PlainSerializer(_relative, return_type=str)
 ]
+
+#: A function of a file or of a module.
+Function = Annotated[str, AfterValidator(_from_file), PlainSerializer(_to_file, return_type=str)]
 
 
 def _or_word(schema: dict[str, Any]) -> None:
@@ -113,7 +126,7 @@ def _only(part: Any, names: tuple[str, ...], wanted: str) -> None:
         got = (
             f"got {' and '.join(given)}" if given else f"{', '.join(names[:-1])} and {names[-1]} are missing"
         )
-        raise ValueError(f"{got}: write one of them, such as {wanted}")
+        raise ValueError(f"{got}: write one, such as {wanted}")
 
 
 def _require_format(path: str | None, named: str | None) -> None:
@@ -201,7 +214,7 @@ class Model(Part):
 
     file: FilePath | None = Field(default=None, examples=["start.keras"])
     """A .keras file with a compiled model, whose weights training goes on from."""
-    function: str | None = Field(default=None, examples=["model.py:build", "package.module:build"])
+    function: Function | None = Field(default=None, examples=["model.py:build", "package.module:build"])
     """A function that returns a compiled model, of a Python file or of a module."""
     code: str | None = None
     """Python code that assigns a compiled model, such as the builder's, without its call of fit."""

@@ -50,13 +50,29 @@ class Places:
             place: keys and positions.
         """
         words = dotted(place)
-        before = [place[:length] for length in range(len(place), -1, -1)]
-        if any(one in self.changes for one in before):
+        if self.is_changed(place):
             return f"--set {words}"
         if not self.file:
             return words
-        line = next((self.lines[one] for one in before if one in self.lines), 1)
-        return ": ".join(filter(None, [f"{self.file}:{line}", words]))
+        return ": ".join(filter(None, [f"{self.file}:{self.line(place)}", words]))
+
+    def is_changed(self, place: Place) -> bool:
+        """Whether the value of a place, or what it is in, was typed on the command line.
+
+        Args:
+            place: keys and positions.
+        """
+        return any(one in self.changes for one in _with_parents(place))
+
+    def line(self, place: Place) -> int:
+        """Return the line of a place, or of what it would be in; 0 for a change.
+
+        Args:
+            place: keys and positions.
+        """
+        if self.is_changed(place):
+            return 0
+        return next((self.lines[one] for one in _with_parents(place) if one in self.lines), 1)
 
     def fault(self, place: Place, words: str) -> TaskError:
         """Make the error of one fault.
@@ -66,6 +82,10 @@ class Places:
             words: what was received, and what to write.
         """
         return TaskError([": ".join(filter(None, [self.named(place), words]))])
+
+
+def _with_parents(place: Place) -> list[Place]:
+    return [place[:length] for length in range(len(place), -1, -1)]
 
 
 def dotted(place: Place) -> str:

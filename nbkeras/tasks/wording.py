@@ -29,7 +29,8 @@ _WANTED = {
     "less_than_equal": "a number up to {le:g}",
     "literal_error": "{expected}",
 }
-_ONLY_WORDS = {"true", "false", "yes", "no", "on", "off"}
+#: Older YAML takes these for true and false.
+_ONLY_WORDS = {"yes", "no", "on", "off"}
 
 
 def refused(error: ValidationError, shape: type[BaseModel], given: Any, places: Places) -> TaskError:
@@ -55,11 +56,13 @@ def refused(error: ValidationError, shape: type[BaseModel], given: Any, places: 
             # Of a value that may be this or that, there is an error for each.
             found.setdefault((place, ""), []).append(one)
     deep = {place for place, _ in found}
-    return TaskError(
-        f"{places.named(place)}: {words or _words(errors, shape, place)}".removeprefix(": ")
+    faults = [
+        (place, words or _words(errors, shape, place))
         for (place, words), errors in found.items()
         if words or not any(other[: len(place)] == place and other != place for other in deep)
-    )
+    ]
+    faults.sort(key=lambda one: places.line(one[0]))
+    return TaskError(f"{places.named(place)}: {words}".removeprefix(": ") for place, words in faults)
 
 
 def class_at(shape: type[BaseModel], place: Place) -> type[BaseModel] | None:
@@ -125,7 +128,14 @@ def _field(shape: type[BaseModel], place: Place) -> FieldInfo | None:
 def _example(shape: type[BaseModel], place: Place) -> str:
     found = _field(shape, place)
     examples = (found.examples if found is not None else None) or ["…"]
-    return f"{place[-1]}: {examples[0]}"
+    return f"{place[-1]}: {_flow(examples[0])}"
+
+
+def _flow(value: Any) -> str:
+    """An example as YAML, in one line."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {_flow(one)}' for key, one in value.items())}}}"
+    return f"[{', '.join(map(_flow, value))}]" if isinstance(value, list) else str(value)
 
 
 def _words(errors: list[Any], shape: type[BaseModel], place: Place) -> str:
@@ -133,14 +143,15 @@ def _words(errors: list[Any], shape: type[BaseModel], place: Place) -> str:
     value = errors[0]["input"]
     hint = ""
     if isinstance(value, str) and "a word" not in wanted:
-        as_number = value.strip().replace(".", "", 1).replace("e-", "", 1).isdigit()
-        if as_number or value.lower() in _ONLY_WORDS - {"true", "false"}:
-            hint = " (YAML 1.2 takes this for a word)"
+        if value.strip().replace(".", "", 1).replace("e-", "", 1).isdigit():
+            hint = ", without quotes"
+        elif value.lower() in _ONLY_WORDS:
+            hint = f", as YAML 1.2 takes {value} for a word"
     elif "a word" in wanted and not isinstance(value, (Mapping, list, type(None))):
         hint = f", such as '{value}' in quotes"
     found = _field(shape, place)
     if "keys below it" in wanted and found is not None and found.examples:
-        hint = f", such as {place[-1]}: {found.examples[0]}"
+        hint = f", such as {_example(shape, place)}"
     return f"got {_shown(value)}: write {' or '.join(wanted)}{hint}"
 
 
