@@ -22,7 +22,7 @@ from twins import assert_same_history
 
 import nbkeras
 from nbkeras import cli
-from nbkeras.errors import OptionError, TaskError
+from nbkeras.errors import OptionError
 
 BUILD = """\
 import keras
@@ -95,15 +95,8 @@ def files():
     return {str(one) for one in Path().rglob("*") if "__pycache__" not in one.parts}
 
 
-def lines(capsys):
-    return capsys.readouterr().err.splitlines()
-
-
-@pytest.mark.usefixtures("any_backend", "folder")
-def test_a_task_computes_what_the_same_calls_compute_and_writes_it(spark):
-    out = "{model: out/a.keras, predictions: out/p.parquet, report: out/report, result: out/result.json}"
-    result = nbkeras.Task.read("task.yaml", f"out={out}", "data.test=test.csv").run(spark)
-
+def by_hand(spark):
+    """What the task trains, by the calls of a notebook."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path.cwd())
         patch.setitem(sys.modules, "beside", None)  # so that what is imported leaves in the end
@@ -112,8 +105,7 @@ def test_a_task_computes_what_the_same_calls_compute_and_writes_it(spark):
         keras.utils.set_random_seed(3)
         model = build()
     model.optimizer.learning_rate = 0.05
-    test = spark.read.options(header=True, inferSchema=True).csv(f"{Path.cwd()}/test.csv")
-    run = nbkeras.fit(
+    return nbkeras.fit(
         model,
         spark.read.parquet(f"{Path.cwd()}/rows.parquet"),
         "kind",
@@ -126,24 +118,47 @@ def test_a_task_computes_what_the_same_calls_compute_and_writes_it(spark):
         verbose=0,
         spark=spark,
     )
-    assert_same_history(result.history, run.history)
-    figures = nbkeras.report(model, test, spark=spark).figures
-    written = json.loads(Path("out/result.json").read_text(), parse_constant=pytest.fail)
-    assert written["figures"] == result.report.figures == pytest.approx(figures)
-    assert (written["status"], written["name"], written["epochs"]) == ("done", "flowers", 2)
-    assert written["history"] == result.history
-    assert written["best"]["metric"] == "val_loss"
-    assert written["best"]["value"] == min(result.history["val_loss"])
-    said = pd.read_parquet("out/p.parquet").sort_values("length")
-    expected = nbkeras.predict(model, test, spark=spark).toPandas().sort_values("length")
-    np.testing.assert_allclose(np.stack(said["prediction"]), np.stack(expected["prediction"]), rtol=1e-5)
-    assert set(REPORTS) <= files()
-    assert written["written"]["report"] == [f"{Path.cwd()}/{name}" for name in REPORTS]
 
-    with pytest.raises(TaskError) as there:
-        nbkeras.Task.read("task.yaml", f"out={out}", "data.test=test.csv").run(spark)
-    assert [fault.partition(": ")[2].partition(" is there")[0] for fault in there.value.faults] == [
-        f"{Path.cwd()}/out/{name}" for name in ("a.keras", "p.parquet", "report")
+
+@pytest.mark.process  # it starts a Spark and Keras, as the command does
+@pytest.mark.usefixtures("any_backend", "folder")
+def test_the_command_computes_what_the_same_calls_compute_and_prints_the_result_alone(spark, capsys):
+    code = "import sys; from nbkeras.cli import main; sys.exit(main())"
+    out = "out={model: out/a.keras, predictions: out/p.parquet, report: out/report}"
+    changes = (out, "data.test=test.csv", "spark={master: 'local[1]', backend: torch}")
+    words = ["run", "task.yaml", *(f"--set={one}" for one in changes)]
+    done = subprocess.run(
+        [*ENDS_WITH_US, sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    said = [re.sub(r"[0-9.]+( s)?", "N", line) for line in done.stderr.splitlines()]
+    progress = "epoch N of N  accuracy|flowers finished N epochs|Spark computes the rows"
+    assert [line for line in said if not re.match(progress, line)] == [
+        "Waiting for room for the worker on Spark",
+        "Starting the trainer",
+    ]
+    result = json.loads(done.stdout, parse_constant=pytest.fail)
+    run = by_hand(spark)
+    assert_same_history(result["history"], run.history)
+    assert (result["status"], result["name"], result["epochs"]) == ("done", "flowers", 2)
+    assert result["best"]["metric"] == "val_loss"
+    assert result["best"]["value"] == min(result["history"]["val_loss"])
+    assert result["versions"]["pyspark"] == pyspark.__version__
+    test = pd.read_csv("test.csv").sort_values("length")
+    expected = run.model.predict(test[["length", "width"]].to_numpy(), verbose=0)
+    written = pd.read_parquet("out/p.parquet").sort_values("length")
+    np.testing.assert_allclose(np.stack(written["prediction"]), expected, atol=1e-5)
+    right = np.array(["lily", "rose"])[expected.argmax(axis=1)] == test["kind"]
+    assert result["figures"]["accuracy"] == pytest.approx(right.mean())
+    assert result["rows"] == len(test)
+    assert set(REPORTS) <= files()
+    assert result["written"]["report"] == [str(Path(name).absolute()) for name in REPORTS]
+
+    assert cli.main(words) == 2
+    there = capsys.readouterr().err.splitlines()
+    assert [line.partition(": /")[2].partition(" is there already: name another")[0] for line in there] == [
+        str(Path("out", name).absolute())[1:] for name in ("a.keras", "p.parquet", "report")
     ]
 
 
@@ -273,27 +288,3 @@ def test_an_explanation_computes_no_row_and_writes_nothing(capsys):
     ):
         assert re.search(sentence, said)
     assert files() == before
-
-
-@pytest.mark.process
-@pytest.mark.usefixtures("folder")
-def test_a_process_of_its_own_prints_the_result_alone_and_its_progress_beside_it():
-    code = "import sys; from nbkeras.cli import main; sys.exit(main())"
-    words = ["run", "task.yaml", "--set", "spark.master=local[1]"]
-    done = subprocess.run(
-        [*ENDS_WITH_US, sys.executable, "-c", code, *words],
-        env=os.environ | {"KERAS_BACKEND": "torch"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
-    assert (result["status"], result["versions"]["pyspark"]) == ("done", pyspark.__version__)
-    said = [re.sub(r"[0-9.]+( s)?", "N", line) for line in done.stderr.splitlines()]
-    assert [line for line in said if not re.match("epoch N of N  accuracy|flowers finished", line)] == [
-        "Waiting for room for the worker on Spark",
-        "Spark computes the rows",
-        "Starting the trainer",
-    ]
