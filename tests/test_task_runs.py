@@ -230,6 +230,10 @@ def test_an_error_in_the_users_code_keeps_its_lines_and_exits_1(capsys):
             "data.test=rows.parquet out.predictions=p.csv",
             "out.predictions: a csv holds no arrays, and prediction would be one",
         ),
+        (
+            "data.test={sql: 'SELECT 1 AS length, 2 AS kind'}",
+            "data.test: 'width' is not in the DataFrame",
+        ),
         ("model=build.py:buil", "model.function: .*build.py has no function 'buil': it has build"),
         (
             "model=buil:build",

@@ -33,7 +33,7 @@ def explain(task: Declared, spark: SparkSession | None = None) -> str:
     """
     outputs.require_free(task)
     notes: list[str] = []
-    with running.opened(task, spark, notes) as attached:
+    with running.opened(task, spark, notes) as attached, running.options_as_faults(task):
         return "\n".join([*_sentences(task, attached), *notes])
 
 

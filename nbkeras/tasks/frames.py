@@ -52,6 +52,9 @@ def frames(task: Declared, spark: SparkSession) -> dict[str, DataFrame]:
     }
     for place, column in _named(task):
         _require(task, found["training"], column, place)
+        for name in {"test", "predict"} & found.keys():
+            if place[1] == "features" or (place[1] == "y" and name == "test"):
+                _require(task, found[name], column, ("data", name))
     if task.out.report is not None and task.out.report.by is not None:
         _require(task, found["test"], task.out.report.by, ("out", "report", "by"))
     return found

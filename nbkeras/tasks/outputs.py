@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,29 @@ def require_free(task: Declared) -> None:
             ).faults
     if faults:
         raise TaskError(faults)
+
+
+def make_folders(task: Declared) -> None:
+    """Make the folders of what a task writes on this machine: better before it trains than behind.
+
+    Args:
+        task: the task.
+
+    Raises:
+        TaskError: one cannot be made, or written to.
+    """
+    for place, path, _ in named(task):
+        if "://" in path or path.startswith("table "):
+            continue
+        folder = Path(path).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise task.places.fault(
+                place, f"nothing can be written to {folder} ({error.strerror}): name another folder"
+            ) from error
 
 
 def require_table_free(task: Declared, spark: SparkSession) -> None:
@@ -127,8 +151,6 @@ def model(trained: Any, path: str) -> None:
     Raises:
         NbkerasError: it cannot be saved.
     """
-    import tempfile
-
     from nbkeras import api
 
     with _told(f"the model cannot be saved as {path}"), tempfile.TemporaryDirectory() as folder:
@@ -139,7 +161,6 @@ def model(trained: Any, path: str) -> None:
             with files.open_output_stream(place) as stream:
                 stream.write(made.read_bytes())
             return
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
         part = Path(f"{path}.part")
         shutil.move(made, part)
         part.replace(path)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from nbkeras.errors import OptionError
+from nbkeras.errors import OptionError, TaskError
 from nbkeras.spark import session
-from nbkeras.tasks import frames, models, outputs
+from nbkeras.tasks import frames, models, outputs, wording
 from nbkeras.tasks.declared import Declared
 from nbkeras.tasks.result import Result
 
@@ -31,8 +32,9 @@ def perform(task: Declared, result: Result, spark: SparkSession | None = None) -
     """
     try:
         outputs.require_free(task)
+        outputs.make_folders(task)
         _write(task, result)
-        with opened(task, spark, result.notes) as attached:
+        with opened(task, spark, result.notes) as attached, options_as_faults(task):
             _steps(task, result, attached)
     except BaseException as error:
         result.end(error)
@@ -67,6 +69,26 @@ def opened(task: Declared, given: SparkSession | None, notes: list[str]) -> Iter
         yield spark
     finally:
         spark.stop()
+
+
+@contextlib.contextmanager
+def options_as_faults(task: Declared) -> Iterator[None]:
+    """Within the block, what an argument of a call cannot be is a fault of the task.
+
+    Args:
+        task: the task.
+
+    Raises:
+        TaskError: an option cannot be.
+    """
+    try:
+        yield
+    except TaskError:
+        raise
+    except OptionError as error:
+        named = re.match(r"(\w+)=", str(error))
+        place = () if named is None else wording.place_of(type(task), named[1])
+        raise task.places.fault(place, str(error)) from error
 
 
 def _config(task: Declared) -> Any:

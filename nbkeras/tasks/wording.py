@@ -79,6 +79,17 @@ def class_at(shape: type[BaseModel], place: Place) -> type[BaseModel] | None:
     return found
 
 
+def place_of(shape: type[BaseModel], name: str) -> Place:
+    """Return the place of a key by its last name; the whole where there is none, or several.
+
+    Args:
+        shape: the class of the whole.
+        name: of the key.
+    """
+    found = [place for place in _keys(shape) if place[-1] == name]
+    return found[0] if len(found) == 1 else ()
+
+
 def _class(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
