@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from nbkeras import wait
 from nbkeras.errors import ClusterError, one_line
@@ -92,6 +94,8 @@ def thread(spark: SparkSession, work: Callable[[], None], name: str) -> threadin
     return made
 
 
+#: Seconds until a machine that does not answer is given up.
+_PATIENCE = 5.0
 #: All cores of this machine.
 _HERE = "local[*]"
 #: Settings of a Spark that prints nothing.
@@ -132,18 +136,9 @@ def started(master: str, settings: Mapping[str, str]) -> SparkSession:
     from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
-    builder: Any = SparkSession.builder  # its methods are of another class in each kind of Spark
+    _require_listening(master)
     if master.startswith("sc://"):
-        for key, value in settings.items():
-            builder = builder.config(key, value)
-        try:
-            remote: SparkSession = builder.remote(master).getOrCreate()
-        except Exception as error:
-            raise ClusterError(
-                f"Spark Connect at {master} does not answer ({one_line(error)}): start its server, or name "
-                "another; it needs pip install 'nbkeras[connect]'"
-            ) from error
-        return remote
+        return _connected(master, settings)
     own = _LOCAL if master.startswith("local") else _QUIET
     with SparkContext._lock:  # noqa: SLF001  # as PySpark does, so that two threads start one Spark
         if gateway.has_ended():
@@ -160,5 +155,51 @@ def started(master: str, settings: Mapping[str, str]) -> SparkSession:
             conf = SparkConf().setMaster(master).setAppName("nbkeras").setAll([*{**own, **settings}.items()])
             if not is_there:
                 gateway.start(conf)
-            session: SparkSession = builder.config(conf=conf).getOrCreate()
+            try:
+                session: SparkSession = SparkSession.builder.config(conf=conf).getOrCreate()
+            except Exception as error:
+                raise ClusterError(f"Spark at {master} has ended as it started: look at its log") from error
+    return session
+
+
+def _require_listening(master: str) -> None:
+    """Make sure that somebody listens at a master: Spark would try for minutes, and say nothing.
+
+    Raises:
+        ClusterError: nobody does.
+    """
+    scheme, _, rest = master.partition("://")
+    default = {"sc": 15002, "spark": 7077}.get(scheme)
+    if default is None or any(name.lower().endswith("_proxy") for name in os.environ):
+        return  # Spark knows the way
+    places = [urlsplit(f"//{one}") for one in rest.partition("/")[0].split(",")]
+    for place in places:
+        try:
+            with socket.create_connection((place.hostname or "", place.port or default), _PATIENCE):
+                return
+        except OSError as error:
+            reason = error
+    raise ClusterError(
+        f"nobody answers at {master} ({reason.strerror or reason}): start Spark there, or name another master"
+    )
+
+
+def _connected(master: str, settings: Mapping[str, str]) -> SparkSession:
+    """A session of a Connect server.
+
+    Raises:
+        ClusterError: it gives none.
+    """
+    from pyspark.sql import SparkSession
+
+    builder: Any = SparkSession.builder  # its methods are of another class in each kind of Spark
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    try:
+        session: SparkSession = builder.remote(master).getOrCreate()
+    except Exception as error:
+        raise ClusterError(
+            f"Spark Connect at {master} gives no session ({one_line(error)}): type {sys.executable} -m pip "
+            "install 'nbkeras[connect]', or name another master"
+        ) from error
     return session
