@@ -23,6 +23,11 @@ class Report(Figures):
     ``classification_report``. Its tables are pandas', its curves NumPy's.
     """
 
+    @classmethod
+    def of(cls, found: Figures) -> Report:
+        """A report of figures."""
+        return cls(**{one.name: getattr(found, one.name) for one in fields(Figures)})
+
     def __repr__(self) -> str:
         return text.report(self)
 
@@ -105,7 +110,7 @@ def report(
         checks.wait_for_training(model)
     wanted = Wanted(y, prediction, sample_weight, features, classes, by, worst, task, threshold, output)
     found = driver.report(spark, model, data, wanted, batch_size=batch_size, backend=backend)
-    return Report(**{one.name: getattr(found, one.name) for one in fields(Figures)})
+    return Report.of(found)
 
 
 def _places(data: Any, y: Any, prediction: str | None) -> tuple[Any, str | None]:
