@@ -366,7 +366,7 @@ def test_the_magic_takes_the_one_model_that_there_is_and_names_choices():
     ):
         comparing.asked("df")
     assert comparing.asked("df y --weight w --test held")["sample_weight"] == "w"
-    assert comparing.test_of({"held": [1]}, "held") == [1]
+    assert comparing.held_out({"held": [1]}, "held") == [1]
 
 
 def test_weights_and_folds_count_for_every_model(spark, df):

@@ -40,14 +40,14 @@ def asked(line: str) -> dict[str, Any]:
     return found
 
 
-def test_of(names: Mapping[str, Any], word: str) -> Any:
+def held_out(names: Mapping[str, Any], word: str) -> Any:
     """The part of the rows to score on, or the DataFrame of them.
 
     Raises:
         OptionError: it is neither.
 
     Example:
-        >>> test_of({}, "0.25")
+        >>> held_out({}, "0.25")
         0.25
     """
     try:

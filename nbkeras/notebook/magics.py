@@ -250,7 +250,7 @@ class KerasSpark(Magics):
         built = None if newest is None else newest.build
         models = comparing.models_for(names, asked.pop("models", None), built)
         if "test" in asked:
-            asked["test"] = comparing.test_of(names, asked["test"])
+            asked["test"] = comparing.held_out(names, asked["test"])
         data, label = names[asked.pop("frame")], asked.pop("label")
         with hosts.cell(f"%keras_spark compare {line}"):
             leaderboard.compare(data, label, models, **asked, **self._spark())
