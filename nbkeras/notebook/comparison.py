@@ -35,6 +35,7 @@ class Summary:
         seconds: its duration so far.
         rate: rows per second, 0 if unknown.
         began: seconds since 1970.
+        reports: that are kept with it.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Summary:
     rate: float
     workers: int
     began: float
+    reports: int
 
 
 @dataclass(frozen=True)
@@ -243,6 +245,7 @@ def summary(run: Run) -> Summary:
         rate=snapshot.rows_per_second,
         workers=snapshot.workers,
         began=run.began,
+        reports=len(run.reports),
     )
     _summaries[run] = (version, made)
     return made
