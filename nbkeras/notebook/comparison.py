@@ -36,6 +36,7 @@ class Summary:
         seconds: its duration so far.
         rate: rows per second, 0 if unknown.
         began: seconds since 1970.
+        reports: that are kept with it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Summary:
     rate: float
     workers: int
     began: float
+    reports: int
 
 
 @dataclass(frozen=True)
@@ -227,6 +229,7 @@ def summary(run: Run) -> Summary:
         rate=snapshot.rows_per_second,
         workers=snapshot.workers,
         began=run.began,
+        reports=len(run.reports),
     )
     _summaries[run] = (version, made)
     return made

@@ -238,7 +238,7 @@ class KerasSpark(Magics):
         model, label = reporting.model_of(names, asked), asked.pop("label", None)
         asked.pop("model", None)
         first, data = (names[name], None) if model is None else (model, names[name])
-        hosts.show(report.report(first, data, label, **asked, **self._spark()).bundle())
+        report.show(report.report(first, data, label, **asked, **self._spark()))
 
     def _compare(self, line: str) -> None:
         from nbkeras.notebook import comparing, leaderboard

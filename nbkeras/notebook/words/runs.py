@@ -34,6 +34,7 @@ RUNS = Words(
         "rate": ("rows/s", "行/秒"),
         "workers": ("workers", "工作进程"),
         "began": ("began", "开始"),
+        "reports": ("reports", "报告"),
         "status_running": ("at work", "进行中"),
         "status_paused": ("paused", "已暂停"),
         "status_finished": ("finished", "已完成"),
@@ -43,6 +44,10 @@ RUNS = Words(
         "epochs_of": ("{done} of {asked}", "{done}/{asked}"),
         "best_of": ("{metric} {value}", "{metric} {value}"),
         "older": ("{count} older runs are in nbkeras.runs", "另有 {count} 个较早的训练在 nbkeras.runs 中"),
+        "other_reports": (
+            "{count} reports on what no run has trained are in nbkeras.runs.reports",
+            "另有 {count} 份不属于任何训练的报告在 nbkeras.runs.reports 中",
+        ),
         "most": (
             "Up to {most} runs are compared at once: untick one to choose another.",
             "一次最多比较 {most} 个训练：取消勾选一个才能选择另一个。",
