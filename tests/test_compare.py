@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import math
 
 import keras
@@ -118,6 +119,29 @@ def test_a_board_shows_a_table_a_picture_and_what_won(board):
     assert "20 trees" in repr(board)
     assert "41 weights" not in repr(board)
     assert "33 weights" in repr(board)  # (2 + 1) x 8 + (8 + 1) x 1
+
+
+def test_a_board_is_saved_whole_and_kept_with_the_run_of_its_keras_model(board, tmp_path):
+    board.save(tmp_path / "all")
+    assert sorted(one.name for one in (tmp_path / "all").iterdir()) == [
+        f"comparison.{form}" for form in ("csv", "html", "json", "png", "txt")
+    ]
+    held = json.loads((tmp_path / "all/comparison.json").read_text())
+    assert held["sentence"] == board.sentence
+    assert held["reports"]["own"][0]["figures"]["accuracy"] == board.table.loc["own", "accuracy"]
+    read = pd.read_csv(tmp_path / "all/comparison.csv", index_col="model")
+    np.testing.assert_allclose(read["accuracy"], board.table["accuracy"])
+    with pytest.raises(
+        OptionError, match=r"^'a.xls' ends in '.xls': name it .csv, .html, .json, .png, .txt, or"
+    ):
+        board.save(tmp_path / "a.xls")
+    single = Leaderboard(board.entries[:1], board.task, board.metric, 1, ())
+    with pytest.raises(OptionError, match=r"^this comparison has no picture"):
+        single.save(tmp_path / "a.png")
+
+    assert any(one is board for one in nbkeras.runs.reports)
+    (run,) = [run for run in nbkeras.runs if run.knows(board.models["own"])]
+    assert list(run.reports) == [board]
 
 
 def test_a_trained_model_is_trained_again_from_new_weights(df):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from nbkeras.notebook import hosts, leaderboard_picture, picture, text
+from nbkeras.notebook import hosts, leaderboard_files, leaderboard_picture, picture, text
 from nbkeras.notebook.comparison import html_table, plain_table
 from nbkeras.notebook.hosts.slot import is_shown
 from nbkeras.notebook.report import Report
 from nbkeras.notebook.words import LEADERBOARD
+from nbkeras.run import registry
 from nbkeras.selection.compare import Asked, Compared
 from nbkeras.selection.compare import compare as compared
 from nbkeras.selection.entry import SHOWN, Entry, Verdict, ranked, verdict
@@ -36,7 +38,14 @@ class Leaderboard(Compared):
         metric: what is judged by.
         folds: their number; 1 for one split.
         notes: sentences.
+        label: the column that was predicted.
+        made: seconds since 1970 when it ended.
     """
+
+    @property
+    def title(self) -> str:
+        """What it is about, in a few words."""
+        return LEADERBOARD["title"].format(count=len(self.entries), label=self.label)
 
     @property
     def ranking(self) -> list[Entry]:
@@ -106,6 +115,29 @@ class Leaderboard(Compared):
         table = html_table(self._heads(), self._cells())
         shown["text/html"] = table + picture.figure(drawn, self.sentence, said) + notes
         return shown
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the comparison to a file, in the form that the end of its name says.
+
+        A file that is there is replaced. ``.csv`` has the table; ``.json`` everything but the models, for
+        programs; ``.png`` is the picture, ``.html`` a page that needs nothing else, ``.txt`` the text. A
+        folder gets all of these.
+
+        Args:
+            path: of the file, or of a folder.
+
+        Raises:
+            OptionError: the name ends otherwise, it cannot be written, or there is no picture.
+
+        Example:
+            >>> import tempfile
+            >>> place = tempfile.mkdtemp()
+            >>> Leaderboard((Entry("forest", "MLlib"),), "regression", "rmse", 1, ()).save(f"{place}/a.csv")
+            >>> print(open(f"{place}/a.csv").read()[:25])
+            model,kind,status,rmse,ma
+        """
+        about = leaderboard_files.whole(self, self.table, self.sentence)
+        leaderboard_files.save(path, self.title, about, self.table, self.bundle())
 
     def _metrics(self) -> list[str]:
         return list(dict.fromkeys((self.metric, *SHOWN[self.task])))
@@ -229,10 +261,12 @@ def compare(
     """
     asked = Asked(y, _built(models), features, sample_weight, test, folds, metric, task, seed, training)
     if training.get("verbose") in (0, False):
-        return _board(compared(attached(spark), data, asked, lambda _: None))
+        return _kept(compared(attached(spark), data, asked, lambda _: None))
     slot = hosts.slot(_last_line)
-    board = _board(compared(attached(spark), data, asked, lambda one: slot.show(_board(one))))
+    board = _kept(compared(attached(spark), data, asked, lambda one: slot.show(_board(one))))
     slot.end(board)
+    if hosts.has_tables():
+        hosts.show_tables({board.title: board.table})
     return board
 
 
@@ -257,6 +291,14 @@ def _last_line(board: Leaderboard) -> str:
         return ""
     cells = board.line(begun[-1])
     return "  ".join(filter(None, cells[:3] if begun[-1].status == "training" else cells))
+
+
+def _kept(found: Compared) -> Leaderboard:
+    """What has come of a comparison, kept with the runs of its Keras models."""
+    board = _board(found)
+    models = [model for one in board.entries if one.kind == "Keras" for model in one.models]
+    registry.keep(board, *filter(None, map(registry.origin, models)))
+    return board
 
 
 def _board(found: Compared) -> Leaderboard:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +63,8 @@ class Compared:
         metric: what is judged by.
         folds: their number; 1 for one split.
         notes: sentences.
+        label: the column that was predicted.
+        made: seconds since 1970 when it ended; 0 before.
     """
 
     entries: tuple[Entry, ...]
@@ -69,6 +72,8 @@ class Compared:
     metric: str
     folds: int
     notes: tuple[str, ...]
+    label: str = ""
+    made: float = 0.0
 
 
 def compare(spark: SparkSession, data: Any, asked: Asked, show: Any) -> Compared:
@@ -107,14 +112,14 @@ def compare(spark: SparkSession, data: Any, asked: Asked, show: Any) -> Compared
         notes = tuple(filter(None, (target.said(what), *made.notes)))
 
         def tell(entries: Sequence[Entry]) -> None:
-            show(Compared(tuple(entries), what.task, metric, len(parts), notes))
+            show(Compared(tuple(entries), what.task, metric, len(parts), notes, what.name))
 
         course = Course(kept[0], parts, kept[1] if test is not None else None)
         entries = race(setting, course, made.contestants, tell)
     finally:
         for one in kept:
             one.unpersist()
-    return Compared(tuple(entries), what.task, metric, len(parts), notes)
+    return Compared(tuple(entries), what.task, metric, len(parts), notes, what.name, time.time())
 
 
 @dataclass(frozen=True)

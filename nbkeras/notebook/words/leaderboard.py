@@ -7,6 +7,7 @@ from nbkeras.notebook.words.language import Words
 #: Models side by side.
 LEADERBOARD = Words(
     {
+        "title": ("{count} models for {label}", "{label} 的 {count} 个模型"),
         "model": ("model", "模型"),
         "kind": ("of", "来源"),
         "train": ("training", "训练"),
