@@ -79,7 +79,14 @@ class _Polars:
         series = self._data.to_series(place)
         if str(series.dtype) == "Object":
             raise TypeError("they are Python's objects")  # polars would give their addresses
-        return series.to_frame().to_arrow().column(0)
+        column = series.to_frame().to_arrow().column(0)
+        if not str(series.dtype).startswith("Enum"):
+            return column
+        # Words in an order, which polars does not tell Arrow.
+        ordered = [
+            pa.DictionaryArray.from_arrays(one.indices, one.dictionary, ordered=True) for one in column.chunks
+        ]
+        return pa.chunked_array(ordered) if ordered else column
 
     def beside(self, made: pa.Table, rows: Sequence[int] | None) -> Any:
         found = self._data if rows is None else self._data[rows]

@@ -107,7 +107,7 @@ def _of_rows(
         wanted = dict(zip(names, predicted.outcomes(sample), strict=True))
         if classes:
             wanted |= class_names.outcomes(model, names, sample, known, classes)
-        distinct(taken.df, [*wanted])
+        distinct(taken.names, [*wanted])
         found = predicted.dataframe(job, taken.sent, inputs(taken.df, rows), wanted)
         return taken.back(found, [*wanted])
     arrays = predicted.arrays(job, rows.df, sample)

@@ -29,11 +29,13 @@ class Taken:
 
     Attributes:
         df: its columns, as Spark's.
+        names: of all columns that stand beside the predicted ones.
         sent: the same beside what brings rows back to their places.
         back: makes the user's kind of frame, given ``sent`` with further columns, and their names.
     """
 
     df: DataFrame
+    names: list[str]
     sent: DataFrame
     back: Callable[[DataFrame, Sequence[str]], Any]
 
@@ -55,7 +57,7 @@ def taken(spark: SparkSession, data: Any, source: Source) -> Taken:
     """
     if isinstance(data, DataFrame):
         df = data_frame(spark, data)
-        return Taken(df, df, lambda found, _: found)
+        return Taken(df, df.columns, df, lambda found, _: found)
     if frames.is_pandas_on_spark(data):
         return _of_pandas_on_spark(data)
     frame = frames.of(data)
@@ -71,7 +73,7 @@ def taken(spark: SparkSession, data: Any, source: Source) -> Taken:
         fewer = None if len(rows) == table.num_rows else rows
         return frame.beside(whole.drop_columns([_ROW]), fewer)
 
-    return Taken(sent.drop(_ROW), sent, back)
+    return Taken(sent.drop(_ROW), [*dict.fromkeys(frame.names)], sent, back)
 
 
 def _of_pandas_on_spark(data: Any) -> Taken:
@@ -83,4 +85,5 @@ def _of_pandas_on_spark(data: Any) -> Taken:
         made.index.names = data.index.names
         return made
 
-    return Taken(sent.drop(*index), sent, back)
+    df = sent.drop(*index)
+    return Taken(df, df.columns, sent, back)
