@@ -67,7 +67,7 @@ KINDS = {
     "lazy polars": (lambda table: pl.from_pandas(table).lazy(), pl.LazyFrame),
     "Arrow": (_arrow, pa.Table),
     "chunked Arrow": (lambda table: pa.concat_tables([_arrow(table)[:2], _arrow(table)[2:]]), pa.Table),
-    "a batch": (lambda table: _arrow(table).to_batches()[0], pa.RecordBatch),
+    "a batch": (lambda table: _arrow(table).to_batches()[0], pa.Table),
     "a reader": (lambda table: _arrow(table).to_reader(), pa.Table),
     "a stream": (lambda table: Stream(_arrow(table)), pa.Table),
     "an interchange": (Interchange, pa.Table),

@@ -173,7 +173,8 @@ def holds_objects(data: Any) -> bool:
     """Whether a frame of the notebook has columns of more than numbers, such as files or words."""
     if isinstance(data, pd.DataFrame):
         return any(getattr(one, "kind", "O") not in "iufb" for one in data.dtypes)
-    frame = of(data)
+    # Of a lazy frame, no row is needed for its types.
+    frame = of(data.head(0) if hasattr(data, "collect_schema") else data)
     kinds = [frame.column(place).type for place in range(len(frame.names))]
     number = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
     return not all(any(one(kind) for one in number) for kind in kinds)
@@ -200,7 +201,7 @@ def of(data: Any) -> Frame:
     if polars and isinstance(data, (polars.DataFrame, polars.LazyFrame)):
         return _Polars(data)
     if isinstance(data, (pa.Table, pa.RecordBatch)):
-        return _Arrow(data)
+        return _Arrow(data if isinstance(data, pa.Table) else pa.Table.from_batches([data]))
     if not holds_columns(data):
         raise DataError(f"the data is {_said(data)}: give {KINDS}, or a dict of arrays")
     if isinstance(data, dict) or _has_fields(data):
@@ -320,4 +321,5 @@ def _said(data: Any) -> str:
     """Data that is no frame, for a message."""
     if isinstance(data, np.ndarray):
         return f"an array of shape {data.shape}, whose columns have no names"
-    return f"a {type(data).__name__}"
+    package = type(data).__module__.partition(".")[0]
+    return f"a {type(data).__name__}" + ("" if package == "builtins" else f" of {package}")

@@ -179,7 +179,7 @@ class Source:
             made = source.rows(given, y, sample_weight)
             windows.require_same(made.schema.windows, train.schema.windows)
             return made
-        x, labels, weights = _unpacked(given)
+        x, labels, weights = map(converted, _unpacked(given))
         if train.schema.weights and weights is None:
             # Without weights, Keras weights validation rows by 1.
             weights = arrays.ones(train.schema, x)
