@@ -108,8 +108,7 @@ def columns_of(data):
 # -- in ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.smoke
-@pytest.mark.parametrize("kind", ["lazy polars", "a stream", "a dict"])
+@pytest.mark.parametrize("kind", ["lazy polars", pytest.param("a stream", marks=pytest.mark.smoke), "a dict"])
 def test_a_training_on_any_kind_of_frame_is_that_of_plain_keras(spark, kind):
     make, _ = KINDS[kind]
     how = {"batch_size": 8, "shuffle": False, "verbose": 0}

@@ -125,6 +125,7 @@ class Builder:
 
     Example:
         >>> import nbkeras, pandas
+        >>> spark = nbkeras.local_spark()
         >>> df = pandas.DataFrame({"a": [1.0, 2.0], "y": [0, 1]})
         >>> builder = nbkeras.Builder(df)
         >>> builder.editor.act("add", kind="Dropout", at=1)
