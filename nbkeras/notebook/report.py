@@ -165,13 +165,13 @@ def report(
         >>> round(nbkeras.report(flowers, "kind", "said").figures["accuracy"], 3)
         0.667
     """
-    from nbkeras.data.source import is_frame
+    from nbkeras.data.frames import holds_columns
     from nbkeras.driver import checks
     from nbkeras.driver import report as driver
     from nbkeras.driver.wanted import Wanted
     from nbkeras.run import registry
 
-    if is_frame(model):
+    if holds_columns(model):
         y, prediction = _places(data, y, prediction)
         model, data = None, model
     else:
