@@ -21,7 +21,7 @@ from nbkeras.run.run import Run
 
 #: Runs that a table shows; of more the newest.
 _MOST = 200
-_HEADS = ("name", "status", "best", "best_epoch", "epochs", "seconds", "rate", "workers", "began", "reports")
+_HEADS = ("name", "status", "reports", "best", "best_epoch", "epochs", "seconds", "rate", "workers", "began")
 
 
 class _Moves(Listener):
@@ -275,6 +275,7 @@ def _cells(one: Summary) -> list[str]:
     return [
         one.name,
         RUNS[f"status_{one.status}"],
+        str(one.reports or ""),
         RUNS["best_of"].format(metric=one.metric, value=value) if value else "",
         epoch,
         RUNS["epochs_of"].format(done=f"{one.epochs:,}", asked=f"{one.asked:,}"),
@@ -282,7 +283,6 @@ def _cells(one: Summary) -> list[str]:
         f"{one.rate:,.0f}" if one.rate > 0 else "",
         str(one.workers),
         time.strftime("%Y-%m-%d %H:%M", time.localtime(one.began)) if one.began else "",
-        str(one.reports or ""),
     ]
 
 

@@ -14,7 +14,7 @@ from nbkeras.errors import OptionError, one_line
 from nbkeras.metrics import plain, text
 from nbkeras.metrics.described import described, figures
 from nbkeras.metrics.figures import Figures
-from nbkeras.notebook import report_picture
+from nbkeras.notebook import report_picture, report_view
 from nbkeras.notebook.picture import Drawn
 from nbkeras.notebook.words import language
 
@@ -155,7 +155,7 @@ class _Written:
         place.write_bytes(base64.b64decode(self.drawn.base64))
 
     def html(self, place: Path) -> None:
-        page = report_picture.page(self.report, self.drawn)
+        page = report_view.page(self.report, self.drawn)
         head = f'<meta charset="utf-8"><title>{escape(self.report.title)}</title>'
         page = f'<!doctype html>\n<html lang="{language()}"><head>{head}</head>\n<body>{page}</body></html>\n'
         place.write_text(page, encoding="utf-8")

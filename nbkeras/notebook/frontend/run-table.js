@@ -3,7 +3,7 @@
 import { button, fill, make } from "./dom.js";
 import { number, whole } from "./number.js";
 
-const COLUMNS = ["name", "status", "best", "best_epoch", "epochs", "seconds", "rate", "workers", "began"];
+const COLUMNS = ["name", "status", "reports", "best", "best_epoch", "epochs", "seconds", "rate", "workers", "began"];
 const TEXTS = new Set(["name", "status"]);
 const ARROWS = { none: "", ascending: " ▲", descending: " ▼" };
 const tenths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
@@ -61,6 +61,12 @@ function choose(panel, number, on) {
   panel.draw();
 }
 
+// Opens the reports of a run.
+function drawOpener({ words, send }, cell, run) {
+  const said = fill(words.reports_of, { count: run.reports, name: run.name });
+  button(cell, `reports ${run.number}`, whole.format(run.reports), () => send("reports", [run.number]), { "aria-label": said, title: said });
+}
+
 function drawRow(panel, body, run) {
   const { words, chosen } = panel, place = chosen.indexOf(run.number);
   const row = make(body, "tr", { class: place < 0 ? "" : "nbkeras-chosen", "data-run": run.number });
@@ -74,7 +80,9 @@ function drawRow(panel, body, run) {
   if (place >= 0) drawMark(label, place, words).setAttribute("aria-hidden", "true");
   for (const key of COLUMNS) {
     const kind = key === "name" ? "th" : "td";
-    const cell = make(row, kind, { scope: key === "name" && "row", class: cellClass(key) }, cellText(run, key, words));
+    const cell = make(row, kind, { scope: key === "name" && "row", class: cellClass(key) });
+    if (key === "reports" && run.reports) drawOpener(panel, cell, run);
+    else cell.textContent = cellText(run, key, words);
     if (key === "name") cell.title = run.name;
     if (key === "status") cell.dataset.status = run.status;
   }
