@@ -89,7 +89,7 @@ def width(file):
 
 
 def test_a_folder_gets_every_table_and_every_form(tmp_path):
-    found = of_classes(worst=ROWS)
+    found = of_classes(worst=ROWS, metrics={"loss": np.inf, "f1": np.array([0.5, 1.0])})
     found.save(tmp_path / "all")
     names = {file.name for file in (tmp_path / "all").iterdir()}
     forms = {f"report.{one}" for one in ("html", "json", "png", "txt")}
@@ -117,6 +117,7 @@ def test_a_folder_gets_every_table_and_every_form(tmp_path):
     assert width(tmp_path / "all" / "report.png") >= 600
     page = (tmp_path / "all" / "report.html").read_text("utf-8")
     assert page.startswith("<!doctype html>")
+    assert "0.5, 1</td>" in page
     assert "<b>" not in page.partition("<body>")[2].replace("&lt;b&gt;", "")
     assert (tmp_path / "all" / "report.txt").read_text("utf-8") == f"{found!r}\n"
 

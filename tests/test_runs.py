@@ -493,7 +493,9 @@ with hosts.cell("model.fit(x)  # there"):
     how = {"epochs": 3, "batch_size": 8, "workers": 1, "verbose": 0}
     run = nbkeras.fit(model, x, x.sum(axis=1), checkpoint=sys.argv[1], **how)
 np.savez(sys.argv[2], *model.get_weights())
-found = {"history": run.history, "settings": run.settings}
+report = nbkeras.report(model, x, x.sum(axis=1))
+assert run.reports == (report,) and report.title == run.name and len(report.sample) == 32
+found = {"history": run.history, "settings": run.settings, "figures": report.figures}
 """
 
 
@@ -535,6 +537,9 @@ def test_a_checkpoint_is_a_run_with_its_history_settings_code_and_weights(elsewh
     assert run.settings == made["settings"]
     assert run.code == "model.fit(x)  # there"
     assert run.snapshot().elapsed > 0
+    (report,) = run.reports
+    assert report.figures == made["figures"]
+    assert report.sample is None  # rows of the data are not in the folder
     with pytest.raises(ModelError, match=r"was read from a checkpoint and has no model here"):
         run.load_weights()
     # The same without Dropout, so without its seed: the weights are all that counts.
@@ -560,6 +565,8 @@ def test_a_checkpoint_that_is_read_again_takes_its_own_place(elsewhere):
     again = runs.read(str(elsewhere[0]) + "/")
     assert [one.name for one in runs] == ["digits", "later"]
     assert runs[0] is again is not first
+    assert len(again.reports) == 1
+    assert not any(one is first.reports[0] for one in runs.reports)
 
 
 def test_a_checkpoint_of_an_older_version_has_its_history_and_weights(tmp_path):

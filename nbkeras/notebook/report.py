@@ -192,7 +192,11 @@ def show(made: Report) -> None:
         return
     page = report_picture.page(made, report_picture.draw(made), tables=False)
     hosts.show({"text/plain": repr(made), "text/html": page})
-    shown = {"classes": made.per_class, "slices": made.slices, "worst": made.worst}
+    shown = {
+        "amounts" if made.task == "regression" else "classes": made.per_class,
+        "slices": made.slices,
+        "worst": made.worst,
+    }
     hosts.show_tables({REPORT[name]: table for name, table in shown.items() if table is not None})
 
 

@@ -19,8 +19,9 @@ function figuresOf({ report, words }) {
   });
   const tops = Object.entries(report.top).filter(([k]) => k > 1 && k <= TOP_SHOWN)
     .map(([k, value]) => [fill(words.top, { k }), figure(value)]);
-  const own = Object.entries(report.metrics).filter(([, value]) => typeof value === "number")
-    .map(([name, value]) => [fill(words.own, { name }), figure(value)]);
+  // A metric may give one value for each class.
+  const values = (value) => (value?.$array?.slice(1) ?? [value].flat()).map(figure).join(", ");
+  const own = Object.entries(report.metrics).map(([name, value]) => [fill(words.own, { name }), values(value)]);
   return [...exact, ...tops, ...own];
 }
 
@@ -76,7 +77,8 @@ function entriesOf(view) {
   add("confusion", words.confusion, report.confusion, (parent) => drawMatrix(view, parent));
   add("pairs", words.mistaken, state.pairs.length, (parent) => drawPairs(view, parent));
   const pick = report.confusion ? (row) => view.show(row[0]) : null;
-  add("per_class", words.classes, report.per_class, (parent) => drawSorted(view, parent, "per_class", words.classes, pick));
+  const title = report.task === "regression" ? words.amounts : words.classes;
+  add("per_class", title, report.per_class, (parent) => drawSorted(view, parent, "per_class", title, pick));
   const roc = curvesOf(report, "roc", "false_positive_rate", "true_positive_rate", "roc auc");
   add("roc", words.roc, roc.length, (parent) => drawCurves(view, parent, words.roc, roc,
     { x: words.false_positive, y: words.true_positive }, { diagonal: true }));

@@ -56,6 +56,7 @@ REPORT = Words(
         "parts": ("Parts of the report", "报告的各部分"),
         "classes": ("classes", "类别"),
         "class": ("class", "类别"),
+        "amounts": ("amounts", "预测量"),
         "all_classes": ("all classes", "所有类别"),
         "slices": ("slices", "分组"),
         "worst": ("worst rows", "最差的行"),

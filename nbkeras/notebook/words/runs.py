@@ -49,8 +49,8 @@ RUNS = Words(
         "best_of": ("{metric} {value}", "{metric} {value}"),
         "older": ("{count} older runs are in nbkeras.runs", "另有 {count} 个较早的训练在 nbkeras.runs 中"),
         "other_reports": (
-            "{count} reports on what no run has trained are in nbkeras.runs.reports",
-            "另有 {count} 份不属于任何训练的报告在 nbkeras.runs.reports 中",
+            "Reports on what no run has trained, in nbkeras.runs.reports: {count}",
+            "nbkeras.runs.reports 中不属于任何训练的报告：{count}",
         ),
         "most": (
             "Up to {most} runs are compared at once: untick one to choose another.",
