@@ -56,6 +56,7 @@ def net(units=3, **how):
 @pytest.fixture(autouse=True)
 def _displays_of_one_test(monkeypatch):
     monkeypatch.setattr(listeners, "displays", [])
+    monkeypatch.setattr(registry, "kept", [])
 
 
 @pytest.fixture(scope="module")
@@ -777,7 +778,7 @@ def test_a_panel_that_breaks_harms_no_training_and_is_named():
 def test_where_there_are_no_widgets_the_magic_prints_the_table(shell, elsewhere, capsys):
     result = shell.run_cell(f"%keras_spark runs {elsewhere[0]}")
     assert result.success
-    assert re.search(r"^digits +finished +loss .* 3 of 3 ", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^digits +finished +1 +loss .* 3 of 3 ", capsys.readouterr().out, re.MULTILINE)
     assert not shell.run_cell("%keras_spark runs /nowhere/at/all").success
     assert "there is no checkpoint in /nowhere/at/all" in capsys.readouterr().out
 
