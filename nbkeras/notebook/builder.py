@@ -155,6 +155,16 @@ class Builder:
     def _use(self) -> None:
         Builder.newest = self
 
+    def build(self) -> Any:
+        """Make the network that has been built, compiled and not trained.
+
+        Returns:
+            A ``keras.Model``.
+        """
+        made: dict[str, Any] = {}
+        exec(self.editor.design.building(), made)  # noqa: S102  # the cell's own code, which is shown
+        return made["model"]
+
     # -- training ------------------------------------------------------------
 
     def _train(self) -> None:

@@ -22,7 +22,19 @@ _PARSER = Parser()
 #: Words that steer a training that is at work, and which word behind them is its name.
 _STEERING = {"stop": 1, "pause": 1, "resume": 1, "learning_rate": 2}
 _HELP = ("help", "--help", "-h", "?")
-_WORDS = ("status", *_STEERING, "runs", "build", "export", "form", "features", "report", "dashboard", "help")
+_WORDS = (
+    "status",
+    *_STEERING,
+    "runs",
+    "build",
+    "export",
+    "form",
+    "features",
+    "report",
+    "compare",
+    "dashboard",
+    "help",
+)
 _CALLS_FIT = "--data is for a cell that does not call fit; drop --data or the call"
 _COLUMNS = {"label": "y", "features": "features"}
 
@@ -146,6 +158,7 @@ class KerasSpark(Magics):
             "form": self._form,
             "features": self._features,
             "report": self._report,
+            "compare": self._compare,
             "dashboard": lambda _: hosts.dashboard(),
         }
 
@@ -226,6 +239,21 @@ class KerasSpark(Magics):
         asked.pop("model", None)
         first, data = (names[name], None) if model is None else (model, names[name])
         report.show(report.report(first, data, label, **asked, **self._spark()))
+
+    def _compare(self, line: str) -> None:
+        from nbkeras.notebook import comparing, leaderboard
+
+        asked = comparing.asked(line)
+        names, module = self.shell.user_ns, sys.modules.get("nbkeras.notebook.builder")
+        self._known("compare", asked["frame"], frames_of(names))
+        newest = None if module is None else module.Builder.newest
+        built = None if newest is None else newest.build
+        models = comparing.models_for(names, asked.pop("models", None), built)
+        if "test" in asked:
+            asked["test"] = comparing.held_out(names, asked["test"])
+        data, label = names[asked.pop("frame")], asked.pop("label")
+        with hosts.cell(f"%keras_spark compare {line}"):
+            leaderboard.compare(data, label, models, **asked, **self._spark())
 
     def _known(self, word: str, name: str, known: list[str]) -> None:
         if name not in known:

@@ -28,6 +28,11 @@ class Report(Figures):
     say is the same.
     """
 
+    @classmethod
+    def of(cls, found: Figures) -> Report:
+        """A report of figures."""
+        return cls(**vars(found))
+
     def __repr__(self) -> str:
         return text.report(self)
 

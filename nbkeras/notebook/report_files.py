@@ -6,7 +6,6 @@ import base64
 import json
 import os
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,8 @@ from nbkeras.errors import OptionError, one_line
 from nbkeras.metrics import plain, text
 from nbkeras.metrics.described import described, figures
 from nbkeras.metrics.figures import Figures
-from nbkeras.notebook import report_picture, report_view
+from nbkeras.notebook import report_picture, report_view, saved
 from nbkeras.notebook.picture import Drawn
-from nbkeras.notebook.words import language
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,19 +50,8 @@ def save(report: Figures, path: str | os.PathLike[str]) -> None:
     Raises:
         OptionError: the file's name ends otherwise, or it cannot be written.
     """
-    place = Path(path)
-    form = "folder" if place.is_dir() or not place.suffix else place.suffix.lower()[1:]
-    if form not in (*_FORMS, "folder"):
-        raise OptionError(
-            f"{place.name!r} ends in {place.suffix!r}: name it .{', .'.join(_FORMS)}, or name a "
-            "folder for all"
-        )
-    try:
-        getattr(_Written(report), form)(place)
-    except OSError as error:
-        raise OptionError(
-            f"the report cannot be written to {place} ({one_line(error)}): name another place"
-        ) from error
+    written = _Written(report)
+    saved.save(path, "report", {form: getattr(written, form) for form in (*_FORMS, "folder")})
 
 
 def read(path: str | os.PathLike[str]) -> Figures:
@@ -155,10 +142,8 @@ class _Written:
         place.write_bytes(base64.b64decode(self.drawn.base64))
 
     def html(self, place: Path) -> None:
-        page = report_view.page(self.report, self.drawn)
-        head = f'<meta charset="utf-8"><title>{escape(self.report.title)}</title>'
-        page = f'<!doctype html>\n<html lang="{language()}"><head>{head}</head>\n<body>{page}</body></html>\n'
-        place.write_text(page, encoding="utf-8")
+        body = report_view.page(self.report, self.drawn)
+        place.write_text(saved.page(self.report.title, body), encoding="utf-8")
 
     def txt(self, place: Path) -> None:
         place.write_text(f"{text.report(self.report)}\n", encoding="utf-8")

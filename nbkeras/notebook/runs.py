@@ -12,6 +12,7 @@ from typing import Any
 import anywidget
 import traitlets
 
+from nbkeras.data.names import unique
 from nbkeras.errors import NbkerasError, one_line
 from nbkeras.notebook import comparison, frontend, report_view, text
 from nbkeras.notebook.chart import COLOURS, packed, thin
@@ -154,7 +155,7 @@ class Panel(anywidget.AnyWidget):
         summaries = self._runs.summaries()
         listed = [run for run, _ in summaries]
         self._chosen = [run for run in self._chosen if run in listed]
-        names = comparison.unique([run.name for run in self._chosen])
+        names = unique([run.name for run in self._chosen])
         compared, points = _compared(comparison.compare(self._chosen, names)) if self._chosen else (None, b"")
         code = None
         if self._code is not None:

@@ -13,6 +13,7 @@ from nbkeras.errors import OptionError, one_line
 from nbkeras.notebook import picture, text
 from nbkeras.notebook.form import Fields
 from nbkeras.notebook.hosts import terminal, zeppelin, zeppelin_tables
+from nbkeras.notebook.hosts.slot import Slot
 from nbkeras.notebook.hosts.terminal import Lines
 from nbkeras.notebook.words import ANSWERS, PLACES
 from nbkeras.run.display import Display
@@ -59,6 +60,15 @@ def show(bundle: dict[str, str]) -> None:
         print(f"%html {bundle['text/html']}")  # noqa: T201  # as Zeppelin has it
     else:
         print(bundle["text/plain"])  # noqa: T201  # text is what every place can show
+
+
+def slot(line: Callable[[Any], str]) -> Slot:
+    """A place in the output of the cell that runs, for what becomes known bit by bit.
+
+    Args:
+        line: what is printed where no output can be replaced.
+    """
+    return Slot(kernel=_kernel() is not None, line=line)
 
 
 def has_scripts() -> bool:
