@@ -14,7 +14,7 @@ from PIL import Image
 
 import nbkeras
 from nbkeras.errors import OptionError
-from nbkeras.metrics import figures
+from nbkeras.metrics import figures, plain
 from nbkeras.metrics.amounts import Amounts
 from nbkeras.metrics.classes import Classes
 
@@ -89,7 +89,7 @@ def width(file):
 
 
 def test_a_folder_gets_every_table_and_every_form(tmp_path):
-    found = of_classes(worst=ROWS)
+    found = of_classes(worst=ROWS, metrics={"loss": np.inf, "f1": np.array([0.5, 1.0])})
     found.save(tmp_path / "all")
     names = {file.name for file in (tmp_path / "all").iterdir()}
     forms = {f"report.{one}" for one in ("html", "json", "png", "txt")}
@@ -117,6 +117,7 @@ def test_a_folder_gets_every_table_and_every_form(tmp_path):
     assert width(tmp_path / "all" / "report.png") >= 600
     page = (tmp_path / "all" / "report.html").read_text("utf-8")
     assert page.startswith("<!doctype html>")
+    assert "0.5, 1</td>" in page
     assert "<b>" not in page.partition("<body>")[2].replace("&lt;b&gt;", "")
     assert (tmp_path / "all" / "report.txt").read_text("utf-8") == f"{found!r}\n"
 
@@ -143,6 +144,13 @@ def test_what_cannot_be_saved_is_said_in_one_line(tmp_path, name, line):
     with pytest.raises(OptionError, match=line) as refused:
         nbkeras.Report("labels", 2, {"hamming loss": 0.5}).save(tmp_path / name)
     assert "\n" not in str(refused.value)
+
+
+def test_a_file_names_no_type_that_takes_room_of_its_own():
+    assert plain.read_value({"$array": ["<U100000000", "a"]}).nbytes < 100
+    for kind in ("V100000000", "<U100000000", "object"):
+        with pytest.raises(ValueError, match="is no type of numbers"):
+            plain.read_numbers(["a"], kind)
 
 
 @pytest.mark.parametrize("content", [None, "", "[1]", "{}", '{"format": "nbkeras report 2"}'])

@@ -35,7 +35,7 @@ def described(figures: Figures) -> dict[str, Any]:
         "areas": {name: plain.number(one) for name, one in figures.areas.items()},
         "classes": list(figures.classes),
         "top": {str(k): plain.number(one) for k, one in figures.top.items()},
-        "metrics": {name: plain.value(one) for name, one in figures.metrics.items()},
+        "metrics": {name: _metric(one) for name, one in figures.metrics.items()},
         "notes": list(figures.notes),
     }
     for name in TABLES:
@@ -75,12 +75,21 @@ def figures(found: dict[str, Any]) -> Figures:
         areas={name: plain.read_number(one) for name, one in found["areas"].items()},
         classes=tuple(found["classes"]),
         top={int(k): plain.read_number(one) for k, one in found["top"].items()},
-        metrics={name: plain.read_value(one) for name, one in found["metrics"].items()},
+        metrics={name: _read_metric(one) for name, one in found["metrics"].items()},
         notes=tuple(found["notes"]),
         calibration={title: plain.read_table(one) for title, one in found["calibration"].items()},
         **tables,
         **curves,
     )
+
+
+def _metric(one: Any) -> Any:
+    """A metric of the model, which may give one value for each class."""
+    return plain.number(one) if isinstance(one, float) else plain.value(one)
+
+
+def _read_metric(one: Any) -> Any:
+    return plain.read_number(one) if one is None or isinstance(one, str) else plain.read_value(one)
 
 
 def _curve(one: Roc | PrecisionRecall) -> dict[str, list[Any]]:

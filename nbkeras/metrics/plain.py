@@ -41,8 +41,15 @@ def numbers(array: Any) -> list[Any]:
 
 
 def read_numbers(values: Sequence[Any], dtype: str = "float64") -> Any:
-    """The array that :func:`numbers` has written."""
-    return np.array([read_number(one) if np.dtype(dtype).kind == "f" else one for one in values], dtype)
+    """The array that :func:`numbers` has written.
+
+    Raises:
+        ValueError: it is of no numbers: a file may name any type, and a size with it.
+    """
+    kind = np.dtype(dtype).kind
+    if kind not in "biuf":
+        raise ValueError(f"{dtype} is no type of numbers")
+    return np.array([read_number(one) if kind == "f" else one for one in values], dtype)
 
 
 def value(one: Any) -> Any:
@@ -73,8 +80,11 @@ def read_value(one: Any) -> Any:
 
 
 def _array(dtype: str, parts: list[Any]) -> Any:
-    if dtype != "object":
+    kind = np.dtype(dtype).kind
+    if kind in "biufcmM":
         return np.array(parts, dtype)
+    if kind == "U":
+        return np.array(parts, str)
     array = np.empty(len(parts), object)  # of arrays of one length NumPy would make one array
     array[:] = parts
     return array

@@ -49,9 +49,14 @@ def read(folder: str) -> tuple[list[Figures], list[str]]:
     Args:
         folder: a path, or a URI.
     """
-    files, root = filesystems.opened(folder, "checkpoint")
-    found, wrong = [], []
-    for name in _names(files, root)[-_MOST:]:
+    found: list[Figures] = []
+    wrong: list[str] = []
+    try:
+        files, root = filesystems.opened(folder, "checkpoint")
+        names = _names(files, root)[-_MOST:]
+    except Exception as error:  # noqa: BLE001  # each package of fsspec has errors of its own
+        return [], [f"reports in {folder} cannot be listed ({one_line(error)}) and are left out"]
+    for name in names:
         try:
             with files.open_input_stream(f"{root}/{name}") as stream:
                 found.append(figures(json.loads(stream.read(_LARGEST))))

@@ -21,7 +21,7 @@ from nbkeras.run.run import Run
 
 #: Runs that a table shows; of more the newest.
 _MOST = 200
-_HEADS = ("name", "status", "best", "best_epoch", "epochs", "seconds", "rate", "workers", "began", "reports")
+_HEADS = ("name", "status", "reports", "best", "best_epoch", "epochs", "seconds", "rate", "workers", "began")
 
 
 class _Moves(Listener):
@@ -116,13 +116,12 @@ class Runs(Sequence[Run]):
             >>> import nbkeras
             >>> nbkeras.runs.reports[-1:]  # doctest: +SKIP
         """
-        return [one for one, _ in registry.kept]
+        return [entry.one for entry in registry.kept]
 
     @property
     def others(self) -> list[Kept]:
         """Those of the reports that are of no run."""
-        known = {id(one) for run in self for one in run.reports}
-        return [one for one in self.reports if id(one) not in known]
+        return [entry.one for entry in registry.kept if entry.alone]
 
     def __iter__(self) -> Iterator[Run]:
         return iter(list(self._runs))
@@ -245,20 +244,24 @@ class Runs(Sequence[Run]):
         return [(run, summary(run)) for run in self._runs[-_MOST:]]
 
     def __repr__(self) -> str:
-        cells = [_cells(one) for _, one in self.summaries()]
-        if not cells:
-            return RUNS["none"]
-        return "\n".join([plain_table([RUNS[key] for key in _HEADS], cells), *self._more()])
+        heads, cells = self._table()
+        return "\n".join([plain_table(heads, cells) if cells else RUNS["none"], *self._more()])
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return self.bundle()
 
     def bundle(self) -> dict[str, str]:
         """The table for a notebook's output, as HTML and as plain text."""
-        cells = [_cells(one) for _, one in self.summaries()]
-        page = html_table([RUNS[key] for key in _HEADS], cells) if cells else f"<p>{RUNS['none']}</p>"
+        heads, cells = self._table()
+        page = html_table(heads, cells) if cells else f"<p>{RUNS['none']}</p>"
         page += "".join(f"<p>{line}</p>" for line in self._more())
         return {"text/plain": repr(self), "text/html": page}
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        """Heads and cells; the column of reports is there where there are some."""
+        lines = [_cells(one) for _, one in self.summaries()]
+        shown = [key for key in _HEADS if key != "reports" or any(line[key] for line in lines)]
+        return [RUNS[key] for key in shown], [[line[key] for key in shown] for line in lines]
 
     def _more(self) -> list[str]:
         hidden, others = len(self._runs) - _MOST, len(self.others)
@@ -270,20 +273,20 @@ class Runs(Sequence[Run]):
 runs = Runs(registry.runs)
 
 
-def _cells(one: Summary) -> list[str]:
+def _cells(one: Summary) -> dict[str, str]:
     value, epoch = ("", "") if one.best is None else (text.number(one.best[0]), f"{one.best[1]:,}")
-    return [
-        one.name,
-        RUNS[f"status_{one.status}"],
-        RUNS["best_of"].format(metric=one.metric, value=value) if value else "",
-        epoch,
-        RUNS["epochs_of"].format(done=f"{one.epochs:,}", asked=f"{one.asked:,}"),
-        f"{one.seconds:,.1f}",
-        f"{one.rate:,.0f}" if one.rate > 0 else "",
-        str(one.workers),
-        time.strftime("%Y-%m-%d %H:%M", time.localtime(one.began)) if one.began else "",
-        str(one.reports or ""),
-    ]
+    return {
+        "name": one.name,
+        "status": RUNS[f"status_{one.status}"],
+        "reports": str(one.reports or ""),
+        "best": RUNS["best_of"].format(metric=one.metric, value=value) if value else "",
+        "best_epoch": epoch,
+        "epochs": RUNS["epochs_of"].format(done=f"{one.epochs:,}", asked=f"{one.asked:,}"),
+        "seconds": f"{one.seconds:,.1f}",
+        "rate": f"{one.rate:,.0f}" if one.rate > 0 else "",
+        "workers": str(one.workers),
+        "began": time.strftime("%Y-%m-%d %H:%M", time.localtime(one.began)) if one.began else "",
+    }
 
 
 def _of_checkpoint(name: str, found: Any) -> Run:

@@ -12,7 +12,7 @@ from nbkeras.errors import DataError, ModelError, OptionError
 from nbkeras.metrics import text
 from nbkeras.metrics.described import TABLES, described
 from nbkeras.metrics.figures import Figures
-from nbkeras.notebook import hosts, keeping, report_files, report_picture
+from nbkeras.notebook import hosts, keeping, report_files, report_picture, report_view
 from nbkeras.notebook.words import REPORT
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Report(Figures):
         return hash((self.title, self.made, self.task, self.rows))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return self.bundle()
+        return report_view.bundle(self) if hosts.has_scripts() else self.bundle()
 
     def bundle(self) -> dict[str, str]:
         """Render it for a notebook's output: HTML, PNG and plain text."""
@@ -197,7 +197,11 @@ def show(made: Report) -> None:
         return
     page = report_picture.page(made, report_picture.draw(made), tables=False)
     hosts.show({"text/plain": repr(made), "text/html": page})
-    shown = {"classes": made.per_class, "slices": made.slices, "worst": made.worst}
+    shown = {
+        "amounts" if made.task == "regression" else "classes": made.per_class,
+        "slices": made.slices,
+        "worst": made.worst,
+    }
     hosts.show_tables({REPORT[name]: table for name, table in shown.items() if table is not None})
 
 

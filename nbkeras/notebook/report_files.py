@@ -13,7 +13,7 @@ from nbkeras.errors import OptionError, one_line
 from nbkeras.metrics import plain, text
 from nbkeras.metrics.described import described, figures
 from nbkeras.metrics.figures import Figures
-from nbkeras.notebook import report_picture, saved
+from nbkeras.notebook import report_picture, report_view, saved
 from nbkeras.notebook.picture import Drawn
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class _Written:
         place.write_bytes(base64.b64decode(self.drawn.base64))
 
     def html(self, place: Path) -> None:
-        body = report_picture.page(self.report, self.drawn)
+        body = report_view.page(self.report, self.drawn)
         place.write_text(saved.page(self.report.title, body), encoding="utf-8")
 
     def txt(self, place: Path) -> None:

@@ -65,7 +65,9 @@ def _figures(report: Figures) -> str:
         for name, value in report.figures.items()
     ]
     lines += [(REPORT["top"].format(k=k), f"{value:.4f}") for k, value in report.top.items() if 1 < k <= TOP]
-    lines += [(REPORT["own"].format(name=name), text.number(value)) for name, value in report.metrics.items()]
+    # A metric may give one value for each class.
+    own = {name: ", ".join(map(text.number, np.ravel(value))) for name, value in report.metrics.items()}
+    lines += [(REPORT["own"].format(name=name), words) for name, words in own.items()]
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name, _ in lines)
     body = "".join(f"<td>{escape(value)}</td>" for _, value in lines)
     return f"<table><thead><tr>{head}</tr></thead><tbody><tr>{body}</tr></tbody></table>"
@@ -172,6 +174,8 @@ def _curves(axes: Axes, curves: dict[str, tuple[Any, Any, float]]) -> None:
         axes.plot(x[thin], y[thin], color=COLOURS[place], linewidth=1.5, label=label)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
+    if not curves:  # all rows have one answer
+        return
     look = {"labelcolor": GREY, "frameon": False, "prop": {"size": 8, "family": fonts.families()}}
     legend = axes.legend(loc="best", **look)
     for one in legend.get_texts():

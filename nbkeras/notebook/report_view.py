@@ -24,7 +24,6 @@ STYLES = ("theme.css", "panel.css", "report.css")
 _MATRIX, _PAIRS, _CLASSES, _CURVES, _POINTS, _SAMPLE = 100, 100, 200, 20, 100, 500
 #: Of the worst rows: rows, columns, letters of a value.
 _WORST, _COLUMNS, _LETTERS = 100, 30, 100
-_CUT = "this page has a part of the report: report.save(path) writes all"
 
 
 def bundle(report: Figures) -> dict[str, str]:
@@ -73,7 +72,8 @@ def state(report: Figures) -> dict[str, Any]:
         names, totals = [*report.confusion.index], report.confusion.sum(axis=1).to_numpy()
         found = mistaken(report.confusion.to_numpy(float), _PAIRS)
         pairs = [[names[one], names[other], weight, weight / totals[one]] for one, other, weight in found]
-    return {"report": described(cut(report)), "pairs": pairs}
+    shown = cut(report)
+    return {"report": described(shown), "pairs": pairs, "cut": _sizes(shown) != _sizes(report)}
 
 
 def kept(one: Kept) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def kept(one: Kept) -> dict[str, Any]:
 
 
 def cut(report: Figures) -> Figures:
-    """The report without what a page has no room for; a note says so.
+    """The report without what a page has no room for.
 
     Args:
         report: of any task.
@@ -92,7 +92,7 @@ def cut(report: Figures) -> Figures:
     rows = {} if report.per_class is None else dict(report.per_class.get("support", {}))
     drawn = sorted(report.roc, key=lambda name: -rows.get(name, 0))[:_CURVES]
     calibrated = [name for name in report.calibration if name == "confidence" or name in drawn]
-    smaller = replace(
+    return replace(
         report,
         confusion=None
         if report.confusion is not None and len(report.confusion) > _MATRIX
@@ -104,9 +104,6 @@ def cut(report: Figures) -> Figures:
         sample=None if report.sample is None else report.sample.head(_SAMPLE),
         worst=None if report.worst is None else _shortened(report.worst),
     )
-    if _sizes(smaller) == _sizes(report):
-        return smaller
-    return replace(smaller, notes=(*report.notes, _CUT))
 
 
 def _sizes(report: Figures) -> list[int]:
@@ -125,9 +122,12 @@ def _weakest(table: Any) -> Any:
 
 
 def _thin(curve: Roc | PrecisionRecall) -> list[Any]:
-    """Some points of a curve, to four digits."""
-    length = len(next(iter(vars(curve).values())))
-    chosen = np.unique(np.linspace(0, length - 1, min(length, _POINTS)).astype(int))
+    """Points of a curve, as far from each other on it, to four digits."""
+    x, y, _ = vars(curve).values()
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x), np.diff(y)))])
+    # Without any rows of one answer there is no curve, and any points are as good.
+    way = along if np.isfinite(along).all() else np.arange(len(x), dtype=float)
+    chosen = np.unique(np.searchsorted(way, np.linspace(0, way[-1], _POINTS)).clip(0, len(x) - 1))
     return [np.round(one[chosen[chosen < len(one)]], 4) for one in vars(curve).values()]
 
 

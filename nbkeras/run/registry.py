@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from nbkeras.run.kept import Kept
 from nbkeras.run.run import Run
 from nbkeras.schema import Schema
 
+
+class Entry(NamedTuple):
+    """What is kept.
+
+    Attributes:
+        one: a report or a comparison.
+        nbytes: that it takes.
+        alone: whether it is of no run.
+    """
+
+    one: Kept
+    nbytes: int
+    alone: bool
+
+
 #: All runs of this process, the newest last.
 runs: list[Run] = []
-#: Reports and comparisons, of these runs and of none, with the bytes that each takes; the newest last.
-kept: list[tuple[Kept, int]] = []
+#: Reports and comparisons, of these runs and of none, the newest last.
+kept: list[Entry] = []
 #: So many are kept, and the newest in any case; of more the oldest go.
 MOST_KEPT, MOST_BYTES = 100, 200_000_000
 #: What models of files were trained on.
@@ -65,16 +80,16 @@ def keep(one: Kept, *of: Run) -> None:
         one: what is kept.
         of: runs of this process; none for what is of no run.
     """
-    kept.append((one, int(getattr(one, "nbytes", 0))))
+    kept.append(Entry(one, int(getattr(one, "nbytes", 0)), not of))
     for run in of:
         run.keep([*run.reports, one])
-    while len(kept) > 1 and (len(kept) > MOST_KEPT or sum(size for _, size in kept) > MOST_BYTES):
-        drop(kept[0][0])
+    while len(kept) > 1 and (len(kept) > MOST_KEPT or sum(entry.nbytes for entry in kept) > MOST_BYTES):
+        drop(kept[0].one)
 
 
 def drop(one: Kept) -> None:
     """Keep a report or a comparison no more."""
-    kept[:] = [(other, size) for other, size in kept if other is not one]
+    kept[:] = [entry for entry in kept if entry.one is not one]
     for run in runs:
         if any(other is one for other in run.reports):
             run.keep(other for other in run.reports if other is not one)

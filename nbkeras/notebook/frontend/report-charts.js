@@ -60,9 +60,9 @@ function drawChoice(parent, curves, words, label, shown, draw) {
 }
 
 // Curves [{name, area, x, y}] of classes.
-export function drawCurves({ words }, parent, title, curves, titles, { diagonal = false, dots = false } = {}) {
+export function drawCurves({ words }, parent, title, curves, titles, { diagonal = false, dots = false, first = AT_ONCE } = {}) {
   const both = make(parent, "div", { class: "nbkeras-both" }), figure = make(both, "div", { class: "nbkeras-plots" });
-  const shown = new Map(curves.slice(0, AT_ONCE).map((_, at) => [at, at]));
+  const shown = new Map(curves.slice(0, first).map((_, at) => [at, at]));
 
   function draw() {
     figure.replaceChildren();

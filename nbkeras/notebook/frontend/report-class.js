@@ -46,7 +46,8 @@ function drawPairRows({ report, words }, parent, actual, predicted) {
   sortedTable(parent, words.pair_rows, columns, here.map((row) => shown.map((name) => row[name])));
 }
 
-export function drawClass(view, grid, parent, row, column, choose) {
+// Draws a class beside the matrix, and the rows of its pair below it.
+export function drawClass(view, grid, { beside: parent, below }, row, column, choose) {
   const { words } = view, { names, cells, actual, predicted } = grid, name = names[row];
   const active = parent.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   parent.replaceChildren();
@@ -64,6 +65,7 @@ export function drawClass(view, grid, parent, row, column, choose) {
   drawMistakes(view, parent, fill(words.taken_for, { name }), taken, actual[row], choose);
   const taking = others.map((at) => [cells[at][row], names[at], at, row]);
   drawMistakes(view, parent, fill(words.taken_by, { name }), taking, predicted[row], choose);
-  if (!isRight || view.report.worst) drawPairRows(view, parent, name, names[column]);
+  below.replaceChildren();
+  if (!isRight || view.report.worst) drawPairRows(view, below, name, names[column]);
   if (active) (parent.querySelector(`[data-key="${CSS.escape(active)}"]`) ?? parent.querySelector("button"))?.focus({ preventScroll: true });
 }

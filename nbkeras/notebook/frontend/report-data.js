@@ -8,8 +8,9 @@ const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFrac
 // A part of something between 0 and 1.
 export const share = (value) => (typeof value === "number" ? percent.format(value) : "");
 
-// A figure: NaN comes as null.
+// A figure: NaN comes as null, in an array too.
 export function figure(value) {
+  if (value?.$float !== undefined) return figure(value.$float);
   if (value === null || value === undefined) return "NaN";
   if (typeof value !== "number") return String(value);
   if (Number.isInteger(value) && Math.abs(value) > 1) return whole.format(value);

@@ -6,7 +6,7 @@ import { drawClass } from "./report-class.js";
 import { matrixOf, share } from "./report-data.js";
 
 const MOVES = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };
-const STRONGEST = { right: 70, wrong: 55 }; // per cent of colour that leave the ink readable
+const STRONGEST = { right: 80, wrong: 75 }; // per cent of colour that leave the ink readable
 const WIDE = 420; // px that heads may take beside each other, before they are turned
 
 const weight = (value) => (Number.isInteger(value) ? whole.format(value) : number(value));
@@ -48,7 +48,7 @@ function drawMatrixRow(grid, body, actual) {
 }
 
 // Has one cell in the order of tabs, which the arrow keys move; Enter, space and a click choose it.
-function listenToKeys(table, places, choose) {
+function walkByKeys(table, places, choose) {
   const last = places.length - 1, clip = (at) => Math.min(Math.max(at, 0), last);
   let focused = places[0][0];
   focused.tabIndex = 0;
@@ -89,18 +89,21 @@ export function drawMatrix(view, parent) {
   drawMatrixHeads(grid, table);
   const body = make(table, "tbody", { role: "rowgroup" });
   const places = grid.names.map((_, actual) => drawMatrixRow(grid, body, actual));
-  const beside = make(both, "section", { class: "nbkeras-class" });
+  const boxes = {
+    beside: make(both, "section", { class: "nbkeras-class" }),
+    below: make(parent, "div", { class: "nbkeras-pair" }),
+  };
   const [actual, predicted] = view.chosen ?? [0, 0];
 
   function choose(row, column) {
     for (const cell of table.querySelectorAll("[aria-selected=true]")) cell.setAttribute("aria-selected", "false");
     places[row][column].setAttribute("aria-selected", "true");
     view.chosen = [row, column];
-    drawClass(view, grid, beside, row, column, choose);
+    drawClass(view, grid, boxes, row, column, choose);
     view.say(places[row][column].getAttribute("aria-label"));
   }
 
-  listenToKeys(table, places, choose);
+  walkByKeys(table, places, choose);
   places[actual][predicted].setAttribute("aria-selected", "true");
-  drawClass(view, grid, beside, actual, predicted, choose);
+  drawClass(view, grid, boxes, actual, predicted, choose);
 }

@@ -19,8 +19,9 @@ function figuresOf({ report, words }) {
   });
   const tops = Object.entries(report.top).filter(([k]) => k > 1 && k <= TOP_SHOWN)
     .map(([k, value]) => [fill(words.top, { k }), figure(value)]);
-  const own = Object.entries(report.metrics).filter(([, value]) => typeof value === "number")
-    .map(([name, value]) => [fill(words.own, { name }), figure(value)]);
+  // A metric may give one value for each class.
+  const values = (value) => (value?.$array?.slice(1) ?? [value].flat()).map(figure).join(", ");
+  const own = Object.entries(report.metrics).map(([name, value]) => [fill(words.own, { name }), values(value)]);
   return [...exact, ...tops, ...own];
 }
 
@@ -33,9 +34,16 @@ function drawAllFigures(view, parent) {
   }
 }
 
-function drawSorted(view, parent, key, title, pick) {
-  const { report, words } = view, { columns, rows } = tableOf(report[key], words);
+function drawSorted({ report, words }, parent, key, title, pick) {
+  const { columns, rows } = tableOf(report[key], words);
   sortedTable(parent, title, columns, rows, pick);
+}
+
+// Rows of the user's own have figures of any size.
+function drawWorst({ report, words }, parent) {
+  const { columns, rows } = tableOf(report.worst, words);
+  const text = (value) => (typeof value === "number" ? number(value) : String(value));
+  sortedTable(parent, words.worst, columns.map(({ title }) => ({ title, text })), rows);
 }
 
 function drawPairs({ state, report, words }, parent) {
@@ -69,7 +77,8 @@ function entriesOf(view) {
   add("confusion", words.confusion, report.confusion, (parent) => drawMatrix(view, parent));
   add("pairs", words.mistaken, state.pairs.length, (parent) => drawPairs(view, parent));
   const pick = report.confusion ? (row) => view.show(row[0]) : null;
-  add("per_class", words.classes, report.per_class, (parent) => drawSorted(view, parent, "per_class", words.classes, pick));
+  const title = report.task === "regression" ? words.amounts : words.classes;
+  add("per_class", title, report.per_class, (parent) => drawSorted(view, parent, "per_class", title, pick));
   const roc = curvesOf(report, "roc", "false_positive_rate", "true_positive_rate", "roc auc");
   add("roc", words.roc, roc.length, (parent) => drawCurves(view, parent, words.roc, roc,
     { x: words.false_positive, y: words.true_positive }, { diagonal: true }));
@@ -78,12 +87,12 @@ function entriesOf(view) {
     words.precision_recall, precision, { x: words.recall, y: words.precision }));
   const calibration = calibrationOf(view);
   add("calibration", words.calibration, calibration.length, (parent) => drawCurves(view, parent, words.calibration,
-    calibration, { x: words.said, y: words.happened }, { diagonal: true, dots: true }));
+    calibration, { x: words.said, y: words.happened }, { diagonal: true, dots: true, first: report.calibration.confidence ? 1 : undefined }));
   const alone = report.sample && report.classes.length === 1;
   add("truth", words.truth, alone, (parent) => drawTruth(view, parent));
   add("residuals", words.residuals, alone, (parent) => drawResiduals(view, parent));
   add("slices", words.slices, report.slices, (parent) => drawSorted(view, parent, "slices", words.slices));
-  add("worst", words.worst, report.worst, (parent) => drawSorted(view, parent, "worst", words.worst));
+  add("worst", words.worst, report.worst, (parent) => drawWorst(view, parent));
   return found;
 }
 
@@ -96,6 +105,9 @@ function linesOf({ state, report, words }, key) {
   return [names, ...rows];
 }
 
+// In a file too, which may be read as if it were whole.
+const allNotes = ({ state, report, words }) => [...report.notes, ...(state.cut ? [words.cut] : [])];
+
 function drawDownloads(view, parent, shown) {
   const { report, words, picture } = view;
   const files = make(parent, "span", { class: "nbkeras-files", role: "group", "aria-label": words.download });
@@ -103,7 +115,7 @@ function drawDownloads(view, parent, shown) {
   const name = (part, ending) => fileName([report.title, part].filter(Boolean).join(" "), ending);
   const csv = () => save(name(shown(), "csv"), csvText(linesOf(view, shown())), "text/csv");
   button(files, "CSV", "CSV", csv, { "aria-label": words.download_table, title: words.download_table });
-  const json = () => save(name("", "json"), JSON.stringify(report), "application/json");
+  const json = () => save(name("", "json"), JSON.stringify({ ...report, notes: allNotes(view) }), "application/json");
   button(files, "JSON", "JSON", json, { "aria-label": fill(words.download_as, { format: "JSON" }) });
   if (!picture) return;
   const png = () => save(name("", "png"), new Blob([Uint8Array.from(atob(picture), (one) => one.charCodeAt(0))]), "image/png");
@@ -134,5 +146,5 @@ export function drawReport(parent, words, state, picture) {
   }
   drawDownloads(view, head, shown);
   const notes = make(root, "ul", { class: "nbkeras-notes" });
-  for (const note of report.notes) make(notes, "li", {}, note);
+  for (const note of allNotes(view)) make(notes, "li", {}, note);
 }

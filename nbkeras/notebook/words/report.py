@@ -56,6 +56,7 @@ REPORT = Words(
         "parts": ("Parts of the report", "报告的各部分"),
         "classes": ("classes", "类别"),
         "class": ("class", "类别"),
+        "amounts": ("amounts", "预测量"),
         "all_classes": ("all classes", "所有类别"),
         "slices": ("slices", "分组"),
         "worst": ("worst rows", "最差的行"),
@@ -73,7 +74,7 @@ REPORT = Words(
         "taken_by": ("What is taken for {name}", "被误认为 {name} 的类别"),
         "never": ("nothing else", "无"),
         "pair_title": ("{actual} predicted as {predicted}", "{actual} 被预测为 {predicted}"),
-        "right": ("{name}, predicted rightly", "{name}，预测正确"),
+        "right": ("{name}, predicted correctly", "{name}，预测正确"),
         "pair_rows": ("The worst rows of this pair", "这一对中最差的行"),
         "no_pair_rows": (
             "None of the worst rows that are kept is of this pair.",
@@ -88,11 +89,13 @@ REPORT = Words(
             "共有 {count} 个类别：以下是最易混淆的类别对。",
         ),
         "curve": ("{title} of {values}", "{values} 的{title}"),
+        "cut": (
+            "This page has a part of the report: report.save(path) writes all of it.",
+            "此页面只含报告的一部分：report.save(path) 可写出全部内容。",
+        ),
         "download": ("Download", "下载"),
         "download_as": ("Download {format}", "下载 {format}"),
         "download_table": ("Download the shown table as CSV", "以 CSV 下载所示表格"),
-        "kept": ("Reports of {name}", "{name} 的报告"),
-        "kept_others": ("Reports of no run", "不属于任何训练的报告"),
         **{f"figure_{name}": (name, said) for name, said in _FIGURES.items()},
     }
 )
