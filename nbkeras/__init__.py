@@ -6,7 +6,7 @@ but only the rooms below the driver.
 Example:
     >>> import nbkeras
     >>> print(*nbkeras.__all__[:6], "…")
-    Builder Leaderboard Listener Report Run adapt …
+    Builder Leaderboard Listener Report Run Task …
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from nbkeras.run.listeners import Listener, listeners
     from nbkeras.run.run import Run
     from nbkeras.spark.session import local_spark
+    from nbkeras.tasks.task import Task
 
 __all__ = [
     "Builder",
@@ -46,6 +47,7 @@ __all__ = [
     "Listener",
     "Report",
     "Run",
+    "Task",
     "adapt",
     "compare",
     "evaluate",
@@ -85,6 +87,7 @@ _DEFINED = {
     **dict.fromkeys(("Report", "report"), "notebook.report"),
     "runs": "notebook.record",
     "show": "notebook.looks",
+    "Task": "tasks",
 }
 
 

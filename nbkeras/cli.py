@@ -1,11 +1,11 @@
-"""The command line: ``nbkeras demo``, ``nbkeras doctor`` and ``nbkeras zeppelin``."""
+"""The command line: ``nbkeras run``, ``demo``, ``doctor`` and ``zeppelin``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbkeras.errors import NbkerasError
 
@@ -75,7 +75,44 @@ def _parser() -> argparse.ArgumentParser:
         help="compare with a running Zeppelin; with --write, write files that can be sent to it",
     )
     zeppelin.set_defaults(command=_zeppelin)
+    _add_run(commands)
     return parser
+
+
+def _add_run(commands: Any) -> None:
+    run = commands.add_parser(
+        "run",
+        help="run a task: a training with its data, model and results, declared in YAML",
+        description="Run a task. Progress goes to standard error. Exit status: 0 done, 1 failed, 2 the task "
+        "is wrong, 130 interrupted.",
+    )
+    what = run.add_mutually_exclusive_group(required=True)
+    what.add_argument("task", nargs="?", metavar="TASK", help="the task, such as task.yaml")
+    what.add_argument("--schema", action="store_true", help="print the JSON Schema of tasks, for editors")
+    run.add_argument("--dry-run", action="store_true", help="say what it would do; no row is computed")
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="set a value otherwise: epochs=3, spark.workers=2; may be given again",
+    )
+    run.add_argument(
+        "--result", metavar="FILE", help="where the result is written as JSON; - for standard output"
+    )
+    run.set_defaults(command=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from nbkeras.tasks import absent
+
+    absent.require()
+    from nbkeras.tasks import command, schema
+
+    if options.schema:
+        print(schema.schema(), end="")
+        return 0
+    return command.run(options.task, options.set, result=options.result, dry=options.dry_run)
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 NbkerasError
 ├── OptionError     an option or argument with an invalid name or value
+│   └── TaskError   a task that says what cannot be, a line for each fault
 ├── DataError       a DataFrame or array that does not fit the model
 ├── ModelError      a model that cannot be trained as it is
 ├── ClusterError    Spark, Java or an executor that lacks something
@@ -14,6 +15,8 @@ NbkerasError
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 class NbkerasError(Exception):
@@ -34,6 +37,26 @@ class NbkerasError(Exception):
 
 class OptionError(NbkerasError):
     """An option or argument has an invalid name or value."""
+
+
+class TaskError(OptionError):
+    """A task says what cannot be.
+
+    Args:
+        faults: a line for each: where, what was received, and what to write.
+
+    Example:
+        >>> from nbkeras.errors import TaskError
+        >>> print(TaskError(["task.yaml:3: epochs: got 0: write a whole number from 1"]))
+        task.yaml:3: epochs: got 0: write a whole number from 1
+    """
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {one}" for one in self.faults]
 
 
 class DataError(NbkerasError):

@@ -78,7 +78,7 @@ def fit(
     spark, host = attached(options.spark), options.shown_by or host
     plan, begun, alone = planned(spark, options, model, shuffle=shuffle, seed=seed, **limits)
     known = registry.schema(model) if begun is None else begun.schema
-    train, validation, split = _data(spark, plan, model, given, begun)
+    train, validation, split = rows_of(spark, plan, model, given, begun)
     run = entered(host, options, model, plan, begun)
     run.monitor = None if keeper is None else keeper.monitor
     schema = run.schema = None if train.numbered else train.schema
@@ -161,7 +161,7 @@ def history(run: Run) -> Any:
     return done
 
 
-def _data(
+def rows_of(
     spark: SparkSession, plan: Plan, model: Any, given: Given, begun: Checkpoint | None
 ) -> tuple[Rows, Rows | stream.Dataset | None, float]:
     """The data to train and to validate on, and the part still to be split off.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from nbkeras import wait
-from nbkeras.errors import ClusterError
+from nbkeras.errors import ClusterError, one_line
 from nbkeras.spark import gateway, java
 
 if TYPE_CHECKING:
@@ -27,15 +29,9 @@ def attached(spark: Any = None) -> SparkSession:
     Raises:
         ClusterError: the session was stopped, or is not a session.
     """
-    from pyspark import SparkContext
-    from pyspark.sql import SparkSession
-
     if spark is not None and not hasattr(spark, "createDataFrame"):
         raise ClusterError(f"spark={spark!r} is not a SparkSession: omit it, or give a session")
-    session: Any = spark if spark is not None else _active()
-    if session is None and SparkContext._active_spark_context is not None:  # noqa: SLF001  # no public sign
-        # A session is active in one thread only; another thread must get the running Spark.
-        session = SparkSession.builder.getOrCreate()
+    session: Any = spark if spark is not None else running()
     if session is None:
         print(
             "nbkeras: no Spark at hand, starting a local one; spark = nbkeras.local_spark() gives it to you"
@@ -50,6 +46,18 @@ def attached(spark: Any = None) -> SparkSession:
 
         connect.require_alive(session)
     return session  # type: ignore[no-any-return]
+
+
+def running() -> Any:
+    """Return the active session, or one of the Spark that this process has started; None for none."""
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    session = _active()
+    if session is None and SparkContext._active_spark_context is not None:  # noqa: SLF001  # no public sign
+        # A session is active in one thread only; another thread must get the running Spark.
+        session = SparkSession.builder.getOrCreate()
+    return session
 
 
 def _active() -> Any:
@@ -94,13 +102,20 @@ def thread(spark: SparkSession, work: Callable[[], None], name: str) -> threadin
     return made
 
 
-#: Settings of a local Spark: it listens on loopback only, and prints nothing.
-_LOCAL = {
+#: Seconds until a machine that does not answer is given up.
+_PATIENCE = 5.0
+#: All cores of this machine.
+_HERE = "local[*]"
+#: Settings of a Spark that prints nothing.
+_QUIET = {
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+#: Settings of a local Spark, which listens on loopback only.
+_LOCAL = _QUIET | {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
     "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-    "spark.sql.execution.arrow.pyspark.enabled": "true",
 }
 
 
@@ -113,9 +128,26 @@ def local_spark() -> SparkSession:
     Raises:
         ClusterError: there is no Java and none can be installed, or Spark does not start.
     """
+    return started(_HERE, {})
+
+
+def started(master: str, settings: Mapping[str, str]) -> SparkSession:
+    """Start a Spark, or return the one that runs already.
+
+    Args:
+        master: as Spark names it, such as ``local[2]``, ``yarn`` or ``sc://host:15002`` for a Connect server.
+        settings: of the session.
+
+    Raises:
+        ClusterError: there is no Java and none can be installed, or Spark does not start.
+    """
     from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
+    _require_listening(master)
+    if master.startswith("sc://"):
+        return _connected(master, settings)
+    own = _LOCAL if master.startswith("local") else _QUIET
     with SparkContext._lock:  # noqa: SLF001  # as PySpark does, so that two threads start one Spark
         if gateway.has_ended():
             gateway.forget()
@@ -123,9 +155,59 @@ def local_spark() -> SparkSession:
         with nullcontext() if is_there else wait.shown("java"):
             java.ensure()
             # The workers must run this Python, with its packages; PATH may have another one first.
-            os.environ["PYSPARK_PYTHON"] = sys.executable
-            conf = SparkConf().setMaster("local[*]").setAppName("nbkeras").setAll(list(_LOCAL.items()))
+            if own is _LOCAL:
+                os.environ["PYSPARK_PYTHON"] = sys.executable
+            else:
+                named = settings.get("spark.pyspark.python", sys.executable)
+                os.environ.setdefault("PYSPARK_PYTHON", named)
+            conf = SparkConf().setMaster(master).setAppName("nbkeras").setAll([*{**own, **settings}.items()])
             if not is_there:
                 gateway.start(conf)
-            session: SparkSession = SparkSession.builder.config(conf=conf).getOrCreate()
+            try:
+                session: SparkSession = SparkSession.builder.config(conf=conf).getOrCreate()
+            except Exception as error:
+                raise ClusterError(f"Spark at {master} has ended as it started: look at its log") from error
+    return session
+
+
+def _require_listening(master: str) -> None:
+    """Make sure that somebody listens at a master: Spark would try for minutes, and say nothing.
+
+    Raises:
+        ClusterError: nobody does.
+    """
+    scheme, _, rest = master.partition("://")
+    default = {"sc": 15002, "spark": 7077}.get(scheme)
+    if default is None or any(name.lower().endswith("_proxy") for name in os.environ):
+        return  # Spark knows the way
+    places = [urlsplit(f"//{one}") for one in rest.partition("/")[0].split(",")]
+    for place in places:
+        try:
+            with socket.create_connection((place.hostname or "", place.port or default), _PATIENCE):
+                return
+        except OSError as error:
+            reason = error
+    raise ClusterError(
+        f"nobody answers at {master} ({reason.strerror or reason}): start Spark there, or name another master"
+    )
+
+
+def _connected(master: str, settings: Mapping[str, str]) -> SparkSession:
+    """A session of a Connect server.
+
+    Raises:
+        ClusterError: it gives none.
+    """
+    from pyspark.sql import SparkSession
+
+    builder: Any = SparkSession.builder  # its methods are of another class in each kind of Spark
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    try:
+        session: SparkSession = builder.remote(master).getOrCreate()
+    except Exception as error:
+        raise ClusterError(
+            f"Spark Connect at {master} gives no session ({one_line(error)}): type {sys.executable} -m pip "
+            "install 'nbkeras[connect]', or name another master"
+        ) from error
     return session

@@ -1,0 +1,252 @@
+"""Outputs: what a task writes, and that it finds the room for it before anything is trained."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbkeras.data import filesystems
+from nbkeras.driver import inference
+from nbkeras.errors import NbkerasError, TaskError, one_line
+from nbkeras.tasks.declared import Declared
+from nbkeras.tasks.parts import REPORTS, Predictions, format_of
+from nbkeras.tasks.places import Place
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from nbkeras.notebook.report import Report
+
+#: Formats of Spark whose columns hold no arrays.
+_FLAT = {"csv", "text"}
+
+
+def named(task: Declared) -> Iterator[tuple[Place, str, str]]:
+    """Name what a task writes.
+
+    Args:
+        task: the task.
+
+    Yields:
+        The place of its path, the path or the table, and what happens to what is there.
+    """
+    out = task.out
+    if out.model is not None:
+        yield ("out", "model"), out.model, out.mode
+    if out.predictions is not None:
+        mode = out.predictions.mode or out.mode
+        yield ("out", "predictions"), out.predictions.path or f"table {out.predictions.table}", mode
+    if out.report is not None and out.report.path is not None:
+        yield ("out", "report"), out.report.path, out.mode
+
+
+def require_free(task: Declared) -> None:
+    """Make sure that nothing is there that would be lost.
+
+    Args:
+        task: the task.
+
+    Raises:
+        TaskError: something is; a line for each.
+    """
+    faults: list[str] = []
+    for place, path, mode in named(task):
+        if mode == "error" and not path.startswith("table ") and _is_there(path):
+            faults += task.places.fault(
+                place, f"{path} is there already: name another, or write out.mode: overwrite"
+            ).faults
+    if faults:
+        raise TaskError(faults)
+
+
+def make_folders(task: Declared) -> None:
+    """Make the folders of what a task writes on this machine: better before it trains than behind.
+
+    Args:
+        task: the task.
+
+    Raises:
+        TaskError: one cannot be made, or written to.
+    """
+    for place, path, _ in named(task):
+        if "://" in path or path.startswith("table "):
+            continue
+        folder = Path(path).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise task.places.fault(
+                place, f"nothing can be written to {folder} ({error.strerror}): name another folder"
+            ) from error
+
+
+def require_table_free(task: Declared, spark: SparkSession) -> None:
+    """Make sure that a table for predictions is not there yet, where it would be lost.
+
+    Args:
+        task: the task.
+        spark: the session.
+
+    Raises:
+        TaskError: it is.
+    """
+    predictions = task.out.predictions
+    if predictions is None or predictions.table is None or (predictions.mode or task.out.mode) != "error":
+        return
+    if spark.catalog.tableExists(predictions.table):
+        raise task.places.fault(
+            ("out", "predictions"),
+            f"the table {predictions.table} is there already: name another, or write mode: overwrite",
+        )
+
+
+def require_format(task: Declared, model: Any, df: DataFrame | None) -> None:
+    """Make sure that the format of the predictions can hold them.
+
+    Args:
+        task: the task.
+        model: the model.
+        df: the rows to predict; None for none.
+
+    Raises:
+        TaskError: it cannot.
+    """
+    out = task.out.predictions
+    if out is None or out.path is None or df is None:
+        return
+    kind = out.format or format_of(out.path)
+    if kind not in _FLAT:
+        return
+    nested = [
+        one.name for one in df.schema if one.dataType.typeName() in {"array", "map", "struct", "binary"}
+    ]
+    if [shape for shape in _shapes(model) if shape[1:] != (1,)]:
+        nested.append("prediction")
+    if nested:
+        raise task.places.fault(
+            ("out", "predictions"),
+            f"a {kind} holds no arrays, and {', '.join(nested)} would be one: write a path that ends in "
+            ".parquet or .json",
+        )
+
+
+def _shapes(model: Any) -> list[tuple[Any, ...]]:
+    return [tuple(one.shape) for one in getattr(model, "outputs", None) or []]
+
+
+def model(trained: Any, path: str) -> None:
+    """Save a model, whole or not at all.
+
+    Args:
+        trained: the model.
+        path: of the file; a URI that PyArrow or fsspec opens, too.
+
+    Raises:
+        NbkerasError: it cannot be saved.
+    """
+    from nbkeras import api
+
+    with _told(f"the model cannot be saved as {path}"), tempfile.TemporaryDirectory() as folder:
+        made = Path(folder, "model.keras")
+        api.save_model(trained, made)
+        if "://" in path:
+            files, place = filesystems.opened(path, "out.model")
+            with files.open_output_stream(place) as stream:
+                stream.write(made.read_bytes())
+            return
+        part = Path(f"{path}.part")
+        shutil.move(made, part)
+        part.replace(path)
+
+
+def predictions(spark: SparkSession, out: Predictions, df: DataFrame, mode: str) -> None:
+    """Write predictions by Spark.
+
+    Args:
+        spark: the session.
+        out: where to, and how.
+        df: with the predictions.
+        mode: what happens to what is there.
+
+    Raises:
+        NbkerasError: they cannot be computed, or written.
+    """
+    kind = out.format or (None if out.path is None else format_of(out.path))
+    options: dict[str, Any] = {**({"header": True} if kind == "csv" else {}), **out.options}
+    writer = df.write.mode("errorifexists" if mode == "error" else mode).options(**options)
+    if kind is not None:
+        writer = writer.format(kind)
+    if out.path is not None and "://" not in out.path:
+        with contextlib.suppress(OSError):  # what an interrupt has left empty; else it stays
+            Path(out.path).rmdir()
+    action: Callable[[], None] = (
+        (lambda: writer.save(out.path)) if out.table is None else (lambda: writer.saveAsTable(str(out.table)))
+    )
+    inference.attended(spark, "predict", action)
+
+
+def report(found: Report, path: str) -> list[str]:
+    """Save a report as the end of the path says, or as each kind of file into a folder.
+
+    Args:
+        found: the report.
+        path: of the file or folder.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        NbkerasError: they cannot be written.
+    """
+    with _told(f"the report cannot be saved as {path}"):
+        if not Path(path).suffix:
+            return [one for end in REPORTS for one in report(found, f"{path}/report{end}")]
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(_bytes(found, Path(path).suffix))
+    return [path]
+
+
+def _bytes(found: Report, suffix: str) -> bytes:
+    import pandas as pd
+    from pydantic_core import to_json
+
+    shown = found.bundle()
+    if suffix == ".png":
+        return base64.b64decode(shown["image/png"])
+    if suffix == ".html":
+        return f'<!doctype html><meta charset="utf-8"><title>report</title>{shown["text/html"]}'.encode()
+    if suffix == ".txt":
+        return f"{shown['text/plain']}\n".encode()
+    if suffix == ".csv":
+        table = found.per_class if found.per_class is not None else pd.Series(found.figures, name="value")
+        return str(table.to_csv()).encode()
+    plain = {name: getattr(found, name) for name in ("task", "rows", "figures", "areas", "metrics", "notes")}
+    return to_json(plain, indent=2, inf_nan_mode="null")
+
+
+@contextlib.contextmanager
+def _told(failure: str) -> Iterator[None]:
+    try:
+        yield
+    except NbkerasError:
+        raise
+    except Exception as error:  # each file system has errors of its own
+        raise NbkerasError(f"{failure}: {one_line(error)}") from error
+
+
+def _is_there(path: str) -> bool:
+    """Whether a path is taken; an empty folder is not."""
+    from pyarrow import fs
+
+    files, place = filesystems.opened(path, "out")
+    info = files.get_file_info(place)
+    if info.type == fs.FileType.NotFound:
+        return False
+    return info.type != fs.FileType.Directory or bool(files.get_file_info(fs.FileSelector(place)))
