@@ -6,7 +6,7 @@ but only the rooms below the driver.
 Example:
     >>> import nbkeras
     >>> print(*nbkeras.__all__[:6], "…")
-    Builder Listener Report Run Task adapt …
+    Builder Leaderboard Listener Report Run Task …
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         timeseries,
     )
     from nbkeras.notebook.builder import Builder
+    from nbkeras.notebook.leaderboard import Leaderboard, compare
     from nbkeras.notebook.looks import show
     from nbkeras.notebook.record import runs
     from nbkeras.notebook.report import Report, report
@@ -42,11 +43,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Builder",
+    "Leaderboard",
     "Listener",
     "Report",
     "Run",
     "Task",
     "adapt",
+    "compare",
     "evaluate",
     "features",
     "fit",
@@ -80,6 +83,7 @@ _DEFINED = {
     **dict.fromkeys(("Listener", "listeners"), "run.listeners"),
     "Run": "run.run",
     "local_spark": "spark.session",
+    **dict.fromkeys(("Leaderboard", "compare"), "notebook.leaderboard"),
     **dict.fromkeys(("Report", "report"), "notebook.report"),
     "runs": "notebook.record",
     "show": "notebook.looks",

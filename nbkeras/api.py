@@ -92,11 +92,14 @@ def fit(
 
     Args:
         model: compiled; holds the trained weights and optimizer state afterwards.
-        data: a Spark DataFrame; arrays, or a DataFrame of pandas or polars; or a ``tf.data.Dataset``, a
-            PyDataset or a torch DataLoader, whose batches every worker reads to take its rows of each.
+        data: a DataFrame of Spark, pandas, polars, pandas on Spark or Arrow, or of any package that offers
+            Arrow's stream of rows (``__arrow_c_stream__``); arrays; a dict of arrays, or an array with
+            fields, which have columns where y names one; or a ``tf.data.Dataset``, a PyDataset or a torch
+            DataLoader, whose batches every worker reads to take its rows of each. What is missing to pandas
+            (NaN) is a null; polars and Arrow tell the two apart.
         y: label column(s) of a DataFrame, several as a list in the order of the
-            outputs or as a dict by output name; or arrays. Words are classes, numbered
-            from 0 in their sorted order.
+            outputs or as a dict by output name; or arrays, or a series. Words are classes, numbered
+            from 0 in their sorted order, those of an ordered category in its own.
         features: feature columns; None for all that are not label or weight.
         sample_weight: weight column of a DataFrame, or an array.
         validation_data: a DataFrame with the same columns, or a tuple of arrays.
@@ -324,8 +327,8 @@ def predict(
 
     Args:
         model: built; if a run in the background trains it, waits for its end.
-        data: a DataFrame of Spark, pandas or polars, arrays, or a dataset. Up to 1,024 rows that are not
-            those of a Spark DataFrame are predicted in this process, which takes less time than a Spark job.
+        data: a DataFrame of any kind, arrays, or a dataset, as in :func:`fit`. Up to 1,024 rows of arrays are
+            predicted in this process, which takes less time than a Spark job.
         features: feature columns; None for those that the model was trained on.
         output: name of the column with the outputs; a model with several outputs gets
             one column for each, with the output's name appended.
@@ -338,9 +341,12 @@ def predict(
         spark: the session; None for the active one, or a new local one.
 
     Returns:
-        For a DataFrame, a lazy DataFrame that keeps its columns and adds the
-        outputs: a number for a model with one output unit, else an array. For
-        arrays and datasets the same as ``keras.Model.predict``.
+        For a DataFrame of Spark, a lazy DataFrame that keeps its columns and adds the
+        outputs: a number for a model with one output unit, else an array. For another DataFrame, or a dict
+        of arrays, one of its own kind, with its columns, order and index, where the model was trained on
+        columns by their names, or takes what no array holds, such as words. For
+        arrays and datasets, and for a DataFrame that Keras would take as an array, the same as
+        ``keras.Model.predict``.
 
     Raises:
         Aborted: the user interrupted.
@@ -449,7 +455,7 @@ def adapt(
     Args:
         layers: a functional or sequential model; a ``keras.utils.FeatureSpace``; or layers by the names of
             their columns.
-        data: a DataFrame of Spark, pandas or polars: the rows to train on alone.
+        data: a DataFrame of any kind, or a dict of arrays, as in :func:`fit`: the rows to train on alone.
         y: label column(s), which are no features.
         features: feature columns of a model; None for those with the names of its inputs, or all.
         spark: the session; None for the active one, or a new local one.
@@ -482,7 +488,7 @@ def features(
     One Spark job looks at the columns: types, numbers of different values (estimated), gaps and skewness.
 
     Args:
-        data: a DataFrame of Spark, pandas or polars.
+        data: a DataFrame of any kind, or a dict of arrays, as in :func:`fit`.
         label: column(s) that are no features.
         spark: the session; None for the active one, or a new local one.
 
@@ -534,8 +540,8 @@ def images(
     needs this function only to choose an option.
 
     Args:
-        data: a folder: a path, or a URI that Spark reads; or a DataFrame with a column of files, of their
-            paths, or of what Spark's ``image`` source gives.
+        data: a folder: a path, or a URI that Spark reads; or a DataFrame of any kind with a column of files,
+            of their paths, or of what Spark's ``image`` source gives.
         column: of a DataFrame, the column of images; None for the only one.
         labels: "inferred" gives a column ``label`` with the name of each file's class; None does not.
         class_names: the classes to read, in the order of their numbers.
@@ -609,7 +615,7 @@ def pad_sequences(
     done.
 
     Args:
-        data: a DataFrame of Spark, pandas or polars.
+        data: a DataFrame of any kind, or a dict of arrays, as in :func:`fit`.
         columns: of arrays of numbers or words, or of arrays of such arrays (steps of several numbers).
         maxlen: the length; None for that of the model's input.
         padding: where values are added, "pre" or "post".
@@ -618,7 +624,7 @@ def pad_sequences(
         spark: the session; None for the active one, or a new local one.
 
     Returns:
-        The DataFrame, whose columns keep this through the steps of Spark.
+        The DataFrame as one of Spark, whose columns keep this through the steps of Spark.
 
     Raises:
         DataError: there is no such column, or it holds no arrays.
@@ -658,7 +664,7 @@ def timeseries(
     :func:`predict` and :func:`evaluate` make windows as the training has done.
 
     Args:
-        data: a DataFrame of Spark, pandas or polars.
+        data: a DataFrame of any kind, or a dict of arrays, as in :func:`fit`.
         time: the column that orders the rows of a series; no time may come twice.
         sequence_length: rows of a window.
         key: column(s) that tell one series from another; None if there is one series.
@@ -669,7 +675,7 @@ def timeseries(
         spark: the session; None for the active one, or a new local one.
 
     Returns:
-        The DataFrame, whose column of time keeps this through the steps of Spark.
+        The DataFrame as one of Spark, whose column of time keeps this through the steps of Spark.
 
     Raises:
         DataError: there is no such column.

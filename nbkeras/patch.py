@@ -55,7 +55,7 @@ class Calls:
         ours: Callable[..., Any] = getattr(self, name)
         if name == "fit":
             self.fits += 1
-        if calling() is not None and name != "fit" and not hasattr(x, "sparkSession"):
+        if calling() is not None and name != "fit" and not _is_of_spark(x):
             # The workers hold their slots until this callback returns.
             return local(model, x, *args, **kwargs)
         signature = inspect.signature(ours)
@@ -150,12 +150,12 @@ class Calls:
         callbacks: Any = None,
         classes: Any = False,
     ) -> Any:
-        """Return an array for arrays; for a DataFrame, a DataFrame with one more column."""
+        """Return an array for arrays; for a DataFrame, a DataFrame of its kind with one more column."""
         if callbacks is not None:
             return _with_callbacks("predict", model, x)(x, batch_size, verbose, steps, callbacks)
         from nbkeras.driver.inference import is_few
 
-        if not hasattr(x, "sparkSession") and not is_few(x):  # the prediction of a Spark DataFrame is lazy
+        if not _is_of_spark(x) and not is_few(x):  # the prediction of a Spark DataFrame is lazy
             _say("Predicting on Spark.", x, verbose)
         return self._predict(model, x, batch_size=batch_size, steps=steps, classes=classes, **self._where())
 
@@ -224,6 +224,11 @@ def _say(sentence: str, x: Any, verbose: Any) -> None:
         print(sentence)  # noqa: T201
 
 
+def _is_of_spark(x: Any) -> bool:
+    """Whether this is a DataFrame of Spark, or of pandas on Spark."""
+    return hasattr(x, "sparkSession") or type(x).__module__.startswith("pyspark.pandas")
+
+
 def _with_callbacks(method: str, model: Any, x: Any) -> Any:
     """Return Keras' own method, which calls callbacks here.
 
@@ -232,7 +237,7 @@ def _with_callbacks(method: str, model: Any, x: Any) -> Any:
     """
     from nbkeras.driver import inference
 
-    if hasattr(x, "sparkSession"):
+    if _is_of_spark(x):
         raise OptionError(
             f"{method}(callbacks=…) is for arrays and datasets: call {method} without callbacks"
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
-What = Literal["java", "keras", "tensorflow", "evaluate", "predict", "report", "adapt", "read"]
+What = Literal["java", "keras", "tensorflow", "evaluate", "predict", "report", "adapt", "read", "compare"]
 
 #: Shows the reason of waiting during a ``with`` block. A notebook replaces it by its own function.
 shown: Callable[[What], AbstractContextManager[Any]] = nullcontext

@@ -719,11 +719,11 @@ def test_no_dataframe_with_numbers_leaves_nothing_to_edit(frames):
     [
         (3, "3, a int"),
         ([1, 2], r"\[1, 2\], a list"),
-        (pd.DataFrame({"a": [1.0], "y": [0]}), "a pandas DataFrame"),
+        (pd.Series([1.0], name="a"), "0 1.0 .*, a Series"),
     ],
 )
-def test_an_object_that_is_not_a_spark_dataframe_is_refused_in_one_sentence(data, given):
-    message = f"^the data is {given}: give a Spark DataFrame, as df = spark.createDataFrame"
+def test_an_object_that_is_not_a_dataframe_is_refused_in_one_sentence(data, given):
+    message = f"^the data is {given}: give a DataFrame of Spark, pandas, polars or Arrow"
     with pytest.raises(DataError, match=message):
         Builder(data)
     with pytest.raises(DataError, match=message):

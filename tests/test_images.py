@@ -544,7 +544,7 @@ def test_pandas_columns_of_files_and_names_with_dots_are_taken_too(spark, folder
     expected = np.stack(nbkeras.predict(trained, df, spark=spark).toPandas()["prediction"])
 
     frame = df.drop("label").toPandas()
-    found = nbkeras.predict(trained, frame, spark=spark).toPandas()
+    found = nbkeras.predict(trained, frame, spark=spark)
     np.testing.assert_allclose(np.stack(found["prediction"]), expected, 1e-5, 1e-6)
     dotted = nbkeras.images(df.withColumnRenamed("image", "my.image"), "my.image", spark=spark)
     found = nbkeras.predict(trained, dotted, features=["my.image"], spark=spark).toPandas()

@@ -552,11 +552,11 @@ def test_the_newest_builder_is_exported_however_it_was_opened(run, shell, monkey
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        ({"rows": pd.DataFrame()}, "it is a pandas DataFrame; spark_rows = spark.createDataFrame(rows)"),
-        ({"row": Frame([], "a double")}, "there is no Spark DataFrame of that name; the DataFrames are: row"),
-        ({}, "there is no Spark DataFrame of that name; there is no DataFrame by now"),
+        ({"row": Frame([], "a double")}, "there is no DataFrame of that name; the DataFrames are: row"),
+        ({"row": pd.DataFrame()}, "there is no DataFrame of that name; the DataFrames are: row"),
+        ({}, "there is no DataFrame of that name; there is no DataFrame by now"),
     ],
-    ids=["pandas", "another name", "none"],
+    ids=["another name", "pandas", "none"],
 )
 def test_what_cannot_be_built_for_is_told_with_what_there_is(run, shell, monkeypatch, names, words):
     monkeypatch.setattr(magics.hosts, "require_widgets", lambda: None)

@@ -267,7 +267,9 @@ def test_a_frame_of_polars_is_taken_by_its_columns_or_as_an_array(spark):
     arrays = nbkeras.fit(make(), features, label, workers=1, spark=spark, **how).history["loss"]
 
     np.testing.assert_allclose([by_name, arrays], [right, right], 1e-5)
-    assert nbkeras.predict(model, features, spark=spark).shape == (ROWS, 1)
+    found = nbkeras.predict(model, features, spark=spark)
+    assert found.columns == ["a", "b", "prediction"]
+    np.testing.assert_allclose(found["prediction"], model.predict(X[:, :2], verbose=0)[:, 0], 1e-4, 1e-5)
 
 
 def test_a_model_of_a_fixed_batch_with_a_state_trains_evaluates_and_predicts_in_keras_own_batches(

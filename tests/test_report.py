@@ -87,6 +87,7 @@ def test_a_model_of_classes_has_the_figures_of_scikit_learn_and_of_its_own_evalu
     assert found.worst["_actual"].tolist() == [KINDS[one] for one in kinds[worst]]
     assert found.worst["_predicted"].tolist() == [KINDS[one] for one in said[worst]]
     assert not found.worst["_loss"].is_monotonic_increasing
+    assert nbkeras.runs.others[-2:] == [found, again]
 
 
 def begun(spark):

@@ -13,7 +13,8 @@ import nbkeras
 ROOMS = (
     *("errors", "wait", "devices", "requirements", "bundled", "schema", "plan"),
     *("metrics", "transport", "model", "run", "options", "spark", "data", "job", "worker", "driver"),
-    *("patch", "api", "builder", "notebook", "ml", "tasks", "doctor", "demo", "zeppelin", "cli", "__init__"),
+    *("patch", "api", "selection", "builder", "notebook", "ml", "tasks"),
+    *("doctor", "demo", "zeppelin", "cli", "__init__"),
 )
 PACKAGE = Path(nbkeras.__file__).parent
 

@@ -56,6 +56,7 @@ def net(units=3, **how):
 @pytest.fixture(autouse=True)
 def _displays_of_one_test(monkeypatch):
     monkeypatch.setattr(listeners, "displays", [])
+    monkeypatch.setattr(registry, "kept", [])
 
 
 @pytest.fixture(scope="module")
@@ -493,7 +494,9 @@ with hosts.cell("model.fit(x)  # there"):
     how = {"epochs": 3, "batch_size": 8, "workers": 1, "verbose": 0}
     run = nbkeras.fit(model, x, x.sum(axis=1), checkpoint=sys.argv[1], **how)
 np.savez(sys.argv[2], *model.get_weights())
-found = {"history": run.history, "settings": run.settings}
+report = nbkeras.report(model, x, x.sum(axis=1))
+assert run.reports == (report,) and report.title == run.name and len(report.sample) == 32
+found = {"history": run.history, "settings": run.settings, "figures": report.figures}
 """
 
 
@@ -535,6 +538,9 @@ def test_a_checkpoint_is_a_run_with_its_history_settings_code_and_weights(elsewh
     assert run.settings == made["settings"]
     assert run.code == "model.fit(x)  # there"
     assert run.snapshot().elapsed > 0
+    (report,) = run.reports
+    assert report.figures == made["figures"]
+    assert report.sample is None  # rows of the data are not in the folder
     with pytest.raises(ModelError, match=r"was read from a checkpoint and has no model here"):
         run.load_weights()
     # The same without Dropout, so without its seed: the weights are all that counts.
@@ -560,6 +566,8 @@ def test_a_checkpoint_that_is_read_again_takes_its_own_place(elsewhere):
     again = runs.read(str(elsewhere[0]) + "/")
     assert [one.name for one in runs] == ["digits", "later"]
     assert runs[0] is again is not first
+    assert len(again.reports) == 1
+    assert not any(one is first.reports[0] for one in runs.reports)
 
 
 def test_a_checkpoint_of_an_older_version_has_its_history_and_weights(tmp_path):
@@ -770,7 +778,7 @@ def test_a_panel_that_breaks_harms_no_training_and_is_named():
 def test_where_there_are_no_widgets_the_magic_prints_the_table(shell, elsewhere, capsys):
     result = shell.run_cell(f"%keras_spark runs {elsewhere[0]}")
     assert result.success
-    assert re.search(r"^digits +finished +loss .* 3 of 3 ", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^digits +finished +1 +loss .* 3 of 3 ", capsys.readouterr().out, re.MULTILINE)
     assert not shell.run_cell("%keras_spark runs /nowhere/at/all").success
     assert "there is no checkpoint in /nowhere/at/all" in capsys.readouterr().out
 

@@ -211,11 +211,12 @@ def test_a_dataframe_of_pandas_on_spark_is_the_one_of_spark_that_it_is(spark):
         model.compile("sgd", "mse")
         return model
 
-    ours, theirs = (
-        nbkeras.fit(make(), one, "y", workers=1, seed=1, verbose=0, spark=spark).history
-        for one in (data, table)
+    ours, series, theirs = (
+        nbkeras.fit(make(), x, y, workers=1, seed=1, verbose=0, spark=spark).history
+        for x, y in ((data, "y"), (data[["a", "b"]], data["y"]), (table, "y"))
     )
 
-    assert ours == theirs
-    with pytest.raises(DataError, match="y of a DataFrame is the name of its label column, not a Series"):
-        nbkeras.fit(make(), data[["a", "b"]], data["y"], workers=1, spark=spark)
+    assert ours == series == theirs
+    other = table.pandas_api()["y"]
+    with pytest.raises(DataError, match=r"y is a series of another DataFrame, .* make it a column, df"):
+        nbkeras.fit(make(), data[["a", "b"]], other, workers=1, spark=spark)

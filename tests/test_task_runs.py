@@ -65,7 +65,6 @@ learning_rate: 0.05
 seed: 3
 callbacks: {EarlyStopping: {monitor: loss, patience: 5}}
 """
-REPORTS = [f"out/report/report{end}" for end in (".html", ".json", ".png", ".txt", ".csv")]
 
 
 @pytest.fixture(scope="module")
@@ -150,8 +149,11 @@ def test_the_command_computes_what_the_same_calls_compute_and_prints_the_result_
     right = np.array(["lily", "rose"])[expected.argmax(axis=1)] == test["kind"]
     assert result["figures"]["accuracy"] == pytest.approx(right.mean())
     assert result["rows"] == len(test)
-    assert set(REPORTS) <= files()
-    assert result["written"]["report"] == [str(Path(name).absolute()) for name in REPORTS]
+    reports = sorted(map(str, Path("out/report").absolute().iterdir()))
+    assert result["written"]["report"] == reports
+    assert {f"report{end}" for end in (".html", ".json", ".png", ".txt")} < {
+        Path(one).name for one in reports
+    }
 
     assert cli.main(words) == 2
     there = capsys.readouterr().err.splitlines()

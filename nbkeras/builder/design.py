@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nbkeras.builder.branches import Branch, written
+from nbkeras.builder.given import Kind
 from nbkeras.builder.network import Looked, Network
 from nbkeras.builder.table import Task
 from nbkeras.data.names import quoted
@@ -60,6 +62,7 @@ class Design:
         inputs: features that are an input each, with their layers; empty where all are one input.
         depth: of a feature that holds arrays, 2 where these hold arrays themselves.
         nulls: what fills gaps, by column.
+        kind: of the DataFrame: how its columns are selected.
 
     Example:
         >>> from nbkeras.builder import presets
@@ -96,6 +99,7 @@ class Design:
     inputs: tuple[Branch, ...] = ()
     depth: int = 1
     nulls: tuple[tuple[str, Any], ...] = ()
+    kind: Kind = "spark"
 
     def code(self) -> str:
         """The cell that builds and trains it."""
@@ -122,6 +126,8 @@ class Design:
             watched = [] if self.validation_split else [code.value("loss")]
             how: dict[str, Any] = {"patience": self.patience, "restore_best_weights": True}
             sizes["callbacks"] = Piece("[", [code.call("keras.callbacks.EarlyStopping", watched, **how)], "]")
+        if self.label is None and self.kind != "spark":
+            return code.call("history = model.fit", [self._selected(self.features)] * 2, **sizes).written()
         if self.label is None:
             return code.call("history = model.fit", [self._twice()], y=_TARGET, **sizes).written()
         return code.call("history = model.fit", [self._rows(self.label)], y=self.label, **sizes).written()
@@ -131,9 +137,18 @@ class Design:
         if self.unused is not None and len(self.unused) < len(self.features):
             if not self.unused:
                 return self.data
+            if self.kind != "spark":
+                return self._selected((*self.features, label))
             return code.call(f"{self.data}.drop", [code.value(name) for name in self.unused])
-        names = [code.value(quoted(name)) for name in (*self.features, label)]
-        return code.call(f"{self.data}.select", names)
+        return self._selected((*self.features, label))
+
+    def _selected(self, names: Sequence[str]) -> Piece:
+        if self.kind == "spark":
+            return code.call(f"{self.data}.select", [code.value(quoted(name)) for name in names])
+        listed = Piece("[", [code.value(name) for name in names], "]")
+        if self.kind == "pandas":
+            return Piece(f"{self.data}[", [listed], "]")
+        return code.call(f"{self.data}.select", [listed])
 
     def _twice(self) -> Piece:
         """The features, as input and as what is to be learnt."""

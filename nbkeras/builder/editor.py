@@ -43,7 +43,7 @@ class Editor(Chains):
 
     Raises:
         ClusterError: its session was stopped, or what computes it fails.
-        DataError: it is no Spark DataFrame, or has nothing that a network could learn.
+        DataError: it is no DataFrame, or has nothing that a network could learn.
         OptionError: there is no such DataFrame.
     """
 
@@ -153,6 +153,7 @@ class Editor(Chains):
         self.design = replace(
             self.design,
             data=question.data,
+            kind=self._frames.kinds[question.data],
             label=None if learnt == "input" else question.label,
             features=tuple(features),
             loss=self.design.loss if self.design.loss in losses else losses[0],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbkeras.builder import table
+from nbkeras.builder import given, table
 from nbkeras.builder.catalogue import NORMALIZATION
 from nbkeras.builder.front import Features
 from nbkeras.builder.layers import Layer
@@ -29,7 +29,8 @@ class Frames(Mapping[str, Any]):
     def __init__(self, frames: Mapping[str, Any]) -> None:
         if not frames:
             raise OptionError("the builder has no DataFrame to begin with: give it one, nbkeras.Builder(df)")
-        self._frames = frames
+        self.kinds = {name: given.kind_of(one) for name, one in frames.items()}
+        self._frames = {name: given.in_spark(one) for name, one in frames.items()}
         self._tables: dict[str, Table] = {}
         self._values: dict[tuple[str, str], list[float]] = {}
         self._moments: dict[tuple[str, str], tuple[float, float]] = {}
@@ -49,7 +50,7 @@ class Frames(Mapping[str, Any]):
 
         Raises:
             ClusterError: its session was stopped, or what computes it fails.
-            DataError: it is no Spark DataFrame, or has nothing that a network could learn.
+            DataError: it has nothing that a network could learn.
             OptionError: there is no such DataFrame.
         """
         if name not in self._frames:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import reprlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -120,9 +119,8 @@ class Table:
 
         Raises:
             ClusterError: its session was stopped, or what computes it fails.
-            DataError: it is no DataFrame of Spark, has no two columns that a network could take, or no label.
+            DataError: it is no DataFrame, has no two columns that a network could take, or no label.
         """
-        require_frame(df)
         with asked(df):
             shapes = _shapes(df)
         table = cls(name, tuple(Column.of(one, shapes.get(one.name)) for one in df.schema.fields))
@@ -272,29 +270,6 @@ def task(values: list[float], label: str, chosen: Task | None, words: bool = Fal
 def _some(values: list[float]) -> str:
     shown = ", ".join(f"{value:g}" for value in values[:4])
     return f"{shown}…" if len(values) > 4 else shown
-
-
-def require_frame(data: Any) -> None:
-    """Say what is no DataFrame of Spark.
-
-    Raises:
-        DataError: this is none.
-
-    Example:
-        >>> require_frame(3)
-        Traceback (most recent call last):
-        nbkeras.errors.DataError: the data is 3, a int: give a Spark DataFrame, as df = ...
-    """
-    from pyspark.sql import DataFrame
-
-    if not isinstance(data, DataFrame):
-        given = "a pandas DataFrame" if hasattr(data, "iloc") else f"{_short(data)}, a {type(data).__name__}"
-        raise DataError(f"the data is {given}: give a Spark DataFrame, as df = spark.createDataFrame(…)")
-
-
-def _short(data: Any) -> str:
-    """Data of any kind in one line of bounded length."""
-    return " ".join(reprlib.repr(data).split())
 
 
 def _held(field: Any) -> Holds | None:

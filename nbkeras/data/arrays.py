@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
+from nbkeras.data import columnar
 from nbkeras.data.kinds.raw import Raw
 from nbkeras.data.kinds.text import Text
 from nbkeras.data.rows import Rows, require_nested_alike
@@ -283,10 +284,7 @@ def _dataframe(spark: SparkSession, arrays: Sequence[tuple[Field, Array]], rows:
         )
         for start in starts
     ]
-    table = pa.Table.from_batches(batches)
-    if int(spark.version.split(".")[0]) >= 4:
-        return spark.createDataFrame(table)
-    return spark.createDataFrame(table.to_pandas())
+    return columnar.created(spark, pa.Table.from_batches(batches))
 
 
 def _column(array: Array) -> pa.Array:

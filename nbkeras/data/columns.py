@@ -250,21 +250,25 @@ def existing(df: DataFrame, name: Any, role: str) -> str:
     return str(name)
 
 
-def distinct(df: DataFrame, outputs: Sequence[str]) -> None:
+def distinct(names: Sequence[str], outputs: Sequence[str]) -> None:
     """Check that output columns can be added: Spark cannot make rows with two columns of one name.
+
+    Args:
+        names: of the columns that there are.
+        outputs: of those to be added.
 
     Raises:
         DataError: a column is there twice, or has the name of an output.
     """
     for name in outputs:
-        if name in df.columns:
+        if name in names:
             raise DataError(
-                f"the DataFrame has a column '{name}' already: rename it, "
-                f"df.withColumnRenamed('{name}', '…'), or name the new one, nbkeras.predict(…, output='…')"
+                f"the DataFrame has a column '{name}' already: rename it, or name the new one, "
+                "nbkeras.predict(…, output='…')"
             )
-    for name in df.columns:
-        if df.columns.count(name) > 1:
-            raise DataError(f"column '{name}' is in the DataFrame {df.columns.count(name)} times: rename one")
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(f"column '{name}' is in the DataFrame {names.count(name)} times: rename one")
 
 
 def offered(df: DataFrame) -> str:

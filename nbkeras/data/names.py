@@ -34,3 +34,20 @@ def listed(names: Sequence[str]) -> str:
         "'height', 'width'"
     """
     return ", ".join(f"'{name}'" for name in names)
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """Names of which each is there once: a second one of a name gets a number.
+
+    Example:
+        >>> unique(["digits", "digits", "other"])
+        ['digits', 'digits (2)', 'other']
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        number, candidate = 1, name
+        while candidate in found:
+            number += 1
+            candidate = f"{name} ({number})"
+        found[candidate] = None
+    return list(found)

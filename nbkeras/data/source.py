@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
-from nbkeras.data import arrays, rows
+from nbkeras.data import arrays, columnar, frames, rows, series
+from nbkeras.data.converted import converted
 from nbkeras.data.names import first
 from nbkeras.data.rows import Rows
-from nbkeras.data.shards import nulls_message
 from nbkeras.data.signature import signature
 from nbkeras.data.windows import columns as windows
 from nbkeras.errors import ClusterError, DataError, OptionError
@@ -59,7 +58,7 @@ class Source:
         """Make rows of data.
 
         Args:
-            data: a DataFrame of Spark, pandas or polars, or arrays.
+            data: a DataFrame of any kind, or arrays.
             y: label columns, or arrays, in any structure.
             sample_weight: weight columns, or arrays, in any structure.
             like: training rows, for validation rows.
@@ -72,19 +71,17 @@ class Source:
             if data is None or isinstance(data, (str, bytes, int, float, os.PathLike)):
                 raise DataError(
                     f"the data is {data!r:.100}, a {type(data).__name__}: "
-                    "give a DataFrame of Spark or pandas, or arrays; nbkeras.images(…) reads a folder of "
-                    "images"
+                    f"give {frames.KINDS}, or arrays; nbkeras.images(…) reads a folder of images"
                 )
             return arrays.from_arrays(
                 self._spark,
                 signature(self._model),
-                _converted(data),
-                _converted(y),
-                _converted(sample_weight),
+                converted(data),
+                converted(y),
+                converted(sample_weight),
                 floatx,
                 like.schema if like is not None else None,
             )
-        df = data_frame(self._spark, data)
         if not _names(y):
             raise DataError(
                 f"y of a DataFrame is the name of its label column, not a {type(y).__name__} "
@@ -95,9 +92,25 @@ class Source:
                 f"sample_weight of a DataFrame is the name of a column, not a "
                 f"{type(sample_weight).__name__}: give sample_weight='…'"
             )
+        df = data_frame(self._spark, data, self.needed(data, y, sample_weight))
         return rows.from_dataframe(
             df, signature(self._model), y, floatx, self._features, sample_weight, self._known
         )
+
+    def needed(self, data: Any, y: Any = None, sample_weight: Any = None) -> Sequence[str] | None:
+        """The columns that are needed of a frame of the notebook; None where all may be.
+
+        Args:
+            data, y, sample_weight: as in :meth:`rows`.
+        """
+        windows_known = self._known is not None and self._known.windows is not None
+        if isinstance(data, DataFrame) or self._features is None or windows_known:
+            return None
+        named = [one for one in (*self._features, *flat(y), *flat(sample_weight)) if one is not None]
+        there = set(frames.names(data))
+        # A name that is none stands for a part of a column.
+        found = [one if one in there else str(one).rpartition("_")[0] for one in named]
+        return found if set(found) <= there else None
 
     def labelled(self, data: Any, y: Any, sample_weight: Any, step: str) -> Rows:
         """Make rows of data, with labels where the model needs them.
@@ -109,8 +122,9 @@ class Source:
         Raises:
             DataError: labels are missing, or the data does not fit the model.
         """
+        data, y, sample_weight = series.named(frames.held(data), y, sample_weight)
         lacking = y is None and needs_labels(self._model, step)
-        if lacking and names_columns(data, y):
+        if lacking and frames.is_frame(data):
             raise DataError(f"y is missing ({columns_of(data)}): name the label column, y='…'")
         require_no_stream(data)
         made = self.rows(data, y, sample_weight)
@@ -131,11 +145,12 @@ class Source:
             raise OptionError(
                 f"validation_split={validation_split!r}: use a part of the rows, from 0 to below 1"
             )
+        data, y, sample_weight = series.named(frames.held(data), y, sample_weight)
         if validation_data is not None:
             validation_split = 0.0
         if validation_split and not names_columns(data, y):
             (data, held_x), (y, held_y), (sample_weight, held_weight) = (
-                arrays.split(_converted(one), validation_split) for one in (data, y, sample_weight)
+                arrays.split(converted(one), validation_split) for one in (data, y, sample_weight)
             )
             validation_data, validation_split = (held_x, held_y, held_weight), 0.0
         train = self.labelled(data, y, sample_weight, "train_step")
@@ -147,13 +162,16 @@ class Source:
 
     def _validation(self, given: Any, data: Any, y: Any, sample_weight: Any, train: Rows) -> Rows:
         if names_columns(data, y):
+            given = frames.held(given)
+            if isinstance(given, tuple) and frames.is_pandas_on_spark(given[0]):
+                given, _, _ = series.named(*_unpacked(given))
             require_no_stream(given)
-            if not is_frame(given):
+            if not frames.holds_columns(given):
                 raise OptionError(
                     f"validation_data is a {type(given).__name__}: for a DataFrame give a DataFrame "
                     "with the same columns"
                 )
-            if isinstance(sample_weight, str) and sample_weight not in given.columns:
+            if isinstance(sample_weight, str) and sample_weight not in frames.names(given):
                 given = self._weighted(given, sample_weight)
             chosen = self._features if self._features is not None else train.schema.columns
             # Gaps are filled later, by the same values.
@@ -161,7 +179,7 @@ class Source:
             made = source.rows(given, y, sample_weight)
             windows.require_same(made.schema.windows, train.schema.windows)
             return made
-        x, labels, weights = _unpacked(given)
+        x, labels, weights = map(converted, _unpacked(given))
         if train.schema.weights and weights is None:
             # Without weights, Keras weights validation rows by 1.
             weights = arrays.ones(train.schema, x)
@@ -201,10 +219,29 @@ def _read_alike(schema: Schema) -> Schema:
 
 
 def names_columns(data: Any, y: Any) -> bool:
-    """Whether y names columns of the data: always for DataFrames of Spark, for pandas if y is text."""
-    if isinstance(data, DataFrame) or _is_pandas_on_spark(data):
+    """Whether y names columns of the data: always for DataFrames of Spark, for others if y is text.
+
+    A dict of arrays has columns where y names some of them.
+    """
+    if isinstance(data, DataFrame) or frames.is_pandas_on_spark(data):
         return True
-    return is_frame(data) and isinstance(y, (str, list, dict)) and _names(y)
+    if not isinstance(y, (str, list, dict)) or not _names(y):
+        return False
+    if isinstance(data, dict):
+        return frames.holds_columns(data) and all(one is None or one in data for one in flat(y))
+    return frames.is_frame(data)
+
+
+def flat(names: Any) -> list[Any]:
+    """List names of columns, in any structure, one behind the other.
+
+    Example:
+        >>> flat({"price": "sold_for", "kind": ["a", None]})
+        ['sold_for', 'a', None]
+    """
+    if isinstance(names, dict):
+        names = list(names.values())
+    return [one for part in names for one in flat(part)] if isinstance(names, (list, tuple)) else [names]
 
 
 def require_no_stream(data: Any) -> None:
@@ -220,33 +257,22 @@ def require_no_stream(data: Any) -> None:
         )
 
 
-def is_frame(data: Any) -> bool:
-    """Whether this is a DataFrame of Spark, pandas or polars."""
-    if isinstance(data, DataFrame):
-        return True
-    return hasattr(data, "columns") and (hasattr(data, "iloc") or _is_of_polars(data))
+def data_frame(spark: SparkSession, data: Any, only: Sequence[str] | None = None) -> DataFrame:
+    """Return a Spark DataFrame, made of a frame of the notebook or of pandas on Spark if need be.
 
-
-def holds_objects(data: Any) -> bool:
-    """Whether a DataFrame of pandas has columns of more than numbers, such as files or words."""
-    if isinstance(data, DataFrame):
-        return False
-    return any(getattr(one, "kind", "O") == "O" for one in getattr(data, "dtypes", ()))
-
-
-def data_frame(spark: SparkSession, data: Any) -> DataFrame:
-    """Return a Spark DataFrame, made of pandas or polars data or of pandas on Spark if need be.
+    Args:
+        spark: the session.
+        data: a DataFrame of any kind, or a dict of arrays.
+        only: the columns that are needed of what is not Spark's; None for all.
 
     Raises:
         ClusterError: its session was stopped.
-        DataError: it is no DataFrame.
+        DataError: it is no DataFrame, or holds what Spark does not take.
     """
-    if not hasattr(data, "columns"):
-        raise DataError(f"the data is a {type(data).__name__}: give a DataFrame of Spark, pandas or polars")
-    if _is_pandas_on_spark(data):
+    if frames.is_pandas_on_spark(data):
         return data_frame(spark, data.spark.frame())  # to_spark() warns of the index
     if not isinstance(data, DataFrame):
-        return spark.createDataFrame(in_pandas(data))
+        return columnar.to_spark(spark, frames.table(frames.of(data), only))
     if is_stopped(data.sparkSession):
         raise ClusterError("the DataFrame is of a Spark session that was stopped: create it again")
     return data
@@ -254,7 +280,7 @@ def data_frame(spark: SparkSession, data: Any) -> DataFrame:
 
 def columns_of(data: Any) -> str:
     """List the columns of a DataFrame, for a message."""
-    return f"the DataFrame has {', '.join(map(str, data.columns))}"
+    return f"the DataFrame has {first(frames.names(data), 20)}"
 
 
 def needs_labels(model: Any, step: str) -> bool:
@@ -288,58 +314,6 @@ def _names(given: Any) -> bool:
     if isinstance(given, (dict, list, tuple)):
         return all(map(_names, given.values() if isinstance(given, dict) else given))
     return given is None or isinstance(given, str)
-
-
-def _is_pandas_on_spark(data: Any) -> bool:
-    """Whether this is a DataFrame of ``pyspark.pandas``, which nobody has to import for it."""
-    # Not by its methods: over Connect a DataFrame has a column of any name that it is asked for.
-    return type(data).__module__.startswith("pyspark.pandas") and hasattr(data, "columns")
-
-
-def _is_of_polars(data: Any) -> bool:
-    """Whether this is data of ``polars``, which nobody has to import for it."""
-    return type(data).__module__.startswith("polars.")
-
-
-def in_pandas(data: Any) -> Any:
-    """Convert data of polars into pandas, and leave other data as it is."""
-    if not _is_of_polars(data):
-        return data
-    return (data.collect() if hasattr(data, "collect") else data).to_pandas()
-
-
-def _array(data: Any) -> Any:
-    """Convert pandas data into the array that Keras would make of it; nullable numbers as if they were none.
-
-    Raises:
-        DataError: a nullable column holds nulls.
-    """
-    data = in_pandas(data)
-    if not hasattr(data, "to_numpy") or isinstance(data, DataFrame):
-        return data
-    types = set(data.dtypes) if hasattr(data, "columns") else {getattr(data, "dtype", None)}
-    kinds = {getattr(one, "kind", "O") for one in types}
-    nullable = any(not isinstance(one, np.dtype) for one in types)
-    if not kinds <= set("iufb") or not (nullable or len(types) > 1):
-        return data.to_numpy()
-    if nullable:
-        found = data.isna().sum()
-        counts = found.to_dict() if hasattr(data, "columns") else {data.name: int(found)}
-        if nulls := {str(name): number for name, number in counts.items() if number}:
-            raise DataError(nulls_message(nulls))
-    # NumPy makes objects of bools beside floats; Keras makes floats of the whole frame.
-    return data.astype(_floatx()).to_numpy() if "f" in kinds or "b" in kinds else data.to_numpy("int64")
-
-
-def _converted(given: Any) -> Any:
-    """Arrays in any structure, made of pandas data where there is some."""
-    if isinstance(given, dict):
-        return {key: _converted(one) for key, one in given.items()}
-    if isinstance(given, (list, tuple)):
-        return [
-            _converted(one) if hasattr(one, "to_numpy") or isinstance(one, dict) else one for one in given
-        ]
-    return _array(given)
 
 
 def _floatx() -> str:

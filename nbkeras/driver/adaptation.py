@@ -15,7 +15,7 @@ import pandas as pd
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from nbkeras.data import columns
+from nbkeras.data import columns, frames
 from nbkeras.data.names import first, listed
 from nbkeras.data.preprocessing.calls import Calls, Value, calls
 from nbkeras.data.preprocessing.graph import Graph
@@ -78,6 +78,8 @@ def adapt(
     learning = _learning(found)
     if not learning:
         raise OptionError(f"no layer of {layers.name} learns from data: there is nothing to adapt")
+    if frames.holds_columns(data):
+        data = data_frame(spark, data)
     rows = Source(spark, layers, features).rows(data, y, None)
     return _of_model(spark, found, rows, learning)
 

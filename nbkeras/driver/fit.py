@@ -219,7 +219,7 @@ def entered(host: Host, options: Options, model: Any, plan: Plan, begun: Checkpo
         plan.workers,
         background=options.background and not host.headless(),
     )
-    run.code = host.code()
+    run.code, run.folder = host.code(), plan.checkpoint
     return run
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from nbkeras.data import frames
 from nbkeras.driver import fit, resumption
 from nbkeras.driver.attend import attend
 from nbkeras.driver.callbacks import NotebookCallbacks
@@ -90,9 +91,7 @@ def _require(spark: SparkSession, given: Given, class_weight: Any) -> None:
         OptionError: class weights would have to know all rows.
     """
     if not isinstance(given.data, DataFrame) or not given.data.isStreaming:
-        kind = (
-            "a DataFrame at rest" if isinstance(given.data, DataFrame) else f"a {type(given.data).__name__}"
-        )
+        kind = "a DataFrame at rest" if frames.is_frame(given.data) else f"a {type(given.data).__name__}"
         raise DataError(
             f"fit_stream takes a stream, spark.readStream…load(), and got {kind}: use nbkeras.fit"
         )

@@ -43,7 +43,7 @@ _NOWHERE = ("", 0)
 
 def attended(
     spark: SparkSession,
-    method: Literal["evaluate", "predict", "report", "adapt", "read"],
+    method: Literal["evaluate", "predict", "report", "adapt", "read", "compare"],
     action: Callable[[], Any],
 ) -> Any:
     """What an action of Spark gives; that it takes longer than a moment is said, and an interrupt ends it.

@@ -8,23 +8,24 @@ from typing import Any
 
 import keras
 import numpy as np
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
-from nbkeras.data import stream
+from nbkeras.data import frames, stream
 from nbkeras.data.columns import distinct
+from nbkeras.data.converted import converted
 from nbkeras.data.images import reading
 from nbkeras.data.preprocessing.cut import Cut, cut
 from nbkeras.data.rows import inputs
 from nbkeras.data.sample import build, first_batch, outputs
 from nbkeras.data.signature import signature
-from nbkeras.data.source import Source, data_frame, holds_objects, in_pandas, is_frame, names_columns
-from nbkeras.driver import checks, class_names, inference, one_image, predicted
+from nbkeras.data.source import Source
+from nbkeras.driver import checks, class_names, inference, one_image, predicted, returned
 from nbkeras.errors import DataError, OptionError
 from nbkeras.job import archive
 from nbkeras.model import batch, exactness
 from nbkeras.model.reader import kind_of
 from nbkeras.run import registry
-from nbkeras.schema import WORDS
+from nbkeras.schema import WORDS, Schema
 from nbkeras.spark.session import attached
 
 
@@ -75,43 +76,66 @@ def _of_rows(
     backend: str,
 ) -> Any:
     """The outputs for a DataFrame or for arrays."""
-    # Arrays of words and numbers would be one array of objects.
-    words = any(one.dtype == WORDS for one in signature(model).inputs)
-    held = in_pandas(data)
-    mixed = is_frame(data) and (bool(classes) or words or holds_objects(held))
-    by_name = mixed or names_columns(data, ())
+    data, known = frames.held(data), registry.schema(model)
+    by_name = _takes_columns(model, data, known, named=bool(classes) or features is not None)
     if classes and not by_name:
         raise OptionError(f"classes={classes!r} names those of a DataFrame's rows: give a DataFrame")
     if not by_name and inference.is_few(data) and checks.is_own(backend):
         # What is wrong with them is better said by the checks below.
         with contextlib.suppress(Exception):
-            return inference.here(model).predict(data, batch_size=batch_size, verbose=0)
+            return inference.here(model).predict(converted(data), batch_size=batch_size, verbose=0)
     spark = attached(spark)
     trained = cut(model)
-    source = Source(spark, model, features, registry.schema(model))
-    data = data_frame(spark, held) if by_name else held
-    rows = source.rows(data, () if by_name else None, None).behind(trained.graph)
+    source = Source(spark, model, features, known)
+    taken = returned.taken(spark, data, source) if by_name else None
+    rows = source.rows(data if taken is None else taken.df, () if by_name else None, None)
+    rows = rows.behind(trained.graph)
     source.say_guessed(rows)
     build(trained.model, rows)
     if reason := inference.predicts_by_batch(trained.model, lambda: first_batch(rows, 4)):
         if not by_name:
             print(f"Predicting in the notebook, in Keras' own batches: {reason}.")  # noqa: T201  # no Spark job
-            return inference.here(model).predict(data, batch_size=batch_size, verbose=0)
+            return inference.here(model).predict(converted(data), batch_size=batch_size, verbose=0)
         exactness.require_any_batches(model)
         print(f"Predicting in batches as Spark makes them: {reason}.")  # noqa: T201  # no result shows it
     structure = outputs(trained.model, rows)
     sample = [keras.ops.convert_to_numpy(one) for one in keras.tree.flatten(structure)]
     plan = inference.plan_of(spark, rows.trained, backend, batch_size=batch_size)
     job = inference.job_of("predict", spark, plan, trained, rows)
-    if by_name:
+    if taken is not None:
         names = output_names(model, output, structure)
         wanted = dict(zip(names, predicted.outcomes(sample), strict=True))
         if classes:
-            wanted |= class_names.outcomes(model, names, sample, registry.schema(model), classes)
-        distinct(data, [*wanted])
-        return predicted.dataframe(job, data, inputs(data, rows), wanted)
+            wanted |= class_names.outcomes(model, names, sample, known, classes)
+        distinct(taken.names, [*wanted])
+        found = predicted.dataframe(job, taken.sent, inputs(taken.df, rows), wanted)
+        return taken.back(found, [*wanted])
     arrays = predicted.arrays(job, rows.df, sample)
     return keras.tree.pack_sequence_as(structure, arrays)
+
+
+def _takes_columns(model: Any, data: Any, known: Schema | None, *, named: bool) -> bool:
+    """Whether a model is given the columns of a DataFrame by their names, and not an array as in Keras.
+
+    So it is where the model was trained by names, and where no array could be made of the columns.
+
+    Args:
+        model: a Keras model.
+        data: any.
+        known: the schema of its training by columns, if there was one.
+        named: whether columns or classes are named.
+    """
+    if isinstance(data, DataFrame) or frames.is_pandas_on_spark(data):
+        return True
+    taken = signature(model)
+    if isinstance(data, dict):
+        # Keras takes a dict by the names of the inputs.
+        inputs_named = any(set(data) == set(names) for names in taken.names)
+        return frames.holds_columns(data) and not inputs_named and (known is not None or named)
+    if not frames.is_frame(data):
+        return False
+    words = any(one.dtype == WORDS for one in taken.inputs)
+    return known is not None or named or words or len(taken.inputs) > 1 or frames.holds_objects(data)
 
 
 def _of_dataset(spark: SparkSession | None, model: Any, data: Any, steps: int | None, backend: str) -> Any:

@@ -62,7 +62,7 @@ def of_model(
         )
     units = 1 if sample.ndim == 1 else int(sample.shape[1])
     logits = class_names.gives_logits(model, place)
-    chosen = task or _task(model, place, units)
+    chosen = task or task_of(model, place, units)
     trained = class_names.of_output(model, schema, place) or label.classes
     if trained and classes and tuple(classes) != trained:
         raise DataError(
@@ -109,7 +109,7 @@ def named(
     return Named(Question(task, number, logits=logits, threshold=threshold, title=title), names)
 
 
-def _task(model: Any, place: int, units: int) -> Task:
+def task_of(model: Any, place: int, units: int) -> Task:
     """The task by the loss that an output is trained with, else by what makes the last layer's output."""
     loss = re.sub(r"(?<!^)(?=[A-Z])", "_", _loss_name(model, place)).lower()
     if loss in _CLASSES:

@@ -11,13 +11,13 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from nbkeras.data import columns, parts
+from nbkeras.data import columns, frames, parts
 from nbkeras.data.decoder import Decoder
 from nbkeras.data.names import quoted
 from nbkeras.data.preprocessing.cut import cut
 from nbkeras.data.rows import Rows
 from nbkeras.data.sample import build, build_metrics, first_batch, outputs
-from nbkeras.data.source import Source, data_frame, in_pandas, is_frame
+from nbkeras.data.source import Source, data_frame
 from nbkeras.driver import class_names, classes, evaluation, inference, predictions, question
 from nbkeras.driver.question import Named
 from nbkeras.driver.wanted import Wanted
@@ -66,11 +66,11 @@ def report(
             "that"
         )
     spark = attached(spark)
-    df = data_frame(spark, in_pandas(data)) if is_frame(data) else None
+    df = data_frame(spark, data) if _holds_columns(data, wanted) else None
     if df is not None:
         wanted.require_columns(df)
     if df is None and (wanted.by is not None or wanted.worst):
-        raise OptionError("by= and worst= name rows of a DataFrame: give a DataFrame, of Spark or pandas")
+        raise OptionError("by= and worst= name rows of a DataFrame: give a DataFrame")
     if model is None:
         if df is None:
             raise DataError("without a model, a report takes a DataFrame with a column of predictions")
@@ -85,6 +85,11 @@ def report(
     else:
         made = _of_model(spark, model, data if df is None else df, df, wanted, batch_size, backend)
     return made.figures(wanted)
+
+
+def _holds_columns(data: Any, wanted: Wanted) -> bool:
+    """Whether labels are columns of the data: always of a DataFrame, of a dict of arrays if y names one."""
+    return frames.is_frame(data) or (isinstance(wanted.y, str) and frames.holds_columns(data))
 
 
 @dataclass(frozen=True)

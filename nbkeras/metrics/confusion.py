@@ -51,3 +51,22 @@ def balanced_accuracy(confusion: Floats) -> float:
     """Return the mean of the recalls of the classes that there are."""
     actual = confusion.sum(axis=1)
     return float(ratio(np.diag(confusion), actual)[actual > 0].mean())
+
+
+def mistaken(confusion: Floats, most: int) -> list[tuple[int, int, float]]:
+    """Return the pairs of classes that are mistaken for each other most, as actual, predicted and weight.
+
+    Args:
+        confusion: of shape (classes, classes).
+        most: pairs, of which those that never happened are left out.
+
+    Example:
+        >>> mistaken(np.array([[5, 2], [0, 7]]), most=3)
+        [(0, 1, 2.0)]
+    """
+    apart = np.array(confusion, float)
+    np.fill_diagonal(apart, 0)
+    chosen = np.argsort(-apart, axis=None, kind="stable")[:most]
+    rows, columns = np.unravel_index(chosen, apart.shape)
+    found = zip(rows.tolist(), columns.tolist(), apart[rows, columns].tolist(), strict=True)
+    return [one for one in found if one[2] > 0]

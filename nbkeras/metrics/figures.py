@@ -47,6 +47,8 @@ class Figures:
         slices: the figures by the values of a column.
         worst: the rows that are predicted worst, with their own columns.
         notes: sentences.
+        title: what it is a report of: the model, or the column of predictions.
+        made: time, in seconds since 1970.
     """
 
     task: str
@@ -66,6 +68,8 @@ class Figures:
     slices: pd.DataFrame | None = None
     worst: pd.DataFrame | None = None
     notes: tuple[str, ...] = ()
+    title: str = "report"
+    made: float = 0.0
 
 
 def of(sums: Classes | Labels | Amounts, names: Sequence[str], *, weighted: bool = False) -> Figures:

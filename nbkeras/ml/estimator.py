@@ -15,7 +15,7 @@ from nbkeras.data import columns, parts
 from nbkeras.errors import DataError
 from nbkeras.ml.blueprint import Blueprint
 from nbkeras.ml.files import Saved
-from nbkeras.ml.params import TrainingParams
+from nbkeras.ml.params import TrainingParams, require_spark
 from nbkeras.run.run import Run
 from nbkeras.run.steering import learning_rate
 
@@ -76,6 +76,7 @@ class KerasEstimator(TrainingParams, HasWeightCol, HasValidationIndicatorCol, Sa
         return made
 
     def _require_columns(self, dataset: DataFrame) -> None:
+        require_spark(dataset, type(self).__name__)
         for name in self.features():
             columns.existing(dataset, name, "feature")
         if (weight := self._optional("weightCol")) is not None:

@@ -18,7 +18,7 @@ from nbkeras.data.names import quoted
 from nbkeras.driver import checks
 from nbkeras.errors import DataError, ModelError
 from nbkeras.ml.files import Saved
-from nbkeras.ml.params import KerasParams
+from nbkeras.ml.params import KerasParams, require_spark
 from nbkeras.run import registry
 
 
@@ -74,6 +74,7 @@ class KerasModel(KerasParams, Saved):
 
     def _predicted(self, dataset: DataFrame) -> tuple[DataFrame, Column]:
         """The rows with one more column, and that column: what the Keras model gives for each."""
+        require_spark(dataset, type(self).__name__)
         name = f"{self.uid}_output"
         with self._looking:
             predicted = api.predict(

@@ -7,8 +7,33 @@ import json
 from typing import Any, Self
 
 from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.sql import DataFrame
 
-from nbkeras.errors import OptionError
+from nbkeras.errors import DataError, OptionError
+
+
+def require_spark(dataset: Any, owner: str) -> None:
+    """Make sure that a stage is given a DataFrame of Spark, as all others of a pipeline take.
+
+    Args:
+        dataset: as given.
+        owner: name of the stage's class.
+
+    Raises:
+        DataError: it is something else.
+
+    Example:
+        >>> require_spark([1, 2], "KerasClassifier")
+        Traceback (most recent call last):
+        nbkeras.errors.DataError: KerasClassifier takes a DataFrame of Spark, as all stages ...
+    """
+    if not isinstance(dataset, DataFrame):
+        kind = type(dataset)
+        raise DataError(
+            f"{owner} takes a DataFrame of Spark, as all stages of Spark ML do, and got a "
+            f"{kind.__module__.partition('.')[0]} {kind.__name__}: give it spark.createDataFrame(…), or use "
+            "nbkeras.fit and nbkeras.predict, which take it as it is"
+        )
 
 
 def to_arguments(value: Any) -> dict[str, Any]:

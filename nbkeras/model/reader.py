@@ -31,7 +31,7 @@ def kind_of(data: Any) -> str | None:
         >>> reader.kind_of(np.ones(3)), reader.kind_of(one for one in "ab")
         (None, 'generator')
     """
-    if hasattr(data, "__next__"):
+    if hasattr(data, "__next__") and not hasattr(data, "__arrow_c_stream__"):  # of rows, not of batches
         return "generator"
     return next((_KINDS[one.__name__] for one in type(data).__mro__ if one.__name__ in _KINDS), None)
 

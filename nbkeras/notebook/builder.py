@@ -14,7 +14,7 @@ from IPython.core.getipython import get_ipython
 from nbkeras import api
 from nbkeras.builder.catalogue import KINDS
 from nbkeras.builder.editor import Editor
-from nbkeras.builder.table import require_frame
+from nbkeras.builder.given import kind_of
 from nbkeras.errors import OptionError, one_line
 from nbkeras.notebook import frontend, hosts, looks
 from nbkeras.notebook.hosts.jupyter import Live
@@ -109,7 +109,7 @@ class Builder:
     """Build a network for a DataFrame by clicks, and train it in the same panel.
 
     Args:
-        data: a Spark DataFrame; or several, by the names of their variables.
+        data: a DataFrame of Spark, pandas, polars or Arrow; or several, by the names of their variables.
         name: of the DataFrame's variable; of several that to begin with, the first if None.
         models: that may be opened, by the names of their variables.
 
@@ -120,13 +120,13 @@ class Builder:
 
     Raises:
         ClusterError: the DataFrame's session was stopped, or what computes it fails.
-        DataError: it is no Spark DataFrame, or has nothing that a network could learn.
+        DataError: it is no DataFrame, or has nothing that a network could learn.
         OptionError: there is no DataFrame of that name, or it is in no variable of the notebook.
 
     Example:
         >>> import nbkeras, pandas
         >>> spark = nbkeras.local_spark()
-        >>> df = spark.createDataFrame(pandas.DataFrame({"a": [1.0, 2.0], "y": [0, 1]}))
+        >>> df = pandas.DataFrame({"a": [1.0, 2.0], "y": [0, 1]})
         >>> builder = nbkeras.Builder(df)
         >>> builder.editor.act("add", kind="Dropout", at=1)
         >>> print(builder.editor.design.network.code())
@@ -154,6 +154,16 @@ class Builder:
 
     def _use(self) -> None:
         Builder.newest = self
+
+    def build(self) -> Any:
+        """Make the network that has been built, compiled and not trained.
+
+        Returns:
+            A ``keras.Model``.
+        """
+        made: dict[str, Any] = {}
+        exec(self.editor.design.building(), made)  # noqa: S102  # the cell's own code, which is shown
+        return made["model"]
 
     # -- training ------------------------------------------------------------
 
@@ -220,7 +230,7 @@ class _Below(Live):
 
 def _name(df: Any) -> str:
     """The name of the variable that holds a DataFrame."""
-    require_frame(df)  # what is none may well be in a variable, or lie in many
+    kind_of(df)  # what is none may well be in a variable, or lie in many
     shell: Any = get_ipython()
     if shell is None:
         return "df"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from nbkeras.data.names import unique
 from nbkeras.notebook import fonts, picture, text
 from nbkeras.notebook.chart import COLOURS, MAX_CHARTS, judged, ring, thin
 from nbkeras.notebook.picture import Chart, Drawn, Line
@@ -35,6 +36,7 @@ class Summary:
         seconds: its duration so far.
         rate: rows per second, 0 if unknown.
         began: seconds since 1970.
+        reports: that are kept with it.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Summary:
     rate: float
     workers: int
     began: float
+    reports: int
 
 
 @dataclass(frozen=True)
@@ -195,23 +198,6 @@ def differing(settings: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
     return {name: row for name, row in rows.items() if any(one != row[0] for one in row)}
 
 
-def unique(names: Sequence[str]) -> list[str]:
-    """Names of which each is there once: a second one of a name gets a number.
-
-    Example:
-        >>> unique(["digits", "digits", "other"])
-        ['digits', 'digits (2)', 'other']
-    """
-    found: dict[str, None] = {}
-    for name in names:
-        number, candidate = 1, name
-        while candidate in found:
-            number += 1
-            candidate = f"{name} ({number})"
-        found[candidate] = None
-    return list(found)
-
-
 _summaries: weakref.WeakKeyDictionary[Run, tuple[int, Summary]] = weakref.WeakKeyDictionary()
 
 
@@ -243,6 +229,7 @@ def summary(run: Run) -> Summary:
         rate=snapshot.rows_per_second,
         workers=snapshot.workers,
         began=run.began,
+        reports=len(run.reports),
     )
     _summaries[run] = (version, made)
     return made

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from nbkeras.builder import frames, front, presets
 from nbkeras.builder.design import FITTING, OPTIMIZERS, Design
+from nbkeras.builder.given import in_spark, kind_of
 from nbkeras.builder.table import Table, Task, task, values_of
 from nbkeras.errors import OptionError
 
@@ -59,7 +60,7 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
     """Draw the form of a DataFrame and read it.
 
     Args:
-        df: a Spark DataFrame; this reads a few of its rows, and the values of the label.
+        df: a DataFrame; this reads a few of its rows, and the values of the label.
         name: of its variable.
         fields: where the form is drawn.
 
@@ -67,6 +68,7 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
         DataError: it has no two columns that a network could take.
         OptionError: a field holds what cannot be.
     """
+    kind, df = kind_of(df), in_spark(df)
     table = Table.of(df, name)
     label = _label(fields, table)
     learn = fields.choice("Learn", list(TASKS), next(iter(TASKS)))
@@ -105,9 +107,8 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
         learnt, outputs = task(values_of(df, label), label, TASKS[learn], column.holds == "words")
     answer = presets.last(learnt, outputs)
     sizes = _sizes(layers)  # only a dense network uses them, but errors in them are always reported
-    make = presets.PRESETS[preset]
-    if make is presets.mlp:
-        make = partial(presets.mlp, units=sizes)
+    made = presets.PRESETS[preset]
+    make = partial(presets.mlp, units=sizes) if made is presets.mlp else made
     losses, metrics = FITTING[learnt]
     design = Design(
         name,
@@ -123,6 +124,7 @@ def ask(df: Any, name: str, fields: Fields) -> Answers:
         inputs=taken.inputs,
         depth=taken.depth,
         nulls=taken.nulls,
+        kind=kind,
     )
     return Answers(design, workers, train)
 

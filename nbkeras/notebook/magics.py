@@ -22,7 +22,19 @@ _PARSER = Parser()
 #: Words that steer a training that is at work, and which word behind them is its name.
 _STEERING = {"stop": 1, "pause": 1, "resume": 1, "learning_rate": 2}
 _HELP = ("help", "--help", "-h", "?")
-_WORDS = ("status", *_STEERING, "runs", "build", "export", "form", "features", "report", "dashboard", "help")
+_WORDS = (
+    "status",
+    *_STEERING,
+    "runs",
+    "build",
+    "export",
+    "form",
+    "features",
+    "report",
+    "compare",
+    "dashboard",
+    "help",
+)
 _CALLS_FIT = "--data is for a cell that does not call fit; drop --data or the call"
 _COLUMNS = {"label": "y", "features": "features"}
 
@@ -146,6 +158,7 @@ class KerasSpark(Magics):
             "form": self._form,
             "features": self._features,
             "report": self._report,
+            "compare": self._compare,
             "dashboard": lambda _: hosts.dashboard(),
         }
 
@@ -167,9 +180,8 @@ class KerasSpark(Magics):
         hosts.require_widgets()
         from nbkeras.notebook.builder import Builder
 
-        known = frames_of(self.shell.user_ns, "pyspark")
-        self._known("build", name or next(iter(known), ""), known)
         names = self.shell.user_ns
+        known = self._frames("build", name)
         models = {one: names[one] for one in models_of(names)}
         hosts.show_widget(Builder({one: names[one] for one in known}, name or known[-1], models))
 
@@ -187,12 +199,10 @@ class KerasSpark(Magics):
     def _form(self, name: str) -> None:
         fields = hosts.fields()
         names = self.shell.user_ns
-        known = frames_of(names, "pyspark")
-        if not name and known:
+        known = self._frames("form", name)
+        if not name:
             name = known[0] if len(known) == 1 else fields.choice("DataFrame", known, known[-1])
-        self._known("form", name, known)
-        df = names[name]
-        answers = form.ask(df, name, fields)
+        answers = form.ask(names[name], name, fields)
         try:
             options = _PARSER.parse(f"--workers {shlex.quote(answers.workers)}")
         except OptionError as error:
@@ -207,9 +217,8 @@ class KerasSpark(Magics):
         from nbkeras import api
 
         name, *labels = shlex.split(line) or [""]
-        known = frames_of(self.shell.user_ns, "pyspark")
-        name = name or next(iter(known), "")
-        self._known("features", name, known)
+        name = name or self._frames("features", "")[0]
+        self._frames("features", name)
         hosts.show(api.features(self.shell.user_ns[name], labels, **self._spark()).bundle())
 
     def _report(self, line: str) -> None:
@@ -225,17 +234,35 @@ class KerasSpark(Magics):
         model, label = reporting.model_of(names, asked), asked.pop("label", None)
         asked.pop("model", None)
         first, data = (names[name], None) if model is None else (model, names[name])
-        hosts.show(report.report(first, data, label, **asked, **self._spark()).bundle())
+        report.show(report.report(first, data, label, **asked, **self._spark()))
 
-    def _known(self, word: str, name: str, known: list[str]) -> None:
-        if name not in known:
-            if name in frames_of(self.shell.user_ns, "pandas"):
-                raise OptionError(
-                    f"{word} {name}: it is a pandas DataFrame; spark_{name} = spark.createDataFrame({name}) "
-                    "makes one of Spark"
-                )
-            which = f"the DataFrames are: {', '.join(known)}" if known else "there is no DataFrame by now"
-            raise OptionError(f"{word} {name}: there is no Spark DataFrame of that name; {which}")
+    def _compare(self, line: str) -> None:
+        from nbkeras.notebook import comparing, leaderboard
+
+        asked = comparing.asked(line)
+        names, module = self.shell.user_ns, sys.modules.get("nbkeras.notebook.builder")
+        self._known("compare", asked["frame"], frames_of(names))
+        newest = None if module is None else module.Builder.newest
+        built = None if newest is None else newest.build
+        models = comparing.models_for(names, asked.pop("models", None), built)
+        if "test" in asked:
+            asked["test"] = comparing.held_out(names, asked["test"])
+        data, label = names[asked.pop("frame")], asked.pop("label")
+        with hosts.cell(f"%keras_spark compare {line}"):
+            leaderboard.compare(data, label, models, **asked, **self._spark())
+
+    def _frames(self, word: str, name: str) -> list[str]:
+        """The DataFrames to choose from: those of Spark, and the one of that name; without these all others.
+
+        Raises:
+            OptionError: there is none, or none of that name.
+        """
+        every = frames_of(self.shell.user_ns)
+        known = frames_of(self.shell.user_ns, "pyspark") or every
+        if name in every or (known and not name):
+            return [*known, *([name] if name and name not in known else [])]
+        which = f"the DataFrames are: {', '.join(every)}" if every else "there is no DataFrame by now"
+        raise OptionError(f"{word} {name}: there is no DataFrame of that name; {which}")
 
 
 def _columns(options: dict[str, Any]) -> dict[str, Any]:

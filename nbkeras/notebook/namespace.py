@@ -11,6 +11,9 @@ from typing import Any
 from nbkeras.errors import ModelError, OptionError
 from nbkeras.notebook.parser import evaluate, suggest
 
+#: What offers Arrow's stream and is a single column.
+_COLUMNS = {"Series", "ChunkedArray"}
+
 
 def spark_of(names: Mapping[str, Any]) -> Any:
     """Give the Spark session called ``spark``, None when there is none.
@@ -35,14 +38,21 @@ def frames_of(names: Mapping[str, Any], package: str = "") -> list[str]:
 
 
 def is_frame(value: Any, package: str = "") -> bool:
-    """Whether something is a DataFrame, of one package or of any.
+    """Whether something is a DataFrame, of one package or of any; so is what offers Arrow's stream of rows.
 
     Example:
-        >>> import pandas
+        >>> import pandas, pyarrow
         >>> is_frame(pandas.DataFrame()), is_frame(pandas.DataFrame(), "pyspark")
         (True, False)
+        >>> is_frame(pyarrow.table({"a": [1]})), is_frame(pandas.Series([1]))
+        (True, False)
     """
-    return _is_a(value, "DataFrame", package)
+    if _is_a(value, "DataFrame", package):
+        return True
+    if package:
+        return False
+    kinds = {base.__name__ for base in type(value).__mro__}
+    return "LazyFrame" in kinds or (hasattr(type(value), "__arrow_c_stream__") and not kinds & _COLUMNS)
 
 
 def models_of(names: Mapping[str, Any]) -> list[str]:

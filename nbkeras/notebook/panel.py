@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import base64
-import json
-import secrets
 
-from nbkeras.notebook import frontend, picture
+from nbkeras.notebook import embedded, picture
 from nbkeras.notebook.view import encode, words
 from nbkeras.run.snapshot import Snapshot
 
 
 def bundle(snapshot: Snapshot) -> dict[str, str]:
     """Render an ended run for a notebook's output: its picture, which a script turns into the panel.
-
-    A widget would be gone from a file that is opened again, and leave an
-    error in its place; this is the same there as in the page that made it.
-    Where the notebook is not trusted, or is shown without scripts, the picture
-    and its table stay.
 
     Args:
         snapshot: of a run that has ended.
@@ -32,12 +25,5 @@ def bundle(snapshot: Snapshot) -> dict[str, str]:
     shown = picture.bundle(snapshot)
     state, points = encode(snapshot)
     values = {"words": words(), "state": state, "points": base64.b64encode(points).decode()}
-    # In a script an end tag would be one, even within a string.
-    data = json.dumps(values, ensure_ascii=False).replace("<", "\\u003c")
-    place = f"nbkeras-{secrets.token_hex(8)}"
-    script = f'{frontend.script("ended.js")}\nshowEnded("{place}", {data});'
-    style = f"<style>{frontend.style('theme.css', 'panel.css')}</style>"
-    shown["text/html"] = (
-        f'<div id="{place}">{style}{shown["text/html"]}</div><script type="module">{script}</script>'
-    )
-    return shown
+    page = embedded.page(shown["text/html"], "ended.js", "showEnded", values, ("theme.css", "panel.css"))
+    return {**shown, "text/html": page}

@@ -8,19 +8,20 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
 from nbkeras.errors import OptionError
-from nbkeras.notebook import comparison, text
+from nbkeras.notebook import comparison, keeping, text
 from nbkeras.notebook.comparison import Comparison, Summary, html_table, plain_table, summary
 from nbkeras.notebook.parser import suggest
 from nbkeras.notebook.words import RUNS
 from nbkeras.run import listeners, registry
 from nbkeras.run.curves import arrays
+from nbkeras.run.kept import Kept
 from nbkeras.run.listeners import Listener
 from nbkeras.run.progress import Phase
 from nbkeras.run.run import Run
 
 #: Runs that a table shows; of more the newest.
 _MOST = 200
-_HEADS = ("name", "status", "best", "best_epoch", "epochs", "seconds", "rate", "workers", "began")
+_HEADS = ("name", "status", "reports", "best", "best_epoch", "epochs", "seconds", "rate", "workers", "began")
 
 
 class _Moves(Listener):
@@ -104,6 +105,24 @@ class Runs(Sequence[Run]):
     def __len__(self) -> int:
         return len(self._runs)
 
+    @property
+    def reports(self) -> list[Kept]:
+        """The reports and comparisons that are kept, of these runs and of none, the newest last.
+
+        Kept are the newest 100, and of these as many as take up to 200 MB together. ``run.reports`` has those
+        of one run.
+
+        Example:
+            >>> import nbkeras
+            >>> nbkeras.runs.reports[-1:]  # doctest: +SKIP
+        """
+        return [entry.one for entry in registry.kept]
+
+    @property
+    def others(self) -> list[Kept]:
+        """Those of the reports that are of no run."""
+        return [entry.one for entry in registry.kept if entry.alone]
+
     def __iter__(self) -> Iterator[Run]:
         return iter(list(self._runs))
 
@@ -113,9 +132,9 @@ class Runs(Sequence[Run]):
     def read(self, path: str | os.PathLike[str]) -> Run:
         """Read the run that a checkpoint's folder keeps, without Spark and without the notebook that made it.
 
-        It is named after the folder, and has the history, the weights, and what was
-        chosen for it. Of a folder that was read before, what it holds now takes the
-        place of what it held.
+        It is named after the folder, and has the history, the weights, what was
+        chosen for it, and the reports on it, without rows of the data. Of a folder
+        that was read before, what it holds now takes the place of what it held.
 
         Args:
             path: what ``checkpoint`` named: a path, or a URI that PyArrow or fsspec opens.
@@ -124,6 +143,7 @@ class Runs(Sequence[Run]):
             OptionError: there is no checkpoint, or none that can be read.
         """
         from nbkeras.job.store import Store, absolute
+        from nbkeras.notebook.report import Report
 
         uri = absolute(os.fspath(path)).rstrip("/")
         found = Store(uri).latest()
@@ -133,13 +153,20 @@ class Runs(Sequence[Run]):
                 "--checkpoint (checkpoint=)"
             )
         run = _of_checkpoint(uri.rsplit("/", 1)[-1] or uri, found)
+        run.folder = uri
+        reports, wrong = keeping.read(uri)
         before = self._read.get(uri)
         places = [place for place, one in enumerate(self._runs) if one is before]
-        if places:
+        if before is not None and places:
             self._runs[places[0]] = run
+            self._drop(before.reports)
         else:
             self._runs.append(run)
         self._read[uri] = run
+        for one in reports:
+            registry.keep(Report(**vars(one)), run)
+        for line in wrong:
+            run.note(line)
         self._moves.moved()
         return run
 
@@ -171,7 +198,15 @@ class Runs(Sequence[Run]):
         self._read = {uri: one for uri, one in self._read.items() if one not in chosen}
         for run in chosen:
             run.let_go()
+            self._drop(run.reports)
         self._moves.moved()
+
+    def _drop(self, reports: Sequence[Kept]) -> None:
+        """Keep reports no more that are of no run here."""
+        known = {id(one) for run in self for one in run.reports}
+        for one in reports:
+            if id(one) not in known:
+                registry.drop(one)
 
     def compare(self, *runs: str | int | Run) -> Comparison:
         """Put runs side by side: curves over each other, best epochs, settings that differ.
@@ -209,43 +244,49 @@ class Runs(Sequence[Run]):
         return [(run, summary(run)) for run in self._runs[-_MOST:]]
 
     def __repr__(self) -> str:
-        cells = [_cells(one) for _, one in self.summaries()]
-        if not cells:
-            return RUNS["none"]
-        return "\n".join([plain_table([RUNS[key] for key in _HEADS], cells), *self._older()])
+        heads, cells = self._table()
+        return "\n".join([plain_table(heads, cells) if cells else RUNS["none"], *self._more()])
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return self.bundle()
 
     def bundle(self) -> dict[str, str]:
         """The table for a notebook's output, as HTML and as plain text."""
-        cells = [_cells(one) for _, one in self.summaries()]
-        page = html_table([RUNS[key] for key in _HEADS], cells) if cells else f"<p>{RUNS['none']}</p>"
-        page += "".join(f"<p>{line}</p>" for line in self._older())
+        heads, cells = self._table()
+        page = html_table(heads, cells) if cells else f"<p>{RUNS['none']}</p>"
+        page += "".join(f"<p>{line}</p>" for line in self._more())
         return {"text/plain": repr(self), "text/html": page}
 
-    def _older(self) -> list[str]:
-        hidden = len(self._runs) - _MOST
-        return [RUNS["older"].format(count=hidden)] if hidden > 0 else []
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        """Heads and cells; the column of reports is there where there are some."""
+        lines = [_cells(one) for _, one in self.summaries()]
+        shown = [key for key in _HEADS if key != "reports" or any(line[key] for line in lines)]
+        return [RUNS[key] for key in shown], [[line[key] for key in shown] for line in lines]
+
+    def _more(self) -> list[str]:
+        hidden, others = len(self._runs) - _MOST, len(self.others)
+        counts = {"older": max(0, hidden), "other_reports": others}
+        return [RUNS[name].format(count=count) for name, count in counts.items() if count]
 
 
 #: The runs of this process.
 runs = Runs(registry.runs)
 
 
-def _cells(one: Summary) -> list[str]:
+def _cells(one: Summary) -> dict[str, str]:
     value, epoch = ("", "") if one.best is None else (text.number(one.best[0]), f"{one.best[1]:,}")
-    return [
-        one.name,
-        RUNS[f"status_{one.status}"],
-        RUNS["best_of"].format(metric=one.metric, value=value) if value else "",
-        epoch,
-        RUNS["epochs_of"].format(done=f"{one.epochs:,}", asked=f"{one.asked:,}"),
-        f"{one.seconds:,.1f}",
-        f"{one.rate:,.0f}" if one.rate > 0 else "",
-        str(one.workers),
-        time.strftime("%Y-%m-%d %H:%M", time.localtime(one.began)) if one.began else "",
-    ]
+    return {
+        "name": one.name,
+        "status": RUNS[f"status_{one.status}"],
+        "reports": str(one.reports or ""),
+        "best": RUNS["best_of"].format(metric=one.metric, value=value) if value else "",
+        "best_epoch": epoch,
+        "epochs": RUNS["epochs_of"].format(done=f"{one.epochs:,}", asked=f"{one.asked:,}"),
+        "seconds": f"{one.seconds:,.1f}",
+        "rate": f"{one.rate:,.0f}" if one.rate > 0 else "",
+        "workers": str(one.workers),
+        "began": time.strftime("%Y-%m-%d %H:%M", time.localtime(one.began)) if one.began else "",
+    }
 
 
 def _of_checkpoint(name: str, found: Any) -> Run:

@@ -2,36 +2,106 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbkeras.errors import DataError, ModelError, OptionError
 from nbkeras.metrics import text
+from nbkeras.metrics.described import TABLES, described
 from nbkeras.metrics.figures import Figures
-from nbkeras.notebook import report_picture
+from nbkeras.notebook import hosts, keeping, report_files, report_picture, report_view
+from nbkeras.notebook.words import REPORT
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Report(Figures):
     """What predictions are worth: figures, tables and curves, see :class:`nbkeras.metrics.figures.Figures`.
 
     In a notebook it shows itself as a picture and tables, as text in the layout of scikit-learn's
-    ``classification_report``. Its tables are pandas', its curves NumPy's.
+    ``classification_report``. Its tables are pandas', its curves NumPy's. Two are equal if all that they
+    say is the same.
     """
+
+    @classmethod
+    def of(cls, found: Figures) -> Report:
+        """A report of figures."""
+        return cls(**vars(found))
 
     def __repr__(self) -> str:
         return text.report(self)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Report):
+            return NotImplemented
+        return self is other or described(self) == described(other)
+
+    def __hash__(self) -> int:
+        return hash((self.title, self.made, self.task, self.rows))
+
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return self.bundle()
+        return report_view.bundle(self) if hosts.has_scripts() else self.bundle()
 
     def bundle(self) -> dict[str, str]:
         """Render it for a notebook's output: HTML, PNG and plain text."""
         return report_picture.bundle(self)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that its tables and curves take."""
+        tables = [getattr(self, name) for name in TABLES] + [*self.calibration.values()]
+        curves = [*self.roc.values(), *self.precision_recall.values()]
+        return sum(
+            [int(one.memory_usage(deep=True).sum()) for one in tables if one is not None]
+            + [values.nbytes for one in curves for values in vars(one).values()]
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the report to a file, in the form that the end of its name says.
+
+        A file that is there is replaced. ``.json`` has everything, for programs and for :meth:`read`: NaN is
+        null there, an infinity the word ``"Infinity"``. ``.csv`` has the table of classes; without classes,
+        the figures. ``.png`` is the picture, ``.html`` a page that needs nothing else, ``.txt`` the text. A
+        folder gets all of these, and each table as a CSV file: figures, classes, averages, confusion, slices,
+        worst, sample, roc, precision_recall, calibration.
+
+        Args:
+            path: of the file, or of a folder: one that is there, or a name without an end, which is made.
+
+        Raises:
+            OptionError: the name ends otherwise, it cannot be written, or there is no picture.
+
+        Example:
+            >>> import tempfile
+            >>> place = f"{tempfile.mkdtemp()}/report.json"
+            >>> report = Report("regression", 2, {"mae": 0.5})
+            >>> report.save(place)
+            >>> Report.read(place) == report
+            True
+        """
+        report_files.save(self, path)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Report:
+        """Read a report that :meth:`save` has written as JSON, or into a folder.
+
+        Args:
+            path: of the ``.json`` file, or of the folder.
+
+        Raises:
+            OptionError: it holds no report.
+
+        Example:
+            >>> Report.read("there/is/none.json")
+            Traceback (most recent call last):
+            nbkeras.errors.OptionError: there/is/none.json is no report that can be read (...
+        """
+        return cls(**vars(report_files.read(path)))
 
 
 def report(
@@ -57,6 +127,9 @@ def report(
     One pass over the rows on Spark gives all figures, exactly as scikit-learn defines them, and the model's
     own loss and metrics. Areas under curves are exact as long as distinct scores fit into the room that is
     kept for them, two million over all workers, classes and slices; else each says how far off it can be.
+
+    The report is kept in ``nbkeras.runs.reports``, and in ``run.reports`` of the run that has trained the
+    model; where that run has checkpoints, in their folder too, without rows of the data.
 
     Args:
         model: built; if a run in the background trains it, waits for its end. Or a DataFrame that holds
@@ -92,12 +165,13 @@ def report(
         >>> round(nbkeras.report(flowers, "kind", "said").figures["accuracy"], 3)
         0.667
     """
-    from nbkeras.data.source import is_frame
+    from nbkeras.data.frames import holds_columns
     from nbkeras.driver import checks
     from nbkeras.driver import report as driver
     from nbkeras.driver.wanted import Wanted
+    from nbkeras.run import registry
 
-    if is_frame(model):
+    if holds_columns(model):
         y, prediction = _places(data, y, prediction)
         model, data = None, model
     else:
@@ -105,7 +179,30 @@ def report(
         checks.wait_for_training(model)
     wanted = Wanted(y, prediction, sample_weight, features, classes, by, worst, task, threshold, output)
     found = driver.report(spark, model, data, wanted, batch_size=batch_size, backend=backend)
-    return Report(**{one.name: getattr(found, one.name) for one in fields(Figures)})
+    run = None if model is None else registry.origin(model)
+    title = getattr(model, "name", prediction or "predictions") if run is None else run.name
+    made = Report(**(vars(found) | {"title": str(title), "made": time.time()}))
+    keeping.keep(made, run)
+    return made
+
+
+def show(made: Report) -> None:
+    """Show a report as this place can: live in Jupyter, as a picture and tables in Zeppelin, else as text.
+
+    Args:
+        made: the report.
+    """
+    if not hosts.has_tables():
+        hosts.show(made._repr_mimebundle_())
+        return
+    page = report_picture.page(made, report_picture.draw(made), tables=False)
+    hosts.show({"text/plain": repr(made), "text/html": page})
+    shown = {
+        "amounts" if made.task == "regression" else "classes": made.per_class,
+        "slices": made.slices,
+        "worst": made.worst,
+    }
+    hosts.show_tables({REPORT[name]: table for name, table in shown.items() if table is not None})
 
 
 def _places(data: Any, y: Any, prediction: str | None) -> tuple[Any, str | None]:

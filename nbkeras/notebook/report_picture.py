@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbkeras.metrics.confusion import mistaken
 from nbkeras.metrics.figures import Figures
 from nbkeras.metrics.text import TOP
 from nbkeras.notebook import fonts, picture, text
@@ -28,6 +29,8 @@ _POINTS = 200
 _CLASSES, _CURVES = 20, len(COLOURS)
 #: Classes up to which numbers fit into the cells of a matrix.
 _NUMBERED = 10
+#: Pairs of more classes, those that are mistaken most.
+_PAIRS = 10
 #: Letters of a class's name.
 _LETTERS = 14
 #: Rows of a table that are shown.
@@ -45,13 +48,13 @@ def bundle(report: Figures) -> dict[str, str]:
     return shown
 
 
-def page(report: Figures, drawn: Drawn | None) -> str:
+def page(report: Figures, drawn: Drawn | None, *, tables: bool = True) -> str:
     """The picture and the tables as HTML that needs nothing else."""
     caption = REPORT["rows"].format(count=f"{report.rows:,}")
     words = "; ".join(f"{name} {value:.4f}" for name, value in report.figures.items())
     parts = [picture.figure(drawn, words, escape(caption)), _figures(report)]
-    tables = (report.per_class, report.averages, report.slices, report.worst)
-    parts += [_table(table) for table in tables if table is not None]
+    every = (report.per_class, report.averages, report.slices, report.worst)
+    parts += [_table(table) for table in every if tables and table is not None]
     parts += [f"<p>{escape(note)}</p>" for note in report.notes]
     return "".join(parts)
 
@@ -62,7 +65,9 @@ def _figures(report: Figures) -> str:
         for name, value in report.figures.items()
     ]
     lines += [(REPORT["top"].format(k=k), f"{value:.4f}") for k, value in report.top.items() if 1 < k <= TOP]
-    lines += [(REPORT["own"].format(name=name), text.number(value)) for name, value in report.metrics.items()]
+    # A metric may give one value for each class.
+    own = {name: ", ".join(map(text.number, np.ravel(value))) for name, value in report.metrics.items()}
+    lines += [(REPORT["own"].format(name=name), words) for name, words in own.items()]
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name, _ in lines)
     body = "".join(f"<td>{escape(value)}</td>" for _, value in lines)
     return f"<table><thead><tr>{head}</tr></thead><tbody><tr>{body}</tr></tbody></table>"
@@ -104,8 +109,9 @@ def draw(report: Figures) -> Drawn | None:
 
 def _charts(report: Figures) -> list[_Chart]:
     charts: list[_Chart] = []
-    if report.confusion is not None and len(report.confusion) <= _CLASSES:
-        charts.append((REPORT["confusion"], _confusion))
+    if report.confusion is not None:
+        few = len(report.confusion) <= _CLASSES
+        charts.append((REPORT["confusion"], _confusion) if few else (REPORT["mistaken"], _mistaken))
     if report.roc:
         charts += [(REPORT["roc"], _roc), (REPORT["precision_recall"], _precision_recall)]
     if report.calibration:
@@ -138,11 +144,26 @@ def _confusion(axes: Axes, report: Figures) -> None:
             colour = "white" if part > 0.5 else "black"  # on dark blue
             words = f"{matrix[row, column]:,.0f}"
             axes.text(column, row, words, **{**picture.style(), "color": colour}, ha="center", va="center")
-    names = [textwrap.shorten(str(name), _LETTERS, placeholder="…") for name in report.confusion.index]
+    names = [_short(name) for name in report.confusion.index]
     turned = 0 if sum(map(len, names)) <= 2 * _LETTERS else 90
     axes.set_xticks(range(len(names)), names, rotation=turned, parse_math=False)
     axes.set_yticks(range(len(names)), names, parse_math=False)
     _labels(axes, REPORT["predicted"], REPORT["actual"])
+
+
+def _mistaken(axes: Axes, report: Figures) -> None:
+    """The classes that are taken for each other most, where a matrix would have too many."""
+    assert report.confusion is not None
+    pairs = mistaken(report.confusion.to_numpy(float), _PAIRS)[::-1]
+    names = [_short(name) for name in report.confusion.index]
+    axes.barh(range(len(pairs)), [weight for _, _, weight in pairs], color=COLOURS[0])
+    said = [f"{names[actual]} → {names[predicted]}" for actual, predicted, _ in pairs]
+    axes.set_yticks(range(len(pairs)), said, parse_math=False)
+    axes.set_xlabel(REPORT["weight"], **picture.style())
+
+
+def _short(name: Any) -> str:
+    return textwrap.shorten(str(name), _LETTERS, placeholder="…")
 
 
 def _curves(axes: Axes, curves: dict[str, tuple[Any, Any, float]]) -> None:
@@ -153,6 +174,8 @@ def _curves(axes: Axes, curves: dict[str, tuple[Any, Any, float]]) -> None:
         axes.plot(x[thin], y[thin], color=COLOURS[place], linewidth=1.5, label=label)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
+    if not curves:  # all rows have one answer
+        return
     look = {"labelcolor": GREY, "frameon": False, "prop": {"size": 8, "family": fonts.families()}}
     legend = axes.legend(loc="best", **look)
     for one in legend.get_texts():

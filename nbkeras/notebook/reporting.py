@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-import shlex
 from collections.abc import Mapping
-from typing import Any, Never
+from typing import Any
 
 from nbkeras.errors import OptionError
+from nbkeras.notebook.line import Line
 from nbkeras.notebook.namespace import models_of
 from nbkeras.notebook.parser import suggest
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Never:
-        raise OptionError(f"report: {message.removeprefix('argument ')}; type {_USAGE}")
-
 
 _USAGE = "%keras_spark report NAME [LABEL] [--model NAME] [--prediction COL] [--by COL] [--worst N]"
 
@@ -27,16 +20,13 @@ def asked(line: str) -> dict[str, Any]:
         >>> asked("test_df label --by country --worst 20")
         {'frame': 'test_df', 'label': 'label', 'by': 'country', 'worst': 20}
     """
-    parser = _Parser("report", add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    parser = Line("report", _USAGE)
     parser.add_argument("frame", nargs="?")
     parser.add_argument("label", nargs="?")
     for option in ("--model", "--prediction", "--by"):
         parser.add_argument(option)
     parser.add_argument("--worst", type=int)
-    try:
-        return vars(parser.parse_args(shlex.split(line)))
-    except ValueError as error:
-        raise OptionError(f"a quote is not closed in: {line.strip()}") from error
+    return parser.read(line)
 
 
 def model_of(names: Mapping[str, Any], asked: Mapping[str, Any]) -> Any:

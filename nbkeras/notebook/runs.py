@@ -12,11 +12,13 @@ from typing import Any
 import anywidget
 import traitlets
 
+from nbkeras.data.names import unique
 from nbkeras.errors import NbkerasError, one_line
-from nbkeras.notebook import comparison, frontend, text
+from nbkeras.notebook import comparison, frontend, report_view, text
 from nbkeras.notebook.chart import COLOURS, packed, thin
 from nbkeras.notebook.comparison import MARKS, Comparison, Summary, best_words, shown
 from nbkeras.notebook.hosts.pace import Pace
+from nbkeras.notebook.opened import Opened
 from nbkeras.notebook.record import Runs
 from nbkeras.notebook.words import LANGUAGES, PANEL, RUNS, for_page, in_each
 from nbkeras.run.run import Run
@@ -41,10 +43,12 @@ class Panel(anywidget.AnyWidget):
     """
 
     _esm = frontend.script("runs.js")
-    _css = frontend.style("theme.css", "panel.css", "runs.css")
+    _css = frontend.style("theme.css", "panel.css", "runs.css", "report.css")
     words = traitlets.Dict(help="what the panel says, by name").tag(sync=True)
     state = traitlets.Dict(help="everything but the points").tag(sync=True)
     points = traitlets.Bytes(help="float32 pairs (epoch, value), curve after curve").tag(sync=True)
+    report = traitlets.Dict(help="the report that is open; see report_view.kept").tag(sync=True)
+    report_words = traitlets.Dict(help="what a report says, by name").tag(sync=True)
 
     def __init__(self, runs: Runs) -> None:
         self._runs, self._lock = runs, threading.RLock()
@@ -52,14 +56,15 @@ class Panel(anywidget.AnyWidget):
         self._count = itertools.count(1)
         self._chosen: list[Run] = []
         self._code: Run | None = None
+        self._opened = Opened()
         self._said, self._wrong = in_each(str), False
         self._answered: dict[str, int] = {}
         self._heard: deque[tuple[str, int]] = deque(maxlen=_MESSAGES)
         self._versions: tuple[int, ...] = ()
-        state, points = self._encoded()
+        state, points, _ = self._encoded()
         drawn = {"colours": list(COLOURS), "marks": MARKS, "limit": comparison.MOST}
         words = for_page(PANEL, RUNS, **drawn)
-        super().__init__(words=words, state=state, points=points)
+        super().__init__(words=words, state=state, points=points, report_words=report_view.words())
         self._pace = Pace(_FASTEST, _SLOWEST, _SHARE)
         self.on_msg(self._receive)
         runs.watch(self._moved)
@@ -67,13 +72,13 @@ class Panel(anywidget.AnyWidget):
     def update(self) -> None:
         """Show all runs as they are now."""
         with self._lock:  # a click may arrive in a thread beside the busy cell
-            state, points = self._encoded()
+            state, points, report = self._encoded()
             with self.hold_sync():
-                self.state, self.points = state, points
+                self.state, self.points, self.report = state, points, report
 
     def _moved(self) -> None:
         """Show the runs, unless nothing of note has changed or it was just done."""
-        versions = tuple(run.version for run in self._runs)
+        versions = (*(run.version for run in self._runs), len(self._runs.others))
         if versions == self._versions:
             return
         began = len(versions) != len(self._versions)
@@ -109,9 +114,21 @@ class Panel(anywidget.AnyWidget):
             self._chosen = runs[: comparison.MOST]
         elif action == "code" and not late:
             self._code = runs[0] if runs else None
+        elif not late:
+            self._open(action, runs, message.get("place"))
         self._said, self._wrong = in_each(str), False
         if action == "load" and runs:
             self._load(runs[0])
+
+    def _open(self, action: Any, runs: list[Run], place: Any) -> None:
+        if action == "reports" and runs:
+            self._opened.open(runs[0].name, lambda: runs[0].reports)
+        elif action == "others":
+            self._opened.open("", lambda: self._runs.others)
+        elif action == "report":
+            self._opened.choose(place)
+        elif action == "close":
+            self._opened.close()
 
     def _load(self, run: Run) -> None:
         same = [one for one in self._runs if one.model is run.model is not None]
@@ -134,26 +151,29 @@ class Panel(anywidget.AnyWidget):
             self._numbers[run] = str(next(self._count))
         return self._numbers[run]
 
-    def _encoded(self) -> tuple[dict[str, Any], bytes]:
+    def _encoded(self) -> tuple[dict[str, Any], bytes, dict[str, Any]]:
         summaries = self._runs.summaries()
         listed = [run for run, _ in summaries]
         self._chosen = [run for run in self._chosen if run in listed]
-        names = comparison.unique([run.name for run in self._chosen])
+        names = unique([run.name for run in self._chosen])
         compared, points = _compared(comparison.compare(self._chosen, names)) if self._chosen else (None, b"")
         code = None
         if self._code is not None:
             code = {"name": self._code.name, "code": self._code.code}
+        opened, report = self._opened.state()
         state = {
             "runs": [{"number": self._number(run), **_encoded(one)} for run, one in summaries],
             "older": len(self._runs) - len(listed),
             "chosen": [self._number(run) for run in self._chosen],
             "compared": compared,
             "code": code,
+            "others": len(self._runs.others),
+            "opened": opened,
             "said": self._said,
             "wrong": self._wrong,
             "answered": dict(self._answered),
         }
-        return state, points
+        return state, points, report
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         shown: Any = super()._repr_mimebundle_(**kwargs)
@@ -179,6 +199,7 @@ def _encoded(one: Summary) -> dict[str, Any]:
         "rate": one.rate or None,
         "workers": one.workers,
         "began": one.began or None,
+        "reports": one.reports or None,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import time
 import weakref
@@ -61,7 +62,7 @@ class Run(State):
         super().__init__(name, epochs, workers, background=background)
         self._model: Callable[[], Any] = lambda: model
         self.weights: Weights | None = None
-        self._given: list[weakref.ref[Any]] = []
+        self._given: list[tuple[weakref.ref[Any], float]] = []
         #: Calls to make in the thread that waits for the run (the notebook's callbacks).
         self.calls: queue.Queue[Callable[[], None]] = queue.Queue()
         self.aborting = False
@@ -202,11 +203,19 @@ class Run(State):
                 f"(its code may show how), then nbkeras.runs[{self.name!r}].load_weights(model)"
             )
         self.weights.load(model)
-        self._given.append(weakref.ref(model))
+        self._given.append((weakref.ref(model), time.time()))
 
     def knows(self, model: Any) -> bool:
         """Whether the run has trained this model, or the model has loaded its weights."""
-        return self.model is model or any(given() is model for given in self._given)
+        return self.since(model) > -math.inf
+
+    def since(self, model: Any) -> float:
+        """When the model got this run's weights last, in seconds since 1970; minus infinity for never.
+
+        For the model that it has trained: when the run began.
+        """
+        times = [moment for given, moment in self._given if given() is model]
+        return max([self.began] * (self.model is model) + times, default=-math.inf)
 
     def _work(self, seconds: float) -> None:
         """Make the calls that are queued for this thread, for up to so many seconds."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from nbkeras.run import calls
 from nbkeras.run.curves import Curves
+from nbkeras.run.kept import Kept
 from nbkeras.run.progress import Phase, Progress
 from nbkeras.run.snapshot import Snapshot, Status
 from nbkeras.run.steering import Steering
@@ -41,6 +42,8 @@ class State:
             an end.
         monitor: the metric by which an epoch is best; None where none was named.
         code: of the cell that trained it, as it was typed; None without a cell.
+        folder: where it keeps its checkpoints; None for nowhere.
+        reports: on the model as this run has left it, and comparisons with others, the newest last.
     """
 
     def __init__(self, name: str, epochs: int, workers: int, *, background: bool = False) -> None:
@@ -54,6 +57,8 @@ class State:
         self.stream: str | None = None
         self.monitor: str | None = None
         self.code: str | None = None
+        self.folder: str | None = None
+        self.reports: tuple[Kept, ...] = ()
         self._curves = Curves()
         self.history = self._curves.history
         self.epoch_numbers = self._curves.epochs
@@ -103,6 +108,11 @@ class State:
     def _moved(self) -> None:
         self.version += 1
         self._tell("progress")
+
+    def keep(self, reports: Iterable[Kept]) -> None:
+        """Have these reports, and no others."""
+        self.reports = tuple(reports)
+        self._moved()
 
     def enter(self, phase: Phase) -> None:
         """Enter a phase; a run that has ended does not change."""

@@ -90,7 +90,15 @@ def thread(spark: SparkSession, work: Callable[[], None], name: str) -> threadin
 
     # On Connect, a thread's settings belong to a session; Spark 3.5 lacks this argument.
     inherited: dict[str, Any] = {"session": spark} if is_connect(spark) else {}
-    made: threading.Thread = InheritableThread(target=work, name=name, daemon=True, **inherited)
+
+    def run() -> None:
+        if inherited:
+            # Spark ML asks for the session of its thread; there is no public way to set it.
+            kind: Any = type(spark)
+            kind._set_default_and_active_session(spark)  # noqa: SLF001
+        work()
+
+    made: threading.Thread = InheritableThread(target=run, name=name, daemon=True, **inherited)
     return made
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import shutil
 import tempfile
@@ -14,7 +13,7 @@ from nbkeras.data import filesystems
 from nbkeras.driver import inference
 from nbkeras.errors import NbkerasError, TaskError, one_line
 from nbkeras.tasks.declared import Declared
-from nbkeras.tasks.parts import REPORTS, Predictions, format_of
+from nbkeras.tasks.parts import Predictions, format_of
 from nbkeras.tasks.places import Place
 
 if TYPE_CHECKING:
@@ -198,13 +197,14 @@ def report(found: Report, path: str) -> list[str]:
     Raises:
         NbkerasError: they cannot be written.
     """
-    if not Path(path).suffix:
-        return [one for end in REPORTS for one in report(found, f"{path.rstrip('/')}/report{end}")]
+    whole = bool(Path(path).suffix)
     with _told(f"the report cannot be saved as {path}"), tempfile.TemporaryDirectory() as folder:
         made = Path(folder, f"report{Path(path).suffix}")
-        _save(found, made)
-        _put(made, path)
-    return [path]
+        found.save(made)
+        files = {path: made} if whole else {f"{path.rstrip('/')}/{one.name}": one for one in made.iterdir()}
+        for place, one in sorted(files.items()):
+            _put(one, place)
+    return sorted(files)
 
 
 def _put(made: Path, path: str) -> None:
@@ -218,28 +218,6 @@ def _put(made: Path, path: str) -> None:
     part = Path(f"{path}.part")
     shutil.move(made, part)
     part.replace(path)
-
-
-def _save(found: Report, file: Path) -> None:
-    file.write_bytes(_bytes(found, file.suffix))
-
-
-def _bytes(found: Report, suffix: str) -> bytes:
-    import pandas as pd
-    from pydantic_core import to_json
-
-    shown = found.bundle()
-    if suffix == ".png":
-        return base64.b64decode(shown["image/png"])
-    if suffix == ".html":
-        return f'<!doctype html><meta charset="utf-8"><title>report</title>{shown["text/html"]}'.encode()
-    if suffix == ".txt":
-        return f"{shown['text/plain']}\n".encode()
-    if suffix == ".csv":
-        table = found.per_class if found.per_class is not None else pd.Series(found.figures, name="value")
-        return str(table.to_csv()).encode()
-    plain = {name: getattr(found, name) for name in ("task", "rows", "figures", "areas", "metrics", "notes")}
-    return to_json(plain, indent=2, inf_nan_mode="null")
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ FAILED = pytest.StashKey[bool]()
 #: Files of tests that train on Spark, in their order: the kernel of the first has it for all of them.
 ON_SPARK = ("test_builder.py", "test_spark.py", "test_runs.py")
 #: What kernels import from beside the notebooks.
-MODULES = ("fed.py", "leftovers.py")
+MODULES = ("fed.py", "leftovers.py", "reported.py")
 
 READ_POINTS = """() => Object.fromEntries(
     [...document.querySelectorAll(".nbkeras-curve")].map((curve) => [

@@ -9,6 +9,7 @@ from IPython import get_ipython
 def clear():
     """End the runs, close the panels, and forget all variables; a Spark stays for who asks for one."""
     builder = sys.modules.get("nbkeras.notebook.builder")
+    registry = sys.modules.get("nbkeras.run.registry")
     api, fed = sys.modules.get("nbkeras.api"), sys.modules.get("fed")
     runs = [] if api is None else api.runs
     # Nobody trains a run that is made up: it has no model, and may have no end.
@@ -18,6 +19,8 @@ def clear():
     for run in at_work:
         run.done.wait()  # without what may have ended it
     runs.clear()
+    if registry is not None:
+        registry.kept.clear()
     if fed is not None:
         fed.runs.clear()
     if builder is not None:

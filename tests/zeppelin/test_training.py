@@ -284,6 +284,7 @@ def test_evaluate_predict_status_and_stop_work(zeppelin):
         ),
         "%python.ipython\n%keras_spark status",
         "%python.ipython\n%keras_spark stop",
+        "%python.ipython\n%keras_spark report df label --worst 2",
     )
     assert note.run(0)["code"] == "SUCCESS"
     result = note.run(1)
@@ -293,6 +294,11 @@ def test_evaluate_predict_status_and_stop_work(zeppelin):
     assert len(table.strip().splitlines()) == 4
     assert "local[*]" in printed(note, 2)
     assert printed(note, 3) == "No training is at work.\n"
+    result = note.run(4)
+    report, (table,) = pages(result), [one["data"] for one in result["msg"] if one["type"] == "TABLE"]
+    assert "<figure" in report[0]
+    assert table.splitlines()[0].split("\t") == ["a", "b", "label", "_actual", "_predicted", "_loss"]
+    assert len(table.strip().splitlines()) == 3
 
 
 def test_a_form_shows_its_code_and_trains_when_train_is_ticked(zeppelin):

@@ -1,17 +1,13 @@
 // Files of the charts, made in the browser without the kernel.
 
 import { make } from "./dom.js";
+import { csvText } from "./files.js";
 import { HEIGHT, drawChart } from "./chart.js";
 import { shortest } from "./number.js";
 import { byChart } from "./series.js";
 
 const CHART = 440, TITLE = 24, HEAD = 34, EDGE = 14; // px
 const SHARPNESS = 2; // pixels of the PNG for each of the SVG
-
-export function fileName(run, ending) {
-  const safe = run.normalize().replace(/[^\p{L}\p{N}._-]+/gu, "-").replace(/^[-.]+|[-.]+$/g, "").slice(0, 80);
-  return `${safe || "run"}.${ending}`;
-}
 
 // All charts in one picture, which needs no style sheet: plain colours on white.
 export function picture(state, curves, words, settings) {
@@ -62,16 +58,7 @@ export function csv(curves) {
       rows.get(x)[at] = shortest(y);
     }
   });
-  const quoted = (name) => (/[",\r\n]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name);
-  const lines = [["epoch", ...curves.map((curve) => quoted(curve.name))]];
+  const lines = [["epoch", ...curves.map((curve) => curve.name)]];
   for (const x of [...rows.keys()].sort((a, b) => a - b)) lines.push([x, ...rows.get(x)]);
-  return lines.map((line) => `${line.join(",")}\n`).join("");
-}
-
-export function save(name, content, type) {
-  const url = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));
-  const link = make(document.body, "a", { href: url, download: name });
-  link.click();
-  link.remove();
-  setTimeout(() => URL.revokeObjectURL(url), 60000);
+  return csvText(lines);
 }

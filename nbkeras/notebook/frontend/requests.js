@@ -12,8 +12,8 @@ export function requests(model, late) {
   const answered = () => model.get("state").answered[page] ?? 0;
   const pending = () => answered() < asked;
 
-  function send(action, runs = []) {
-    const message = { action, runs, page, number: ++asked };
+  function send(action, runs = [], more = {}) {
+    const message = { ...more, action, runs, page, number: ++asked };
     // The kernel ignores a message that it gets twice.
     cancels.push(retry(() => model.send(message), () => answered() >= message.number));
     clearTimeout(timer);

@@ -3,7 +3,7 @@
 import { button, fill, make } from "./dom.js";
 import { number, whole } from "./number.js";
 
-const COLUMNS = ["name", "status", "best", "best_epoch", "epochs", "seconds", "rate", "workers", "began"];
+const COLUMNS = ["name", "status", "reports", "best", "best_epoch", "epochs", "seconds", "rate", "workers", "began"];
 const TEXTS = new Set(["name", "status"]);
 const ARROWS = { none: "", ascending: " ▲", descending: " ▼" };
 const tenths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
@@ -40,11 +40,11 @@ export function drawMark(parent, place, words) {
   return made;
 }
 
-function drawHead(panel, table) {
+function drawHead(panel, table, columns) {
   const { words, sort } = panel;
   const row = make(make(table, "thead"), "tr");
   make(make(row, "th", { scope: "col" }), "span", { class: "nbkeras-said" }, words.compared);
-  for (const key of COLUMNS) {
+  for (const key of columns) {
     const order = sort.key === key ? (sort.down ? "descending" : "ascending") : "none";
     const head = make(row, "th", { scope: "col", "aria-sort": order, class: cellClass(key) });
     const made = button(head, `sort ${key}`, words[key], () => {
@@ -61,7 +61,13 @@ function choose(panel, number, on) {
   panel.draw();
 }
 
-function drawRow(panel, body, run) {
+// Opens the reports of a run.
+function drawOpener({ words, send }, cell, run) {
+  const said = fill(words.reports_of, { count: run.reports, name: run.name });
+  button(cell, `reports ${run.number}`, whole.format(run.reports), () => send("reports", [run.number]), { "aria-label": said, title: said });
+}
+
+function drawRow(panel, body, run, columns) {
   const { words, chosen } = panel, place = chosen.indexOf(run.number);
   const row = make(body, "tr", { class: place < 0 ? "" : "nbkeras-chosen", "data-run": run.number });
   const label = make(make(row, "td"), "label");
@@ -72,9 +78,11 @@ function drawRow(panel, body, run) {
   box.checked = place >= 0;
   box.addEventListener("change", () => choose(panel, run.number, box.checked));
   if (place >= 0) drawMark(label, place, words).setAttribute("aria-hidden", "true");
-  for (const key of COLUMNS) {
+  for (const key of columns) {
     const kind = key === "name" ? "th" : "td";
-    const cell = make(row, kind, { scope: key === "name" && "row", class: cellClass(key) }, cellText(run, key, words));
+    const cell = make(row, kind, { scope: key === "name" && "row", class: cellClass(key) });
+    if (key === "reports" && run.reports) drawOpener(panel, cell, run);
+    else cell.textContent = cellText(run, key, words);
     if (key === "name") cell.title = run.name;
     if (key === "status") cell.dataset.status = run.status;
   }
@@ -85,9 +93,10 @@ export function drawTable(panel, state) {
   frame.replaceChildren();
   frame.hidden = !state.runs.length;
   const table = make(frame, "table");
-  drawHead(panel, table);
+  const columns = COLUMNS.filter((key) => key !== "reports" || state.runs.some((run) => run.reports));
+  drawHead(panel, table, columns);
   const body = make(table, "tbody");
-  for (const run of sorted(state.runs, panel.sort)) drawRow(panel, body, run);
+  for (const run of sorted(state.runs, panel.sort)) drawRow(panel, body, run, columns);
   const lines = [state.runs.length ? words.hint : words.none];
   if (chosen.length >= words.limit) lines.push(fill(words.most, { most: words.limit }));
   if (state.older) lines.push(fill(words.older, { count: state.older }));

@@ -6,6 +6,7 @@ import { readOut } from "./readout.js";
 import { requests } from "./requests.js";
 import { drawCode } from "./run-code.js";
 import { drawCompared } from "./run-comparison.js";
+import { drawOpened } from "./run-reports.js";
 import { drawTable } from "./run-table.js";
 
 // The parts of the panel, from top to bottom.
@@ -20,6 +21,7 @@ function makeParts(el, words) {
     frame: make(root, "div", { class: "nbkeras-table", role: "region", "aria-label": words.title, tabindex: "0" }),
     said: make(root, "p", { class: "nbkeras-answer", role: "status" }),
     compared: make(root, "section", { class: "nbkeras-compared", "aria-label": words.compared }),
+    opened: make(root, "section", { class: "nbkeras-opened" }),
     code: make(root, "section", { class: "nbkeras-code-of" }),
     read: make(root, "div", { class: "nbkeras-said", "aria-live": "polite" }),
   };
@@ -38,6 +40,10 @@ function drawRuns(panel) {
   const key = JSON.stringify([panel.chosen, state.chosen, state.compared, compared.clientWidth]);
   if (key !== panel.drawn) drawCompared(panel, state);
   panel.drawn = key;
+  // Likewise: what was chosen in the report that is open stays.
+  const reports = JSON.stringify([state.opened, state.others]), report = model.get("report");
+  if (reports !== panel.reports || report !== panel.report) drawOpened(panel, state);
+  Object.assign(panel, { reports, report });
   const shown = JSON.stringify(state.code);
   if (code.dataset.code !== shown) drawCode(panel, state.code);
   code.dataset.code = shown;
@@ -60,6 +66,8 @@ function render({ model, el }) {
     chosen: model.get("state").chosen, // numbers of runs
     charts: [],
     drawn: "", // what is compared
+    reports: "", // which reports are listed
+    report: null, // that is open
     reading: readOut(() => panel.charts, words, parts.read),
   };
   button(head, "refresh", words.refresh, () => send("refresh"));
@@ -67,6 +75,7 @@ function render({ model, el }) {
   const soon = () => { frame ||= requestAnimationFrame(() => { frame = 0; panel.draw(); }); };
   model.on("change:state", soon);
   model.on("change:points", soon);
+  model.on("change:report", soon);
   const resized = new ResizeObserver(soon);
   resized.observe(root);
   panel.draw();
@@ -76,6 +85,7 @@ function render({ model, el }) {
     resized.disconnect();
     model.off("change:state", soon);
     model.off("change:points", soon);
+    model.off("change:report", soon);
   };
 }
 

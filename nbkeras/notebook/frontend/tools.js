@@ -1,7 +1,8 @@
 // How the charts are shown: scale, smoothing, which curves; and files of them.
 
 import { fill, make, unique } from "./dom.js";
-import { csv, fileName, picture, png, save, svgText } from "./download.js";
+import { csv, picture, png, svgText } from "./download.js";
+import { fileName, save } from "./files.js";
 import { metricOf } from "./series.js";
 
 // How the charts of a run are shown, stored under its name for as long as the tab is open.

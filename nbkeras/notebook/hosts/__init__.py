@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 from nbkeras.errors import OptionError, one_line
 from nbkeras.notebook import picture, text
 from nbkeras.notebook.form import Fields
-from nbkeras.notebook.hosts import terminal, zeppelin
+from nbkeras.notebook.hosts import terminal, zeppelin, zeppelin_tables
+from nbkeras.notebook.hosts.slot import Slot
 from nbkeras.notebook.hosts.terminal import Lines
 from nbkeras.notebook.words import ANSWERS, PLACES
 from nbkeras.run.display import Display
@@ -59,6 +60,35 @@ def show(bundle: dict[str, str]) -> None:
         print(f"%html {bundle['text/html']}")  # noqa: T201  # as Zeppelin has it
     else:
         print(bundle["text/plain"])  # noqa: T201  # text is what every place can show
+
+
+def slot(line: Callable[[Any], str]) -> Slot:
+    """A place in the output of the cell that runs, for what becomes known bit by bit.
+
+    Args:
+        line: what is printed where no output can be replaced.
+    """
+    return Slot(kernel=_kernel() is not None, line=line)
+
+
+def has_scripts() -> bool:
+    """Whether what is shown may have scripts that draw it: in Jupyter's pages."""
+    return _kernel() is not None and zeppelin.context() is None
+
+
+def has_tables() -> bool:
+    """Whether this place has tables of its own, which can be sorted and drawn."""
+    return zeppelin.context() is not None
+
+
+def show_tables(tables: Mapping[str, Any]) -> None:
+    """Show tables as this place's own.
+
+    Args:
+        tables: of pandas, by title.
+    """
+    for title, table in tables.items():
+        print(zeppelin_tables.table(title, table))  # noqa: T201  # as Zeppelin has it
 
 
 def show_run(run: Run) -> None:

@@ -9,6 +9,7 @@ everything else is English.
 from nbkeras.notebook.words.answers import ANSWERS, PLACES
 from nbkeras.notebook.words.builder import BUILDER
 from nbkeras.notebook.words.language import LANGUAGES, Words, chosen, for_page, in_each, language, speaking
+from nbkeras.notebook.words.leaderboard import LEADERBOARD
 from nbkeras.notebook.words.looks import LOOKS
 from nbkeras.notebook.words.panel import PANEL, TABLE
 from nbkeras.notebook.words.report import REPORT
@@ -20,6 +21,7 @@ __all__ = [
     "BUILDER",
     "ENDS",
     "LANGUAGES",
+    "LEADERBOARD",
     "LOOKS",
     "PANEL",
     "PHASES",

@@ -56,6 +56,7 @@ PLACES = Words(
         "wait_evaluate": ("Evaluating on Spark…", "正在 Spark 上评估…"),
         "wait_read": ("Listing files on Spark…", "正在 Spark 上列出文件…"),
         "wait_report": ("Reporting on Spark…", "正在 Spark 上生成报告…"),
+        "wait_compare": ("Training a model to compare, on Spark…", "正在 Spark 上训练一个对比模型…"),
         "wait_adapt": ("Looking at the rows on Spark…", "正在 Spark 上查看数据…"),
         "wait_predict": ("Predicting on Spark…", "正在 Spark 上预测…"),
         "dashboard": ("nbkeras", "nbkeras"),

@@ -34,6 +34,11 @@ RUNS = Words(
         "rate": ("rows/s", "行/秒"),
         "workers": ("workers", "工作进程"),
         "began": ("began", "开始"),
+        "reports": ("reports", "报告"),
+        "reports_of": ("Open the reports of {name}: {count}", "打开 {name} 的报告：{count}"),
+        "reports_title": ("Reports of {name}", "{name} 的报告"),
+        "others_title": ("Reports of no run", "不属于任何训练的报告"),
+        "open_others": ("Open reports of no run: {count}", "打开不属于任何训练的报告：{count}"),
         "status_running": ("at work", "进行中"),
         "status_paused": ("paused", "已暂停"),
         "status_finished": ("finished", "已完成"),
@@ -43,6 +48,10 @@ RUNS = Words(
         "epochs_of": ("{done} of {asked}", "{done}/{asked}"),
         "best_of": ("{metric} {value}", "{metric} {value}"),
         "older": ("{count} older runs are in nbkeras.runs", "另有 {count} 个较早的训练在 nbkeras.runs 中"),
+        "other_reports": (
+            "Reports on what no run has trained, in nbkeras.runs.reports: {count}",
+            "nbkeras.runs.reports 中不属于任何训练的报告：{count}",
+        ),
         "most": (
             "Up to {most} runs are compared at once: untick one to choose another.",
             "一次最多比较 {most} 个训练：取消勾选一个才能选择另一个。",

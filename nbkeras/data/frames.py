@@ -1,0 +1,325 @@
+"""Frames: the kinds of DataFrame that live in the notebook, as Arrow tables, and rows of theirs given back.
+
+pandas is known by its class; polars, Arrow and all others by Arrow's stream of batches that they offer
+(``__arrow_c_stream__``), or by the older interchange of DataFrames (``__dataframe__``). Nothing is imported
+that the user has not imported.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from nbkeras.data import columnar
+from nbkeras.data.names import listed
+from nbkeras.errors import DataError, one_line
+
+#: Of rows as Arrow's batches, and of whole DataFrames.
+_PROTOCOLS = ("__arrow_c_stream__", "__dataframe__")
+#: What a frame may be, for messages.
+KINDS = "a DataFrame of Spark, pandas, polars or Arrow"
+
+
+class Frame(Protocol):
+    """A DataFrame of the notebook.
+
+    Attributes:
+        names: of its columns, as words.
+    """
+
+    names: list[str]
+
+    def column(self, place: int) -> pa.ChunkedArray | pa.Array:
+        """The column at a place, as Arrow holds it."""
+
+    def beside(self, made: pa.Table, rows: Sequence[int] | None) -> Any:
+        """The user's frame, or some rows of it, with further columns, as a frame of its own kind.
+
+        Args:
+            made: the further columns.
+            rows: their places in the frame; None for all in their order.
+        """
+
+
+class _Pandas:
+    def __init__(self, data: pd.DataFrame) -> None:
+        self._data = data
+        self.names = [str(one) for one in data.columns]
+
+    def column(self, place: int) -> pa.ChunkedArray | pa.Array:
+        series = self._data.iloc[:, place]
+        if isinstance(series.dtype, pd.SparseDtype):
+            series = series.sparse.to_dense()
+        try:
+            return pa.array(series)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            # Arrays of several axes, vectors and rows of Spark.
+            return pa.array([_plain(one) for one in series])
+
+    def beside(self, made: pa.Table, rows: Sequence[int] | None) -> Any:
+        found = self._data.copy(deep=False) if rows is None else self._data.iloc[rows].copy()
+        for name in made.column_names:
+            found[name] = made.column(name).to_pandas().to_numpy()
+        return found
+
+
+class _Polars:
+    def __init__(self, data: Any) -> None:
+        self._lazy = hasattr(data, "collect")
+        self._data = data.collect() if self._lazy else data
+        self.names = list(self._data.columns)
+
+    def column(self, place: int) -> pa.ChunkedArray | pa.Array:
+        series = self._data.to_series(place)
+        if str(series.dtype) == "Object":
+            raise TypeError("they are Python's objects")  # polars would give their addresses
+        column = series.to_frame().to_arrow().column(0)
+        if not str(series.dtype).startswith("Enum"):
+            return column
+        # Words in an order, which polars does not tell Arrow.
+        ordered = [
+            pa.DictionaryArray.from_arrays(one.indices, one.dictionary, ordered=True) for one in column.chunks
+        ]
+        return pa.chunked_array(ordered) if ordered else column
+
+    def beside(self, made: pa.Table, rows: Sequence[int] | None) -> Any:
+        found = self._data if rows is None else self._data[rows]
+        found = found.hstack(type(found)(made).get_columns())
+        return found.lazy() if self._lazy else found
+
+
+class _Arrow:
+    def __init__(self, data: Any) -> None:
+        self._data = data
+        self.names = data.column_names
+
+    def column(self, place: int) -> pa.ChunkedArray | pa.Array:
+        return self._data.column(place)
+
+    def beside(self, made: pa.Table, rows: Sequence[int] | None) -> Any:
+        found = self._data if rows is None else self._data.take(rows)
+        for name in made.column_names:
+            found = found.append_column(name, made.column(name))
+        return found
+
+
+class _Arrays:
+    """Arrays by name: a dict, or an array with fields."""
+
+    def __init__(self, data: Any) -> None:
+        self._data = data
+        self.names = [str(one) for one in _fields(data)]
+        lengths = {name: len(data[name]) for name in self.names}
+        if len(set(lengths.values())) > 1:
+            given = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise DataError(f"the columns differ in length ({given}): give each one entry per row")
+
+    def column(self, place: int) -> pa.ChunkedArray | pa.Array:
+        values = self._data[self.names[place]]
+        if isinstance(values, (pd.Series, list)) or hasattr(values, "__arrow_c_stream__"):
+            return pa.chunked_array(values) if hasattr(values, "__arrow_c_stream__") else pa.array(values)
+        return _nested(np.asarray(values))
+
+    def beside(self, made: pa.Table, rows: Sequence[int] | None) -> Any:
+        further = {name: _stacked(made.column(name)) for name in made.column_names}
+        held = {name: np.asarray(self._data[name]) for name in self.names}
+        whole = {**(held if rows is None else {key: one[rows] for key, one in held.items()}), **further}
+        if isinstance(self._data, Mapping):
+            return whole
+        found = np.empty(made.num_rows, [(name, one.dtype, one.shape[1:]) for name, one in whole.items()])
+        for name, one in whole.items():
+            found[name] = one
+        return found
+
+
+def is_frame(data: Any) -> bool:
+    """Whether this is a DataFrame: of Spark, pandas, polars, Arrow, or one that offers Arrow's stream.
+
+    Example:
+        >>> import pandas as pd, pyarrow as pa
+        >>> [is_frame(one) for one in (pd.DataFrame({"a": [1]}), pa.table({"a": [1]}), pd.Series([1]), [1])]
+        [True, True, False, False]
+    """
+    if isinstance(data, (DataFrame, pd.DataFrame, pa.Table, pa.RecordBatch)) or is_pandas_on_spark(data):
+        return True
+    if isinstance(data, (pd.Series, pd.Index, pa.Array, pa.ChunkedArray)):
+        return False
+    if polars := sys.modules.get("polars"):
+        if isinstance(data, polars.Series):
+            return False
+        if isinstance(data, (polars.DataFrame, polars.LazyFrame)):
+            return True
+    return _has_fields(data) or any(hasattr(type(data), one) for one in _PROTOCOLS)
+
+
+def holds_columns(data: Any) -> bool:
+    """Whether this is a DataFrame, or a dict of arrays, which may stand for one.
+
+    Example:
+        >>> import numpy as np
+        >>> holds_columns({"a": np.ones(2)}), holds_columns({}), holds_columns(np.ones(2))
+        (True, False, False)
+    """
+    return is_frame(data) or (isinstance(data, dict) and bool(data) and all(map(_is_array, data.values())))
+
+
+def holds_objects(data: Any) -> bool:
+    """Whether a frame of the notebook has columns of more than numbers, such as files or words."""
+    if isinstance(data, pd.DataFrame):
+        return any(getattr(one, "kind", "O") not in "iufb" for one in data.dtypes)
+    # Of a lazy frame, no row is needed for its types.
+    frame = of(data.head(0) if hasattr(data, "collect_schema") else data)
+    kinds = [frame.column(place).type for place in range(len(frame.names))]
+    number = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+    return not all(any(one(kind) for one in number) for kind in kinds)
+
+
+def is_pandas_on_spark(data: Any) -> bool:
+    """Whether this is a DataFrame of ``pyspark.pandas``, which nobody has to import for it."""
+    # Not by its methods: over Connect a DataFrame has a column of any name that it is asked for.
+    return type(data).__module__.startswith("pyspark.pandas") and hasattr(data, "columns")
+
+
+def of(data: Any) -> Frame:
+    """Return what reads a DataFrame of the notebook; what can be read once alone is read.
+
+    Args:
+        data: any but Spark's.
+
+    Raises:
+        DataError: it is no DataFrame.
+    """
+    if isinstance(data, pd.DataFrame):
+        return _Pandas(data)
+    polars = sys.modules.get("polars")
+    if polars and isinstance(data, (polars.DataFrame, polars.LazyFrame)):
+        return _Polars(data)
+    if isinstance(data, (pa.Table, pa.RecordBatch)):
+        return _Arrow(data if isinstance(data, pa.Table) else pa.Table.from_batches([data]))
+    if not holds_columns(data):
+        raise DataError(f"the data is {_said(data)}: give {KINDS}, or a dict of arrays")
+    if isinstance(data, dict) or _has_fields(data):
+        return _Arrays(data)
+    return _Arrow(_read(data))
+
+
+def held(data: Any) -> Any:
+    """Return data that can be read more than once: a stream of Arrow's is read; other data is as it was."""
+    if isinstance(data, (DataFrame, pd.DataFrame, pa.Table, pa.RecordBatch)) or is_pandas_on_spark(data):
+        return data
+    if not is_frame(data) or _has_fields(data):
+        return data
+    return data if type(data).__module__.startswith("polars") else _read(data)
+
+
+def names(data: Any) -> list[str]:
+    """Return the names of the columns of any DataFrame.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> names(pa.table({"a": [1], "b": [2]}))
+        ['a', 'b']
+    """
+    if isinstance(data, DataFrame) or is_pandas_on_spark(data):
+        return [str(one) for one in data.columns]
+    if hasattr(data, "collect_schema"):
+        return list(data.collect_schema().names())
+    return list(of(data).names)
+
+
+def table(frame: Frame, only: Sequence[str] | None = None) -> pa.Table:
+    """Return an Arrow table of a frame's columns, in types that Spark takes.
+
+    Args:
+        frame: from :func:`of`.
+        only: the columns that are needed; None for all.
+
+    Raises:
+        DataError: a name is there twice, or a column is of a type that Spark does not take.
+    """
+    chosen = [place for place, name in enumerate(frame.names) if only is None or name in only]
+    if not chosen:
+        raise DataError("the DataFrame has no columns: give one with a column for each input and label")
+    called = [frame.names[place] for place in chosen]
+    if twice := [name for name in dict.fromkeys(called) if called.count(name) > 1]:
+        raise DataError(
+            f"column {listed(twice[:3])} is in the DataFrame {called.count(twice[0])} times: rename one"
+        )
+    return pa.table({name: _column(frame, place, name) for name, place in zip(called, chosen, strict=True)})
+
+
+def _column(frame: Frame, place: int, name: str) -> pa.ChunkedArray:
+    try:
+        found = frame.column(place)
+    except Exception as error:  # pandas, polars and Arrow have errors of their own
+        raise DataError(
+            f"column '{name}' holds values that Arrow does not take ({one_line(error)}): write all as "
+            "numbers or all as words, or remove the column"
+        ) from error
+    return columnar.sent(name, found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found]))
+
+
+def _read(data: Any) -> pa.Table:
+    """The table that a stream of Arrow's, or the interchange of DataFrames, gives."""
+    try:
+        if hasattr(data, "__arrow_c_stream__"):
+            return pa.RecordBatchReader.from_stream(data).read_all()
+        from pyarrow import interchange
+
+        return interchange.from_dataframe(data)
+    except Exception as error:  # of any package
+        raise DataError(
+            f"the data is a {type(data).__name__}, which cannot be read as an Arrow table "
+            f"({one_line(error)}): give {KINDS}"
+        ) from error
+
+
+def _plain(value: Any) -> Any:
+    """Lists and dicts in place of arrays, vectors and rows of Spark."""
+    if hasattr(value, "toArray"):
+        value = value.toArray()
+    if hasattr(value, "asDict"):
+        return value.asDict(recursive=True)
+    if isinstance(value, np.ndarray):
+        return [_plain(one) for one in value] if value.dtype == object else value.tolist()
+    return value
+
+
+def _nested(array: Any) -> pa.Array:
+    """Arrow's column of an array: one of several axes holds lists of a fixed length."""
+    if array.ndim > 1 and array.dtype != object:
+        inner = _nested(array.reshape(-1, *array.shape[2:]))
+        return pa.FixedSizeListArray.from_arrays(inner, array.shape[1])
+    return pa.array(np.ascontiguousarray(array) if array.ndim == 1 else array.tolist())
+
+
+def _stacked(column: pa.ChunkedArray) -> Any:
+    """NumPy's array of a column; of lists, all of one length, an array of two axes."""
+    values = column.to_numpy()
+    return np.stack(values) if pa.types.is_nested(column.type) and len(values) else values
+
+
+def _has_fields(data: Any) -> bool:
+    return isinstance(data, np.ndarray) and data.dtype.names is not None
+
+
+def _fields(data: Any) -> Sequence[Any]:
+    return list(data) if isinstance(data, Mapping) else list(data.dtype.names)
+
+
+def _is_array(value: Any) -> bool:
+    return (isinstance(value, list) and bool(value)) or len(getattr(value, "shape", ())) > 0
+
+
+def _said(data: Any) -> str:
+    """Data that is no frame, for a message."""
+    if isinstance(data, np.ndarray):
+        return f"an array of shape {data.shape}, whose columns have no names"
+    package = type(data).__module__.partition(".")[0]
+    return f"a {type(data).__name__}" + ("" if package == "builtins" else f" of {package}")

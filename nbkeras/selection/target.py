@@ -1,0 +1,148 @@
+"""Target: the column that is to be predicted, as classes or as amounts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from nbkeras.data import columns, parts
+from nbkeras.data.names import listed
+from nbkeras.driver import inference, question
+from nbkeras.errors import DataError, OptionError
+
+Task = Literal["classification", "regression"]
+TASKS: tuple[Task, ...] = ("classification", "regression")
+#: Whole numbers of at most so many values are classes, where nothing else says what they are.
+_FEW = 20
+#: Classes that are told apart.
+_MOST = 1_000
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be predicted.
+
+    Attributes:
+        name: of the column.
+        task: "classification" or "regression".
+        values: of the classes, sorted; empty for amounts.
+        guessed: whether whole numbers alone say which of the two it is.
+    """
+
+    name: str
+    task: Task
+    values: tuple[Any, ...] = ()
+    guessed: bool = False
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return tuple(map(str, self.values))
+
+    def number(self, df: DataFrame) -> Column:
+        """The column as MLlib takes it: the number of a class from 0, or the amount, a double."""
+        own = parts.column(df, self.name)
+        if self.task == "regression":
+            return own.cast("double")
+        known = F.array(*[F.lit(one) for one in self.values]).cast(T.ArrayType(parts.type_of(df, self.name)))
+        return (F.call_function("array_position", known, own) - 1).cast("double")
+
+
+def target(spark: SparkSession, df: DataFrame, name: str, task: str | None) -> Target:
+    """Find out what is to be predicted, by one look at the column.
+
+    Args:
+        spark: the session.
+        df: all rows.
+        name: of the column.
+        task: as given; None decides by the column's type and values.
+
+    Raises:
+        Aborted: an interrupt.
+        DataError: it holds gaps, one value alone, or what is neither a class nor an amount.
+        OptionError: there is no such task.
+    """
+    if task not in (None, *TASKS):
+        raise OptionError(f"task={task!r}: use 'classification' or 'regression', or leave it out")
+    columns.existing(df, name, "label")
+    dtype, own = parts.type_of(df, name), parts.column(df, name)
+    title = f"label column '{name}'"
+    if not isinstance(dtype, (T.StringType, T.BooleanType, T.NumericType)):
+        raise DataError(
+            f"{title} is {dtype.simpleString()}: MLlib's models predict one class or one amount for a row, "
+            "so name a column of words, truths or numbers"
+        )
+    if isinstance(dtype, T.NumericType):
+        _require_whole_column(spark, df, own, title)
+    if task == "regression" or (task is None and isinstance(dtype, (T.FractionalType))):
+        if not isinstance(dtype, T.NumericType):
+            raise DataError(f"{title} is {dtype.simpleString()}, and no amount: leave out task='regression'")
+        return Target(name, "regression")
+    counted = df.groupBy(own.alias("value")).count().limit(_MOST + 1)
+    values = [row["value"] for row in inference.attended(spark, "compare", counted.collect)]
+    if None in values:
+        raise DataError(f"{title} has nulls: drop these rows, df.dropna(subset=['{name}'])")
+    whole = isinstance(dtype, T.IntegralType)
+    if task is None and whole and len(values) > _FEW:
+        return Target(name, "regression", guessed=True)
+    _require_classes(values, title)
+    return Target(name, "classification", tuple(sorted(values)), guessed=task is None and whole)
+
+
+def _require_classes(values: list[Any], title: str) -> None:
+    if not values:
+        raise DataError("the DataFrame has no rows to compare on: df.count() is 0")
+    if len(values) > _MOST:
+        raise DataError(
+            f"{title} has more than {_MOST:,} different values: give task='regression' if they are amounts"
+        )
+    if len(values) == 1:
+        raise DataError(f"{title} is {values[0]!r} in all rows: there is nothing to tell apart")
+
+
+def _require_whole_column(spark: SparkSession, df: DataFrame, own: Column, title: str) -> None:
+    """Refuse numbers of which some are missing.
+
+    Raises:
+        DataError: some are.
+    """
+    number = own.cast("double")
+    broken = (number.isNull() | F.isnan(number) | (F.abs(number) == float("inf"))).cast("int")
+    figures = df.agg(F.sum(broken).alias("broken"), F.min(number).alias("low"), F.max(number).alias("high"))
+    found = inference.attended(spark, "compare", figures.first)
+    if found["broken"] is None:
+        raise DataError("the DataFrame has no rows to compare on: df.count() is 0")
+    if found["broken"]:
+        raise DataError(
+            f"{title} is null, NaN or infinite in {found['broken']:,} rows: drop them, or fill them"
+        )
+    if found["low"] == found["high"]:
+        raise DataError(f"{title} is {found['low']:g} in all rows: there is nothing to predict")
+
+
+def task_of(model: Any) -> Task:
+    """What a compiled Keras model predicts, by its loss.
+
+    Example:
+        >>> import keras
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> task_of(model)
+        'regression'
+    """
+    number = question.task_of(model, 0, 1)
+    return "regression" if number == "regression" else "classification"
+
+
+def said(target: Target) -> str:
+    """What was decided where the column alone does not say it; empty where it does."""
+    if not target.guessed:
+        return ""
+    if target.task == "regression":
+        return f"'{target.name}' is taken for amounts; task='classification' makes them classes"
+    few = listed(target.classes[:8])
+    return f"'{target.name}' is taken for classes ({few}); task='regression' makes them amounts"
