@@ -132,12 +132,10 @@ def test_the_command_computes_what_the_same_calls_compute_and_prints_the_result_
     )
 
     assert done.returncode == 0, done.stderr
-    said = [re.sub(r"[0-9.]+( s)?", "N", line) for line in done.stderr.splitlines()]
-    progress = "epoch N of N  accuracy|flowers finished N epochs|Spark computes the rows"
-    assert [line for line in said if not re.match(progress, line)] == [
-        "Waiting for room for the worker on Spark",
-        "Starting the trainer",
-    ]
+    phases = "Waiting for room|Spark computes the rows|Reading rows|Starting the trainer|Fetching the trained"
+    progress = rf"({phases}|epoch [12] of 2  accuracy|flowers finished 2 epochs in)\b"
+    assert [line for line in done.stderr.splitlines() if not re.match(progress, line)] == []
+    assert len(re.findall("^epoch", done.stderr, re.MULTILINE)) == 2
     result = json.loads(done.stdout, parse_constant=pytest.fail)
     run = by_hand(spark)
     assert_same_history(result["history"], run.history)
@@ -287,7 +285,7 @@ def test_an_explanation_computes_no_row_and_writes_nothing(capsys):
         "validation: 0.25 of the training rows",
         "features: length, width; label: kind",
         "model: build.py:build, 3 layers, 22 weights, SGD at 0.05",
-        "training: 2 epochs in batches of 16 rows, EarlyStopping, by 1 worker on local",
+        "training: 2 epochs in batches of 16 rows, EarlyStopping, by .* workers? on ",
         "writes model: .*a.keras",
     ):
         assert re.search(sentence, said)

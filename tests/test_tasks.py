@@ -279,6 +279,7 @@ def test_without_the_packages_a_line_says_what_to_type():
 def test_the_command_says_every_fault_and_exits_2(file, capsys):
     assert cli.main(["run", file(f"{SMALL}epochs: 0\nname: 5"), "--result", "-"]) == 2
     assert cli.main(["run", "nothing.yaml"]) == 2
+    assert cli.main(["run", file(SMALL), "--result", "s3://lake/r.json"]) == 2
 
     said = capsys.readouterr()
     assert said.out == ""
@@ -286,4 +287,5 @@ def test_the_command_says_every_fault_and_exits_2(file, capsys):
         "task.yaml:3: epochs: got 0: write a number from 1",
         "task.yaml:4: name: got 5: write a word, such as '5' in quotes",
         "nothing.yaml: there is no such file: name a task's file, such as task.yaml",
+        "--set out.result: got s3://lake/r.json: name a file on this machine",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import traceback
@@ -38,13 +39,12 @@ def run(file: str, changes: Sequence[str] = (), *, result: str | None = None, dr
     """
     connection.connect()
     imports.without_words()
-    written = None if result in (None, "-") else result
-    printed = result == "-"
+    if result is not None and result != "-":
+        # Relative to this folder, as all that is typed, not to that of the task.
+        place = result if "://" in result else os.path.abspath(result)  # noqa: PTH100  # a link stays one
+        changes = [*changes, f"out.result={json.dumps(place)}"]
     try:
         task = Task.read(file, *changes)
-        if written is not None:
-            path = os.path.abspath(written)  # noqa: PTH100  # a link stays one
-            task = task.model_copy(update={"out": task.out.model_copy(update={"result": path})})
     except TaskError as error:
         return _wrong(error)
     if dry:
@@ -55,7 +55,7 @@ def run(file: str, changes: Sequence[str] = (), *, result: str | None = None, dr
     # The displays print; what is printed goes beside the result.
     with contextlib.redirect_stdout(sys.stderr):
         status = _status(task, outcome)
-    if printed or (task.out.result is None and status != WRONG):
+    if result == "-" or task.out.result is None:
         print(outcome.json())
     return status
 

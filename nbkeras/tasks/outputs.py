@@ -156,14 +156,7 @@ def model(trained: Any, path: str) -> None:
     with _told(f"the model cannot be saved as {path}"), tempfile.TemporaryDirectory() as folder:
         made = Path(folder, "model.keras")
         api.save_model(trained, made)
-        if "://" in path:
-            files, place = filesystems.opened(path, "out.model")
-            with files.open_output_stream(place) as stream:
-                stream.write(made.read_bytes())
-            return
-        part = Path(f"{path}.part")
-        shutil.move(made, part)
-        part.replace(path)
+        _put(made, path)
 
 
 def predictions(spark: SparkSession, out: Predictions, df: DataFrame, mode: str) -> None:
@@ -205,12 +198,30 @@ def report(found: Report, path: str) -> list[str]:
     Raises:
         NbkerasError: they cannot be written.
     """
-    with _told(f"the report cannot be saved as {path}"):
-        if not Path(path).suffix:
-            return [one for end in REPORTS for one in report(found, f"{path}/report{end}")]
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_bytes(_bytes(found, Path(path).suffix))
+    if not Path(path).suffix:
+        return [one for end in REPORTS for one in report(found, f"{path.rstrip('/')}/report{end}")]
+    with _told(f"the report cannot be saved as {path}"), tempfile.TemporaryDirectory() as folder:
+        made = Path(folder, f"report{Path(path).suffix}")
+        _save(found, made)
+        _put(made, path)
     return [path]
+
+
+def _put(made: Path, path: str) -> None:
+    """Put a file where it belongs; on this machine it is there whole or not at all."""
+    if "://" in path:
+        files, place = filesystems.opened(path, "out")
+        with files.open_output_stream(place) as stream, made.open("rb") as file:
+            shutil.copyfileobj(file, stream)
+        return
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    part = Path(f"{path}.part")
+    shutil.move(made, part)
+    part.replace(path)
+
+
+def _save(found: Report, file: Path) -> None:
+    file.write_bytes(_bytes(found, file.suffix))
 
 
 def _bytes(found: Report, suffix: str) -> bytes:

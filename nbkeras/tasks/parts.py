@@ -339,4 +339,6 @@ class Out(Part):
             raise Wrong(
                 "model", f"got {Path(self.model).name!r}: name it ….keras, which holds all of a model"
             )
+        if self.result is not None and "://" in self.result:
+            raise Wrong("result", f"got {self.result}: name a file on this machine")
         return self
