@@ -362,7 +362,7 @@ def test_labels_that_cannot_be_predicted_are_refused(spark, values, dtype, task,
         (
             {"data": np.ones((3, 2))},
             DataError,
-            "the rows must be a DataFrame of Spark or pandas, and are a ndarray",
+            "the rows must be a DataFrame of Spark, pandas, polars or Arrow, and are a ndarray",
         ),
         ({"task": "labels"}, OptionError, "task='labels': use 'classification' or 'regression'"),
     ],

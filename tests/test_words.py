@@ -16,7 +16,7 @@ from nbkeras.run.run import Run
 
 TABLES = {name: table for name, table in vars(words).items() if isinstance(table, Words)}
 #: Names and formulas that are the same for everyone.
-SAME = {"dashboard", "frame", "value", "best_of", "epochs_of", "unset"}
+SAME = {"dashboard", "frame", "value", "best_of", "epochs_of", "unset", "kind_Keras", "kind_MLlib"}
 FRONTEND = Path(frontend.__file__).parent
 
 

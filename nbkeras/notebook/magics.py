@@ -241,7 +241,7 @@ class KerasSpark(Magics):
 
         asked = comparing.asked(line)
         names, module = self.shell.user_ns, sys.modules.get("nbkeras.notebook.builder")
-        self._known("compare", asked["frame"], frames_of(names))
+        self._frames("compare", asked["frame"])
         newest = None if module is None else module.Builder.newest
         built = None if newest is None else newest.build
         models = comparing.models_for(names, asked.pop("models", None), built)

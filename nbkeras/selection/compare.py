@@ -15,8 +15,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras import api
 from nbkeras.data import columns
+from nbkeras.data.frames import KINDS, is_frame
 from nbkeras.data.names import unique
-from nbkeras.data.source import data_frame, is_frame, require_no_stream
+from nbkeras.data.source import data_frame, require_no_stream
 from nbkeras.errors import DataError, OptionError
 from nbkeras.run import registry
 from nbkeras.selection import estimators, features, splits, target
@@ -233,7 +234,7 @@ def _require_training(training: Mapping[str, Any]) -> None:
 def _frame(spark: SparkSession, data: Any, title: str) -> DataFrame:
     if not is_frame(data):
         raise DataError(
-            f"{title} must be a DataFrame of Spark or pandas, and are a {type(data).__name__}: its columns "
+            f"{title} must be {KINDS}, and are a {type(data).__name__}: its columns "
             "are what the models are compared on"
         )
     require_no_stream(data)

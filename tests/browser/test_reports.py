@@ -159,6 +159,11 @@ def test_reports_are_found_again_with_their_run(open_notebook, complaints, scree
     expect(opened.get_by_role("region", name="Report on first look")).to_be_visible()
     opened.get_by_role("button", name="Close").click()
     expect(opened).to_have_count(0)
+    panel.get_by_role("button", name="Open the reports of fashion, SGD: 1").click()
+    expect(panel.get_by_text("<b>     0.91")).to_be_visible()
+    panel.screenshot(path=screenshots / "report-compared.png")
+    assert findings(notebook.page, ".nbkeras-runs") == []
+    panel.get_by_role("button", name="Close").click()
     panel.get_by_role("button", name="Open reports of no run: 1").click()
     expect(panel.get_by_role("region", name="Report on probability")).to_be_visible()
     assert complaints() == []
