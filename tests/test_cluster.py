@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import inspect
 import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
+import cloudpickle
 import pytest
 
-from nbkeras.spark import cluster
+from nbkeras.data.names import quoted
+from nbkeras.spark import cluster, package
 
 
 class Clock:
@@ -88,6 +92,32 @@ def test_workers_import_the_package_compiled_where_their_python_is_this_one(
     assert subprocess.check_output(command, text=True).splitlines() == told
 
 
+def test_a_function_that_is_carried_works_in_a_python_without_the_package(tmp_path):
+    def work(batches: str) -> str:
+        return quoted(batches)
+
+    own = package.carried(work)
+    assert inspect.get_annotations(own) == {"batches": str, "return": str}
+    read = (
+        "import pickle, sys; work = pickle.load(sys.stdin.buffer); print(work('a b'));"
+        "import nbkeras; print(nbkeras.__file__)"
+    )
+    # Without the module site, nothing that is installed to be edited is found.
+    packages = str(Path(pytest.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", read],
+        input=cloudpickle.dumps(own),
+        env={"PYTHONPATH": packages, "SPARK_LOCAL_DIRS": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+    )
+    said, place = done.stdout.decode().splitlines()
+    assert said == "`a b`"
+    assert place.startswith(str(tmp_path))
+    assert "nbkeras.zip" in place
+
+
 def test_two_threads_send_the_package_once(monkeypatch):
     sent, sending, go_on = [], threading.Event(), threading.Event()
 
@@ -98,7 +128,7 @@ def test_two_threads_send_the_package_once(monkeypatch):
 
     ours = SimpleNamespace(application=Clock(), add_package=add_package)
     monkeypatch.setattr(cluster, "link", lambda _: ours)
-    monkeypatch.setattr(cluster, "_write_package", lambda _: None)
+    monkeypatch.setattr(package, "write", lambda _: None)
     spark = SimpleNamespace(conf={"spark.master": "spark://node:7077"}, sparkContext=None)
     threads = [threading.Thread(target=cluster.ship, args=(spark,)) for _ in range(2)]
     threads[0].start()

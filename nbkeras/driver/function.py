@@ -76,7 +76,7 @@ def function(
         tuples = (one if isinstance(one, tuple) else (one,) for one in batches)
         return predict.alone(job, wanted, map(arguments.columns, tuples))
 
-    made = predicted.function(spark, work, predicted.spark_type(wanted))
+    made = predicted.function(spark, work, predicted.spark_type(wanted), streams=True)
     if name is not None:
         spark.udf.register(name, made)
 

@@ -20,6 +20,7 @@ from nbkeras.driver.inference import arrow, attended
 from nbkeras.job.job import Job
 from nbkeras.job.outcome import Outcome, rank
 from nbkeras.schema import ORDER, PREFIX
+from nbkeras.spark import cluster
 from nbkeras.worker import pandas, predict
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -65,7 +66,8 @@ def dataframe(job: Job, df: DataFrame, inputs: list[Column], wanted: Mapping[str
         return predict.alone(job, named, batches)
 
     # Columns that are only kept do not leave the JVM.
-    found = function(df.sparkSession, work, spark_type(named))(*inputs)
+    made = function(df.sparkSession, work, spark_type(named), streams=df.isStreaming)
+    found = made(*inputs)
     if len(wanted) == 1:
         return df.select("*", found.alias(*wanted))
     whole = f"{PREFIX}outcomes"
@@ -80,7 +82,11 @@ def takes_arrow(spark: SparkSession) -> bool:
 
 
 def function(
-    spark: SparkSession, work: Callable[[Iterator[pa.Array]], Iterator[pa.Array]], kind: T.DataType
+    spark: SparkSession,
+    work: Callable[[Iterator[pa.Array]], Iterator[pa.Array]],
+    kind: T.DataType,
+    *,
+    streams: bool,
 ) -> Any:
     """Make a function of columns, which Spark computes once for each row where it stands in a query.
 
@@ -88,12 +94,17 @@ def function(
         spark: the session.
         work: computes batches of the result from batches of its arguments.
         kind: of the result.
+        streams: whether a stream may call it.
     """
 
     def by_pandas(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         return pandas.results(work(pandas.arguments(batches)))
 
-    made = _arrow_udf(work, kind) if takes_arrow(spark) else _pandas_udf(by_pandas, kind)
+    takes = takes_arrow(spark)
+    chosen: Callable[..., Any] = work if takes else by_pandas
+    if streams:
+        chosen = cluster.link(spark).carried(chosen)
+    made = (_arrow_udf if takes else _pandas_udf)(chosen, kind)
     # Spark moves filters below a deterministic function, and computes it there once more.
     return made.asNondeterministic()
 
@@ -122,7 +133,8 @@ def _beside(job: Job, df: DataFrame, inputs: list[Column], wanted: Mapping[str, 
         *(PREFIX + one.name for one in job.decoder.fields),
     ]
     sent = rows.with_inputs(df, inputs, job.plan.schema, job.plan.workers)
-    return sent.toDF(*plain).mapInArrow(work, schema)
+    chosen = cluster.link(df.sparkSession).carried(work) if df.isStreaming else work
+    return sent.toDF(*plain).mapInArrow(chosen, schema)
 
 
 def arrays(job: Job, df: DataFrame, sample: list[Array]) -> list[Any]:

@@ -83,6 +83,10 @@ class Classic:
         kept = shutil.copy(archive, context._temp_dir)  # noqa: SLF001  # there is no public one
         context.addPyFile(str(kept))
 
+    def carried(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function: tasks of streams have the package too."""
+        return work
+
     def share(self, data: bytes) -> Broadcasted:
         """Broadcast bytes to the executors."""
         starts = range(0, len(data), PIECE)

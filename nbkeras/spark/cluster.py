@@ -5,14 +5,12 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-import py_compile
 import sys
 import tempfile
 import threading
 import time
 import uuid
 import weakref
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,7 +20,7 @@ from typing import Any, Protocol
 from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras.errors import ClusterError
-from nbkeras.spark import connect, shared
+from nbkeras.spark import connect, package, shared
 from nbkeras.spark.classic import Classic
 from nbkeras.spark.session import is_connect
 from nbkeras.spark.shared import Inside, Shared
@@ -91,6 +89,9 @@ class Link(Protocol):
 
     def add_package(self, archive: str) -> None:
         """Send a package in a zip file to all executors."""
+
+    def carried(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that streams can call too, whose tasks may not be given the package."""
 
     def share(self, data: bytes) -> Shared:
         """Share bytes that are too large for a task with all executors."""
@@ -234,10 +235,6 @@ def require_backend(spark: SparkSession, backend: str) -> None:
         raise ClusterError(f"{backend} is not installed: pip install {backend}")
 
 
-#: Parts of this package that no worker imports.
-_NOT_ON_WORKERS = ("builder", "ml", "notebook", "zeppelin")
-
-
 def ship(spark: SparkSession) -> None:
     """Send this nbkeras to the executors, once per Spark application."""
     ours = link(spark)
@@ -254,24 +251,9 @@ def ship(spark: SparkSession) -> None:
             return
         with tempfile.TemporaryDirectory(prefix="nbkeras-") as folder:
             archive = Path(folder) / "nbkeras.zip"
-            _write_package(archive)
+            package.write(archive)
             ours.add_package(str(archive))
         _shipped.add(ours.application)
-
-
-def _write_package(archive: Path) -> None:
-    """Write this package into a zip file, with bytecode, so that not every process compiles it again."""
-    root, how = Path(__file__).parents[1], py_compile.PycInvalidationMode.UNCHECKED_HASH
-    compiled = archive.with_suffix(".pyc")
-    with zipfile.ZipFile(archive, "w") as bundle:
-        for source in root.rglob("*.py"):
-            name = source.relative_to(root.parent)
-            bundle.write(source, name)
-            if name.parts[1] not in _NOT_ON_WORKERS:
-                # Another Python version takes the source. Tracebacks name the archive in both cases.
-                shown = f"{archive.name}/{name.as_posix()}"
-                py_compile.compile(str(source), str(compiled), shown, doraise=True, invalidation_mode=how)
-                bundle.write(compiled, name.with_suffix(".pyc"))
 
 
 def share(spark: SparkSession, data: bytes) -> Shared:

@@ -22,7 +22,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from nbkeras.errors import ClusterError
-from nbkeras.spark import exceptions
+from nbkeras.spark import exceptions, package
 from nbkeras.spark.shared import Artifact
 from nbkeras.transport import addresses
 
@@ -121,6 +121,10 @@ class Connect:
         # PySpark adds the archive to this process' own path too, which has the package already.
         with contextlib.suppress(ValueError):
             sys.path.remove(archive)
+
+    def carried(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function with the package in it: the server gives a session's files to no stream."""
+        return package.carried(work)
 
     def share(self, data: bytes) -> Artifact:
         """Send a file to the executors; the same bytes are sent once in a session."""
