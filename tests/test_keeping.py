@@ -130,6 +130,9 @@ class Compared:
     def save(self, path):
         path.write_text("a table")
 
+    def live(self):
+        return {"board": "a table"}
+
 
 def test_whatever_shows_itself_is_kept_and_opened(known):
     run, opened, compared, kept = ended(), Opened(), Compared(), report()
@@ -138,7 +141,7 @@ def test_whatever_shows_itself_is_kept_and_opened(known):
     opened.open(run.name, lambda: run.reports)
     listed, shown = opened.state()
     assert [one["title"] for one in listed["reports"]] == ["kinds", "Keras beside MLlib"]
-    assert (listed["place"], shown) == (1, {"picture": "cGljdHVyZQ==", "text": "a table"})
+    assert (listed["place"], shown) == (1, {"picture": "cGljdHVyZQ==", "board": "a table"})
     for place in (True, -1, 2, "0"):
         opened.choose(place)
         assert opened.state()[0]["place"] == 1

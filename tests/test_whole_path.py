@@ -13,7 +13,7 @@ import nbkeras
 from nbkeras.ml import KerasClassifier
 
 pytestmark = [
-    pytest.mark.cluster,
+    pytest.mark.smoke,
     pytest.mark.on("standalone", "connect"),
     pytest.mark.usefixtures("any_backend"),
 ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from nbkeras.notebook import hosts, leaderboard_files, leaderboard_picture, picture, text
+from nbkeras.notebook import hosts, leaderboard_files, leaderboard_picture, leaderboard_view, picture, text
 from nbkeras.notebook.comparison import html_table, plain_table
 from nbkeras.notebook.hosts.slot import is_shown
 from nbkeras.notebook.report import Report
@@ -113,8 +113,21 @@ class Leaderboard(Compared):
         said = f"<b>{escape(self.sentence)}</b> {escape(self._rows())}"
         notes = "".join(f"<p>{escape(one)}</p>" for one in self.notes)
         table = html_table(self._heads(), self._cells())
-        shown["text/html"] = table + picture.figure(drawn, self.sentence, said) + notes
+        still = table + picture.figure(drawn, self.sentence, said) + notes
+        # A script is sent once, when nothing changes any more.
+        shown["text/html"] = leaderboard_view.page(still, self.state()) if self.made else still
         return shown
+
+    def live(self) -> dict[str, Any]:
+        """What the panel of runs draws of it, and the words for it."""
+        return {"board": self.state(), "words": leaderboard_view.words()}
+
+    def state(self) -> dict[str, Any]:
+        """What its live view in a page draws."""
+        about = leaderboard_files.whole(self, self.table, self.sentence)
+        about.pop("reports")
+        said = {"title": lambda: self.title, "sentence": lambda: self.sentence, "rows": self._rows}
+        return leaderboard_view.state_of(self.ranking, self._metrics(), self.folds, said, self.notes, about)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the comparison to a file, in the form that the end of its name says.

@@ -51,6 +51,10 @@ class Report(Figures):
         """Render it for a notebook's output: HTML, PNG and plain text."""
         return report_picture.bundle(self)
 
+    def live(self) -> dict[str, Any]:
+        """What the panel of runs draws of it."""
+        return report_view.state(self)
+
     @property
     def nbytes(self) -> int:
         """The bytes that its tables and curves take."""

@@ -77,10 +77,8 @@ def state(report: Figures) -> dict[str, Any]:
 
 
 def kept(one: Kept) -> dict[str, Any]:
-    """What a page gets of anything that is kept: the live view's state, else its picture and its text."""
-    shown = one.bundle()
-    picture = {"picture": shown.get("image/png", "")}
-    return picture | (state(one) if isinstance(one, Figures) else {"text": shown["text/plain"]})
+    """What a page gets of anything that is kept: what its live view draws, and its picture."""
+    return {"picture": one.bundle().get("image/png", ""), **one.live()}
 
 
 def cut(report: Figures) -> Figures:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Kept(Protocol):
-    """A report, a comparison, or anything else that shows and saves itself; it never changes.
+    """A report or a comparison, which shows and saves itself; it never changes.
 
     One that has ``nbytes``, the bytes that it takes, is counted with them.
     """
@@ -21,3 +21,6 @@ class Kept(Protocol):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a file, in the form that the end of its name says."""
+
+    def live(self) -> dict[str, Any]:
+        """What the panel of runs draws of it, besides its picture."""

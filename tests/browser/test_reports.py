@@ -13,6 +13,7 @@ import nbkeras
 
 #: In the language of the words that the kernel's environment has chosen.
 SHOW = "import os\nos.environ['NBKERAS_LANG'] = '{}'\nfrom reported import report\nreport()"
+SHOW_BOARD = SHOW.replace("report()", "board()").replace("import report", "import board")
 FORGET_LANGUAGE = "del os.environ['NBKERAS_LANG']"
 
 
@@ -137,6 +138,42 @@ def test_it_speaks_chinese_in_the_dark_and_fits_a_narrow_cell(open_notebook, com
     assert complaints() == []
 
 
+def test_a_comparison_is_sorted_and_saved_and_speaks_chinese_in_the_dark(
+    open_notebook, complaints, screenshots
+):
+    cells = [SHOW_BOARD.format("en"), SHOW_BOARD.format("zh"), FORGET_LANGUAGE]
+    notebook = open_notebook("board", cells, size=(1300, 1400))
+    complaints(notebook.page)
+    view = shown(notebook, 0, "5 models for kind")
+    expect(view.get_by_role("status")).to_have_text(
+        "<b>deep</b> won: accuracy 0.8940, 0.0520 better than logistic (0.8420)."
+    )
+    table = view.get_by_role("region", name="5 models for kind, compared")
+    assert table.get_by_role("rowheader").all_inner_texts() == [
+        *("<b>deep</b>", "logistic", "forest", "baseline", "boosting"),
+    ]
+    expect(table).to_contain_text("failed: Java has no memory left")
+    table.get_by_role("button", name="training, seconds").click()
+    table.get_by_role("button", name="training, seconds").press("Enter")
+    assert table.get_by_role("rowheader").all_inner_texts()[0] == "baseline"
+    found = {"light": faults(view, "board-light", screenshots)}
+    name, content = fetched(view, "Download the table as CSV")
+    assert name == "5-models-for-kind.csv"
+    assert content.decode().splitlines()[1].startswith("<b>deep</b>,Keras,0.894,")
+    assert json.loads(fetched(view, "Download JSON")[1])["sentence"].startswith("<b>deep</b> won")
+    assert fetched(view, "Download PNG")[1].startswith(b"\x89PNG")
+
+    notebook.set_theme("Dark")
+    view = shown(notebook, 1, "kind 的 5 个模型")
+    notebook.run(2)
+    notebook.expect_done(2)
+    found["dark"] = faults(view, "board-dark-zh", screenshots)
+    view.evaluate("root => { root.style.width = '420px'; }")
+    found["narrow"] = faults(view, "board-dark-zh-narrow", screenshots)
+    assert found == {"light": [], "dark": [], "narrow": []}
+    assert complaints() == []
+
+
 def test_reports_are_found_again_with_their_run(open_notebook, complaints, screenshots):
     cells = ["%load_ext nbkeras\nfrom reported import keep\nkeep()", "%keras_spark runs"]
     notebook = open_notebook("report-runs", cells, size=(1300, 1400))
@@ -160,7 +197,8 @@ def test_reports_are_found_again_with_their_run(open_notebook, complaints, scree
     opened.get_by_role("button", name="Close").click()
     expect(opened).to_have_count(0)
     panel.get_by_role("button", name="Open the reports of fashion, SGD: 1").click()
-    expect(panel.get_by_text("<b>     0.91")).to_be_visible()
+    expect(panel.get_by_role("region", name="5 models for kind", exact=True)).to_be_visible()
+    expect(panel.get_by_role("rowheader", name="<b>deep</b>")).to_be_visible()
     panel.screenshot(path=screenshots / "report-compared.png")
     assert findings(notebook.page, ".nbkeras-runs") == []
     panel.get_by_role("button", name="Close").click()

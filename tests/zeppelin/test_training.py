@@ -295,7 +295,9 @@ def test_evaluate_predict_status_and_stop_work(zeppelin):
     assert "local[*]" in printed(note, 2)
     assert printed(note, 3) == "No training is at work.\n"
     result = note.run(4)
-    report, (table,) = pages(result), [one["data"] for one in result["msg"] if one["type"] == "TABLE"]
+    report, tables = pages(result), [one["data"] for one in result["msg"] if one["type"] == "TABLE"]
+    assert len(tables) == 1, result
+    (table,) = tables
     assert "<figure" in report[0]
     assert table.splitlines()[0].split("\t") == ["a", "b", "label", "_actual", "_predicted", "_loss"]
     assert len(table.strip().splitlines()) == 3

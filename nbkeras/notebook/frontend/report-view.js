@@ -1,7 +1,7 @@
 // A report to click through: its figures, and tabs of what it holds. It needs no kernel.
 
-import { button, fill, make } from "./dom.js";
-import { csvText, fileName, save } from "./files.js";
+import { fill, make } from "./dom.js";
+import { csvText, drawFiles, fileName } from "./files.js";
 import { number, whole } from "./number.js";
 import { drawCurves, drawResiduals, drawTruth } from "./report-charts.js";
 import { called, figure, share, tableOf } from "./report-data.js";
@@ -110,16 +110,13 @@ const allNotes = ({ state, report, words }) => [...report.notes, ...(state.cut ?
 
 function drawDownloads(view, parent, shown) {
   const { report, words, picture } = view;
-  const files = make(parent, "span", { class: "nbkeras-files", role: "group", "aria-label": words.download });
-  make(files, "span", { "aria-hidden": "true" }, words.download);
-  const name = (part, ending) => fileName([report.title, part].filter(Boolean).join(" "), ending);
-  const csv = () => save(name(shown(), "csv"), csvText(linesOf(view, shown())), "text/csv");
-  button(files, "CSV", "CSV", csv, { "aria-label": words.download_table, title: words.download_table });
-  const json = () => save(name("", "json"), JSON.stringify({ ...report, notes: allNotes(view) }), "application/json");
-  button(files, "JSON", "JSON", json, { "aria-label": fill(words.download_as, { format: "JSON" }) });
-  if (!picture) return;
-  const png = () => save(name("", "png"), new Blob([Uint8Array.from(atob(picture), (one) => one.charCodeAt(0))]), "image/png");
-  button(files, "PNG", "PNG", png, { "aria-label": fill(words.download_as, { format: "PNG" }) });
+  const parts = (ending) => (ending === "csv" ? [report.title, shown()] : [report.title]);
+  drawFiles(parent, words, {
+    name: (ending) => fileName(parts(ending).filter(Boolean).join(" "), ending),
+    csv: () => csvText(linesOf(view, shown())),
+    json: () => JSON.stringify({ ...report, notes: allNotes(view) }),
+    picture,
+  });
 }
 
 // Draws a report into an element: its state (see report_view.py), and its picture as base64.

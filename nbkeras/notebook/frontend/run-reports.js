@@ -1,5 +1,6 @@
 // The reports that are kept with a run, or with none: which there are, and the one that is open.
 
+import { drawBoard } from "./board-view.js";
 import { button, fill, make, wordsOf } from "./dom.js";
 import { drawReport } from "./report-view.js";
 
@@ -13,12 +14,6 @@ function drawList({ send }, parent, { reports, place }, title) {
     const words = [one.title, when].filter(Boolean).join(" · ");
     button(list, `report ${at}`, words, () => send("report", [], { place: at }), { "aria-pressed": String(at === place) });
   });
-}
-
-// What has no live view shows its picture and its text.
-function drawStill(parent, { picture, text }) {
-  if (picture) make(parent, "img", { src: `data:image/png;base64,${picture}`, alt: "" });
-  make(parent, "pre", { tabindex: "0" }, text);
 }
 
 export function drawOpened(panel, state) {
@@ -37,5 +32,5 @@ export function drawOpened(panel, state) {
   if (found.reports.length > 1) drawList(panel, opened, found, title);
   const saying = wordsOf({ get: () => model.get("report_words") });
   if (report.report) drawReport(opened, saying, report, report.picture);
-  else drawStill(opened, report);
+  else drawBoard(opened, wordsOf({ get: () => report.words }), report.board, report.picture);
 }

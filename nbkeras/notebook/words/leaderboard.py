@@ -8,6 +8,10 @@ from nbkeras.notebook.words.language import Words
 LEADERBOARD = Words(
     {
         "title": ("{count} models for {label}", "{label} 的 {count} 个模型"),
+        "compared": ("{title}, compared", "{title}，对比"),
+        "download": ("Download", "下载"),
+        "download_as": ("Download {format}", "下载 {format}"),
+        "download_table": ("Download the table as CSV", "以 CSV 下载表格"),
         "model": ("model", "模型"),
         "kind": ("of", "来源"),
         "train": ("training", "训练"),
