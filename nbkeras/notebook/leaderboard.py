@@ -143,11 +143,11 @@ class Leaderboard(Compared):
             OptionError: the name ends otherwise, it cannot be written, or there is no picture.
 
         Example:
-            >>> import tempfile
-            >>> place = tempfile.mkdtemp()
-            >>> Leaderboard((Entry("forest", "MLlib"),), "regression", "rmse", 1, ()).save(f"{place}/a.csv")
-            >>> print(open(f"{place}/a.csv").read()[:25])
-            model,kind,status,rmse,ma
+            >>> import pathlib, tempfile
+            >>> place = pathlib.Path(tempfile.mkdtemp(), "a.csv")
+            >>> Leaderboard((Entry("forest", "MLlib"),), "regression", "rmse", 1, ()).save(place)
+            >>> place.read_text()[:22]
+            'model,kind,status,rmse'
         """
         about = leaderboard_files.whole(self, self.table, self.sentence)
         leaderboard_files.save(path, self.title, about, self.table, self.bundle())
