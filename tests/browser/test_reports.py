@@ -152,7 +152,7 @@ def test_a_comparison_is_sorted_and_saved_and_speaks_chinese_in_the_dark(
     assert table.get_by_role("rowheader").all_inner_texts() == [
         *("<b>deep</b>", "logistic", "forest", "baseline", "boosting"),
     ]
-    expect(table).to_contain_text("failed: Java has no memory left")
+    expect(view.get_by_role("listitem").first).to_have_text("boosting: failed: Java has no memory left")
     table.get_by_role("button", name="training, seconds").click()
     table.get_by_role("button", name="training, seconds").press("Enter")
     assert table.get_by_role("rowheader").all_inner_texts()[0] == "baseline"

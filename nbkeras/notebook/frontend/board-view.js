@@ -13,7 +13,7 @@ function columnsOf({ figures, folds }, words) {
     { title: words.model, text: String }, { title: words.kind, text: (value) => words[`kind_${value}`] },
     ...figures.flatMap((name) => [{ title: name, text: figure }, ...spread]),
     { title: words.train_axis, text: (value) => value.toLocaleString(undefined, { maximumSignificantDigits: 3 }) },
-    { title: words.predict_axis, text: (value) => whole.format(Math.round(value)) },
+    { title: words.predict, text: (value) => whole.format(Math.round(value)) },
     { title: words.size, text: String }, { title: words.note, text: String },
   ];
 }
@@ -22,9 +22,13 @@ function rowsOf({ entries, figures, folds }, words) {
   return entries.map((entry) => [
     entry.name, entry.kind,
     ...figures.flatMap((name) => [entry.means[name], ...(folds > 1 ? [entry.spreads[name]] : [])]),
-    entry.seconds, entry.rate, entry.size,
-    [entry.status === "done" ? "" : words[entry.status], entry.note].filter(Boolean).join(": "),
+    entry.seconds, entry.rate, entry.size, noteOf(entry, words),
   ]);
+}
+
+// What there is to know of a model besides its figures; of one that has not ended well, why.
+function noteOf({ status, note }, words) {
+  return [status === "done" ? "" : words[status], note].filter(Boolean).join(": ");
 }
 
 // Draws a comparison into an element: its state (see leaderboard_view.py), and its picture as base64.
@@ -36,7 +40,8 @@ export function drawBoard(parent, words, state, picture) {
   make(head, "span", { class: "nbkeras-quiet" }, state.rows[language]);
   make(root, "p", { class: "nbkeras-verdict", role: "status" }, state.sentence[language]);
   const columns = columnsOf(state, words), rows = rowsOf(state, words);
-  sortedTable(root, fill(words.compared, { title }), columns, rows);
+  // Notes are long, and stand below.
+  sortedTable(root, fill(words.compared, { title }), columns.slice(0, -1), rows.map((row) => row.slice(0, -1)));
   if (picture) {
     const alt = state.sentence[language];
     make(root, "img", { class: "nbkeras-still", src: `data:image/png;base64,${picture}`, alt });
@@ -48,5 +53,6 @@ export function drawBoard(parent, words, state, picture) {
     picture,
   });
   const notes = make(root, "ul", { class: "nbkeras-notes" });
-  for (const note of state.notes) make(notes, "li", {}, note);
+  const own = state.entries.map((entry) => [entry.name, noteOf(entry, words)]).filter(([, note]) => note);
+  for (const note of [...own.map((pair) => pair.join(": ")), ...state.notes]) make(notes, "li", {}, note);
 }
