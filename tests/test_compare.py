@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import math
+from types import SimpleNamespace
 
+import IPython.display
 import keras
 import numpy as np
 import pandas as pd
@@ -20,7 +23,8 @@ import nbkeras
 from nbkeras.errors import Aborted, DataError, ModelError, OptionError
 from nbkeras.metrics.figures import Figures
 from nbkeras.model import renewal
-from nbkeras.notebook import comparing
+from nbkeras.notebook import comparing, hosts
+from nbkeras.notebook.hosts.slot import Slot, is_shown
 from nbkeras.notebook.leaderboard import Leaderboard
 from nbkeras.notebook.words import speaking
 from nbkeras.selection import features, race, splits, target
@@ -211,6 +215,28 @@ def test_an_interrupt_keeps_those_that_have_ended(spark, df):
     assert shown[-1] == found
     board = Leaderboard(tuple(found), "regression", "rmse", 1, ())
     assert board.sentence == "a alone has ended: rmse 1.0000."
+
+
+def test_a_table_is_replaced_in_place_and_says_alone_what_is_waited_for(monkeypatch):
+    shown = []
+
+    def display(bundle, **how):
+        assert how == {"raw": True, "display_id": True}
+        shown.append(bundle)
+        return SimpleNamespace(update=lambda bundle, **_: shown.append(bundle))
+
+    monkeypatch.setattr(IPython.display, "display", display)
+    first, last = (Leaderboard((one,), "regression", "rmse", 1, ()) for one in (entry("a"), entry("a", 1.0)))
+    with Slot(kernel=True, line=str) as slot:
+        assert not isinstance(hosts.waiting("report"), contextlib.nullcontext)
+        slot.show(first)
+        assert isinstance(hosts.waiting("report"), contextlib.nullcontext)
+        slot.end(last)
+        assert is_shown(last)
+        assert not is_shown(first)
+        assert last._repr_mimebundle_() == {"text/plain": last.sentence}
+    assert not isinstance(hosts.waiting("report"), contextlib.nullcontext)
+    assert [one["text/plain"] for one in shown] == [repr(first), repr(last)]
 
 
 def entry(name, *values, kind="MLlib"):

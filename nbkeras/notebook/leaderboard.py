@@ -275,9 +275,9 @@ def compare(
     asked = Asked(y, _built(models), features, sample_weight, test, folds, metric, task, seed, training)
     if training.get("verbose") in (0, False):
         return _kept(compared(attached(spark), data, asked, lambda _: None))
-    slot = hosts.slot(_last_line)
-    board = _kept(compared(attached(spark), data, asked, lambda one: slot.show(_board(one))))
-    slot.end(board)
+    with hosts.slot(_last_line) as slot:
+        board = _kept(compared(attached(spark), data, asked, lambda one: slot.show(_board(one))))
+        slot.end(board)
     if hosts.has_tables():
         hosts.show_tables({board.title: board.table})
     return board

@@ -13,7 +13,7 @@ from nbkeras.errors import OptionError, one_line
 from nbkeras.notebook import picture, text
 from nbkeras.notebook.form import Fields
 from nbkeras.notebook.hosts import terminal, zeppelin, zeppelin_tables
-from nbkeras.notebook.hosts.slot import Slot
+from nbkeras.notebook.hosts.slot import Slot, is_open
 from nbkeras.notebook.hosts.terminal import Lines
 from nbkeras.notebook.words import ANSWERS, PLACES
 from nbkeras.run.display import Display
@@ -114,7 +114,7 @@ def waiting(what: What) -> AbstractContextManager[Any]:
         what: is waited for.
     """
     words = PLACES[f"wait_{what}"]
-    if zeppelin.context() is not None or headless():
+    if zeppelin.context() is not None or headless() or is_open():
         return contextlib.nullcontext()
     if _kernel() is None:
         return terminal.waiting(words)

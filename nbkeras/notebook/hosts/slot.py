@@ -5,27 +5,23 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Self
 
 from nbkeras.notebook.hosts import zeppelin
 
 
-class Shown(Protocol):
-    """What can be shown by media types."""
-
-    def bundle(self) -> dict[str, str]:
-        """HTML, PNG and plain text."""
-
-
 class Slot:
-    """Shows one thing after the other in the same place.
+    """Shows one thing after the other in the same place, within a ``with`` block.
+
+    What it shows says what is waited for, so nothing else has to.
 
     Args:
         kernel: whether this is a kernel of Jupyter, which updates its outputs.
         line: what is printed where no output can be replaced, whenever something changes; empty for nothing.
 
     Example:
-        >>> Slot(kernel=False, line=lambda shown: "1 of 2").show(None)
+        >>> with Slot(kernel=False, line=lambda shown: "1 of 2") as slot:
+        ...     slot.show(None)
         1 of 2
     """
 
@@ -36,8 +32,17 @@ class Slot:
         z = zeppelin.context()
         self._output = None if z is None else zeppelin.Output(z, z.getInterpreterContext(), plain=not kernel)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self in _open:
+            _open.remove(self)
+
     def show(self, shown: Any) -> None:
         """Put this in place of what is there."""
+        if self not in _open:
+            _open.append(self)
         # A table is worth less than hours of training.
         with contextlib.suppress(Exception):
             self._show(shown)
@@ -63,6 +68,20 @@ class Slot:
             self._handle = display(shown.bundle(), raw=True, display_id=True)
         else:
             self._handle.update(shown.bundle(), raw=True)
+
+
+#: Those that show something now.
+_open: list[Slot] = []
+
+
+def is_open() -> bool:
+    """Whether a slot shows what goes on.
+
+    Example:
+        >>> is_open()
+        False
+    """
+    return bool(_open)
 
 
 #: What was shown last for good, and the number of its cell.
