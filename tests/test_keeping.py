@@ -154,11 +154,16 @@ def test_whatever_shows_itself_is_kept_and_opened(known):
 
 
 def test_zeppelin_gets_a_picture_and_tables_of_its_own(monkeypatch, capsys):
-    monkeypatch.setattr(zeppelin, "context", object)
+    pages = []
+    z = SimpleNamespace(getInterpreterContext=lambda: None)
+    monkeypatch.setattr(zeppelin, "context", lambda: z)
+    output = SimpleNamespace(replace=pages.append)
+    monkeypatch.setattr(zeppelin, "Output", lambda *_, **__: output)
     reports.show(report(worst=WORST))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("%html <figure")
-    assert "word" not in lines[0]
+    (page,) = pages
+    assert page.startswith("<figure")
+    assert "word" not in page
     table = lines.index("%table word\t_loss")
     assert lines[table - 1] == "%html <b>worst rows</b>"
     assert lines[table + 1 : table + 3] == ["\u200b%html <b>\t2", "b c\t"]

@@ -199,8 +199,7 @@ def show(made: Report) -> None:
     if not hosts.has_tables():
         hosts.show(made._repr_mimebundle_())
         return
-    page = report_picture.page(made, report_picture.draw(made), tables=False)
-    hosts.show({"text/plain": repr(made), "text/html": page})
+    hosts.show_page(report_picture.page(made, report_picture.draw(made), tables=False))
     shown = {
         "amounts" if made.task == "regression" else "classes": made.per_class,
         "slices": made.slices,

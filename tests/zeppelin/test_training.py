@@ -284,7 +284,7 @@ def test_evaluate_predict_status_and_stop_work(zeppelin):
         ),
         "%python.ipython\n%keras_spark status",
         "%python.ipython\n%keras_spark stop",
-        "%python.ipython\n%keras_spark report df label --worst 2",
+        "%python.ipython\n%keras_spark report df label --model m --worst 2",
     )
     assert note.run(0)["code"] == "SUCCESS"
     result = note.run(1)

@@ -2,8 +2,7 @@
 
 import { fill, make } from "./dom.js";
 import { csvText, drawFiles, fileName } from "./files.js";
-import { whole } from "./number.js";
-import { figure } from "./report-data.js";
+import { figure, whole } from "./number.js";
 import { sortedTable } from "./sorted-table.js";
 
 // What the columns are called, and how their values are written; a spread stands behind its figure.

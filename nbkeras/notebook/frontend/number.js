@@ -25,3 +25,14 @@ export function shortest(value) {
   }
   return String(Number(value.toPrecision(9)));
 }
+
+const decimals = new Intl.NumberFormat(undefined, { minimumFractionDigits: 4, maximumFractionDigits: 4 });
+
+// A figure: NaN comes as null, in an array too.
+export function figure(value) {
+  if (value?.$float !== undefined) return figure(value.$float);
+  if (value === null || value === undefined) return "NaN";
+  if (typeof value !== "number") return String(value);
+  if (Number.isInteger(value) && Math.abs(value) > 1) return whole.format(value);
+  return Math.abs(value) < 1000 && (Math.abs(value) >= 0.0001 || value === 0) ? decimals.format(value) : number(value);
+}

@@ -2,8 +2,7 @@
 
 import { fill, make } from "./dom.js";
 import { valueTicks } from "./axes.js";
-import { number } from "./number.js";
-import { figure } from "./report-data.js";
+import { figure, number } from "./number.js";
 
 const SIZE = { width: 480, height: 340, left: 48, right: 12, top: 8, bottom: 40 };
 const CELLS = 30; // of the histogram

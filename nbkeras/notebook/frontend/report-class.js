@@ -1,8 +1,8 @@
 // One class of the confusion matrix: how well it is told, what it is taken for, and rows of the chosen pair.
 
 import { button, fill, make } from "./dom.js";
-import { number, whole } from "./number.js";
-import { called, figure, recordsOf, share } from "./report-data.js";
+import { figure, number, whole } from "./number.js";
+import { called, recordsOf, share } from "./report-data.js";
 import { sortedTable } from "./sorted-table.js";
 
 const MOST_NAMED = 5; // classes that are named

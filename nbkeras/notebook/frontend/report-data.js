@@ -1,21 +1,11 @@
 // What a report holds, as its views want it; see described.py and report_view.py.
 
-import { number, whole } from "./number.js";
+import { figure, whole } from "./number.js";
 
-const decimals = new Intl.NumberFormat(undefined, { minimumFractionDigits: 4, maximumFractionDigits: 4 });
 const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
 
 // A part of something between 0 and 1.
 export const share = (value) => (typeof value === "number" ? percent.format(value) : "");
-
-// A figure: NaN comes as null, in an array too.
-export function figure(value) {
-  if (value?.$float !== undefined) return figure(value.$float);
-  if (value === null || value === undefined) return "NaN";
-  if (typeof value !== "number") return String(value);
-  if (Number.isInteger(value) && Math.abs(value) > 1) return whole.format(value);
-  return Math.abs(value) < 1000 && (Math.abs(value) >= 0.0001 || value === 0) ? decimals.format(value) : number(value);
-}
 
 // What a figure or a column is called.
 export const called = (name, words) => words[`figure_${name}`] ?? String(name);

@@ -2,9 +2,9 @@
 
 import { fill, make } from "./dom.js";
 import { csvText, drawFiles, fileName } from "./files.js";
-import { number, whole } from "./number.js";
+import { figure, number, whole } from "./number.js";
 import { drawCurves, drawResiduals, drawTruth } from "./report-charts.js";
-import { called, figure, share, tableOf } from "./report-data.js";
+import { called, share, tableOf } from "./report-data.js";
 import { drawMatrix } from "./report-matrix.js";
 import { sortedTable } from "./sorted-table.js";
 import { tabs } from "./tabs.js";

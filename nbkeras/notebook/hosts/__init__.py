@@ -81,6 +81,18 @@ def has_tables() -> bool:
     return zeppelin.context() is not None
 
 
+def show_page(html: str) -> None:
+    """Show a page in Zeppelin's own output: what is printed next stands behind it.
+
+    What is displayed there goes another way than what is printed, and may come after it.
+
+    Args:
+        html: the page.
+    """
+    z = zeppelin.context()
+    zeppelin.Output(z, z.getInterpreterContext(), plain=_kernel() is None).replace(html)
+
+
 def show_tables(tables: Mapping[str, Any]) -> None:
     """Show tables as this place's own.
 
