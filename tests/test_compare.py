@@ -20,6 +20,7 @@ from pyspark.ml.feature import VectorAssembler
 from pyspark.sql import functions as F
 
 import nbkeras
+from nbkeras import api
 from nbkeras.errors import Aborted, DataError, ModelError, OptionError
 from nbkeras.metrics.figures import Figures
 from nbkeras.model import renewal
@@ -27,7 +28,10 @@ from nbkeras.notebook import comparing, hosts
 from nbkeras.notebook.hosts.slot import Slot, is_shown
 from nbkeras.notebook.leaderboard import Leaderboard
 from nbkeras.notebook.words import speaking
+from nbkeras.run import registry
+from nbkeras.run.run import Run
 from nbkeras.selection import features, race, splits, target
+from nbkeras.selection.contestants import OfKeras, Setting
 from nbkeras.selection.entry import Entry, verdict
 
 RANDOM = np.random.default_rng(3)
@@ -93,9 +97,7 @@ def test_each_model_is_trained_on_the_same_rows_and_scored_on_the_others(board, 
 
 def test_mllibs_own_evaluator_gives_the_same_figure(board, parts):
     for name in ("trees", "margins"):
-        predicted = board.models[name].transform(
-            parts[1].withColumns({"nbkeras_0": F.col("a"), "nbkeras_1": F.col("b")})
-        )
+        predicted = board.models[name].transform(board.prepared(parts[1]))
         numbered = predicted.withColumn("label", (F.col("bought") == "yes").cast("double"))
         accuracy = MulticlassClassificationEvaluator(metricName="accuracy").evaluate(numbered)
         assert board.table.loc[name, "accuracy"] == pytest.approx(accuracy)
@@ -173,6 +175,43 @@ def test_a_trained_model_is_trained_again_from_new_weights(df):
     assert not renewal.is_trained(fresh)
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(before, model.get_weights(), strict=True))
     assert (frozen, counted) == (2, 2)
+
+
+@pytest.mark.parametrize("how", ["compiled again", "given by a function", "loaded by a run"])
+def test_weights_that_have_learned_are_drawn_again_however_they_came(spark, df, monkeypatch, how):
+    model, seen = net(), []
+    monkeypatch.setattr(
+        api, "fit", lambda model, *_, **__: seen.append(model) or SimpleNamespace(status="done")
+    )
+    model.fit(np.ones((4, 2)), np.ones(4), verbose=0)
+    if how != "given by a function":
+        model.compile("sgd", "binary_crossentropy")  # its new optimizer has not stepped
+        run = Run("before", model, 1, workers=1)
+        run.end("finished")
+        monkeypatch.setattr(registry, "runs", [run])
+    setting = Setting(spark, target.target(spark, df, "bought", None))
+    taken = OfKeras.of((lambda: model) if how == "given by a function" else model, None, {})
+    before = model.get_weights()
+    for _ in range(2):
+        taken.train(setting, df)
+    first, second = seen
+    assert first is not model
+    assert first is not second
+    assert not np.array_equal(first.get_weights()[0], before[0])
+    assert all(map(np.array_equal, before, model.get_weights()))
+
+
+def test_labels_that_training_has_not_seen_are_named_before_anything_is_trained(spark, df):
+    strange = df.limit(3).withColumn("bought", F.lit("perhaps"))
+    with pytest.raises(DataError, match=r"^label column 'bought' of test= is 'perhaps' in 3 rows, which the"):
+        nbkeras.compare(df, "bought", ["logistic"], test=strange)
+
+
+def test_what_the_user_has_cached_stays_cached(df):
+    train, test = df.limit(60).cache(), df.limit(40).cache()
+    nbkeras.compare(train, "bought", [LogisticRegression(maxIter=1)], features=["a"], test=test, verbose=0)
+    assert train.storageLevel.useMemory
+    assert test.storageLevel.useMemory
 
 
 def report(**figures):
@@ -257,6 +296,7 @@ def entry(name, *values, kind="MLlib"):
             "No model is better than one that knows no features: rmse 1.0000.",
         ),
         ([Entry("a", "MLlib", "failed")], "No model has ended."),
+        ([entry("a", math.nan)], "No model has the figure rmse."),
         ([entry("a", 1.0), Entry("b", "MLlib", "training")], "1 of 2 models have ended."),
     ],
 )
@@ -312,7 +352,7 @@ def test_features_of_all_kinds_become_one_vector(spark):
     assert row[features.FEATURES].toArray().tolist() == [
         1.0,  # the second row has the mean, below
         *(1.0,),
-        *(1.0, 0.0, 0.0),
+        *(1.0, 0.0),
         *(19844.0, 5.0, 2.0),
         *(pytest.approx(19844 + 13 / 24), 5.0, 2.0, 13.0),
         *(1.0, 2.0),

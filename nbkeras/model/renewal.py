@@ -51,12 +51,12 @@ def renewed(model: Any) -> Any:
         for old, new in pairs:
             if old.trainable and not hasattr(old, "adapt"):
                 _take(old, new)
+        own.optimizer = type(own.optimizer).from_config(own.optimizer.get_config())
     except Exception as error:  # whatever a layer of the user's raises
         raise ModelError(
             f"{model.name} is trained, and Keras cannot make it again ({error}): give a function that builds "
             "and compiles it"
         ) from error
-    own.optimizer = type(own.optimizer).from_config(own.optimizer.get_config())
     return own
 
 

@@ -23,7 +23,7 @@ from nbkeras.spark.session import attached
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,8 +60,20 @@ class Leaderboard(Compared):
 
     @property
     def models(self) -> dict[str, Any]:
-        """The trained models by name: Keras', or a ``PipelineModel``; of folds that of the last."""
+        """The trained models by name, of folds that of the last: Keras', or a ``PipelineModel``.
+
+        A ``PipelineModel`` takes rows as :meth:`prepared` gives them.
+        """
         return {one.name: one.models[-1] for one in self.entries if one.models and one.models[-1] is not None}
+
+    def prepared(self, df: DataFrame) -> DataFrame:
+        """The rows of a Spark DataFrame with the columns that MLlib's models of :attr:`models` take."""
+        return df if self.features is None else self.features.prepared(df)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that its reports take."""
+        return sum(one.nbytes for reports in self.reports.values() for one in reports)
 
     @property
     def reports(self) -> dict[str, list[Report]]:
@@ -95,7 +107,10 @@ class Leaderboard(Compared):
             done = len(self.entries) - len(busy)
             return LEADERBOARD["busy"].format(done=done, count=len(self.entries))
         found = verdict(self.entries, self.metric)
-        return LEADERBOARD["none"] if found is None else self._verdict(found)
+        if found is not None:
+            return self._verdict(found)
+        ended = any(one.status == "done" for one in self.entries)
+        return LEADERBOARD["no_figure" if ended else "none"].format(metric=self.metric)
 
     def __repr__(self) -> str:
         parts = [plain_table(self._heads(), self._cells()), self.sentence, *self.notes]

@@ -12,9 +12,10 @@ from typing import Any
 import keras
 from pyspark.ml import Estimator
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import types as T
 
 from nbkeras import api
-from nbkeras.data import columns
+from nbkeras.data import columns, marks
 from nbkeras.data.frames import KINDS, is_frame
 from nbkeras.data.names import unique
 from nbkeras.data.source import data_frame, require_no_stream
@@ -31,6 +32,8 @@ from nbkeras.selection.target import Target
 BASELINE = "baseline"
 #: Epochs of a Keras model that has not been trained before.
 _EPOCHS = 10
+#: Classes above which a model for each of them takes long.
+_MANY = 20
 #: Arguments of fit that a comparison gives itself.
 _OWN = {
     *("model", "data", "y", "features", "sample_weight", "spark", "background", "name"),
@@ -66,6 +69,7 @@ class Compared:
         notes: sentences.
         label: the column that was predicted.
         made: seconds since 1970 when it ended; 0 before.
+        features: how rows become those of MLlib's models; None where there is none.
     """
 
     entries: tuple[Entry, ...]
@@ -75,6 +79,7 @@ class Compared:
     notes: tuple[str, ...]
     label: str = ""
     made: float = 0.0
+    features: Features | None = None
 
 
 def compare(spark: SparkSession, data: Any, asked: Asked, show: Any) -> Compared:
@@ -93,21 +98,25 @@ def compare(spark: SparkSession, data: Any, asked: Asked, show: Any) -> Compared
         OptionError: an argument cannot be.
     """
     _require_training(asked.training)
-    df, test = _frame(spark, data, "the rows"), None
-    if is_frame(asked.test):
-        test = _frame(spark, asked.test, "the rows to score on")
-        if asked.folds is not None:
-            raise OptionError("folds= split the rows, and test= gives rows to score on: leave one out")
+    df, test = _frame(spark, data, "the rows"), _held_out(spark, asked)
     if not isinstance(asked.y, str):
         raise DataError(f"y={asked.y!r:.100}: name the label column, y='…' ({columns.offered(df)})")
-    if asked.sample_weight is not None:
-        columns.existing(df, asked.sample_weight, "weight")
     what = target.target(spark, df, asked.y, asked.task or _task(asked.models))
     metric = asked.metric or JUDGED[what.task]
     require_metric(metric, what.task)
+    _require_columns(df, asked)
+    if test is not None:
+        _require_columns(test, asked)
+        target.require_known(spark, what, test)
+    df = _numbered(df, what)
     rows, parts = (df, (0,)) if test is not None else splits.parted(df, asked.test, asked.folds, asked.seed)
-    kept = [one.persist() for one in (rows, test) if one is not None]
+    # What the user has cached stays cached.
+    ours = [one for one in (rows, test) if one is not None and not _is_cached(one)]
     try:
+        for one in ours:
+            one.persist()
+        if test is None:
+            splits.require_rows(spark, rows, parts)
         setting = Setting(spark, what, asked.sample_weight)
         made = _contestants(setting, df, asked)
         notes = tuple(filter(None, (target.said(what), *made.notes)))
@@ -115,27 +124,76 @@ def compare(spark: SparkSession, data: Any, asked: Asked, show: Any) -> Compared
         def tell(entries: Sequence[Entry]) -> None:
             show(Compared(tuple(entries), what.task, metric, len(parts), notes, what.name))
 
-        course = Course(kept[0], parts, kept[1] if test is not None else None)
+        course = Course(rows, parts, test)
         entries = race(setting, course, made.contestants, tell)
     finally:
-        for one in kept:
+        for one in ours:
             one.unpersist()
-    return Compared(tuple(entries), what.task, metric, len(parts), notes, what.name, time.time())
+    return Compared(
+        tuple(entries), what.task, metric, len(parts), notes, what.name, time.time(), made.features
+    )
+
+
+def _held_out(spark: SparkSession, asked: Asked) -> DataFrame | None:
+    """The rows to score on, where they are given."""
+    if not is_frame(asked.test):
+        return None
+    if asked.folds is not None:
+        raise OptionError("folds= split the rows, and test= gives rows to score on: leave one out")
+    return _frame(spark, asked.test, "the rows to score on")
+
+
+def _require_columns(df: DataFrame, asked: Asked) -> None:
+    """Make sure that each column can be told from the others, and that those which are named are there.
+
+    Raises:
+        DataError: they cannot, or are not.
+        OptionError: the label is to be a feature.
+    """
+    for name in df.columns:
+        columns.existing(df, name, "the")
+    if asked.sample_weight is not None:
+        target.require_own(df, asked.sample_weight, "weight")
+    for name in _named(asked.features) or ():
+        columns.existing(df, name, "feature")
+        if name == asked.y:
+            raise OptionError(f"features= holds the label '{name}': leave it out")
+
+
+def _is_cached(df: DataFrame) -> bool:
+    return df.storageLevel.useMemory or df.storageLevel.useDisk
+
+
+def _numbered(df: DataFrame, what: Target) -> DataFrame:
+    """The rows, whose words have the same numbers in each part, even where one does not occur."""
+    if not isinstance(df.schema[what.name].dataType, T.StringType) or not what.classes:
+        return df
+    if "classes" in marks.of(df, what.name):
+        return df
+    return marks.added(df, what.name, {"classes": list(what.classes)})
 
 
 @dataclass(frozen=True)
 class _Made:
     contestants: dict[str, Contestant]
     notes: tuple[str, ...]
+    features: Features | None
 
 
 def _contestants(setting: Setting, df: DataFrame, asked: Asked) -> _Made:
     """All that take part, the baseline first: it says what the others are worth."""
-    given = _given(asked.models, setting.target)
+    given, notes = _given(asked.models, setting.target)
     names = _columns(df, asked, [one for _, one in given])
     made: Features | None = None
     if any(isinstance(one, Estimator) for _, one in given):
-        made = features.features(setting.spark, df, names)
+        try:
+            made = features.features(setting.spark, df, names)
+            notes.append(features.said(made))
+        except DataError as error:
+            if _chooses(asked.models):
+                raise
+            given = [(name, one) for name, one in given if not isinstance(one, Estimator)]
+            notes.append(f"without MLlib's models: {error}")
     found: dict[str, Contestant] = {BASELINE: Baseline()}
     for name, one in given:
         if isinstance(one, Estimator):
@@ -143,29 +201,52 @@ def _contestants(setting: Setting, df: DataFrame, asked: Asked) -> _Made:
             found[name] = OfMLlib.of(one, made, setting)
         else:
             found[name] = OfKeras.of(one, _own_columns(one, asked), _training(one, asked))
-    return _Made(found, () if made is None else (features.said(made),))
+    return _Made(found, tuple(notes), made)
 
 
-def _given(models: Any, what: Target) -> list[tuple[str, Any]]:
-    """What takes part besides the baseline, by name.
+def _given(models: Any, what: Target) -> tuple[list[tuple[str, Any]], list[str]]:
+    """What takes part besides the baseline, by name; and what is to be said of it.
 
     Raises:
         OptionError: something is no model.
     """
-    if isinstance(models, (str, keras.Model, Estimator)) or callable(models):
-        models = [models]
-    named = dict(models) if isinstance(models, Mapping) else None
-    if named is None and not isinstance(models or (), (list, tuple)):
-        raise OptionError(f"models={models!r:.100}: give a list of models, or a dict with their names")
-    listed = list(models or ()) if named is None else list(named.values())
-    own = [_name(one) for one in listed] if named is None else [str(name) for name in named]
-    if not any(isinstance(one, (str, Estimator)) for one in listed):
-        # Nothing of MLlib is chosen, so all of it takes part.
+    listed, own = _listed(models), [_name(one) for one in _listed(models)]
+    if isinstance(models, Mapping):
+        own = [str(name) for name in models]
+    notes = []
+    if not _chooses(models):
+        # Nothing of MLlib is chosen, so all of it takes part that ends in good time.
         words = [one for one in estimators.WORDS[what.task] if one not in own]
+        if len(what.classes) > _MANY and "boosting" in words:
+            words.remove("boosting")
+            notes.append(
+                f"without boosting, which would train a model for each of {len(what.classes)} classes: name "
+                "it to have it"
+            )
         listed, own = [*listed, *words], [*own, *words]
     made = [estimators.estimator(one, what) if isinstance(one, str) else one for one in listed]
     names = unique([BASELINE, *own])[1:]
-    return list(zip(names, made, strict=True))
+    return list(zip(names, made, strict=True)), notes
+
+
+def _listed(models: Any) -> list[Any]:
+    """The models one by one.
+
+    Raises:
+        OptionError: they are no models.
+    """
+    if isinstance(models, Mapping):
+        return list(models.values())
+    if isinstance(models, (str, keras.Model, Estimator)) or callable(models):
+        return [models]
+    if not isinstance(models or (), (list, tuple)):
+        raise OptionError(f"models={models!r:.100}: give a list of models, or a dict with their names")
+    return list(models or ())
+
+
+def _chooses(models: Any) -> bool:
+    """Whether something of MLlib is chosen."""
+    return any(isinstance(one, (str, Estimator)) for one in _listed(models))
 
 
 def _name(model: Any) -> str:
@@ -184,9 +265,7 @@ def _name(model: Any) -> str:
 
 def _task(models: Any) -> str | None:
     """The task that a Keras model is compiled for; None where there is none."""
-    listed = models.values() if isinstance(models, Mapping) else models
-    listed = listed if isinstance(listed, (list, tuple)) or isinstance(models, Mapping) else [models]
-    for one in listed or ():
+    for one in _listed(models):
         if isinstance(one, keras.Model) and one.compiled:
             return target.task_of(one)
     return None
@@ -194,8 +273,8 @@ def _task(models: Any) -> str | None:
 
 def _columns(df: DataFrame, asked: Asked, models: Sequence[Any]) -> list[str]:
     """The feature columns of MLlib's models: those that are named, else those of the first Keras model."""
-    if asked.features is not None:
-        return [asked.features] if isinstance(asked.features, str) else list(asked.features)
+    if (named := _named(asked.features)) is not None:
+        return named
     known = [own for one in models if not isinstance(one, Estimator) and (own := _own_columns(one, asked))]
     others = {asked.y, asked.sample_weight}
     return known[0] if known else [name for name in df.columns if name not in others]
@@ -203,10 +282,18 @@ def _columns(df: DataFrame, asked: Asked, models: Sequence[Any]) -> list[str]:
 
 def _own_columns(model: Any, asked: Asked) -> list[str] | None:
     """The feature columns of a Keras model: those that are named, else those that it was trained on."""
-    if asked.features is not None:
-        return [asked.features] if isinstance(asked.features, str) else list(asked.features)
+    if (named := _named(asked.features)) is not None:
+        return named
     schema = registry.schema(model) if isinstance(model, keras.Model) else None
-    return None if schema is None else list(schema.columns)
+    # It may have been trained on another label, of which this one was a feature.
+    return None if schema is None else [name for name in schema.columns if name != asked.y]
+
+
+def _named(features: Any) -> list[str] | None:
+    """The columns that are named; a single one may stand for a list."""
+    if features is None:
+        return None
+    return [features] if isinstance(features, str) else list(features)
 
 
 def _training(model: Any, asked: Asked) -> dict[str, Any]:

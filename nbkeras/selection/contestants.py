@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,12 +19,13 @@ from nbkeras.driver.wanted import Wanted
 from nbkeras.errors import Aborted, ModelError
 from nbkeras.metrics.figures import Figures
 from nbkeras.model import renewal
+from nbkeras.run import registry
 from nbkeras.selection import estimators
 from nbkeras.selection.features import FEATURES, SCALED, Features, scaler
 from nbkeras.selection.target import Target
 
-#: The label as MLlib takes it, and what the baseline predicts.
-_LABEL, _SAID = "nbkeras_label", "nbkeras_said"
+#: The label as MLlib takes it, the weight, and what the baseline predicts.
+_LABEL, _WEIGHT, _SAID = "nbkeras_label", "nbkeras_weight", "nbkeras_said"
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,12 @@ class Setting:
     weight: str | None = None
 
     def labelled(self, rows: DataFrame) -> DataFrame:
-        """The rows with their label as MLlib takes it."""
+        """The rows with their label and their weight as MLlib takes them."""
         about = {"type": "nominal", "name": _LABEL, "vals": list(self.target.classes)}
         held = {"ml_attr": about} if self.target.classes else {}
-        return rows.select("*", self.target.number(rows).alias(_LABEL, metadata=held))
+        weight = F.lit(1.0) if self.weight is None else F.col(quoted(self.weight)).cast("double")
+        label = self.target.number(rows).alias(_LABEL, metadata=held)
+        return rows.select("*", label, weight.alias(_WEIGHT))
 
     def report(self, predicted: DataFrame, column: str) -> Figures:
         """Report on a column of predictions beside :meth:`labelled` rows."""
@@ -54,21 +57,21 @@ class Setting:
         # MLlib gives the number of a class as a double.
         numbers = classes and not isinstance(predicted.schema[column].dataType.jsonValue(), dict)
         said = F.col(column).cast("int") if numbers else F.col(column)
-        kept = [] if self.weight is None else [F.col(quoted(self.weight))]
-        shown = predicted.select(label.alias(_LABEL), said.alias(_SAID), *kept)
-        wanted = self._wanted(_LABEL, _SAID, self.target.classes or None)
+        shown = predicted.select(label.alias(_LABEL), said.alias(_SAID), _WEIGHT)
+        weight = None if self.weight is None else _WEIGHT
+        wanted = self._wanted(_LABEL, _SAID, weight, self.target.classes or None)
         return driver.report(self.spark, None, shown, wanted, batch_size=None, backend="auto")
 
     def report_of(self, model: Any, rows: DataFrame, backend: str) -> Figures:
         """Report on what a Keras model predicts for rows."""
-        wanted = self._wanted(self.target.name, None, None)
+        wanted = self._wanted(self.target.name, None, self.weight, None)
         return driver.report(self.spark, model, rows, wanted, batch_size=None, backend=backend)
 
-    def _wanted(self, y: str, prediction: str | None, classes: Any) -> Wanted:
+    def _wanted(self, y: str, prediction: str | None, weight: str | None, classes: Any) -> Wanted:
         return Wanted(
             y,
             prediction,
-            self.weight,
+            weight,
             None,
             classes,
             by=None,
@@ -117,7 +120,7 @@ class OfKeras:
     """A Keras model, or a function that builds one.
 
     Attributes:
-        made: makes a compiled model that has not been trained.
+        made: makes a compiled model, or gives one, which is copied.
         features: columns that it takes; None for all but label and weight.
         training: further arguments of :func:`nbkeras.fit`.
         note: see :class:`Contestant`.
@@ -134,22 +137,26 @@ class OfKeras:
         """Take a compiled model or a function.
 
         Raises:
-            ModelError: it is not compiled, or is trained and cannot be made again.
+            ModelError: it is not compiled, has several outputs, or is trained and cannot be made again.
             OptionError: a run trains the model.
         """
         if not isinstance(model, keras.Model):
             return cls(model, features, training)
         checks.require_compiled(model, "compare")
         checks.require_free(model)
-        if not renewal.is_trained(model):
-            return cls(lambda: renewal.copy(model), features, training)
+        if len(getattr(model, "outputs", None) or ()) > 1:
+            raise ModelError(f"{model.name} has several outputs, and compare takes models of one label")
+        if not _has_learned(model):
+            return cls(lambda: model, features, training)
         renewal.renewed(model)  # fails early
-        return cls(lambda: renewal.renewed(model), features, training, "its weights were drawn again")
+        return cls(lambda: model, features, training, "its weights were drawn again")
 
     def train(self, setting: Setting, rows: DataFrame) -> Trained:
         """See :class:`Contestant`."""
-        model = self.made()
-        checks.require_compiled(model, "compare")
+        given = self.made()
+        checks.require_compiled(given, "compare")
+        # Weights that have learned may have learned from rows that are scored on.
+        model = renewal.renewed(given) if _has_learned(given) else renewal.copy(given)
         run = api.fit(
             model,
             rows,
@@ -162,6 +169,11 @@ class OfKeras:
         if run.status == "stopped":
             raise Aborted(f"{run.name} was stopped")
         return _Keras(setting, model, self.training.get("backend", "auto"))
+
+
+def _has_learned(model: Any) -> bool:
+    """Whether the weights of a model come from a training: its own, or that of a run that was loaded."""
+    return renewal.is_trained(model) or registry.origin(model) is not None
 
 
 @dataclass(frozen=True)
@@ -215,8 +227,14 @@ class OfMLlib:
                 "model alone, its features are made here; or fit it, and nbkeras.report(fitted.transform("
                 "test), y='…')"
             )
-        without = setting.weight is not None and not estimator.hasParam("weightCol")
-        return cls(estimator, features, "trained without sample_weight" if without else "")
+        classifies = estimator.hasParam("rawPredictionCol") or estimator.hasParam("probabilityCol")
+        if classifies != (setting.target.task == "classification"):
+            predicts = "classes" if classifies else "amounts"
+            raise ModelError(
+                f"{name} predicts {predicts}, and '{setting.target.name}' is taken for "
+                f"{setting.target.task}: leave it out, or give task="
+            )
+        return cls(estimator, features, "; ".join(_notes(estimator, setting)))
 
     def train(self, setting: Setting, rows: DataFrame) -> Trained:
         """See :class:`Contestant`."""
@@ -226,18 +244,27 @@ class OfMLlib:
     def _fitted(self, setting: Setting, rows: DataFrame) -> Any:
         is_perceptron = isinstance(self.estimator, classification.MultilayerPerceptronClassifier)
         stages = [*self.features.stages, *([scaler()] if is_perceptron else [])]
-        prepared = self.features.prepared(setting.labelled(rows))
+        prepared = self.features.alone(setting.labelled(rows), (_LABEL, _WEIGHT))
         made = Pipeline(stages=stages).fit(prepared)
         vectors = made.transform(prepared)
         taken = SCALED if is_perceptron else FEATURES
         columns = {self.estimator.featuresCol: taken, self.estimator.labelCol: _LABEL}
         if setting.weight is not None and self.estimator.hasParam("weightCol"):
-            columns[self.estimator.weightCol] = setting.weight
+            columns[self.estimator.weightCol] = _WEIGHT
         chosen = self.estimator.copy(columns)
         if is_perceptron:
             first = vectors.select(taken).first()
             chosen = estimators.sized(chosen, 0 if first is None else len(first[0]), setting.target)
         return PipelineModel([*made.stages, chosen.fit(vectors)])
+
+
+def _notes(estimator: Any, setting: Setting) -> Iterator[str]:
+    """What the reader should know of an estimator."""
+    if setting.weight is not None and not estimator.hasParam("weightCol"):
+        yield "trained without sample_weight"
+    for name in ("threshold", "thresholds"):
+        if estimator.hasParam(name) and estimator.isSet(estimator.getParam(name)):
+            yield f"scored by its probabilities, without its {name}"
 
 
 @dataclass(frozen=True)
@@ -255,7 +282,7 @@ class _MLlib:
         return self.setting.report(predicted, self._column(predicted))
 
     def predicted(self, rows: DataFrame) -> DataFrame:
-        prepared = self.features.prepared(self.setting.labelled(rows))
+        prepared = self.features.alone(self.setting.labelled(rows), (_LABEL, _WEIGHT))
         predicted: DataFrame = self.model.transform(prepared)
         return predicted
 
@@ -277,7 +304,7 @@ class Baseline:
     def train(self, setting: Setting, df: DataFrame) -> Trained:
         """See :class:`Contestant`."""
         df = setting.labelled(df)
-        weight = F.lit(1.0) if setting.weight is None else F.col(quoted(setting.weight)).cast("double")
+        weight = F.col(_WEIGHT)
         if setting.target.task == "regression":
             figure = (F.sum(F.col(_LABEL) * weight) / F.sum(weight)).alias("mean")
             found = inference.attended(setting.spark, "compare", df.agg(figure).first)

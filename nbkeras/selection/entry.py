@@ -47,7 +47,7 @@ class Entry:
         rows: that were predicted in these seconds.
         size: how much it has learned, in words.
         note: what the reader should know; of a failed one why.
-        models: what was trained, of each fold.
+        models: what was trained, of the last fold.
     """
 
     name: str

@@ -26,8 +26,8 @@ from nbkeras.errors import DataError
 
 #: The vector that MLlib's models take; the same with each number scaled.
 FEATURES, SCALED = "nbkeras_features", "nbkeras_scaled"
-#: Words of sentences that are counted: the most frequent ones.
-_WORDS = 1_000
+#: Words of sentences that are counted, and of categories that have a place: the most frequent ones.
+_WORDS, _PLACES = 1_000, 100
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,10 @@ class Features:
         """The rows with what the stages take."""
         return df.withColumns(self.made)
 
+    def alone(self, df: DataFrame, beside: Sequence[str]) -> DataFrame:
+        """What the stages take, and some other columns: others may be named as what a model adds."""
+        return self.prepared(df).select(*self.made, *beside)
+
 
 def features(spark: SparkSession, df: DataFrame, names: Sequence[str]) -> Features:
     """Choose what is made of each column, by one look at all rows.
@@ -61,13 +65,15 @@ def features(spark: SparkSession, df: DataFrame, names: Sequence[str]) -> Featur
         Aborted: an interrupt.
         DataError: there is no such column, or none that MLlib could take.
     """
-    names = [columns.existing(df, name, "feature") for name in names]
+    names = list(dict.fromkeys(columns.existing(df, name, "feature") for name in names))
+    # One may be a part of a column, such as the hour of a time.
+    seen = df.select(*[parts.column(df, name).alias(name) for name in names])
     made: dict[str, Column] = {}
     stages: list[Any] = []
-    gaps: list[str] = []
+    numbers: list[str] = []
     taken: list[str] = []
     left: list[str] = []
-    for place, one in enumerate(inspected(spark, df, names)):
+    for place, one in enumerate(inspected(spark, seen, names)):
         found = _of_column(df, one, f"nbkeras_{place}")
         if isinstance(found, str):
             left.append(f"{one.name} ({found})")
@@ -75,14 +81,14 @@ def features(spark: SparkSession, df: DataFrame, names: Sequence[str]) -> Featur
         made |= found.made
         stages += found.stages
         taken += found.taken
-        if one.missing and not found.stages:
-            gaps += found.taken
+        numbers += found.taken if found.filled else []
     if not taken:
         raise DataError(f"no column is one that MLlib could take: {', '.join(left) or 'there is none'}")
-    if gaps:
-        filled = [f"{name}_filled" for name in gaps]
-        stages.insert(0, feature.Imputer(inputCols=gaps, outputCols=filled))
-        taken = [f"{name}_filled" if name in gaps else name for name in taken]
+    if numbers:
+        # Rows to score on may have gaps where those to train on have none.
+        filled = {name: f"{name}_filled" for name in numbers}
+        stages.insert(0, feature.Imputer(inputCols=numbers, outputCols=[*filled.values()]))
+        taken = [filled.get(name, name) for name in taken]
     stages.append(feature.VectorAssembler(inputCols=taken, outputCol=FEATURES))
     return Features(made, tuple(stages), tuple(left))
 
@@ -94,11 +100,15 @@ def scaler() -> Any:
 
 @dataclass(frozen=True)
 class _Made:
-    """Of one column: what is added to the rows, the stages behind it, and what the vector takes."""
+    """Of one column: what is added to the rows, what of it the vector takes, and the stages between them.
+
+    What is filled are numbers, which have the mean where they are missing.
+    """
 
     made: dict[str, Column]
     taken: list[str]
     stages: tuple[Any, ...] = ()
+    filled: bool = False
 
 
 def _of_column(df: DataFrame, one: Inspected, name: str) -> _Made | str:
@@ -107,13 +117,13 @@ def _of_column(df: DataFrame, one: Inspected, name: str) -> _Made | str:
     if one.missing == one.rows:
         return "it has no value"
     if isinstance(dtype, (T.NumericType, T.BooleanType)):
-        return _Made({name: own.cast("double")}, [name])
+        return _Made({name: own.cast("double")}, [name], filled=True)
     if isinstance(dtype, T.StringType):
         return _of_words(one, own, name)
     if parts.is_time(dtype):
         chosen = ("days", "month", "weekday", *(() if isinstance(dtype, T.DateType) else ("hour",)))
         made = {f"{name}_{part}": parts.TIMES[part](own).cast("double") for part in chosen}
-        return _Made(made, [*made])
+        return _Made(made, [*made], filled=True)
     return "it has gaps" if one.missing else _of_numbers(one, own, name)
 
 
@@ -138,16 +148,14 @@ def _of_words(one: Inspected, own: Column, name: str) -> _Made | str:
         return "nearly each row has a word of its own"
     if plan.sentences:
         counted = (
-            feature.RegexTokenizer(pattern=r"\W+", inputCol=name, outputCol=f"{name}_words"),
+            feature.RegexTokenizer(pattern=r"(?U)\W+", inputCol=name, outputCol=f"{name}_words"),
             feature.CountVectorizer(vocabSize=_WORDS, inputCol=f"{name}_words", outputCol=f"{name}_counts"),
             feature.IDF(inputCol=f"{name}_counts", outputCol=f"{name}_weights"),
         )
         return _Made({name: F.coalesce(own, F.lit(""))}, [f"{name}_weights"], counted)
-    steps = (
-        feature.StringIndexer(handleInvalid="keep", inputCol=name, outputCol=f"{name}_number"),
-        feature.OneHotEncoder(dropLast=False, inputCols=[f"{name}_number"], outputCols=[f"{name}_places"]),
-    )
-    return _Made({name: own}, [f"{name}_places"], steps)
+    # A word that is not among the most frequent ones has no place, as a missing one.
+    places = feature.CountVectorizer(vocabSize=_PLACES, inputCol=name, outputCol=f"{name}_places")
+    return _Made({name: F.array_compact(F.array(own))}, [f"{name}_places"], (places,))
 
 
 def said(found: Features) -> str:

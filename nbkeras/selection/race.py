@@ -102,5 +102,5 @@ def _step(
         reports=(*entry.reports, report),
         predict_seconds=entry.predict_seconds + time.perf_counter() - begun,
         rows=entry.rows + report.rows,
-        models=(*entry.models, trained.model),
+        models=(trained.model,),
     )

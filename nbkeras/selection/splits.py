@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from nbkeras.data.names import quoted
+from nbkeras.driver import inference
 from nbkeras.errors import OptionError
 
 #: The column that says in which part a row is; a part of 0 and 1 for a hold-out, else the number of a fold.
@@ -51,6 +52,33 @@ def _hashed(df: DataFrame) -> list[Column]:
         own = F.col(quoted(one.name))
         if isinstance(one.dataType, T.UserDefinedType):
             own = own.cast("string")
-        if one.dataType.typeName() not in ("map", "variant"):
+        if not _has(one.dataType, ("map", "variant")):
             found.append(own)
     return found
+
+
+def _has(dtype: T.DataType, kinds: tuple[str, ...]) -> bool:
+    """Whether a type is one of some kinds, or holds one."""
+    if isinstance(dtype, T.ArrayType):
+        return _has(dtype.elementType, kinds)
+    if isinstance(dtype, T.StructType):
+        return any(_has(one.dataType, kinds) for one in dtype.fields)
+    return dtype.typeName() in kinds
+
+
+def require_rows(spark: SparkSession, rows: DataFrame, parts: tuple[int, ...]) -> None:
+    """Make sure that there are rows to train on and to score on in each turn.
+
+    Raises:
+        Aborted: an interrupt.
+        OptionError: there are none.
+    """
+    counted = inference.attended(spark, "compare", rows.groupBy(PART).count().collect)
+    there = {row[PART]: row["count"] for row in counted}
+    total = sum(there.values())
+    for part in parts:
+        if not 0 < there.get(part, 0) < total:
+            raise OptionError(
+                f"{total:,} rows are too few, or too many are equal: part {part} has "
+                f"{there.get(part, 0):,} of them; take fewer folds, or another test="
+            )

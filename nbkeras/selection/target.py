@@ -68,7 +68,7 @@ def target(spark: SparkSession, df: DataFrame, name: str, task: str | None) -> T
     """
     if task not in (None, *TASKS):
         raise OptionError(f"task={task!r}: use 'classification' or 'regression', or leave it out")
-    columns.existing(df, name, "label")
+    require_own(df, name, "label")
     dtype, own = parts.type_of(df, name), parts.column(df, name)
     title = f"label column '{name}'"
     if not isinstance(dtype, (T.StringType, T.BooleanType, T.NumericType)):
@@ -91,6 +91,47 @@ def target(spark: SparkSession, df: DataFrame, name: str, task: str | None) -> T
         return Target(name, "regression", guessed=True)
     _require_classes(values, title)
     return Target(name, "classification", tuple(sorted(values)), guessed=task is None and whole)
+
+
+def require_own(df: DataFrame, name: str, role: str) -> None:
+    """Make sure that a column is there, and no part of another one: that would be a feature.
+
+    Raises:
+        DataError: it is not.
+    """
+    columns.existing(df, name, role)
+    if name not in df.columns:
+        raise DataError(
+            f"{role} column '{name}' is a part of another column: make it one of its own, "
+            f"df.withColumn('{name}', …), and drop what it is a part of, or name features="
+        )
+
+
+def require_known(spark: SparkSession, target: Target, test: DataFrame) -> None:
+    """Make sure that rows to score on have labels that rows to train on have.
+
+    Raises:
+        Aborted: an interrupt.
+        DataError: they do not.
+    """
+    require_own(test, target.name, "label")
+    number = target.number(test)
+    wrong = number.isNull() | F.isnan(number) | (number < 0 if target.values else F.lit(False))
+    own = parts.column(test, target.name)
+    figures = test.agg(
+        F.count(F.lit(1)).alias("rows"),
+        F.count_if(wrong).alias("wrong"),
+        F.first(F.when(wrong, own.cast("string")), ignorenulls=True).alias("one"),
+    )
+    found = inference.attended(spark, "compare", figures.first)
+    if not found["rows"]:
+        raise DataError("test= has no rows to score on")
+    if found["wrong"]:
+        what = "null or NaN" if found["one"] is None or not target.values else repr(found["one"])
+        raise DataError(
+            f"label column '{target.name}' of test= is {what} in {found['wrong']:,} rows, which the rows to "
+            "train on do not have: leave these rows out"
+        )
 
 
 def _require_classes(values: list[Any], title: str) -> None:

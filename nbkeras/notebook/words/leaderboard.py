@@ -49,6 +49,7 @@ LEADERBOARD = Words(
             "Their difference is smaller than its spread over the folds.",
             "二者的差小于它在各折之间的波动。",
         ),
+        "no_figure": ("No model has the figure {metric}.", "没有模型给出 {metric}。"),
         "none": ("No model has ended.", "没有模型完成。"),
         "busy": ("{done} of {count} models have ended.", "{count} 个模型中已完成 {done} 个。"),
         "rows": ("scored on {rows} rows", "在 {rows} 行上评分"),
