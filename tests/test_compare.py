@@ -17,6 +17,7 @@ from pyspark.ml import Pipeline
 from pyspark.ml.classification import LinearSVC, LogisticRegression
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.feature import VectorAssembler
+from pyspark.ml.regression import LinearRegression
 from pyspark.sql import functions as F
 
 import nbkeras
@@ -199,6 +200,13 @@ def test_weights_that_have_learned_are_drawn_again_however_they_came(spark, df, 
     assert first is not second
     assert not np.array_equal(first.get_weights()[0], before[0])
     assert all(map(np.array_equal, before, model.get_weights()))
+
+
+def test_an_estimator_of_amounts_is_no_contestant_for_classes(df):
+    with pytest.raises(
+        ModelError, match=r"^LinearRegression predicts amounts, and 'bought' is taken for class"
+    ):
+        nbkeras.compare(df, "bought", [LinearRegression()])
 
 
 def test_labels_that_training_has_not_seen_are_named_before_anything_is_trained(spark, df):
@@ -430,6 +438,12 @@ def test_labels_that_cannot_be_predicted_are_refused(spark, values, dtype, task,
             DataError,
             "the rows must be a DataFrame of Spark, pandas, polars or Arrow, and are a ndarray",
         ),
+        ({"models": {"a": 3}}, OptionError, "models=[…] has a int: give a compiled Keras model"),
+        ({"features": ["a", "bought"]}, OptionError, "features= holds the label 'bought': leave it out"),
+        ({"sample_weight": "a_missing"}, DataError, "weight column 'a_missing' is a part of another column"),
+        ({"y": "a_missing"}, DataError, "label column 'a_missing' is a part of another column"),
+        ({"test": 0.00001}, OptionError, "400 rows are too few, or too many are equal: part 1 has 0"),
+        ({"test": pd.DataFrame({"a": [1.0]})}, DataError, "label column 'bought' is not in the DataFrame"),
         ({"task": "labels"}, OptionError, "task='labels': use 'classification' or 'regression'"),
     ],
 )

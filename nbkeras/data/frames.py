@@ -63,7 +63,7 @@ class _Pandas:
             return pa.array([_plain(one) for one in series])
 
     def beside(self, made: pa.Table, rows: Sequence[int] | None) -> Any:
-        found = self._data.copy(deep=False) if rows is None else self._data.iloc[rows].copy()
+        found = self._data.copy() if rows is None else self._data.iloc[rows].copy()
         for name in made.column_names:
             found[name] = made.column(name).to_pandas().to_numpy()
         return found

@@ -164,6 +164,8 @@ def weights(spark: SparkSession, rows: Rows, class_weight: Any) -> dict[int, flo
             f"class_weight names {strange[0]!r}, which is no class of {label.title}: "
             f"use {listed(label.classes[:8])}"
         )
+    if words := [one for one in class_weight if not label.classes and isinstance(one, str)]:
+        raise OptionError(f"class_weight names {words[0]!r}, and {label.title} is numbers: use these")
     if wrong := [one for one in class_weight.values() if not isinstance(one, numbers.Real)]:
         raise OptionError(f"class_weight holds {wrong[0]!r}: use a number for each class")
     places = {word: place for place, word in enumerate(label.classes)}

@@ -68,7 +68,7 @@ def _explained(task: Task) -> int:
             return _wrong(error)
         except KeyboardInterrupt:
             return INTERRUPTED
-        except Exception as error:  # noqa: BLE001  # the user's code may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # the user's code may raise anything
             return _failed(error)
     print(words)
     return DONE
@@ -84,7 +84,7 @@ def _status(task: Task, outcome: Result) -> int:
     except (KeyboardInterrupt, Aborted):
         _say("nbkeras: interrupted")
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # the user's code may raise anything
         return _failed(error)
     return DONE if outcome.status == "done" else INTERRUPTED
 
@@ -94,7 +94,7 @@ def _wrong(error: TaskError) -> int:
     return WRONG
 
 
-def _failed(error: Exception) -> int:
+def _failed(error: BaseException) -> int:
     """Say why in one line, below the traceback if the user's own code has raised it."""
     if isinstance(error, NbkerasError):
         _say(*getattr(error, "worker_traceback", "").splitlines(), f"nbkeras: {error}")

@@ -130,7 +130,7 @@ class Declared(Part):
             True
         """
         context = {"folder": Path(path).absolute().parent}
-        plain = self.model_dump(mode="json", exclude_defaults=True, context=context)
+        plain = self.model_dump(exclude_defaults=True, context=context)
         files.save(path, files.written(plain), overwrite=overwrite)
 
     @property

@@ -46,7 +46,10 @@ def read(
         raise TaskError([f"{name}: it cannot be read ({error}): name a text file in UTF-8"]) from error
     loaded = _loaded(text, name)
     lines: dict[Place, int] = {}
-    _note_lines(loaded, (), lines)
+    try:
+        _note_lines(loaded, (), lines)
+    except RecursionError:
+        raise TaskError([f"{name}: an alias stands for what it is in: write the values out"]) from None
     said: dict[Place, str] = {}
     places = Places(name, lines, said)
     if not isinstance(loaded, dict):
@@ -67,7 +70,7 @@ def _loaded(text: str, name: str) -> Any:
         words = " ".join((error.problem or "it is no YAML").split())
         hint = ": indent by spaces" if "\\t" in words else ""
         raise TaskError([f"{name}:{line}: {words}{hint}"]) from error
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         raise TaskError([f"{name}: it is no YAML: {' '.join(str(error).split())}"]) from error
 
 
@@ -116,7 +119,7 @@ def _change(task: dict[str, Any], change: str, shape: type[BaseModel]) -> Place:
     place = _keys(name.strip(), shape)
     try:
         value = _plain(YAML(typ="rt", pure=True).load(text), place, Places(changes={place: change}))
-    except YAMLError:
+    except (YAMLError, ValueError):
         raise TaskError(
             [f"--set {change}: the value is no YAML: put it in quotes, --set {name}='\"…\"'"]
         ) from None
@@ -129,7 +132,10 @@ def _change(task: dict[str, Any], change: str, shape: type[BaseModel]) -> Place:
                 [f"--set {change}: {above} is {inner!r} and has no keys: write --set {above}='{{…}}'"]
             )
         within = inner
-    within[place[-1]] = value
+    last = place[-1]
+    # A key that the user chooses may be the number of a class.
+    free = class_at(shape, place[:-1]) is None and last.isdecimal()
+    within[int(last) if free else last] = value
     return place
 
 

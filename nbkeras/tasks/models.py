@@ -206,7 +206,7 @@ def _text(task: Declared, path: str) -> str:
 def _run(task: Declared, code: str, file: str, place: Place) -> dict[str, Any]:
     """Run code as a module, and return its names."""
     try:
-        compiled = compile(code, file, "exec")
+        compiled = compile(code, file, "exec", dont_inherit=True)
     except SyntaxError as error:
         raise task.places.fault(place, f"line {error.lineno} of {Path(file).name}: {error.msg}") from error
     module = types.ModuleType(_MODULE)

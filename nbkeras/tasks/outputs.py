@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -44,8 +46,39 @@ def named(task: Declared) -> Iterator[tuple[Place, str, str]]:
         yield ("out", "report"), out.report.path, out.mode
 
 
+def require_apart(task: Declared) -> None:
+    """Make sure that nothing that is written replaces what is read, or what else is written.
+
+    Args:
+        task: the task.
+
+    Raises:
+        TaskError: something would.
+    """
+    data = task.data
+    rows = (data.training, data.validation, data.test, data.predict)
+    read = [one.path for one in rows if one is not None and one.path is not None]
+    read += [one for one in (task.model.file, task.checkpoint) if one is not None]
+    if task.places.file:
+        read.append(os.path.abspath(task.places.file))  # noqa: PTH100  # a link stays one
+    written = [(place, path) for place, path, _ in named(task) if not path.startswith("table ")]
+    if task.out.result is not None:
+        written.append((("out", "result"), task.out.result))
+    for number, (place, path) in enumerate(written):
+        others = [*read, *(other for at, (_, other) in enumerate(written) if at != number)]
+        # Spark removes the whole folder of the predictions that were there.
+        within = f"{path.rstrip('/')}/" if place == ("out", "predictions") else None
+        for other in others:
+            if other == path or (within is not None and other.startswith(within)):
+                raise task.places.fault(
+                    place, f"{path} would replace {other}, which the task needs: write another path"
+                )
+
+
 def require_free(task: Declared) -> None:
     """Make sure that nothing is there that would be lost.
+
+    What a task that was interrupted has written is its own, where it goes on from its checkpoint.
 
     Args:
         task: the task.
@@ -54,6 +87,8 @@ def require_free(task: Declared) -> None:
         TaskError: something is; a line for each.
     """
     faults: list[str] = []
+    if _goes_on(task):
+        return
     for place, path, mode in named(task):
         if mode == "error" and not path.startswith("table ") and _is_there(path):
             faults += task.places.fault(
@@ -61,6 +96,17 @@ def require_free(task: Declared) -> None:
             ).faults
     if faults:
         raise TaskError(faults)
+
+
+def _goes_on(task: Declared) -> bool:
+    """Whether a run of this task has not come to its end, as its result says, and has left a checkpoint."""
+    if task.out.result is None or task.checkpoint is None or not task.resume:
+        return False
+    try:
+        status = json.loads(Path(task.out.result).read_text(encoding="utf-8"))["status"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # there is none, or it is another file
+    return status in ("running", "interrupted")
 
 
 def make_folders(task: Declared) -> None:

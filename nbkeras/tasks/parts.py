@@ -48,7 +48,11 @@ def _absolute(value: str, info: ValidationInfo) -> str:
     if "://" in value:
         return value
     folder = (info.context or {}).get("folder", ".")
-    return os.path.abspath(Path(folder, Path(value).expanduser()))  # noqa: PTH100  # links stay as they are
+    try:
+        own = Path(value).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"got {value}, whose home is unknown ({error}): write the whole path") from error
+    return os.path.abspath(Path(folder, own))  # noqa: PTH100  # links stay as they are
 
 
 def _relative(value: str, info: SerializationInfo) -> str:

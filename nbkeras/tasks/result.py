@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,11 +122,14 @@ class Result:
         Raises:
             OptionError: it cannot be written.
         """
-        part = Path(f"{path}.part")
+        place = Path(path).resolve()  # where a link leads
         try:
-            part.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(self.json() + "\n", encoding="utf-8")
-            part.replace(path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            how: Any = {"dir": place.parent, "prefix": f"{place.name}.", "delete": False}
+            with tempfile.NamedTemporaryFile("w", encoding="utf-8", **how) as part:
+                part.write(self.json() + "\n")
+            Path(part.name).chmod(0o644)
+            Path(part.name).replace(place)
         except OSError as error:
             raise OptionError(f"the result cannot be written to {path}: {error.strerror}") from error
 

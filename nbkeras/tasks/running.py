@@ -31,8 +31,13 @@ def perform(task: Declared, result: Result, spark: SparkSession | None = None) -
         KeyboardInterrupt: the user interrupts where nothing is learned yet.
     """
     try:
+        outputs.require_apart(task)
         outputs.require_free(task)
         outputs.make_folders(task)
+    except TaskError as error:
+        result.end(error)  # the result of an earlier run stays where it is
+        raise
+    try:
         _write(task, result)
         with opened(task, spark, result.notes) as attached, options_as_faults(task):
             _steps(task, result, attached)
@@ -182,7 +187,11 @@ def _report(task: Declared, result: Result, spark: SparkSession, model: Any, df:
     from nbkeras.tasks.parts import ReportFile
 
     out = task.out.report or ReportFile()
-    weight = task.data.sample_weight if isinstance(task.data.sample_weight, str) else None
+    weight = task.data.sample_weight
+    weight = weight[0] if isinstance(weight, list) and len(weight) == 1 else weight
+    if weight is not None and not isinstance(weight, str):
+        weight = None
+        result.notes.append("the report does without sample weights, which are of several outputs")
     result.report = report(
         model,
         df,
