@@ -158,6 +158,28 @@ def is_frame(data: Any) -> bool:
     return _has_fields(data) or any(hasattr(type(data), one) for one in _PROTOCOLS)
 
 
+def chosen(data: Any, columns: Sequence[str]) -> Any:
+    """A frame of the notebook with some of its columns alone, in their order.
+
+    Raises:
+        DataError: one is not there.
+
+    Example:
+        >>> import pandas as pd
+        >>> list(chosen(pd.DataFrame({"a": [1], "b": [2], "c": [3]}), ["c", "a"]).columns)
+        ['c', 'a']
+    """
+    there = names(data)
+    if missing := [one for one in columns if one not in there]:
+        raise DataError(
+            f"feature column {missing[0]!r} is not in the DataFrame, which has {listed(there[:20])}: name it "
+            "so, or name others, features=[…]"
+        )
+    if isinstance(data, pd.DataFrame):
+        return data.iloc[:, [there.index(one) for one in columns]]
+    return table(of(data), columns).select(list(columns))
+
+
 def holds_columns(data: Any) -> bool:
     """Whether this is a DataFrame, or a dict of arrays, which may stand for one.
 

@@ -73,6 +73,8 @@ class Source:
                     f"the data is {data!r:.100}, a {type(data).__name__}: "
                     f"give {frames.KINDS}, or arrays; nbkeras.images(…) reads a folder of images"
                 )
+            if self._features is not None and frames.is_frame(data):
+                data = frames.chosen(data, self._features)
             return arrays.from_arrays(
                 self._spark,
                 signature(self._model),
