@@ -166,7 +166,6 @@ def test_a_trained_model_is_trained_again_from_new_weights(df):
     before, fresh = model.get_weights(), renewal.renewed(model)
 
     kept = [np.array_equal(ours, theirs) for ours, theirs in zip(before, fresh.get_weights(), strict=True)]
-    frozen, counted = 2, 2  # kernel and bias that are frozen come first, in the order of the layers
     named = {one.path: same for one, same in zip(model.weights, kept, strict=True)}
     assert all(same for path, same in named.items() if path.startswith(model.layers[1].name))
     assert not any(
@@ -175,7 +174,6 @@ def test_a_trained_model_is_trained_again_from_new_weights(df):
     assert not any(same for path, same in named.items() if "moving" in path)
     assert not renewal.is_trained(fresh)
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(before, model.get_weights(), strict=True))
-    assert (frozen, counted) == (2, 2)
 
 
 @pytest.mark.parametrize("how", ["compiled again", "given by a function", "loaded by a run"])

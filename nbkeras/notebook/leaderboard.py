@@ -140,7 +140,6 @@ class Leaderboard(Compared):
     def state(self) -> dict[str, Any]:
         """What its live view in a page draws."""
         about = leaderboard_files.whole(self, self.table, self.sentence)
-        about.pop("reports")
         said = {"title": lambda: self.title, "sentence": lambda: self.sentence, "rows": self._rows}
         return leaderboard_view.state_of(self.ranking, self._metrics(), self.folds, said, self.notes, about)
 
@@ -165,6 +164,7 @@ class Leaderboard(Compared):
             'model,kind,status,rmse'
         """
         about = leaderboard_files.whole(self, self.table, self.sentence)
+        about["reports"] = leaderboard_files.reports(self)
         leaderboard_files.save(path, self.title, about, self.table, self.bundle())
 
     def _metrics(self) -> list[str]:

@@ -69,7 +69,7 @@ def save(
 
 
 def whole(board: Any, table: pd.DataFrame, sentence: str) -> dict[str, Any]:
-    """All of a comparison as strict JSON takes it: NaN is null; reports whole, models left out.
+    """All of a comparison as strict JSON takes it: NaN is null; without reports and models.
 
     Args:
         board: of what was compared.
@@ -86,5 +86,9 @@ def whole(board: Any, table: pd.DataFrame, sentence: str) -> dict[str, Any]:
         "sentence": sentence,
         "notes": list(board.notes),
         "table": plain.table(table),
-        "reports": {one.name: list(map(described, one.reports)) for one in board.entries},
     }
+
+
+def reports(board: Any) -> dict[str, Any]:
+    """The reports of a comparison as strict JSON takes them, by the names of the models."""
+    return {one.name: list(map(described, one.reports)) for one in board.entries}

@@ -164,7 +164,7 @@ class Runs(Sequence[Run]):
             self._runs.append(run)
         self._read[uri] = run
         for one in reports:
-            registry.keep(Report(**vars(one)), run)
+            registry.keep(Report.of(one), run)
         for line in wrong:
             run.note(line)
         self._moves.moved()

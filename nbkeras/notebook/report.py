@@ -105,7 +105,7 @@ class Report(Figures):
             Traceback (most recent call last):
             nbkeras.errors.OptionError: there/is/none.json is no report that can be read (...
         """
-        return cls(**vars(report_files.read(path)))
+        return cls.of(report_files.read(path))
 
 
 def report(

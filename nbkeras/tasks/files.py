@@ -135,8 +135,8 @@ def _change(task: dict[str, Any], change: str, shape: type[BaseModel]) -> Place:
     last = place[-1]
     # A key that the user chooses may be the number of a class.
     free = class_at(shape, place[:-1]) is None and last.isdecimal()
-    key: Any = int(last) if free else last
-    within[key] = value
+    own: Any = int(last) if free else last
+    within[own] = value
     return place
 
 
