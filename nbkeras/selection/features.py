@@ -20,6 +20,7 @@ from pyspark.sql import types as T
 
 from nbkeras.data import columns, parts
 from nbkeras.data.names import listed
+from nbkeras.driver import inference
 from nbkeras.driver.encoding import proposed
 from nbkeras.driver.inspection import Inspected, inspected
 from nbkeras.errors import DataError
@@ -91,6 +92,31 @@ def features(spark: SparkSession, df: DataFrame, names: Sequence[str]) -> Featur
         taken = [filled.get(name, name) for name in taken]
     stages.append(feature.VectorAssembler(inputCols=taken, outputCol=FEATURES))
     return Features(made, tuple(stages), tuple(left))
+
+
+def require_finite(spark: SparkSession, df: DataFrame, names: Sequence[str]) -> None:
+    """Make sure that no number is infinite: MLlib takes none.
+
+    Args:
+        spark: the session.
+        df: the rows.
+        names: of the columns.
+
+    Raises:
+        Aborted: an interrupt.
+        DataError: one is.
+    """
+    floats = [name for name in names if isinstance(parts.type_of(df, name), (T.FloatType, T.DoubleType))]
+    if not floats:
+        return
+    counts = [F.count_if(F.abs(parts.column(df, name)) == float("inf")) for name in floats]
+    found = inference.attended(spark, "compare", df.agg(*counts).first)
+    for name, count in zip(floats, found, strict=True):
+        if count:
+            raise DataError(
+                f"feature column '{name}' is infinite in {count:,} rows, which MLlib's models do not take: "
+                "put other numbers there, or leave it out, features=[…]"
+            )
 
 
 def scaler() -> Any:
