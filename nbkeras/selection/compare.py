@@ -205,7 +205,7 @@ def _contestants(setting: Setting, df: DataFrame, asked: Asked) -> _Made:
 
 
 def _given(models: Any, what: Target) -> tuple[list[tuple[str, Any]], list[str]]:
-    """What takes part besides the baseline, by name; and what is to be said of it.
+    """What takes part besides the baseline, by name; and what to report of it.
 
     Raises:
         OptionError: something is no model.
