@@ -38,6 +38,8 @@ from nbkeras.selection.contestants import OfKeras, Setting
 from nbkeras.selection.entry import Entry, verdict
 from nbkeras.selection.lineup import task_of
 
+pytestmark = pytest.mark.usefixtures("any_backend")
+
 RANDOM = np.random.default_rng(3)
 ROWS = 400
 A, B = RANDOM.normal(size=(2, ROWS)).round(3)

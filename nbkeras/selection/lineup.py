@@ -87,7 +87,7 @@ def lineup(setting: Setting, df: DataFrame, test: DataFrame | None, asked: Asked
 
 
 def _given(models: Any, what: Target) -> tuple[list[tuple[str, Any]], list[str]]:
-    """What takes part besides the baseline, by name; and what is to be said of it.
+    """What takes part besides the baseline, by name; and what to report of it.
 
     Raises:
         OptionError: something is no model.
