@@ -93,7 +93,7 @@ def has_moved(model: Any) -> bool | None:
 
 
 def _pairs(own: Any, model: Any) -> list[tuple[Any, Any]]:
-    """The layers of a model that learn, each with one of its kind whose weights are drawn anew."""
+    """The layers of a model that learn, each with one of its kind that has new weights."""
     drawn = keras.models.clone_model(model)
     if model.built and not drawn.built:
         drawn.build_from_config(model.get_build_config())

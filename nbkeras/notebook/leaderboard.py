@@ -11,7 +11,6 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from nbkeras.data.source import data_frame
-from nbkeras.errors import DataError
 from nbkeras.notebook import hosts, leaderboard_files, leaderboard_picture, leaderboard_view, picture, text
 from nbkeras.notebook.comparison import html_table, plain_table
 from nbkeras.notebook.hosts.slot import is_shown
@@ -27,9 +26,6 @@ from nbkeras.spark.session import attached
 if TYPE_CHECKING:
     import pandas as pd
     from pyspark.sql import DataFrame, SparkSession
-
-#: What models of MLlib add to the rows, unless they are told other names.
-_ADDED = ("rawPrediction", "probability", "prediction")
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,8 +75,6 @@ class Leaderboard(Compared):
             DataError: it has a column that these models add.
         """
         rows = data_frame(attached(None), df)
-        if taken := [name for name in _ADDED if name in rows.columns]:
-            raise DataError(f"MLlib's models add a column '{taken[0]}', and there is one: rename it")
         return rows if self.features is None else self.features.prepared(rows)
 
     @property

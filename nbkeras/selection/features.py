@@ -27,6 +27,8 @@ from nbkeras.errors import DataError
 
 #: The vector that MLlib's models take; the same with each number scaled.
 FEATURES, SCALED = "nbkeras_features", "nbkeras_scaled"
+#: What a model adds to the rows, unless it is told other names.
+_ADDED = ("rawPrediction", "probability", "prediction")
 #: Words of sentences that are counted, and of categories that have a place: the most frequent ones.
 _WORDS, _PLACES = 1_000, 100
 
@@ -46,12 +48,18 @@ class Features:
     left: tuple[str, ...]
 
     def prepared(self, df: DataFrame) -> DataFrame:
-        """The rows with what the stages take."""
+        """The rows with what the stages take.
+
+        Raises:
+            DataError: they have a column that a model adds.
+        """
+        if taken := [name for name in _ADDED if name in df.columns]:
+            raise DataError(f"MLlib's models add a column '{taken[0]}', and there is one: rename it")
         return df.withColumns(self.made)
 
     def alone(self, df: DataFrame, beside: Sequence[str]) -> DataFrame:
         """What the stages take, and some other columns: others may be named as what a model adds."""
-        return self.prepared(df).select(*self.made, *beside)
+        return df.withColumns(self.made).select(*self.made, *beside)
 
 
 def features(spark: SparkSession, df: DataFrame, names: Sequence[str]) -> Features:
