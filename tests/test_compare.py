@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import datetime as dt
 import json
 import math
@@ -37,6 +38,7 @@ from nbkeras.selection import features, race, splits, target
 from nbkeras.selection.contestants import OfKeras, Setting
 from nbkeras.selection.entry import Entry, verdict
 from nbkeras.selection.lineup import task_of
+from nbkeras.spark import blas
 
 pytestmark = pytest.mark.usefixtures("any_backend")
 
@@ -270,6 +272,22 @@ def test_rows_that_a_model_would_break_at_are_named_before_anything_is_trained(d
         DataError, match=r"^weight column 'w' is null, negative or no finite number in \d+ rows"
     ):
         nbkeras.compare(weighted, "bought", ["logistic"], sample_weight="w")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_mllib_looks_for_no_library_that_is_not_there(spark, monkeypatch, there):
+    def load(name):
+        if not there:
+            raise OSError(name)
+
+    properties, name = spark._jvm.java.lang.System, "dev.ludovic.netlib.blas.allowNative"
+    before = properties.getProperty(name)
+    properties.clearProperty(name)
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    blas.settle(spark)
+    assert properties.getProperty(name) == (None if there else "false")
+    if before is not None:
+        properties.setProperty(name, before)
 
 
 def test_a_board_prepares_any_frame_whose_columns_its_models_do_not_add(board):

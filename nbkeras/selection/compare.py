@@ -26,6 +26,7 @@ from nbkeras.selection.features import Features
 from nbkeras.selection.lineup import lineup, task_of
 from nbkeras.selection.race import Course, race
 from nbkeras.selection.target import Target
+from nbkeras.spark import blas
 
 #: Arguments of fit that a comparison gives itself.
 _OWN = {
@@ -98,6 +99,7 @@ def compare(spark: SparkSession, data: Any, asked: Asked, show: Any) -> Compared
             one.persist()
         if test is None:
             splits.require_rows(spark, rows, parts)
+        blas.settle(spark)
         setting = Setting(spark, what, asked.sample_weight)
         made = lineup(setting, df, test, asked)
         notes = tuple(filter(None, (target.said(what), *made.notes)))
