@@ -102,9 +102,11 @@ def __getattr__(name: str) -> Any:
 
 
 def _connect() -> None:
-    """Connect the training to the displays: the training imports none."""
+    """Make sure of a backend, and connect the training to the displays: the training imports none."""
+    from nbkeras import backend
     from nbkeras.notebook import connection
 
+    backend.require()
     connection.connect()
 
 

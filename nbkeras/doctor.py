@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
-import os
 import platform
 import sys
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
-from nbkeras.requirements import BACKENDS, bounds, installed
+from nbkeras.requirements import BACKENDS, backend, bounds, installed
 from nbkeras.spark import java
 
 #: Versions of ipykernel that may miss a request that arrives while they send a reply.
@@ -107,24 +104,13 @@ def _kernel() -> Check:
 
 
 def _backend() -> Check:
-    backend = _backend_name()
-    if backend not in BACKENDS:
+    chosen = backend()
+    if chosen not in BACKENDS:
         choices = ", ".join(BACKENDS)
-        return Check("Backend", backend, f"nbkeras knows {choices}", "export KERAS_BACKEND=tensorflow")
-    name, distributions = BACKENDS[backend]
+        return Check("Backend", chosen, f"nbkeras knows {choices}", "export KERAS_BACKEND=tensorflow")
+    name, distributions = BACKENDS[chosen]
     found = [d for d in distributions if installed(d) is not None]
     return _package(name, (found or distributions)[0], bounds_of=distributions[0])
-
-
-def _backend_name() -> str:
-    # As Keras decides it: the variable, else its settings file, else TensorFlow.
-    if chosen := os.environ.get("KERAS_BACKEND"):
-        return chosen
-    settings = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json"
-    try:
-        return str(json.loads(settings.read_text(encoding="utf-8"))["backend"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "tensorflow"
 
 
 def _package(name: str, distribution: str, bounds_of: str = "") -> Check:

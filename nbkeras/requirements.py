@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
+import json
+import os
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -30,13 +34,41 @@ def installed(distribution: str) -> str | None:
         return None
 
 
+def backend() -> str:
+    """Return the backend that Keras is to work with.
+
+    It is that of ``KERAS_BACKEND``; else that of Keras' settings file, which Keras writes itself, else
+    TensorFlow; and if this one is not installed, another one that is.
+    """
+    if named := os.environ.get("KERAS_BACKEND"):
+        return named
+    settings = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json"
+    try:
+        usual = str(json.loads(settings.read_text(encoding="utf-8"))["backend"])
+    except (OSError, ValueError, KeyError, TypeError):
+        usual = "tensorflow"
+    if usual not in BACKENDS or is_there(usual):
+        return usual
+    return next(filter(is_there, BACKENDS), usual)
+
+
+def is_there(module: str) -> bool:
+    """Whether a module can be imported, as far as it is known without doing it.
+
+    Example:
+        >>> is_there("keras"), is_there("no_such_module")
+        (True, False)
+    """
+    return importlib.util.find_spec(module) is not None
+
+
 def bounds() -> dict[str, SpecifierSet]:
     """Return the versions that nbkeras needs, by distribution."""
     # Read the metadata, so that the bounds are declared in one place.
     requirements = map(Requirement, importlib.metadata.requires("nbkeras") or [])
     found: dict[str, SpecifierSet] = {}
     for requirement in requirements:
-        extras = ("", "demo", "torch", "jax")
+        extras = ("", "demo", *BACKENDS)
         if requirement.marker is None or any(requirement.marker.evaluate({"extra": e}) for e in extras):
             found[requirement.name] = requirement.specifier
     return found

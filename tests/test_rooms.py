@@ -11,7 +11,7 @@ import nbkeras
 
 #: From the ground up: a room imports only from those before it.
 ROOMS = (
-    *("errors", "wait", "devices", "requirements", "bundled", "schema", "plan"),
+    *("errors", "wait", "devices", "requirements", "backend", "bundled", "schema", "plan"),
     *("metrics", "transport", "model", "run", "options", "spark", "data", "job", "worker", "driver"),
     *("patch", "api", "selection", "builder", "notebook", "ml", "tasks"),
     *("doctor", "demo", "zeppelin", "cli", "__init__"),
