@@ -37,9 +37,9 @@ X = np.random.default_rng(0).normal(size=(ROWS, 4)).astype("float32")
 Y = X.sum(axis=1)
 
 
-def net(units=3, loss="mse", optimizer="adam"):
+def net(units=3, loss="mse", optimizer="adam", activation="tanh"):
     keras.utils.set_random_seed(4)
-    layers = [keras.layers.Dense(units, "tanh"), keras.layers.Dropout(0.2), keras.layers.Dense(1)]
+    layers = [keras.layers.Dense(units, activation), keras.layers.Dropout(0.2), keras.layers.Dense(1)]
     model = keras.Sequential([keras.Input((4,)), *layers])
     model.compile(optimizer, loss, metrics=["mae"])
     return model
@@ -348,7 +348,22 @@ def test_nothing_left_to_train_gives_the_weights_and_the_history_and_writes_noth
         (
             {"model": lambda: net(5)},
             ModelError,
-            r"variable 0 .* float32 \(4, 3\) there and float32 \(4, 5\) here",
+            r"another model: layer 2, Dense: units=5 here, units=3 there; build and compile the same",
+        ),
+        (
+            {"model": lambda: net(activation="relu")},
+            ModelError,
+            r"another model: layer 2, Dense: activation='relu' here, activation='tanh' there",
+        ),
+        (
+            {"class_weight": {0: 2.0}},
+            OptionError,
+            r"class_weight=.* now, class_weight=None in the checkpoint",
+        ),
+        (
+            {"validation_split": 0.5},
+            OptionError,
+            r"validation_split=0.5 now, validation_split=None in the checkpoint",
         ),
         (
             {"model": lambda: net(loss="mae")},
@@ -390,6 +405,12 @@ def test_a_folder_that_cannot_be_written_to_is_reported_before_the_first_step(fi
         fit(net(), checkpoint=place, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=seen)])
     said = rf"checkpoint='{place}': worker 0 on \S+ cannot write there \(NotADirectoryError: .*\): name a .*"
     assert re.fullmatch(said, str(caught.value))
+
+
+def test_where_nothing_is_known_of_layers_the_shapes_of_variables_tell_another_model():
+    told = replace(checkpoint(), optimizers=[None], layout=[("float32", (4, 3))])
+    with pytest.raises(ModelError, match=r"variable 0 .* float32 \(4, 3\) there and float32 \(4, 5\) here"):
+        told.require_same_model(net(5), 1)
 
 
 def plan(loss):

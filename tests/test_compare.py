@@ -200,6 +200,26 @@ def test_weights_that_have_learned_are_drawn_again_however_they_came(spark, df, 
     assert all(map(np.array_equal, before, model.get_weights()))
 
 
+def test_a_trained_model_begins_again_at_the_learning_rate_of_its_run(spark, df):
+    model = net()
+    lowered = keras.callbacks.LearningRateScheduler(lambda epoch: 0.3 if epoch == 0 else 0.001)
+    nbkeras.fit(model, df, "bought", features=["a", "b"], callbacks=[lowered], **{**TRAINED, "epochs": 2})
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.001)
+
+    board = nbkeras.compare(df, "bought", [model], features=["a", "b"], **TRAINED)
+
+    run = next(run for run in nbkeras.runs if run.knows(board.models["small"]))
+    assert run.settings["learning_rate"] == pytest.approx(0.3)
+
+
+def test_rows_that_become_windows_are_not_split(spark, df):
+    series = nbkeras.timeseries(df, "a", 3, spark=spark)
+    with pytest.raises(
+        DataError, match=r"^the rows become windows .* \(nbkeras.timeseries\), which no split"
+    ):
+        nbkeras.compare(series, "bought", ["logistic"], spark=spark)
+
+
 def test_an_estimator_of_amounts_is_no_contestant_for_classes(df):
     with pytest.raises(
         ModelError, match=r"^LinearRegression predicts amounts, and 'bought' is taken for class"

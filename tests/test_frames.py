@@ -244,7 +244,7 @@ def test_a_piece_that_spark_could_not_address_is_divided(monkeypatch):
         ({"a": np.ones(2), "b": np.ones(3)}, r"the columns differ in length \(a 2, b 3\)"),
         (np.ones((2, 2)), r"the data is an array of shape \(2, 2\), whose columns have no names: give a"),
         ([1, 2], "the data is a list: give a DataFrame of Spark, pandas, polars or Arrow, or a dict of"),
-        (Stream(pa.chunked_array([[1]])), "the data is a Stream, which cannot be read as an Arrow table"),
+        (Stream(pa.chunked_array([[1]])), "the data is a Stream, which cannot be read"),
     ],
 )
 def test_what_spark_cannot_take_is_refused_in_one_line(frame, words):
@@ -294,6 +294,21 @@ def test_a_series_is_an_array(series):
     assert (found.tolist(), found.dtype) == ([1, 2], "int64")
 
 
+@pytest.mark.parametrize(
+    ("column", "shape"),
+    [
+        (pa.chunked_array([[[1.0, 2.0]], [[3.0, 4.0], [5.0, 6.0]]]), (3, 2)),
+        (pa.FixedSizeListArray.from_arrays(pa.array([1.0, 2.0, 3.0, 4.0]), 2), (2, 2)),
+        (pa.array([[[1.0], [2.0]], [[3.0], [4.0]]]), (2, 2, 1)),
+        (pa.array([[], []], pa.list_(pa.int8())), (2, 0)),
+    ],
+)
+def test_a_column_of_lists_is_the_array_that_its_values_make(column, shape):
+    found = converted.converted(column)
+    assert found.shape == shape
+    assert found.tolist() == column.to_pylist()
+
+
 def test_a_column_of_vectors_is_an_array_of_two_axes():
     vectors = pl.DataFrame({"x": pl.Series([[1.0, 2.0]], dtype=pl.Array(pl.Float32, 2))})
     for one in (vectors, vectors["x"], vectors.to_arrow(), vectors.to_arrow()["x"]):
@@ -317,6 +332,56 @@ def test_predictions_come_in_the_kind_of_frame_that_was_given(spark, trained):
         np.testing.assert_array_equal(found["a"], TABLE["a"], err_msg=kind)
         if isinstance(found, pd.DataFrame):
             pd.testing.assert_frame_equal(found[list(TABLE)], make(TABLE))
+
+
+def test_a_frame_of_predictions_shares_nothing_with_the_one_that_was_given(spark, trained):
+    found = nbkeras.predict(trained, TABLE, **on(spark))
+    found.loc["row 0", "a"] = 99.0
+    assert TABLE.loc["row 0", "a"] == X[0, 0]
+
+
+def test_evaluate_takes_columns_by_name_as_predict_does(spark, trained):
+    right = trained.evaluate(X, TABLE["y"].to_numpy(), verbose=0)
+    swapped = TABLE[["y", "c", "b", "a"]].assign(d=7.0)
+    for make in (lambda one: one, pl.from_pandas, _arrow):
+        found = nbkeras.evaluate(trained, make(swapped), "y", **on(spark))
+        np.testing.assert_allclose(found["loss"], right, 1e-4)
+        separate = nbkeras.evaluate(
+            trained, make(swapped.drop(columns="y")), TABLE["y"].to_numpy(), **on(spark)
+        )
+        np.testing.assert_allclose(separate["loss"], right, 1e-4)
+    with pytest.raises(DataError, match="feature column 'a' is not in the DataFrame"):
+        nbkeras.evaluate(trained, TABLE[["b", "c"]], TABLE["y"].to_numpy(), **on(spark))
+
+
+def test_what_comes_back_into_a_dict_has_as_many_axes_as_it_has(spark):
+    inputs = keras.Input((2,), name="x")
+    model = keras.Model(inputs, layers.Reshape((2, 2))(layers.Dense(4)(inputs)))
+    model.compile("sgd", "mse")
+    data = {"x": np.ones((3, 2)), 7: np.arange(3)}
+    found = nbkeras.predict(model, data, features=["x"], spark=spark)
+    assert list(found) == ["x", 7, "prediction"]
+    np.testing.assert_allclose(found["prediction"], model.predict(data["x"], verbose=0), 1e-5)
+    gaps = frames.of(data).beside(pa.table({"p": [[1.0], None, [2.0]]}), None)["p"]
+    assert [None if one is None else one.tolist() for one in gaps] == [[1.0], None, [2.0]]
+
+
+def test_a_lazy_frame_is_read_once_and_says_what_is_wrong_with_it(spark, trained):
+    read = []
+    lazy = pl.from_pandas(TABLE).lazy().map_batches(lambda rows: read.append(len(rows)) or rows)
+    found = nbkeras.predict(trained, lazy, **on(spark))
+    assert isinstance(found, pl.LazyFrame)
+    assert len(found.collect()) == ROWS
+    assert read == [ROWS]
+    with pytest.raises(DataError, match=r"^the data is a LazyFrame, which cannot be read \(FileNotFound"):
+        nbkeras.predict(trained, pl.scan_csv("/nowhere.csv"), **on(spark))
+
+
+@pytest.mark.smoke
+def test_nan_and_null_stay_apart_in_spark(spark):
+    rows = pl.DataFrame({"a": [1.0, float("nan"), None], "b": [1, 2, 3]})
+    found = data_frame(spark, rows).selectExpr("isnan(a)", "a IS NULL").collect()
+    assert [tuple(one) for one in found] == [(False, False), (True, False), (False, True)]
 
 
 def test_pandas_on_spark_keeps_its_index(spark, trained):

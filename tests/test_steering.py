@@ -18,9 +18,13 @@ import nbkeras
 from nbkeras.driver.submission import Submission
 from nbkeras.errors import OptionError
 from nbkeras.notebook import text
-from nbkeras.plan import BACKENDS
+from nbkeras.plan import BACKENDS, Plan
 from nbkeras.run.run import Run
+from nbkeras.schema import Schema
 from nbkeras.spark import cluster
+from nbkeras.worker.alone import Alone
+from nbkeras.worker.callbacks.combine import Combine
+from nbkeras.worker.collectives import Flag
 from nbkeras.worker.steering import Requests, Steering
 from nbkeras.worker.trainer import Trainer
 
@@ -617,6 +621,19 @@ def test_an_executor_that_is_killed_in_a_pause_is_noticed_and_the_training_stays
     run.resume()
     assert run.wait(waiting.LIMIT).status == "finished"
     assert_same_model(ours, theirs)
+
+
+def test_a_stop_that_comes_after_the_last_step_of_an_epoch_is_no_end_that_a_callback_has_set():
+    model, group = keras.Sequential(), Alone()
+    data = SimpleNamespace(permute=None, steps=SimpleNamespace(rank=0), validation=None, checked=None)
+    combine = Combine(group, None, Plan(Schema()), data, None, None, meets=False)
+    combine.set_model(model)
+    group.synchronise(model, data.steps, None)
+    model.stop_training = True
+    assert combine.ended
+    group.request(Flag.STOP)  # from another thread, while the epoch is written
+    assert model.stop_training
+    assert not combine.ended
 
 
 def test_a_request_is_there_before_the_workers_are_asked_to_meet():

@@ -22,7 +22,7 @@ from twins import assert_same_history
 
 import nbkeras
 from nbkeras import cli
-from nbkeras.errors import OptionError
+from nbkeras.errors import NbkerasError, OptionError
 
 BUILD = """\
 import keras
@@ -176,17 +176,61 @@ def test_a_task_that_was_ended_goes_on_from_its_checkpoint(spark):
         nbkeras.Task.read("task.yaml", *small, "resume=false").run(spark)
 
 
+@pytest.mark.usefixtures("any_backend", "folder")
+def test_a_changed_task_does_not_take_the_checkpoint_of_another_one(spark):
+    nbkeras.Task.read("task.yaml", "checkpoint=kept", "epochs=1").run(spark)
+    for change, fault in (
+        (
+            "model={function: 'build.py:build', arguments: {units: 5}}",
+            "of another model: layer 3, Dense: units=5 here, units=4 there",
+        ),
+        ("class_weight={lily: 2}", "class_weight=.* now, class_weight=None in the checkpoint"),
+        ("data.validation=0.5", "validation_split=0.5 now, validation_split=0.25 in the checkpoint"),
+    ):
+        with pytest.raises(NbkerasError, match=fault):
+            nbkeras.Task.read("task.yaml", "checkpoint=kept", change).run(spark)
+
+
 @pytest.mark.usefixtures("any_backend", "folder", "spark")
-def test_an_interrupt_keeps_what_was_learned_and_exits_130(capsys):
+def test_a_refused_run_leaves_the_result_of_an_earlier_one(capsys):
+    Path("r.json").write_text("the result of an earlier run")
+    Path("a.keras").write_text("a model")
+    changes = [f"--set={one}" for one in ("data.test=test.csv", "out.model=a.keras", "out.result=r.json")]
+
+    for said, change in (
+        ("a.keras is there already", "epochs=1"),
+        ("rows.parquet is there already", f"out={{predictions: 'file://{Path.cwd()}/rows.parquet'}}"),
+        ("test.csv would replace .*test.csv, which the task needs", "out.report=test.csv"),
+        (
+            "would replace .*rows.parquet, which",
+            "out={predictions: {path: ., mode: overwrite, format: json}}",
+        ),
+    ):
+        last = ["--set=out.result=r.json"] if change.startswith("out={") else []
+        assert cli.main(["run", "task.yaml", *changes, f"--set={change}", *last]) == 2, change
+        assert re.search(said, capsys.readouterr().err)
+
+    assert Path("r.json").read_text() == "the result of an earlier run"
+
+
+@pytest.mark.usefixtures("any_backend", "folder", "spark")
+def test_an_interrupt_keeps_what_was_learned_exits_130_and_the_same_command_goes_on(capsys):
     class Impatient(nbkeras.Listener):
         def epoch(self, run, epoch, logs):
             if epoch == 1:
                 os.kill(os.getpid(), signal.SIGINT)
 
-    changes = ("epochs=100000", "out.model=a.keras", "data.test=test.csv")
+    changes = ("epochs=100000", "out={model: a.keras, predictions: p.parquet}", "data.test=test.csv")
+    words = [
+        "run",
+        "task.yaml",
+        "--result",
+        "r.json",
+        *(f"--set={one}" for one in (*changes, "checkpoint=c")),
+    ]
     nbkeras.listeners.append(Impatient())
     try:
-        status = cli.main(["run", "task.yaml", *(f"--set={one}" for one in changes), "--result", "r.json"])
+        status = cli.main(words)
     finally:
         nbkeras.listeners.pop()
 
@@ -198,6 +242,21 @@ def test_an_interrupt_keeps_what_was_learned_and_exits_130(capsys):
     assert "interrupted: the rows are neither predicted nor reported on" in result["notes"]
     assert keras.saving.load_model("a.keras", {"Twice": keras.layers.Identity}).count_params() == 22
     assert capsys.readouterr().out == ""
+
+    assert cli.main([*words, f"--set=epochs={result['epochs'] + 1}"]) == 0
+    again = json.loads(Path("r.json").read_text())
+    whole = len(result["history"]["val_loss"])  # the epoch in work was not validated, and is trained again
+    assert again["history"]["loss"][:whole] == result["history"]["loss"][:whole]
+    assert again["epochs"] == result["epochs"] + 1
+    assert len(pd.read_parquet("p.parquet")) == 32
+    assert cli.main([*words, f"--set=epochs={result['epochs'] + 1}"]) == 2
+    assert "a.keras is there already" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder", "spark")
+def test_a_task_whose_code_would_end_python_fails(capsys):
+    assert cli.main(["run", "task.yaml", "--set", "model={code: raise SystemExit(3)}"]) == 1
+    assert json.loads(capsys.readouterr().out)["status"] == "failed"
 
 
 @pytest.mark.usefixtures("folder", "spark")
@@ -219,6 +278,7 @@ def test_an_error_in_the_users_code_keeps_its_lines_and_exits_1(capsys):
         ("data.training=no.parquet", "data.training: Spark cannot read it: .PATH_NOT_FOUND. .*: name a file"),
         ("data.training={table: no}", "data.training: Spark cannot read it: .*: name a table"),
         ("data.training={sql: SELEC 1}", "data.training: Spark cannot read it: .*: write a query"),
+        ("data.training={sql: CREATE TABLE a AS SELECT 1}", "data.training: Spark cannot read it: .*: write"),
         (
             "data.training={path: rows, format: delte}",
             "data.training.format: this Spark has no format 'delte'",

@@ -68,6 +68,8 @@ FAULTS = """\
 23: out.mode: got the word 'append': write 'error' or 'overwrite'
 """
 
+NO_HOME = "Could not determine home directory."  # Python's own words
+
 
 @pytest.fixture
 def file(tmp_path, monkeypatch):
@@ -143,6 +145,11 @@ def test_every_fault_of_a_file_is_a_line_that_says_where_what_and_what_to_write(
             f"{SMALL}out:\n  model: a.h5",
             "4: out.model: got 'a.h5': name it ….keras, which holds all of a model",
         ),
+        (f"{SMALL}name: 2026-02-30", " it is no YAML: day is out of range for month"),
+        (
+            f"{SMALL}checkpoint: ~no-such-user/kept",
+            f"3: checkpoint: got ~no-such-user/kept, whose home is unknown ({NO_HOME}): write the whole path",
+        ),
     ],
 )
 def test_a_fault_names_its_line(file, text, fault):
@@ -185,8 +192,9 @@ def test_paths_are_those_of_the_file_and_stay_when_the_task_is_written_elsewhere
     name = file(f"{SMALL}checkpoint: s3://lake/kept\nout: {{model: a.keras}}")
     monkeypatch.chdir("/")
 
-    task = nbkeras.Task.read(tmp_path / name)
+    task = nbkeras.Task.read(tmp_path / name, "data.test=dbfs:/rows.csv", "data.predict=file:/rows.csv")
 
+    assert (task.data.test.path, task.data.predict.path) == ("dbfs:/rows.csv", "/rows.csv")
     assert task.data.training.path == str(tmp_path / "rows.parquet")
     assert task.model.function == f"{tmp_path}/model.py:build"
     assert task.checkpoint == "s3://lake/kept"
@@ -219,6 +227,9 @@ def test_a_task_of_python_is_that_of_its_file_and_cannot_be_changed(file):
 
     assert made == read
     assert (made.title, read.title) == ("task", "task")
+    made.write("again.yaml")
+    assert nbkeras.Task.read("again.yaml").class_weight == {0: 1.0, 1: 2.5}
+    assert nbkeras.Task.read("again.yaml", "class_weight.1=3").class_weight == {0: 1.0, 1: 3.0}
     with pytest.raises(ValueError, match="frozen"):
         made.epochs = 3
     with pytest.raises(TaskError, match=r"^epoch: there is no such key: did you mean epochs"):

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
@@ -109,18 +108,21 @@ def created(spark: SparkSession, table: pa.Table, schema: T.StructType | None = 
         table: of types that Spark takes.
         schema: of the DataFrame; None for that of the table.
     """
-    given: Any = table
-    if int(spark.version.split(".")[0]) < _TAKES_TABLES:
-        # As objects where there are nulls: pandas has no others for numbers.
-        given = pd.DataFrame(
-            {
-                one.name: table.column(one.name).to_pandas()
-                if not table.column(one.name).null_count
-                else pd.Series(table.column(one.name).to_pylist(), dtype=object)
-                for one in table.schema
-            }
+    if int(spark.version.split(".")[0]) >= _TAKES_TABLES:
+        given: Any = table  # PySpark's types know none
+        return spark.createDataFrame(given) if schema is None else spark.createDataFrame(given, schema)
+    if schema is None:
+        schema = T.StructType([T.StructField(one.name, _of_spark(one)) for one in table.schema])
+    if any(one.null_count or _has_nan(one) for one in table.columns):
+        # Row by row: pandas does not tell a null from NaN.
+        return spark.createDataFrame(
+            list(zip(*(one.to_pylist() for one in table.columns), strict=True)), schema
         )
-    return spark.createDataFrame(given) if schema is None else spark.createDataFrame(given, schema)
+    return spark.createDataFrame(table.to_pandas(), schema)
+
+
+def _has_nan(column: pa.ChunkedArray) -> bool:
+    return pa.types.is_floating(column.type) and bool(pc.any(pc.is_nan(column)).as_py())
 
 
 def _stored(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 
 from nbkeras.data import frames
@@ -94,8 +95,22 @@ def _holds_lists(column: Any) -> bool:
 
 def _vectors(column: Any) -> Any:
     """An array with a row for each list, where all have one length."""
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    matrices = [made for one in chunks if len(one) and (made := _matrix(one)) is not None]
+    if sum(map(len, matrices)) == len(column) and len({one.shape[1] for one in matrices}) == 1:
+        return np.concatenate(matrices)
     values = column.to_pylist()
     try:
         return np.asarray(values)
     except ValueError:  # of several lengths: said where it is known what for
         return values
+
+
+def _matrix(lists: pa.Array) -> Any:
+    """Lists of numbers without a gap and of one length, as they lie; None for others."""
+    numbers = lists.flatten()
+    kinds = (pa.types.is_integer, pa.types.is_floating)
+    if lists.null_count or numbers.null_count or not any(one(numbers.type) for one in kinds):
+        return None
+    lengths = pc.unique(pc.list_value_length(lists)).to_pylist()
+    return numbers.to_numpy(zero_copy_only=False).reshape(len(lists), *lengths) if len(lengths) == 1 else None

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import re
 from pathlib import Path
 from typing import Any
 
 from nbkeras.errors import OptionError, one_line
+
+#: A scheme, as Databricks writes it too (``dbfs:/rows``); a drive of Windows has one letter.
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)|[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def is_uri(path: str) -> bool:
+    """Whether this names a place in a file system by its scheme, and is no path of this machine.
+
+    Example:
+        >>> [is_uri(one) for one in ("s3://bucket/a", "dbfs:/a", "file:/a", "/a", "a:b", "rows.parquet")]
+        [True, True, False, False, False, False]
+    """
+    return _URI.match(path) is not None and not re.match("file:/(?!//)", path)
 
 
 def absolute(uri: str) -> str:
@@ -17,7 +31,7 @@ def absolute(uri: str) -> str:
         >>> absolute("s3://bucket/run")
         's3://bucket/run'
     """
-    if "://" in uri:
+    if is_uri(uri):
         return uri
     # Spark and Java write a local file so.
     return str(Path(uri.removeprefix("file:") if uri.startswith("file:/") else uri).expanduser().absolute())
@@ -35,7 +49,7 @@ def opened(uri: str, name: str) -> tuple[Any, str]:
     """
     from pyarrow import fs
 
-    if "://" not in uri:
+    if not is_uri(uri):
         return fs.LocalFileSystem(), absolute(uri)
     try:
         files, path = fs.FileSystem.from_uri(uri)

@@ -8,7 +8,7 @@ that the user has not imported.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -72,7 +72,7 @@ class _Pandas:
 class _Polars:
     def __init__(self, data: Any) -> None:
         self._lazy = hasattr(data, "collect")
-        self._data = data.collect() if self._lazy else data
+        self._data = _told(data, data.collect) if self._lazy else data
         self.names = list(self._data.columns)
 
     def column(self, place: int) -> pa.ChunkedArray | pa.Array:
@@ -113,22 +113,22 @@ class _Arrays:
     """Arrays by name: a dict, or an array with fields."""
 
     def __init__(self, data: Any) -> None:
-        self._data = data
-        self.names = [str(one) for one in _fields(data)]
-        lengths = {name: len(data[name]) for name in self.names}
+        self._data, self._keys = data, list(_fields(data))
+        self.names = [str(one) for one in self._keys]
+        lengths = {str(one): len(data[one]) for one in self._keys}
         if len(set(lengths.values())) > 1:
             given = ", ".join(f"{name} {length}" for name, length in lengths.items())
             raise DataError(f"the columns differ in length ({given}): give each one entry per row")
 
     def column(self, place: int) -> pa.ChunkedArray | pa.Array:
-        values = self._data[self.names[place]]
+        values = self._data[self._keys[place]]
         if isinstance(values, (pd.Series, list)) or hasattr(values, "__arrow_c_stream__"):
             return pa.chunked_array(values) if hasattr(values, "__arrow_c_stream__") else pa.array(values)
         return _nested(np.asarray(values))
 
     def beside(self, made: pa.Table, rows: Sequence[int] | None) -> Any:
         further = {name: _stacked(made.column(name)) for name in made.column_names}
-        held = {name: np.asarray(self._data[name]) for name in self.names}
+        held = {one: np.asarray(self._data[one]) for one in self._keys}
         whole = {**(held if rows is None else {key: one[rows] for key, one in held.items()}), **further}
         if isinstance(self._data, Mapping):
             return whole
@@ -195,8 +195,10 @@ def holds_objects(data: Any) -> bool:
     """Whether a frame of the notebook has columns of more than numbers, such as files or words."""
     if isinstance(data, pd.DataFrame):
         return any(getattr(one, "kind", "O") not in "iufb" for one in data.dtypes)
-    # Of a lazy frame, no row is needed for its types.
-    frame = of(data.head(0) if hasattr(data, "collect_schema") else data)
+    if hasattr(data, "collect_schema"):  # of polars, whose lazy frames need no row for it
+        types = _told(data, data.collect_schema).dtypes()
+        return not all(one.is_integer() or one.is_float() or str(one) == "Boolean" for one in types)
+    frame = of(data)
     kinds = [frame.column(place).type for place in range(len(frame.names))]
     number = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
     return not all(any(one(kind) for one in number) for kind in kinds)
@@ -232,12 +234,14 @@ def of(data: Any) -> Frame:
 
 
 def held(data: Any) -> Any:
-    """Return data that can be read more than once: a stream of Arrow's is read; other data is as it was."""
+    """Return data that can be read more than once: what is lazy is read; other data is as it was."""
     if isinstance(data, (DataFrame, pd.DataFrame, pa.Table, pa.RecordBatch)) or is_pandas_on_spark(data):
         return data
     if not is_frame(data) or _has_fields(data):
         return data
-    return data if type(data).__module__.startswith("polars") else _read(data)
+    if type(data).__module__.startswith("polars"):
+        return _told(data, data.collect).lazy() if hasattr(data, "collect") else data
+    return _read(data)
 
 
 def names(data: Any) -> list[str]:
@@ -251,7 +255,7 @@ def names(data: Any) -> list[str]:
     if isinstance(data, DataFrame) or is_pandas_on_spark(data):
         return [str(one) for one in data.columns]
     if hasattr(data, "collect_schema"):
-        return list(data.collect_schema().names())
+        return list(_told(data, data.collect_schema).names())
     return list(of(data).names)
 
 
@@ -289,16 +293,24 @@ def _column(frame: Frame, place: int, name: str) -> pa.ChunkedArray:
 
 def _read(data: Any) -> pa.Table:
     """The table that a stream of Arrow's, or the interchange of DataFrames, gives."""
-    try:
-        if hasattr(data, "__arrow_c_stream__"):
-            return pa.RecordBatchReader.from_stream(data).read_all()
-        from pyarrow import interchange
+    if hasattr(data, "__arrow_c_stream__"):
+        return _told(data, lambda: pa.RecordBatchReader.from_stream(data).read_all())
+    from pyarrow import interchange
 
-        return interchange.from_dataframe(data)
+    return _told(data, lambda: interchange.from_dataframe(data))
+
+
+def _told(data: Any, read: Callable[[], Any]) -> Any:
+    """What a package of frames reads, whose errors are of its own kind.
+
+    Raises:
+        DataError: it cannot.
+    """
+    try:
+        return read()
     except Exception as error:  # of any package
         raise DataError(
-            f"the data is a {type(data).__name__}, which cannot be read as an Arrow table "
-            f"({one_line(error)}): give {KINDS}"
+            f"the data is a {type(data).__name__}, which cannot be read ({one_line(error)}): give {KINDS}"
         ) from error
 
 
@@ -322,9 +334,21 @@ def _nested(array: Any) -> pa.Array:
 
 
 def _stacked(column: pa.ChunkedArray) -> Any:
-    """NumPy's array of a column; of lists, all of one length, an array of two axes."""
-    values = column.to_numpy()
-    return np.stack(values) if pa.types.is_nested(column.type) and len(values) else values
+    """NumPy's array of a column; of lists, all of one length at each depth, an array of as many axes."""
+    kind = column.type
+    if not (pa.types.is_nested(kind) and hasattr(kind, "value_type")):
+        return column.to_numpy()
+    while hasattr(kind, "value_type"):
+        kind = kind.value_type
+    values = column.to_pylist()
+    try:
+        return np.array(values, kind.to_pandas_dtype())
+    except (TypeError, ValueError):
+        # Of several lengths, or missing, as for an image that is left out.
+        found = np.empty(len(values), object)
+        for place, one in enumerate(values):
+            found[place] = None if one is None else np.asarray(one)
+        return found
 
 
 def _has_fields(data: Any) -> bool:

@@ -156,7 +156,7 @@ def _folder(
 ) -> DataFrame:
     """The files of a folder."""
     root = filesystems.absolute(path).rstrip("/") or "/"
-    if "://" not in root:
+    if not filesystems.is_uri(root):
         root = os.path.normpath(root)
     found = _listed(root)
     classes = _classes(found, path, names) if labelled else None
@@ -266,7 +266,7 @@ def _say_left_out(found: list[Any], classes: list[str] | None, path: str, invali
 def _below(root: str) -> Column:
     """The path of a file below a folder: it begins with its class, however deep it lies."""
     # Spark names a file by its whole URI, whatever the folder was called.
-    start = (urlsplit(root).path if "://" in root else root).rstrip("/") + "/"
+    start = (urlsplit(root).path if filesystems.is_uri(root) else root).rstrip("/") + "/"
     path = F.col(quoted(columns.PATH))
     return path.substr(F.locate(start, path) + F.lit(len(start)), F.length(path))
 

@@ -17,7 +17,7 @@ from nbkeras.data.sample import build, build_metrics
 from nbkeras.driver import adaptation, best, classes, gaps, memory
 from nbkeras.driver.callbacks import NotebookCallbacks, of_part
 from nbkeras.errors import DataError, OptionError
-from nbkeras.model import exactness, settings
+from nbkeras.model import architecture, exactness, settings
 from nbkeras.plan import BALANCED, Plan
 from nbkeras.run.run import Run
 from nbkeras.schema import Schema
@@ -219,6 +219,7 @@ def _exchange(
         watches_validation=notebook.watches_validation,
         about={
             "settings": run.settings,
+            "layers": architecture.of(run.model) if plan.checkpoint is not None else None,
             "code": run.code,
             "began": run.began,
             "schema": None if run.schema is None else run.schema.described(),

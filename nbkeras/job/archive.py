@@ -181,6 +181,7 @@ _ABOUT = shapes.partial(
         workers=shapes.whole(1, 1_000_000),
         learning_rate=shapes.either(shapes.number, shapes.text, shapes.none),
     ),
+    layers=shapes.either(shapes.none, shapes.items(shapes.several(shapes.text, shapes.tree(_PLAIN)))),
     code=shapes.either(shapes.none, shapes.text),
     schema=shapes.either(shapes.none, _SCHEMA),
     began=_TIME,

@@ -81,10 +81,11 @@ class Checkpoint:
         optimizers: which variables they were built for, from :func:`nbkeras.model.state.built`.
         variables: their values, from :func:`nbkeras.model.state.pack`.
         callbacks: what each callback that runs on the workers has changed, by name.
-        about: what it tells of its run, which nothing needs to go on: ``settings``, ``code``, ``began``,
-            ``schema``, of a ``stream`` the query and the micro-batch that it has trained on last, and from
-            the worker ``saved`` and ``weights``, the places of the model's weights among the variables.
-            Empty where an older version wrote it.
+        about: what it tells of its run, which nothing needs to go on: ``settings``, ``layers`` (from
+            :func:`nbkeras.model.architecture.of`), ``code``, ``began``, ``schema``, of a ``stream`` the
+            query and the micro-batch that it has trained on last, and from the worker ``saved`` and
+            ``weights``, the places of the model's weights among the variables. Empty where an older version
+            wrote it.
         training: whose checkpoint it is, kept by a training that goes on; in hexadecimal digits, empty where
             an older version wrote it.
         generator: the state of Keras' global generator; None where an older version wrote it.
@@ -119,7 +120,9 @@ class Checkpoint:
         return None if described is None else Schema.read(described)
 
     def require_same_compiled(self, plan: Plan) -> None:
-        """Make sure that a plan has the same optimizer and loss: a history of two losses would say nothing.
+        """Make sure that a plan has the same optimizer, loss, weights of classes and rows to validate.
+
+        A history of two losses would say nothing.
 
         Raises:
             OptionError: it has another.
@@ -130,6 +133,9 @@ class Checkpoint:
                 continue  # An older version wrote it.
             if not same(before[name], now[name]):
                 raise _another(name, repr(before[name]), repr(now[name]), plan)
+        for name in ("class_weight", "validation_split", "steps_per_epoch"):
+            if before and now and before.get(name) != now.get(name):
+                raise _another(name, before.get(name), now.get(name), plan)
 
     def require_same_model(self, model: Any, callbacks: int) -> None:
         """Make sure that it is of such a model, with so many callbacks on its workers.
@@ -140,8 +146,13 @@ class Checkpoint:
             ModelError: the variables differ.
             OptionError: the number of callbacks does.
         """
-        from nbkeras.model import state
+        from nbkeras.model import architecture, state
 
+        layers = self.about.get("layers")
+        if layers is not None and (differs := architecture.difference(layers, architecture.of(model))):
+            raise ModelError(
+                f"the checkpoint is of another model: {differs}; build and compile the same model"
+            )
         if len(self.optimizers) != len(state.optimizers(model)):
             raise ModelError(
                 f"the checkpoint is of a model with {len(self.optimizers)} optimizers, this one has "

@@ -19,6 +19,7 @@ from nbkeras.data import columns, marks
 from nbkeras.data.frames import KINDS, is_frame
 from nbkeras.data.names import unique
 from nbkeras.data.source import data_frame, require_no_stream
+from nbkeras.data.windows import columns as windows
 from nbkeras.errors import DataError, OptionError
 from nbkeras.run import registry
 from nbkeras.selection import estimators, features, splits, target
@@ -325,4 +326,10 @@ def _frame(spark: SparkSession, data: Any, title: str) -> DataFrame:
             "are what the models are compared on"
         )
     require_no_stream(data)
-    return data_frame(spark, data)
+    df = data_frame(spark, data)
+    if windows.of(df, None) is not None:
+        raise DataError(
+            f"{title} become windows of rows that follow each other (nbkeras.timeseries), which no split of "
+            "single rows keeps: fit each model on the earlier rows and make a report of the later ones"
+        )
+    return df

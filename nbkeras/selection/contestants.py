@@ -156,7 +156,7 @@ class OfKeras:
         given = self.made()
         checks.require_compiled(given, "compare")
         # Weights that have learned may have learned from rows that are scored on.
-        model = renewal.renewed(given) if _has_learned(given) else renewal.copy(given)
+        model = _renewed(given) if _has_learned(given) else renewal.copy(given)
         run = api.fit(
             model,
             rows,
@@ -169,6 +169,16 @@ class OfKeras:
         if run.status == "stopped":
             raise Aborted(f"{run.name} was stopped")
         return _Keras(setting, model, self.training.get("backend", "auto"))
+
+
+def _renewed(model: Any) -> Any:
+    """A model with new weights, and the learning rate that its last training began with."""
+    made = renewal.renewed(model)
+    began = [run.settings.get("learning_rate") for run in registry.runs if run.model is model]
+    # A callback may have lowered it since; of a model that was compiled anew, nothing is known.
+    if began and isinstance(began[-1], float) and renewal.is_trained(model):
+        made.optimizer.learning_rate = began[-1]
+    return made
 
 
 def _has_learned(model: Any) -> bool:

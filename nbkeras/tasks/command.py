@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbkeras.data import filesystems
 from nbkeras.errors import Aborted, NbkerasError, TaskError, one_line
 from nbkeras.notebook import connection, imports
 from nbkeras.tasks.task import Task
@@ -41,7 +42,7 @@ def run(file: str, changes: Sequence[str] = (), *, result: str | None = None, dr
     imports.without_words()
     if result is not None and result != "-":
         # Relative to this folder, as all that is typed, not to that of the task.
-        place = result if "://" in result else os.path.abspath(result)  # noqa: PTH100  # a link stays one
+        place = result if filesystems.is_uri(result) else os.path.abspath(result)  # noqa: PTH100  # a link stays one
         changes = [*changes, f"out.result={json.dumps(place)}"]
     try:
         task = Task.read(file, *changes)

@@ -16,6 +16,7 @@ from typing import Any
 
 import cloudpickle
 
+from nbkeras.data import filesystems
 from nbkeras.errors import OptionError, one_line
 from nbkeras.run import steering
 from nbkeras.tasks.declared import Declared
@@ -128,7 +129,7 @@ def _model(task: Declared) -> Any:
 def _of_file(task: Declared, path: str) -> Any:
     from nbkeras import api
 
-    if "://" not in path and not Path(path).is_file():
+    if not filesystems.is_uri(path) and not Path(path).is_file():
         raise task.places.fault(("model", "file"), f"there is no file {path}")
     try:
         return api.load_model(path)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from nbkeras.data import filesystems
 from nbkeras.driver import inference
 from nbkeras.errors import NbkerasError, TaskError, one_line
+from nbkeras.job.store import Store
+from nbkeras.spark import exceptions
 from nbkeras.tasks.declared import Declared
 from nbkeras.tasks.parts import Predictions, format_of
 from nbkeras.tasks.places import Place
@@ -87,10 +89,11 @@ def require_free(task: Declared) -> None:
         TaskError: something is; a line for each.
     """
     faults: list[str] = []
-    if _goes_on(task):
+    if goes_on(task):
         return
     for place, path, mode in named(task):
-        if mode == "error" and not path.startswith("table ") and _is_there(path):
+        by_spark = place == ("out", "predictions") and (filesystems.is_uri(path) or path.startswith("table "))
+        if mode == "error" and not by_spark and _is_there(path):
             faults += task.places.fault(
                 place, f"{path} is there already: name another, or write out.mode: overwrite"
             ).faults
@@ -98,15 +101,20 @@ def require_free(task: Declared) -> None:
         raise TaskError(faults)
 
 
-def _goes_on(task: Declared) -> bool:
-    """Whether a run of this task has not come to its end, as its result says, and has left a checkpoint."""
+def goes_on(task: Declared) -> bool:
+    """Whether a run of this task has not come to its end, as its result says, and has left a checkpoint.
+
+    Args:
+        task: the task; once it runs, its own result says that it has not ended.
+    """
     if task.out.result is None or task.checkpoint is None or not task.resume:
         return False
     try:
         status = json.loads(Path(task.out.result).read_text(encoding="utf-8"))["status"]
     except (OSError, ValueError, KeyError, TypeError):
         return False  # there is none, or it is another file
-    return status in ("running", "interrupted")
+    # Without a checkpoint it may have ended before it looked for what is there.
+    return status in ("running", "interrupted", "failed") and Store(task.checkpoint).latest() is not None
 
 
 def make_folders(task: Declared) -> None:
@@ -119,7 +127,7 @@ def make_folders(task: Declared) -> None:
         TaskError: one cannot be made, or written to.
     """
     for place, path, _ in named(task):
-        if "://" in path or path.startswith("table "):
+        if filesystems.is_uri(path) or path.startswith("table "):
             continue
         folder = Path(path).parent
         try:
@@ -132,24 +140,31 @@ def make_folders(task: Declared) -> None:
             ) from error
 
 
-def require_table_free(task: Declared, spark: SparkSession) -> None:
-    """Make sure that a table for predictions is not there yet, where it would be lost.
+def require_free_for_spark(task: Declared, spark: SparkSession) -> None:
+    """Make sure that the predictions, which Spark writes, are not there yet, where they would be lost.
+
+    Spark looks itself: a plain path is one of the cluster's own file system.
 
     Args:
         task: the task.
         spark: the session.
 
     Raises:
-        TaskError: it is.
+        TaskError: they are.
+        NbkerasError: Spark cannot look there.
     """
-    predictions = task.out.predictions
-    if predictions is None or predictions.table is None or (predictions.mode or task.out.mode) != "error":
+    out = task.out.predictions
+    if out is None or (out.mode or task.out.mode) != "error" or goes_on(task):
         return
-    if spark.catalog.tableExists(predictions.table):
-        raise task.places.fault(
-            ("out", "predictions"),
-            f"the table {predictions.table} is there already: name another, or write mode: overwrite",
-        )
+    if out.table is not None and spark.catalog.tableExists(out.table):
+        taken = f"the table {out.table}"
+    elif out.path is not None and not _is_empty(out.path) and _is_there_for_spark(spark, out.path):
+        taken = out.path
+    else:
+        return
+    raise task.places.fault(
+        ("out", "predictions"), f"{taken} is there already: name another, or write mode: overwrite"
+    )
 
 
 def require_format(task: Declared, model: Any, df: DataFrame | None) -> None:
@@ -221,8 +236,8 @@ def predictions(spark: SparkSession, out: Predictions, df: DataFrame, mode: str)
     writer = df.write.mode("errorifexists" if mode == "error" else mode).options(**options)
     if kind is not None:
         writer = writer.format(kind)
-    if out.path is not None and "://" not in out.path:
-        with contextlib.suppress(OSError):  # what an interrupt has left empty; else it stays
+    if out.path is not None and _is_empty(out.path):
+        with contextlib.suppress(OSError):  # what an interrupt has left; else it stays
             Path(out.path).rmdir()
     action: Callable[[], None] = (
         (lambda: writer.save(out.path)) if out.table is None else (lambda: writer.saveAsTable(str(out.table)))
@@ -255,15 +270,18 @@ def report(found: Report, path: str) -> list[str]:
 
 def _put(made: Path, path: str) -> None:
     """Put a file where it belongs; on this machine it is there whole or not at all."""
-    if "://" in path:
+    if filesystems.is_uri(path):
         files, place = filesystems.opened(path, "out")
         with files.open_output_stream(place) as stream, made.open("rb") as file:
             shutil.copyfileobj(file, stream)
         return
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     part = Path(f"{path}.part")
-    shutil.move(made, part)
-    part.replace(path)
+    try:
+        shutil.move(made, part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -274,6 +292,30 @@ def _told(failure: str) -> Iterator[None]:
         raise
     except Exception as error:  # each file system has errors of its own
         raise NbkerasError(f"{failure}: {one_line(error)}") from error
+
+
+def _is_empty(path: str) -> bool:
+    """Whether this is an empty folder of this machine."""
+    return not filesystems.is_uri(path) and Path(path).is_dir() and not any(Path(path).iterdir())
+
+
+def _is_there_for_spark(spark: SparkSession, path: str) -> bool:
+    """Whether Spark finds a path, whatever lies there.
+
+    Raises:
+        NbkerasError: it has no such file system, or cannot reach it.
+    """
+    from pyspark.errors import AnalysisException
+
+    try:
+        _ = spark.read.text(path).schema  # over Connect only now it is looked for
+    except AnalysisException as error:
+        if "PATH_NOT_FOUND" in str(error):
+            return False
+        raise exceptions.translate(error) from error
+    except Exception as error:  # of any file system
+        raise exceptions.translate(error) from error
+    return True
 
 
 def _is_there(path: str) -> bool:

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from nbkeras.data import filesystems
 from nbkeras.plan import LEAST_HEARTBEAT
 from nbkeras.tasks.places import Wrong
 
@@ -45,8 +46,9 @@ def _text(value: Any) -> Any:
 def _absolute(value: str, info: ValidationInfo) -> str:
     if not value.strip():
         raise ValueError("got an empty path: write one, or leave the key out")
-    if "://" in value:
+    if filesystems.is_uri(value):
         return value
+    value = value.removeprefix("file:") if value.startswith("file:/") else value  # as Spark and Java write it
     folder = (info.context or {}).get("folder", ".")
     try:
         own = Path(value).expanduser()
@@ -57,7 +59,7 @@ def _absolute(value: str, info: ValidationInfo) -> str:
 
 def _relative(value: str, info: SerializationInfo) -> str:
     folder = (info.context or {}).get("folder")
-    if folder is None or "://" in value or not Path(value).is_relative_to(folder):
+    if folder is None or filesystems.is_uri(value) or not Path(value).is_relative_to(folder):
         return value
     return str(Path(value).relative_to(folder))
 
@@ -343,6 +345,6 @@ class Out(Part):
             raise Wrong(
                 "model", f"got {Path(self.model).name!r}: name it ….keras, which holds all of a model"
             )
-        if self.result is not None and "://" in self.result:
+        if self.result is not None and filesystems.is_uri(self.result):
             raise Wrong("result", f"got {self.result}: name a file on this machine")
         return self

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from nbkeras.errors import OptionError, TaskError
+from nbkeras.errors import NbkerasError, OptionError, TaskError
 from nbkeras.spark import session
 from nbkeras.tasks import frames, models, outputs, wording
 from nbkeras.tasks.declared import Declared
@@ -34,17 +34,22 @@ def perform(task: Declared, result: Result, spark: SparkSession | None = None) -
         outputs.require_apart(task)
         outputs.require_free(task)
         outputs.make_folders(task)
-    except TaskError as error:
+    except NbkerasError as error:
         result.end(error)  # the result of an earlier run stays where it is
         raise
+    looks, again = False, outputs.goes_on(task)
     try:
-        _write(task, result)
         with opened(task, spark, result.notes) as attached, options_as_faults(task):
-            _steps(task, result, attached)
+            looks = True
+            outputs.require_free_for_spark(task, attached)
+            looks = False
+            _write(task, result)
+            _steps(task, result, attached, again=again)
     except BaseException as error:
         result.end(error)
-        with contextlib.suppress(OptionError):  # what has ended it says more
-            _write(task, result)
+        if not (looks and isinstance(error, TaskError)):
+            with contextlib.suppress(OptionError):  # what has ended it says more
+                _write(task, result)
         raise
     result.end()
     _write(task, result)
@@ -136,10 +141,9 @@ def arguments(task: Declared, found: dict[str, DataFrame], spark: SparkSession) 
     }
 
 
-def _steps(task: Declared, result: Result, spark: SparkSession) -> None:
+def _steps(task: Declared, result: Result, spark: SparkSession, *, again: bool) -> None:
     from nbkeras import api
 
-    outputs.require_table_free(task, spark)
     found = frames.frames(task, spark)
     callbacks, model = models.callbacks(task), models.made(task)
     to_predict = found.get("predict", found.get("test"))
@@ -154,7 +158,10 @@ def _steps(task: Declared, result: Result, spark: SparkSession) -> None:
             result.notes.append("interrupted: the rows are neither predicted nor reported on")
         return
     if task.out.predictions is not None and to_predict is not None:
-        _predict(task, result, spark, model, to_predict)
+        mode = task.out.predictions.mode or task.out.mode
+        # What an earlier run has left of them is the task's own.
+        mode = "overwrite" if again and mode == "error" else mode
+        _predict(task, result, spark, model, to_predict, mode)
     if "test" in found:
         _report(task, result, spark, model, found["test"])
 
@@ -172,13 +179,15 @@ def _known(task: Declared, result: Result) -> Iterator[None]:
             result.run = runs[-1]
 
 
-def _predict(task: Declared, result: Result, spark: SparkSession, model: Any, df: DataFrame) -> None:
+def _predict(
+    task: Declared, result: Result, spark: SparkSession, model: Any, df: DataFrame, mode: str
+) -> None:
     from nbkeras import api
 
     out = task.out.predictions
     assert out is not None
     predicted = api.predict(model, df, classes=out.classes, backend=task.spark.backend, spark=spark)
-    outputs.predictions(spark, out, predicted, out.mode or task.out.mode)
+    outputs.predictions(spark, out, predicted, mode)
     result.written["predictions"] = out.path or str(out.table)
 
 

@@ -272,7 +272,7 @@ def test_an_error_is_one_line(zeppelin):
     assert texts(note.run(1)).strip() == "OptionError: unknown option --wrokers; did you mean --workers?"
 
 
-def test_evaluate_predict_status_and_stop_work(zeppelin):
+def test_evaluate_predict_status_stop_report_and_compare_work(zeppelin):
     note = zeppelin.note(
         "%python.ipython\nimport pandas as pd, nbkeras\nspark = nbkeras.local_spark()\n"
         "df = spark.createDataFrame(pd.DataFrame({'a': [0.0, 1.0] * 20, 'b': 1.0, 'label': [0, 1] * 20}))",
@@ -285,6 +285,7 @@ def test_evaluate_predict_status_and_stop_work(zeppelin):
         "%python.ipython\n%keras_spark status",
         "%python.ipython\n%keras_spark stop",
         "%python.ipython\n%keras_spark report df label --model m --worst 2",
+        "%python.ipython\n%keras_spark compare df label --models linear --task regression",
     )
     assert note.run(0)["code"] == "SUCCESS"
     result = note.run(1)
@@ -301,6 +302,11 @@ def test_evaluate_predict_status_and_stop_work(zeppelin):
     assert "<figure" in report[0]
     assert table.splitlines()[0].split("\t") == ["a", "b", "label", "_actual", "_predicted", "_loss"]
     assert len(table.strip().splitlines()) == 3
+    result = note.run(5)
+    shown, tables = pages(result), [one["data"] for one in result["msg"] if one["type"] == "TABLE"]
+    assert "linear won" in shown[-1], result
+    (table,) = tables
+    assert {line.partition("\t")[0] for line in table.strip().splitlines()} == {"model", "baseline", "linear"}
 
 
 def test_a_form_shows_its_code_and_trains_when_train_is_ticked(zeppelin):

@@ -221,6 +221,11 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         logs.clear()
         logs.update(ordered)
 
+    @property
+    def ended(self) -> bool:
+        """Whether a callback has decided that this epoch is the last; who has stopped may still go on."""
+        return bool(self.model.stop_training) and not self._group.requested(Flag.STOP)
+
     def _stopped(self) -> bool:
         """Whether the user's stop has reached any worker, between steps: then the training ends here."""
         self.stopped = bool(self._group.agree([self._group.requested(Flag.STOP)])[0])

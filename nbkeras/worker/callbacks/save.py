@@ -63,7 +63,7 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
         checkpoint = Checkpoint(
             self._origin,
             self._follow.epochs,
-            bool(self.model.stop_training),
+            self._combine.ended,
             state.layout(variables),
             state.built(self.model),
             state.pack(variables),
