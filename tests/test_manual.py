@@ -44,8 +44,8 @@ model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, activation="s
 model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
 """
 GO_ON = ("docs/magic.md", "docs/python.md", "README.md")
-#: Each is shown by tests of its own; in the soak all run.
-DEAR = ()
+#: What they show has tests of its own in every run; they run in the soak.
+DEAR = ("docs/data/images.md", "docs/data/sequences.md", "docs/data/streams.md", "docs/data/tables.md")
 
 
 @dataclass(frozen=True)

@@ -167,15 +167,22 @@ class _Package:
         name = ast.unparse(target)
         yield module, name
         first, _, rest = name.partition(".")
+        for home, imported in self._imported(module).get(first, ()):
+            place = f"{home}/{imported}".strip("/") if rest else home
+            for file in (f"{place}.py", f"{place}/__init__.py".removeprefix("/")):
+                if file in self.trees:
+                    yield file, rest or imported
+
+    @cache  # noqa: B019  # one is made, for the page
+    def _imported(self, module: str) -> dict[str, list[tuple[str, str]]]:
+        """What a module imports of the package: by the name it has there, from where, and its own name."""
+        found: dict[str, list[tuple[str, str]]] = {}
         for node in ast.walk(self.trees[module]):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nbkeras"):
+                home = str(node.module).removeprefix("nbkeras").removeprefix(".").replace(".", "/")
                 for alias in node.names:
-                    if (alias.asname or alias.name) == first:
-                        home = (node.module or "").removeprefix("nbkeras").removeprefix(".").replace(".", "/")
-                        place = f"{home}/{alias.name}".strip("/") if rest else home
-                        for file in (f"{place}.py", f"{place}/__init__.py".removeprefix("/")):
-                            if file in self.trees:
-                                yield file, rest or alias.name
+                    found.setdefault(alias.asname or alias.name, []).append((home, alias.name))
+        return found
 
 
 def _targets(node: ast.AST) -> list[str]:

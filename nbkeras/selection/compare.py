@@ -206,7 +206,7 @@ def _contestants(setting: Setting, df: DataFrame, asked: Asked) -> _Made:
 
 
 def _given(models: Any, what: Target) -> tuple[list[tuple[str, Any]], list[str]]:
-    """What takes part besides the baseline, by name; and what is to be said of it.
+    """What takes part besides the baseline, by name; and what there is to note about them.
 
     Raises:
         OptionError: something is no model.
