@@ -16,6 +16,7 @@ from traitlets.config import Config
 
 import nbkeras
 from nbkeras import cli, ml
+from nbkeras.errors import OptionError
 from nbkeras.notebook import magics
 from nbkeras.notebook.parser import Parser
 
@@ -241,6 +242,15 @@ def test_an_anchor_depends_on_the_words_of_a_message_alone():
 
     assert one.anchor == elsewhere.anchor == "dataerror-column-is-missing-name-one-of"
     assert one.advice == "name one of …"
+
+
+def test_an_error_that_was_raised_leads_to_its_anchor():
+    with pytest.raises(OptionError) as raised:
+        Parser().parse("--epochs 3")
+    said = str(raised.value)
+
+    assert messages.anchor("OptionError", said) == "optionerror-needs-data-name-the-dataframe-to-train-on"
+    assert messages.anchor("OptionError", "said by nobody") is None
 
 
 @pytest.mark.parametrize("name", READMES)

@@ -203,6 +203,22 @@ def _returned(function: ast.FunctionDef) -> list[ast.AST]:
     ]
 
 
+def anchor(kind: str, said: str) -> str | None:
+    """The anchor of a message as it was said, with its values; None for a message that is not known.
+
+    Args:
+        kind: class of the error.
+        said: its text.
+    """
+    fitting = [
+        one
+        for one in collected()[0]
+        if one.kind == kind and re.fullmatch(".*".join(map(re.escape, one.text.split(GAP))), said)
+    ]
+    # The one of which the most words are there.
+    return max(fitting, key=lambda one: len(one.text)).anchor if fitting else None
+
+
 @cache
 def added() -> dict[str, Any]:
     """What the manual adds: ``kinds``, ``rooms`` and ``messages``."""
@@ -242,7 +258,8 @@ def _rooms(messages: list[Message]) -> Iterator[str]:
 
 
 def _entry(message: Message) -> str:
-    more = [f"What to do: {_plain(message.advice)}." if message.advice else ""]
+    end = "" if message.advice.endswith(("?", ".", "!")) else "."
+    more = [f"What to do: {_plain(message.advice)}{end}" if message.advice else ""]
     more += [added()["messages"].get(message.anchor, ""), f"`{message.module}`"]
     return f"`` {message.text} ``\n: {' '.join(filter(None, more))}"
 

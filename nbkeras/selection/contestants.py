@@ -175,7 +175,7 @@ def _renewed(model: Any) -> Any:
     """A model with new weights, and the learning rate that its last training began with."""
     made = renewal.renewed(model)
     began = [run.settings.get("learning_rate") for run in registry.runs if run.model is model]
-    # A callback may have lowered it since; of a model that was compiled anew, nothing is known.
+    # A callback may have lowered it since; of a model that was compiled again, nothing is known.
     if began and isinstance(began[-1], float) and renewal.is_trained(model):
         made.optimizer.learning_rate = began[-1]
     return made
