@@ -46,7 +46,14 @@ model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
 """
 GO_ON = ("docs/magic.md", "docs/python.md", "README.md")
 #: What they show has tests of its own in every run; they run in the soak.
-DEAR = ("docs/data/images.md", "docs/data/sequences.md", "docs/data/streams.md", "docs/data/tables.md")
+DEAR = (
+    "docs/data/images.md",
+    "docs/data/sequences.md",
+    "docs/data/streams.md",
+    "docs/data/tables.md",
+    "docs/data/text.md",
+    "docs/pipelines.md",
+)
 
 
 @dataclass(frozen=True)
@@ -179,9 +186,11 @@ def test_every_option_and_word_that_a_page_names_exists():
 
     named = {found for one in code for found in re.findall(r"(?:^|\s)(--[a-z][\w-]+)", one)}
     words = {found for one in code for found in re.findall(r"(?<!%)%keras_spark (\w+)", one)}
+    programs = {found for one in code for found in re.findall(r"^nbkeras (\w+)", one)}
 
     assert named - options == set()
     assert words - set(magics._WORDS) == set()
+    assert programs - set(re.findall(r"\w+", cli.__doc__)) == set()
     assert len(named) > 10
 
 
