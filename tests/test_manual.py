@@ -27,6 +27,7 @@ sys.path.insert(0, str(DOCS / "_ext"))
 
 import keys  # noqa: E402  # after its path
 import magic  # noqa: E402  # the same
+import manual  # noqa: E402  # the same
 import messages  # noqa: E402  # the same
 
 PAGES = {
@@ -123,7 +124,10 @@ def test_a_chinese_page_has_the_code_of_the_english_one(name):
 
 def commands():
     """Each command of a block of shell, without what stands behind # and >."""
-    for name, page in PAGES.items():
+    others = {
+        name: (ROOT / name).read_text(encoding="utf-8") for name in ("CONTRIBUTING.md", "tests/README.md")
+    }
+    for name, page in (PAGES | others).items():
         for block in blocks(page):
             if block.language == "sh":
                 for line in block.code.splitlines():
@@ -168,6 +172,32 @@ def require_extras(words):
 
 def require_files(words):
     assert all((ROOT / word).exists() for word in words if word.endswith(".py"))
+
+
+def anchors(page):
+    """What a link may lead to within a page: its headings, and its own labels."""
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    plain = [re.sub(r"[^\w\s-]", "", one.lower()).strip().replace(" ", "-") for one in headings]
+    return {*plain, *re.findall(r"^\(([\w-]+)\)=$", page, re.MULTILINE)}
+
+
+def test_every_link_of_a_page_leads_to_a_page_and_a_heading_of_it():
+    broken = []
+    for name, page in PAGES.items():
+        for path, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", page):
+            target = (ROOT / name).parent / path if path else ROOT / name
+            text = manual.inserted(PAGES.get(target.resolve().relative_to(ROOT).as_posix(), ""))
+            if not target.exists() or (anchor and anchor not in anchors(text)):
+                broken.append(f"{name}: {path}#{anchor}")
+
+    assert broken == []
+
+
+def test_every_page_is_in_the_table_of_contents():
+    listed = set(re.findall(r"^([\w/]+)$", PAGES["docs/index.md"], re.MULTILINE))
+    pages = {file.relative_to(DOCS).with_suffix("").as_posix() for file in DOCS.rglob("*.md")}
+
+    assert pages - listed == {"index"}
 
 
 def options_of_commands(parser):
@@ -243,6 +273,14 @@ def test_what_the_manual_adds_to_a_message_is_added_to_one_that_is_raised():
     found, _ = messages.collected()
 
     assert set(messages.added()["messages"]) - {one.anchor for one in found} == set()
+
+
+def test_what_to_do_is_in_each_message_or_in_the_manual():
+    found, _ = messages.collected()
+
+    silent = [one.anchor for one in found if not one.is_helpful]
+
+    assert set(silent) - set(messages.added()["messages"]) == set()
 
 
 def test_an_anchor_depends_on_the_words_of_a_message_alone():

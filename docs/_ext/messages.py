@@ -62,6 +62,11 @@ class Message:
         found = re.search(r"(?:: |; )(?!.*(?:: |; ))(.+)$", self.text)
         return found[1] if found and found[1] != GAP else ""
 
+    @property
+    def is_helpful(self) -> bool:
+        """Whether it says what to do, or may: in what is filled in at its end."""
+        return bool(self.advice) or self.text.rstrip(")").endswith(GAP)
+
 
 def kinds() -> list[str]:
     """The classes of errors, in the order of ``errors.py``."""
