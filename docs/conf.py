@@ -50,6 +50,8 @@ nitpick_ignore_regex = [
     ),
 ]
 
+# Messages and code are shown as they are typed.
+smartquotes = False
 # Prompts, and what a command has printed, are not copied.
 copybutton_exclude = ".linenos, .gp, .go"
 linkcheck_anchors = False

@@ -25,10 +25,8 @@ DOCS = ROOT / "docs"
 READMES = ("README.md", "README.zh-CN.md")
 sys.path.insert(0, str(DOCS / "_ext"))
 
-import keys  # noqa: E402  # after its path
-import magic  # noqa: E402  # the same
-import manual  # noqa: E402  # the same
-import messages  # noqa: E402  # the same
+import manual  # noqa: E402  # after its path
+from manual import keys, magic, messages  # noqa: E402  # the same
 
 PAGES = {
     file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-DOCS = Path(__file__).parents[1]
+DOCS = Path(__file__).parents[2]
 PACKAGE = DOCS.parent / "nbkeras"
 #: Stands for a value in a message.
 GAP = "…"

@@ -10,11 +10,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import keys
-import magic
-import messages
+from manual import keys, magic, messages
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 #: What pages ask for by name.
 INSERTS = {
     "magic options": magic.options,

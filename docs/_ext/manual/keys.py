@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-SCHEMA = Path(__file__).parents[2] / "nbkeras" / "tasks" / "task.schema.json"
+SCHEMA = Path(__file__).parents[3] / "nbkeras" / "tasks" / "task.schema.json"
 #: Keys that take what ``data.training`` takes.
 ROWS = ("data.validation", "data.test", "data.predict")
 
