@@ -23,6 +23,8 @@ sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # that
 
 #: In this process' JVM; a cluster on this machine; such a cluster behind a Spark Connect server.
 MASTERS = ("local", "standalone", "connect")
+#: Where smoke tests run by default; in the soak on a cluster itself too, which the Connect server stands for.
+SMOKE = ("local", "oldest", "connect")
 #: That each executor of the tests' Spark on a cluster gets: for trainings that ask for some.
 GPUS = {"spark.executor.resource.gpu.amount": "2"}
 
@@ -125,11 +127,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mark = item.get_closest_marker("on")
         if mark is not None and params.get("spark_master", only) not in mark.args:
             others.append(item)
-        if item.get_closest_marker("smoke") and params.get("spark_master") == "standalone":
-            item.add_marker("soak")  # over Connect it is on the same cluster
+        smoke = item.get_closest_marker("smoke")
+        if smoke and _kind(params.get("spark_master", only)) not in (smoke.args or SMOKE):
+            item.add_marker("soak")
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
+
+
+def _kind(master: str) -> str:
+    """The kind of Spark for smoke tests: the oldest one, if it is in front of the installed one, is local."""
+    import pyspark
+
+    return "oldest" if master == "local" and pyspark.__version__.startswith("3.") else master
 
 
 @pytest.fixture(scope="session")

@@ -119,7 +119,10 @@ def soak(session: nox.Session) -> None:
         "training": lambda: session.run(
             "pytest", "--master", "standalone", "--master", "connect", *every, *TRAINING
         ),
-        "oldest": lambda: _oldest(session, "", *as_keras, *TRAINING),
+        "oldest": lambda: (
+            _oldest(session, "", *as_keras, *TRAINING),
+            _oldest(session, "smoke", *as_keras, *_marked("smoke")),
+        ),
     }
     for name in session.posargs or parts:
         parts[name]()

@@ -17,7 +17,7 @@ from waiting import LIMIT
 
 import nbkeras
 
-pytestmark = [pytest.mark.cluster, pytest.mark.on("standalone")]
+pytestmark = [pytest.mark.cluster, pytest.mark.on("standalone"), pytest.mark.usefixtures("any_backend")]
 
 EPOCHS = 20
 X = np.random.default_rng(0).normal(size=(2000, 8)).astype("float32")

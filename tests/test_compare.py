@@ -22,6 +22,7 @@ from pyspark.sql import functions as F
 
 import nbkeras
 from nbkeras import api
+from nbkeras.data.source import data_frame
 from nbkeras.errors import Aborted, DataError, ModelError, OptionError
 from nbkeras.metrics.figures import Figures
 from nbkeras.model import renewal
@@ -31,9 +32,13 @@ from nbkeras.notebook.leaderboard import Leaderboard
 from nbkeras.notebook.words import speaking
 from nbkeras.run import registry
 from nbkeras.run.run import Run
+from nbkeras.selection import compare as comparison
 from nbkeras.selection import features, race, splits, target
 from nbkeras.selection.contestants import OfKeras, Setting
 from nbkeras.selection.entry import Entry, verdict
+from nbkeras.selection.lineup import task_of
+
+pytestmark = pytest.mark.usefixtures("any_backend")
 
 RANDOM = np.random.default_rng(3)
 ROWS = 400
@@ -176,7 +181,7 @@ def test_a_trained_model_is_trained_again_from_new_weights(df):
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(before, model.get_weights(), strict=True))
 
 
-@pytest.mark.parametrize("how", ["compiled again", "given by a function", "loaded by a run"])
+@pytest.mark.parametrize("how", ["compiled again", "known to a run", "given by a function"])
 def test_weights_that_have_learned_are_drawn_again_however_they_came(spark, df, monkeypatch, how):
     model, seen = net(), []
     monkeypatch.setattr(
@@ -185,6 +190,7 @@ def test_weights_that_have_learned_are_drawn_again_however_they_came(spark, df, 
     model.fit(np.ones((4, 2)), np.ones(4), verbose=0)
     if how != "given by a function":
         model.compile("sgd", "binary_crossentropy")  # its new optimizer has not stepped
+    if how == "known to a run":
         run = Run("before", model, 1, workers=1)
         run.end("finished")
         monkeypatch.setattr(registry, "runs", [run])
@@ -220,6 +226,22 @@ def test_rows_that_become_windows_are_not_split(spark, df):
         nbkeras.compare(series, "bought", ["logistic"], spark=spark)
 
 
+def test_all_models_take_the_columns_that_a_keras_model_has_inputs_for(df, monkeypatch):
+    given = {}
+
+    def race(setting, course, contestants, tell):
+        given.update(contestants)
+        return []
+
+    monkeypatch.setattr(comparison, "race", race)
+    inputs = keras.Input((1,), name="b")
+    model = keras.Model(inputs, keras.layers.Dense(1, "sigmoid")(inputs))
+    model.compile("sgd", "binary_crossentropy")
+    nbkeras.compare(df, "bought", [model, "logistic"], verbose=0)
+    assert given["logistic"].features.prepared(df).columns == [*df.columns, "nbkeras_0"]
+    assert given[model.name].features == ["b"]
+
+
 def test_an_estimator_of_amounts_is_no_contestant_for_classes(df):
     with pytest.raises(
         ModelError, match=r"^LinearRegression predicts amounts, and 'bought' is taken for class"
@@ -231,6 +253,32 @@ def test_labels_that_training_has_not_seen_are_named_before_anything_is_trained(
     strange = df.limit(3).withColumn("bought", F.lit("perhaps"))
     with pytest.raises(DataError, match=r"^label column 'bought' of test= is 'perhaps' in 3 rows, which the"):
         nbkeras.compare(df, "bought", ["logistic"], test=strange)
+    with pytest.raises(
+        DataError, match=r"^test= lacks what the models are trained on: feature column 'city'"
+    ):
+        nbkeras.compare(df, "bought", ["logistic"], test=df.limit(9).drop("city"))
+
+
+def test_rows_that_a_model_would_break_at_are_named_before_anything_is_trained(df):
+    large = df.withColumn("a", F.when(F.col("a") > 2, float("inf")).otherwise(F.col("a")))
+    with pytest.raises(
+        DataError, match=r"^feature column 'a' is infinite in \d+ rows, which MLlib's models do"
+    ):
+        nbkeras.compare(large, "bought", ["logistic"])
+    weighted = df.withColumn("w", F.when(F.col("a") > 2, -1.0).when(F.col("a") < 0, 1.0))
+    with pytest.raises(
+        DataError, match=r"^weight column 'w' is null, negative or no finite number in \d+ rows"
+    ):
+        nbkeras.compare(weighted, "bought", ["logistic"], sample_weight="w")
+
+
+def test_a_board_prepares_any_frame_whose_columns_its_models_do_not_add(board):
+    rows = pd.DataFrame({"a": A[:3], "b": B[:3], "city": CITY[:3]})
+    assert board.models["trees"].transform(board.prepared(rows)).select("prediction").count() == 3
+    with pytest.raises(
+        DataError, match=r"^MLlib's models add a column 'prediction', and there is one: rename"
+    ):
+        board.prepared(rows.assign(prediction=0))
 
 
 def test_what_the_user_has_cached_stays_cached(df):
@@ -412,6 +460,37 @@ def test_the_label_says_whether_classes_or_amounts_are_predicted(spark, values, 
     ]
 
 
+def build():
+    return net()
+
+
+def test_models_say_what_whole_numbers_are(spark):
+    for models, task in (
+        ([build], "classification"),
+        ([keras.Sequential(), "logistic"], "classification"),
+        (["forest", "linear"], "regression"),
+        (["forest", broken, LogisticRegression()], None),
+    ):
+        assert task_of(models) == task
+    for values, likely, task in (
+        ([0.0, 1.0], "classification", "classification"),
+        ([0.0, 1.0], None, "regression"),
+        ([0.0, 0.5], "classification", "regression"),
+        ([0, 1], "regression", "regression"),
+    ):
+        dtype = "int" if likely == "regression" else "double"
+        df = spark.createDataFrame([(one,) for one in values], f"y {dtype}")
+        what = target.target(spark, df, "y", None, lambda likely=likely: likely)
+        assert (what.task, what.guessed) == (task, likely is None)
+
+
+def test_classes_that_have_an_order_keep_it(spark):
+    df = data_frame(
+        spark, pd.DataFrame({"y": pd.Categorical(["b", "a"], categories=["b", "c", "a"], ordered=True)})
+    )
+    assert target.target(spark, df, "y", None).classes == ("b", "c", "a")
+
+
 @pytest.mark.parametrize(
     ("values", "dtype", "task", "message"),
     [
@@ -420,6 +499,7 @@ def test_the_label_says_whether_classes_or_amounts_are_predicted(spark, values, 
         ([1, 1], "int", None, "label column 'y' is 1 in all rows: there is nothing to predict"),
         (["a", "a"], "string", None, "label column 'y' is 'a' in all rows: there is nothing to tell apart"),
         ([], "string", None, "the DataFrame has no rows to compare on"),
+        ([None], "void", None, "label column 'y' has no value"),
         (["a", "b"], "string", "regression", "label column 'y' is string, and no amount"),
         (
             [[1.0], [2.0]],
@@ -446,6 +526,9 @@ def test_labels_that_cannot_be_predicted_are_refused(spark, values, dtype, task,
         ({"epoch": 3}, OptionError, "compare takes no argument epoch=; did you mean epochs?"),
         ({"y": "bougth"}, DataError, "label column 'bougth'"),
         ({"models": ["tree"]}, OptionError, "there is no model 'tree' for classification: use 'logistic'"),
+        ({"models": ["linear"]}, OptionError, "there is no model 'linear' for classification: use"),
+        ({"seed": 1 << 80}, OptionError, "seed=1208925819614629174706176: use a whole number from 0 to"),
+        ({"sample_weight": "city"}, DataError, "weight column 'city' is string: name a column of numbers"),
         ({"models": [3]}, OptionError, "models=[…] has a int: give a compiled Keras model"),
         ({"models": 3}, OptionError, "models=3: give a list of models"),
         ({"models": [Pipeline(stages=[])]}, ModelError, "Pipeline does not take a column of features"),

@@ -49,39 +49,40 @@ x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
 y = x.sum(axis=1)
 model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
 model.compile("sgd", "mse")
+how = {"backend": "torch", "verbose": 0}  # as with any_backend
 
 tell("status", nbkeras.status().splitlines()[0])
-run = nbkeras.fit(model, x, y, epochs=2, validation_split=0.25, verbose=0)
+run = nbkeras.fit(model, x, y, epochs=2, validation_split=0.25, **how)
 tell("fitted", f"{run.status} {run.workers} {sorted(run.history)}")
-with nbkeras.on_spark():
+with nbkeras.on_spark(backend="torch"):
     predicted = model.predict(np.tile(x, (17, 1)))[:64, 0]  # more rows than are predicted here
     tell("evaluated", abs(model.evaluate(x, y) - float(np.mean((predicted - y) ** 2))) < 1e-4)
 
-run = nbkeras.fit(model, x, y, epochs=100_000, workers=2, background=True, verbose=0)
+run = nbkeras.fit(model, x, y, epochs=100_000, workers=2, background=True, **how)
 while not run.history.get("loss"):
     time.sleep(0.05)
 run.stop()
 tell("stopped", run.wait().status)
 
-run = nbkeras.fit(model, x, y, epochs=100_000, workers=2, background=True, verbose=0)
+run = nbkeras.fit(model, x, y, epochs=100_000, workers=2, background=True, **how)
 while not run.history.get("loss"):
     time.sleep(0.05)
 run.abort()
 error_of(run.wait)
-tell("next", nbkeras.fit(model, x, y, verbose=0).status)
-error_of(lambda: nbkeras.fit(model, x, y, workers=9, verbose=0))
+tell("next", nbkeras.fit(model, x, y, **how).status)
+error_of(lambda: nbkeras.fit(model, x, y, workers=9, **how))
 
 spark.stop()
-error_of(lambda: nbkeras.fit(model, x, y, spark=spark, verbose=0))
+error_of(lambda: nbkeras.fit(model, x, y, spark=spark, **how))
 tell("threads", [one.name for one in threading.enumerate() if "nbkeras" in one.name])
 
 spark = SparkSession.builder.remote(URL).getOrCreate()
-run = nbkeras.fit(model, x, y, epochs=100_000, background=True, verbose=0)
+run = nbkeras.fit(model, x, y, epochs=100_000, background=True, **how)
 while not run.history.get("loss"):
     time.sleep(0.05)
 tell("trains")
 error_of(run.wait)
-error_of(lambda: nbkeras.fit(model, x, y, spark=spark, verbose=0))
+error_of(lambda: nbkeras.fit(model, x, y, spark=spark, **how))
 tell("over")
 """
 

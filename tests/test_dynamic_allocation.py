@@ -7,7 +7,8 @@ import json
 import pytest
 from standalone import SETTINGS, environment
 
-pytestmark = pytest.mark.cluster
+#: Two executors that start and end: test_elastic.py tells what is asked of Spark in every run.
+pytestmark = [pytest.mark.cluster, pytest.mark.soak]
 
 _NOTEBOOK = """
 import json, os, sys, time

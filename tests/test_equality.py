@@ -12,6 +12,8 @@ import nbkeras
 pytestmark = pytest.mark.usefixtures("any_backend")
 
 SHAPE, CLASSES = 5, 3
+#: The first value is for a local Spark.
+ELSEWHERE = pytest.mark.smoke("oldest", "connect")
 
 
 def noisy(rows, seed=0):
@@ -100,7 +102,7 @@ def squares():
     ("workers", "optimizer", "metrics", "backend"),
     [
         pytest.param(3, adam, more_metrics, "tensorflow", id="3-adam"),
-        pytest.param(3, adam, some_metrics, "auto", id="3-adam on any backend", marks=pytest.mark.smoke),
+        pytest.param(3, adam, some_metrics, "auto", id="3-adam on any backend", marks=ELSEWHERE),
         *(
             pytest.param(*more, every_metric, "tensorflow", id=name, marks=pytest.mark.soak)
             for name, more in {
@@ -367,7 +369,6 @@ def test_class_weights_and_a_learning_rate_schedule_act_as_in_keras(spark, train
         features="features",
         validation_data=held_out,
         workers=2,
-        backend="tensorflow",
         spark=spark,
         **options,
     )
@@ -380,9 +381,8 @@ def test_class_weights_and_a_learning_rate_schedule_act_as_in_keras(spark, train
     assert_same_model(ours, theirs)
 
 
-@pytest.mark.parametrize(
-    "shape", [pytest.param((6, 3), id="3-D", marks=pytest.mark.soak), pytest.param((6, 6, 2), id="4-D")]
-)
+@pytest.mark.soak  # test_images.py and test_outputs.py have arrays of pictures, and labels as a list
+@pytest.mark.parametrize("shape", [pytest.param((6, 3), id="3-D"), pytest.param((6, 6, 2), id="4-D")])
 def test_nested_arrays_keep_their_shape_and_labels_as_a_list_go_to_the_outputs_in_their_order(spark, shape):
     random = np.random.default_rng(3)
     rows = [

@@ -61,6 +61,10 @@ def regressor():
     return model
 
 
+#: The first value is for a local Spark.
+ELSEWHERE = pytest.mark.smoke("oldest", "connect")
+
+
 def assert_same_results(ours, theirs):
     assert sorted(ours) == sorted(theirs)
     for name, result in theirs.items():
@@ -68,10 +72,15 @@ def assert_same_results(ours, theirs):
 
 
 @pytest.mark.parametrize(
-    "weight", [pytest.param(None, marks=pytest.mark.soak), pytest.param("weight", marks=pytest.mark.smoke)]
+    ("weight", "backend"),
+    [
+        pytest.param(None, keras.config.backend(), id="plain", marks=pytest.mark.soak),
+        pytest.param("weight", keras.config.backend(), id="weights"),
+        pytest.param("weight", "auto", id="weights on any backend", marks=ELSEWHERE),
+    ],
 )
-def test_evaluate_of_a_dataframe_is_keras_own_over_all_rows(spark, df, classifier, weight):
-    how = {"sample_weight": weight, "batch_size": 16, "backend": keras.config.backend()}
+def test_evaluate_of_a_dataframe_is_keras_own_over_all_rows(spark, df, classifier, weight, backend):
+    how = {"sample_weight": weight, "batch_size": 16, "backend": backend}
     ours = nbkeras.evaluate(classifier, df, "one_hot", features="features", spark=spark, **how)
 
     x, y = columns(df, "features", "one_hot")
@@ -192,8 +201,10 @@ def test_a_model_is_sent_again_to_predict_with_only_where_it_has_changed(spark, 
         assert len(sent) == expected
 
 
-@pytest.mark.smoke
-def test_predict_keeps_all_columns_of_a_dataframe(spark, arrays, regressor):
+@pytest.mark.parametrize(
+    "backend", [keras.config.backend(), pytest.param("auto", id="any backend", marks=ELSEWHERE)]
+)
+def test_predict_keeps_all_columns_of_a_dataframe(spark, arrays, regressor, backend):
     x, _, _ = arrays
     rows = [
         (
@@ -217,8 +228,7 @@ def test_predict_keeps_all_columns_of_a_dataframe(spark, arrays, regressor):
     df = spark.createDataFrame(rows, T.StructType(fields)).repartition(5)
 
     for feature in ("features", "vector"):
-        how = {"backend": keras.config.backend(), "spark": spark}
-        predicted = nbkeras.predict(regressor, df, features=[feature], **how)
+        predicted = nbkeras.predict(regressor, df, features=[feature], backend=backend, spark=spark)
 
         assert predicted.schema.fields[:-1] == df.schema.fields
         assert predicted.schema["prediction"].dataType == T.FloatType()

@@ -20,20 +20,16 @@ pytestmark = pytest.mark.filterwarnings(
 ALONE = ("shuffled", "cached", "PyDataset", "DataLoader", "generator", "Python function")
 CALLS = [(kind, 1) for kind, fed in fits.FED.items() if fed.read == "rows" or kind in ALONE]
 CALLS += [(kind, 2) for kind, fed in fits.FED.items() if fed.read != "rows"]
-#: What each way to read must do, each in one call; the others take the same ways.
+#: What each way to read must do, each in one call; the others take the same ways, and rows have other tests.
 BY_DEFAULT = {
-    ("DataFrame", 1),
-    ("shuffled", 1),
     ("Python function", 1),
     ("of unknown length", 2),
     ("cached", 2),
-    ("with weights", 2),
     ("few rows", 2),
     ("files", 2),
     ("PyDataset that shuffles", 2),
     ("DataLoader", 2),
     ("generator", 2),
-    ("lock", 2),
 }
 #: Kinds of unknown length: from its second epoch on Keras' own loss is another one where it does not trace.
 TRACED = ("of unknown length", "generator that ends")

@@ -126,7 +126,8 @@ def test_a_stream_teaches_what_keras_learns_of_its_parts_one_after_the_other(
     assert_same(went_on, theirs)
     assert (run.status, run.epoch_numbers) == ("finished", [0, 1, 2])
     assert f"going on after micro-batch 1, from {tmp_path / 'kept'}" in run.notes
-    predicted = nbkeras.predict(went_on, spark.createDataFrame(PARTS[2]), classes=True, spark=spark)
+    rows = spark.createDataFrame(PARTS[2])
+    predicted = nbkeras.predict(went_on, rows, classes=True, backend=backend, spark=spark)
     assert {row["prediction_class"] for row in predicted.collect()} <= set(CLASSES)
 
 

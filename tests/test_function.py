@@ -47,8 +47,14 @@ def results(df, column):
     return np.array([one[1] for one in found])
 
 
-@pytest.mark.smoke
-@pytest.mark.parametrize("arrow", [True, False], ids=["as arrow", "as pandas"])
+@pytest.mark.parametrize(
+    "arrow",
+    [
+        pytest.param(True, id="as arrow", marks=pytest.mark.smoke),
+        # The oldest Spark has no other way for both.
+        pytest.param(False, id="as pandas", marks=pytest.mark.smoke("local", "connect")),
+    ],
+)
 def test_a_function_gives_in_sql_and_for_dataframes_what_keras_gives(spark, df, monkeypatch, arrow):
     if not arrow:
         monkeypatch.setattr(predicted, "takes_arrow", lambda _: False)

@@ -89,6 +89,7 @@ def outcome(spark, folder, *, method="fit", **how):
     return [same, sorted(one.read_text() for one in Path(folder).iterdir())]
 
 
+@pytest.mark.soak  # eight warm servers; over Connect two trainers of the same cluster see theirs
 @pytest.mark.cluster
 @pytest.mark.on("standalone")
 def test_each_trainer_sees_the_gpus_that_it_asked_for_and_no_other(

@@ -18,6 +18,8 @@ from twins import assert_same_history, eagerly, value
 import nbkeras
 from nbkeras.errors import DataError, NbkerasError, OptionError
 
+pytestmark = pytest.mark.usefixtures("any_backend")
+
 #: Images by class; capital letters stand before small ones.
 CLASSES = {"Rose": 7, "lily": 8, "none yet": 0, "tulip 1": 6}
 SIZE = (16, 20)
@@ -80,7 +82,7 @@ def of_keras(folder, *, turned):
     ("backend", "workers"),
     [
         ("tensorflow", 1),
-        pytest.param("torch", 2, marks=pytest.mark.smoke),
+        pytest.param("torch", 2, marks=pytest.mark.smoke("connect")),
         pytest.param("jax", 2, marks=pytest.mark.soak),
         pytest.param("tensorflow", 2, marks=pytest.mark.soak),
         pytest.param("torch", 1, marks=pytest.mark.soak),
@@ -101,9 +103,10 @@ def test_a_folder_of_images_gives_what_keras_own_loader_gives(spark, folder, flo
         np.testing.assert_allclose(value(one), value(other), 1e-5, 1e-5, err_msg=one.path)
     assert run.notes == []
     if backend == "tensorflow":
-        evaluated = nbkeras.evaluate(model, flowers, "label", spark=spark)
+        evaluated = nbkeras.evaluate(model, flowers, "label", backend=backend, spark=spark)
         np.testing.assert_allclose([evaluated["loss"], evaluated["accuracy"]], measured, 1e-5)
-        predicted = nbkeras.predict(model, flowers, classes=True, spark=spark).drop("image").toPandas()
+        found = nbkeras.predict(model, flowers, classes=True, backend=backend, spark=spark)
+        predicted = found.drop("image").toPandas()
         np.testing.assert_allclose(np.stack(predicted["prediction"]), outputs, 1e-5, 1e-6)
         names = sorted(CLASSES)
         assert predicted["prediction_class"].tolist() == [names[one] for one in outputs.argmax(axis=1)]
@@ -123,7 +126,6 @@ def test_classes_are_the_folders_in_keras_order_however_many_images_they_hold(fo
     assert nbkeras.images(folder / "Rose", labels=None, spark=spark).columns == ["path", "image"]
 
 
-@pytest.mark.usefixtures("any_backend")
 @pytest.mark.parametrize(
     ("options", "theirs"),
     [
@@ -146,7 +148,6 @@ def test_images_are_read_with_the_options_of_the_column_wherever_they_come_from(
     np.testing.assert_array_equal(np.stack(found["prediction"]), expected)
 
 
-@pytest.mark.usefixtures("any_backend")
 def test_columns_of_files_of_paths_and_of_sparks_image_source_hold_the_same_images(spark, folder, flowers):
     flat = keras.Sequential([keras.Input((*SIZE, 3)), layers.Flatten()])
     pandas = flowers.limit(3).select("image").toPandas()
@@ -183,7 +184,6 @@ def damaged(folder, tmp_path):
     return tmp_path
 
 
-@pytest.mark.usefixtures("any_backend")
 def test_files_that_are_no_images_are_counted_and_named(spark, damaged, flowers):
     df, model = nbkeras.images(damaged, spark=spark), made()
     words = r"column 'image'{} holds 2 images that cannot be read, \S*Rose/x.jpg \(this is no image file "
@@ -199,7 +199,6 @@ def test_files_that_are_no_images_are_counted_and_named(spark, damaged, flowers)
         nbkeras.predict(model, df, spark=spark).collect()
 
 
-@pytest.mark.usefixtures("any_backend")
 def test_files_that_are_no_images_can_be_left_out(spark, damaged, capsys):
     df, model, twin = nbkeras.images(damaged, invalid="skip", spark=spark), made(units=2), made(units=2)
     good = df.filter("path not like '%x.jpg' and path not like '%y.png'")
@@ -240,7 +239,7 @@ def test_files_that_spark_does_not_give_are_named(spark, damaged, capsys):
 
 
 @pytest.fixture(scope="module")
-def trained(spark, folder):
+def trained(spark, folder, any_backend):
     model = made()
     df = nbkeras.images(folder, crop_to_aspect_ratio=True, spark=spark)
     nbkeras.fit(model, df, "label", epochs=2, workers=1, verbose=0, spark=spark)
@@ -478,7 +477,6 @@ def test_what_is_evaluated_and_predicted_is_read_as_in_the_training_or_refused(s
             call()
 
 
-@pytest.mark.usefixtures("any_backend")
 def test_what_is_proposed_for_a_table_with_images_trains(spark, folder):
     df = nbkeras.images(folder, spark=spark).withColumn("age", F.length("image").cast("float")).drop("path")
     found = nbkeras.features(df, "label", spark=spark)
@@ -490,7 +488,6 @@ def test_what_is_proposed_for_a_table_with_images_trains(spark, folder):
     assert found.table["proposed"][0] == "image of 180 x 180: two convolutions, averaged"
 
 
-@pytest.mark.usefixtures("any_backend")
 def test_images_beside_other_columns_leave_their_gaps_to_these(spark, folder):
     df = nbkeras.images(folder, spark=spark).withColumn(
         "age", F.when(F.rand(1) > 0.4, F.rand(2)).cast("float")
@@ -507,7 +504,6 @@ def test_images_beside_other_columns_leave_their_gaps_to_these(spark, folder):
         nbkeras.fit(model, df, "label", nulls={"image": 0}, verbose=0, spark=spark)
 
 
-@pytest.mark.usefixtures("any_backend")
 def test_rows_that_are_looked_at_first_may_be_broken(spark, damaged):
     (damaged / "Rose" / "0.png").write_bytes(
         pictures.saved(Image.fromarray(pictures.pixels(90, 90)), "PNG")[:-900]
@@ -537,7 +533,6 @@ def _compiled(model):
     return model
 
 
-@pytest.mark.usefixtures("any_backend")
 @pytest.mark.soak
 def test_pandas_columns_of_files_and_names_with_dots_are_taken_too(spark, folder, trained):
     df = nbkeras.images(folder, crop_to_aspect_ratio=True, spark=spark).orderBy("path").limit(3)

@@ -55,7 +55,7 @@ def test_a_large_model_trains_evaluates_and_predicts(spark, width):
     )
 
 
-@pytest.mark.smoke
+@pytest.mark.smoke("local", "connect")
 def test_bytes_for_all_workers_are_read_on_the_executors(spark):
     data = np.random.default_rng(0).bytes(40 << 20)
     shared = cluster.share(spark, data)

@@ -57,7 +57,7 @@ def trained(make, x, y, weights, workers, spark):
 
 
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")  # those of an output without a loss
-@settings(max_examples=4, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=settings.default.max_examples // 33, phases=(Phase.explicit, Phase.generate))
 @given(
     structure=STRUCTURES, weighted=st.sampled_from(["no", "rows", "outputs"]), workers=st.sampled_from([1, 2])
 )

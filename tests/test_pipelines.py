@@ -87,7 +87,7 @@ def log_loss(labels, probabilities):
     return -np.mean(np.log(probabilities[np.arange(len(labels)), labels.astype(int)]))
 
 
-@pytest.mark.smoke
+@pytest.mark.smoke("oldest", "connect")
 @pytest.mark.on("local", "connect")  # whose server is in front of a cluster
 def test_a_pipeline_of_words_gives_what_keras_gives_before_and_after_it_was_saved(df, tmp_path):
     model = softmax()
@@ -130,6 +130,7 @@ def test_a_pipeline_of_words_gives_what_keras_gives_before_and_after_it_was_save
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.soak  # below, trials of a split run beside each other
 def test_trials_in_threads_give_what_keras_gives_to_each_alone(spark, df, tmp_path, capsys):
     here, meet, seeding = threading.main_thread(), threading.Barrier(2), threading.Lock()
 

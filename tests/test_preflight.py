@@ -10,7 +10,8 @@ import fetched
 import pytest
 from standalone import SETTINGS, environment
 
-pytestmark = pytest.mark.cluster
+#: An executor, and four Pythons: test_bad_input.py has two such Pythons on a local Spark in every run.
+pytestmark = [pytest.mark.cluster, pytest.mark.soak]
 
 _NOTEBOOK = """
 import json, os, sys, time

@@ -257,19 +257,27 @@ def is_trained(told):
     assert all(0 < loss < 2000 for loss in told["loss"])
 
 
+@pytest.mark.soak  # a Spark of its own; those that encrypt authenticate too
 def test_several_workers_train_where_spark_authenticates(authenticating):
     is_trained(authenticating)
     assert authenticating["tls"] == [False]
 
 
-def test_the_secret_is_in_no_event_log_command_line_or_environment(authenticating, encrypting):
-    for told in (authenticating, encrypting[-1]):
-        assert told["described"]  # this is the log of what Spark's pages show
-    for told in (authenticating, *encrypting[1:]):
+def test_the_secret_is_in_no_event_log_command_line_or_environment(encrypting):
+    assert encrypting[-1]["described"]  # this is the log of what Spark's pages show
+    for told in encrypting[1:]:
         assert told["looked"]
         assert told["leaks"] == []
 
 
+@pytest.mark.soak
+def test_nor_is_it_where_spark_authenticates_alone(authenticating):
+    assert authenticating["described"]
+    assert authenticating["looked"]
+    assert authenticating["leaks"] == []
+
+
+@pytest.mark.soak  # that what is looked for would be found, the rows in memory show too
 def test_rows_lie_on_a_disk_where_nothing_is_said_of_it(authenticating):
     assert authenticating["clear"]  # so they would be found
     assert not authenticating["memory"]

@@ -81,7 +81,7 @@ def relays():
 @pytest.mark.parametrize(
     "workers",
     [
-        pytest.param(FREE, id="one slot is free", marks=pytest.mark.smoke),
+        pytest.param(FREE, id="one slot is free", marks=pytest.mark.smoke("local", "connect")),
         pytest.param(ALL, id="no slot is free"),
     ],
 )
@@ -118,7 +118,7 @@ def test_callbacks_that_would_see_nothing_are_refused(spark, far, arrays):
         nbkeras.fit(network(), *arrays, workers=ALL, callbacks=[Weights(epochs=1)], spark=spark)
 
 
-@pytest.mark.smoke
+@pytest.mark.smoke("local", "connect")
 def test_a_stop_keeps_what_was_trained(spark, far, arrays, wait_for):
     model = network()
     before = model.get_weights()[0].copy()

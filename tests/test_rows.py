@@ -117,7 +117,7 @@ def test_rows_keep_the_order_of_a_sorted_dataframe(spark, table):
     ]
 
 
-@pytest.mark.smoke
+@pytest.mark.smoke("local", "connect")
 def test_with_shuffling_a_worker_gets_the_same_rows_however_they_come(spark, table):
     def content(df):
         dealt, numbered = rows.exchanged(spark, train_rows(df), None, workers=3, shuffle=True)

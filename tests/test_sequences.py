@@ -99,7 +99,7 @@ def test_sequences_of_several_lengths_give_what_keras_gives_on_padded_arrays(
         np.testing.assert_allclose(value(one), value(other), 1e-5, 1e-5, err_msg=one.path)
     if workers == 1:
         # Padded as in the training, though these columns are not marked.
-        found = nbkeras.predict(model, table, spark=spark).toPandas()
+        found = nbkeras.predict(model, table, backend=backend, spark=spark).toPandas()
         np.testing.assert_allclose(found["prediction"], outputs[:, 0], 1e-5, 1e-6)
         assert found["ids"].map(len).tolist() == [len(row) for row in IDS]
 

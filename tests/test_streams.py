@@ -41,7 +41,8 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.mark.parametrize("backend", [pytest.param("jax", marks=pytest.mark.soak), "torch"])
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.soak  # torch loads TensorFlow for it; below, it evaluates and predicts batches without
 def test_other_backends_read_the_same_batches(spark, backend):
     data = FED["shuffled"].data
     how = {"epochs": 2, "verbose": 0, "validation_data": (X, Y), "validation_batch_size": 20, "spark": spark}

@@ -15,6 +15,8 @@ from nbkeras.errors import OptionError
 from nbkeras.plan import BACKENDS
 from nbkeras.worker.collectives import Flag
 
+pytestmark = pytest.mark.usefixtures("any_backend")
+
 BATCH, WORKERS = 16, 2
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.05, momentum=0.9),

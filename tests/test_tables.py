@@ -112,7 +112,7 @@ def of_keras(*, recurrent):
     ("backend", "workers"),
     [
         ("tensorflow", 1),
-        pytest.param("torch", 2, marks=pytest.mark.smoke),
+        pytest.param("torch", 2, marks=pytest.mark.smoke("connect")),
         pytest.param("jax", 2, marks=pytest.mark.soak),
         pytest.param("tensorflow", 2, marks=pytest.mark.soak),
         pytest.param("torch", 1, marks=pytest.mark.soak),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyspark.ml import Pipeline, PipelineModel
+from pyspark.ml.classification import LogisticRegression
 from pyspark.ml.feature import StringIndexer, VectorAssembler
 
 import nbkeras
@@ -52,7 +53,8 @@ def test_what_is_trained_is_reported_compared_saved_and_predicts_in_sql_and_on_a
 
     nbkeras.fit(model, df, "kind", features=["a", "b"], spark=spark, **HOW)
     report = nbkeras.report(model, df, spark=spark)
-    board = nbkeras.compare(df, "kind", [model, "logistic"], spark=spark, **HOW)
+    models = {"net": model, "logistic": LogisticRegression(maxIter=5)}
+    board = nbkeras.compare(df, "kind", models, spark=spark, **HOW)
     stages = [
         StringIndexer(inputCol="kind", outputCol="label", stringOrderType="alphabetAsc"),
         VectorAssembler(inputCols=["a", "b"], outputCol="features"),

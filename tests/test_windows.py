@@ -73,7 +73,7 @@ def of_keras(series, offset=0, **how):
 @pytest.mark.parametrize(
     ("backend", "workers", "keyed", "recurrent", "how"),
     [
-        pytest.param("torch", 2, True, False, {"offset": LENGTH}, marks=pytest.mark.smoke),
+        pytest.param("torch", 2, True, False, {"offset": LENGTH}, marks=pytest.mark.smoke("connect")),
         ("torch", 2, False, False, {"offset": 1, "sampling_rate": 2, "sequence_stride": 2}),
         pytest.param("torch", 1, True, False, {"sequence_stride": 3}, marks=pytest.mark.soak),
         pytest.param("tensorflow", 1, True, True, {"offset": LENGTH}, marks=pytest.mark.soak),
@@ -99,7 +99,8 @@ def test_windows_give_what_keras_gives_on_those_that_it_cuts(
     assert_same_history(run.history, history)
     for one, other in zip(model.weights, theirs.weights, strict=True):
         np.testing.assert_allclose(value(one), value(other), 1e-5, 1e-5, err_msg=one.path)
-    found, expected = nbkeras.evaluate(model, df, "y", spark=spark), theirs.evaluate(x, y, verbose=0)
+    found = nbkeras.evaluate(model, df, "y", backend=backend, spark=spark)
+    expected = theirs.evaluate(x, y, verbose=0)
     np.testing.assert_allclose(list(found.values()), expected, 1e-5, 1e-6)
 
 
@@ -178,6 +179,7 @@ def test_a_training_goes_on_with_the_same_windows_on_other_workers_and_refuses_o
             fit(made(), other, epochs=3, workers=1, resume=True)
 
 
+@pytest.mark.usefixtures("any_backend")
 def test_what_cannot_be_cut_into_windows_is_refused_in_one_line(spark, table, single):
     mark = functools.partial(nbkeras.timeseries, spark=spark)
     fit = functools.partial(nbkeras.fit, y="y", verbose=0, spark=spark)

@@ -214,7 +214,7 @@ class Deadly(keras.layers.Layer):
         return x
 
 
-@pytest.mark.smoke
+@pytest.mark.smoke("oldest", "connect")  # those above are lost on a local one
 @pytest.mark.on("local", "connect")  # on a cluster test_chaos.py kills more than this
 def test_a_worker_that_ends_by_itself_is_lost_too_and_the_training_goes_on(fit, undisturbed, tmp_path):
     model = net(Deadly(str(tmp_path)))

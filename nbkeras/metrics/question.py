@@ -168,9 +168,12 @@ class Question:
         whole = values if values.dtype.kind in "iub" else np.rint(values)
         strange = ~((whole >= 0) & (whole < self.number) & (whole == values))
         if strange.any():
+            advice = "number the classes so, or filter these rows"
+            if (whole != values).any():
+                advice = "task='regression' reports on amounts; else number the classes so"
             raise DataError(
                 f"{title} is {_some(values[strange])} in {_rows(strange)}, and the model has outputs for the "
-                f"classes 0 to {self.number - 1}: number the classes so, or filter these rows"
+                f"classes 0 to {self.number - 1}: {advice}"
             )
         return whole.astype(np.int64)
 

@@ -10,13 +10,15 @@ from dataclasses import dataclass, fields
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from nbkeras.data.source import data_frame
 from nbkeras.notebook import hosts, leaderboard_files, leaderboard_picture, leaderboard_view, picture, text
 from nbkeras.notebook.comparison import html_table, plain_table
 from nbkeras.notebook.hosts.slot import is_shown
 from nbkeras.notebook.report import Report
 from nbkeras.notebook.words import LEADERBOARD
 from nbkeras.run import registry
-from nbkeras.selection.compare import Asked, Compared
+from nbkeras.selection.asked import Asked
+from nbkeras.selection.compare import Compared
 from nbkeras.selection.compare import compare as compared
 from nbkeras.selection.entry import SHOWN, Entry, Verdict, ranked, verdict
 from nbkeras.spark.session import attached
@@ -66,9 +68,14 @@ class Leaderboard(Compared):
         """
         return {one.name: one.models[-1] for one in self.entries if one.models and one.models[-1] is not None}
 
-    def prepared(self, df: DataFrame) -> DataFrame:
-        """The rows of a Spark DataFrame with the columns that MLlib's models of :attr:`models` take."""
-        return df if self.features is None else self.features.prepared(df)
+    def prepared(self, df: Any) -> DataFrame:
+        """The rows of a DataFrame with the columns that MLlib's models of :attr:`models` take.
+
+        Raises:
+            DataError: it has a column that these models add.
+        """
+        rows = data_frame(attached(None), df)
+        return rows if self.features is None else self.features.prepared(rows)
 
     @property
     def nbytes(self) -> int:

@@ -26,6 +26,7 @@ from nbkeras.selection.target import Target
 
 #: The label as MLlib takes it, the weight, and what the baseline predicts.
 _LABEL, _WEIGHT, _SAID = "nbkeras_label", "nbkeras_weight", "nbkeras_said"
+_UNKNOWN = "its weights were kept: whether they have learned before is not known"
 
 
 @dataclass(frozen=True)
@@ -146,10 +147,11 @@ class OfKeras:
         checks.require_free(model)
         if len(getattr(model, "outputs", None) or ()) > 1:
             raise ModelError(f"{model.name} has several outputs, and compare takes models of one label")
-        if not _has_learned(model):
-            return cls(lambda: model, features, training)
+        moved = renewal.has_moved(model)
+        if not _has_learned(model) and not moved:
+            return cls(lambda: model, features, training, _UNKNOWN if moved is None else "")
         renewal.renewed(model)  # fails early
-        return cls(lambda: model, features, training, "its weights were drawn again")
+        return cls(lambda: _renewed(model), features, training, "its weights were drawn again")
 
     def train(self, setting: Setting, rows: DataFrame) -> Trained:
         """See :class:`Contestant`."""

@@ -65,9 +65,11 @@ def estimator(word: str, target: Target) -> Any:
     """
     known = WORDS[target.task]
     if word not in known:
+        other = next((task for task, words in WORDS.items() if word in words), None)
+        hint = "" if other is None else f"; task={other!r} takes '{target.name}' so that it can"
         raise OptionError(
             f"there is no model {word!r} for {target.task}: use {', '.join(map(repr, known))}, a Keras "
-            "model, a function that builds one, or an estimator of pyspark.ml"
+            f"model, a function that builds one, or an estimator of pyspark.ml{hint}"
         )
     return known[word](target)
 

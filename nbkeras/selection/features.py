@@ -20,12 +20,15 @@ from pyspark.sql import types as T
 
 from nbkeras.data import columns, parts
 from nbkeras.data.names import listed
+from nbkeras.driver import inference
 from nbkeras.driver.encoding import proposed
 from nbkeras.driver.inspection import Inspected, inspected
 from nbkeras.errors import DataError
 
 #: The vector that MLlib's models take; the same with each number scaled.
 FEATURES, SCALED = "nbkeras_features", "nbkeras_scaled"
+#: What a model adds to the rows, unless it is told other names.
+_ADDED = ("rawPrediction", "probability", "prediction")
 #: Words of sentences that are counted, and of categories that have a place: the most frequent ones.
 _WORDS, _PLACES = 1_000, 100
 
@@ -45,12 +48,18 @@ class Features:
     left: tuple[str, ...]
 
     def prepared(self, df: DataFrame) -> DataFrame:
-        """The rows with what the stages take."""
+        """The rows with what the stages take.
+
+        Raises:
+            DataError: they have a column that a model adds.
+        """
+        if taken := [name for name in _ADDED if name in df.columns]:
+            raise DataError(f"MLlib's models add a column '{taken[0]}', and there is one: rename it")
         return df.withColumns(self.made)
 
     def alone(self, df: DataFrame, beside: Sequence[str]) -> DataFrame:
         """What the stages take, and some other columns: others may be named as what a model adds."""
-        return self.prepared(df).select(*self.made, *beside)
+        return df.withColumns(self.made).select(*self.made, *beside)
 
 
 def features(spark: SparkSession, df: DataFrame, names: Sequence[str]) -> Features:
@@ -91,6 +100,31 @@ def features(spark: SparkSession, df: DataFrame, names: Sequence[str]) -> Featur
         taken = [filled.get(name, name) for name in taken]
     stages.append(feature.VectorAssembler(inputCols=taken, outputCol=FEATURES))
     return Features(made, tuple(stages), tuple(left))
+
+
+def require_finite(spark: SparkSession, df: DataFrame, names: Sequence[str]) -> None:
+    """Make sure that no number is infinite: MLlib takes none.
+
+    Args:
+        spark: the session.
+        df: the rows.
+        names: of the columns.
+
+    Raises:
+        Aborted: an interrupt.
+        DataError: one is.
+    """
+    floats = [name for name in names if isinstance(parts.type_of(df, name), (T.FloatType, T.DoubleType))]
+    if not floats:
+        return
+    counts = [F.count_if(F.abs(parts.column(df, name)) == float("inf")) for name in floats]
+    found = inference.attended(spark, "compare", df.agg(*counts).first)
+    for name, count in zip(floats, found, strict=True):
+        if count:
+            raise DataError(
+                f"feature column '{name}' is infinite in {count:,} rows, which MLlib's models do not take: "
+                "put other numbers there, or leave it out, features=[…]"
+            )
 
 
 def scaler() -> Any:

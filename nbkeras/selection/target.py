@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from nbkeras.data import columns, parts
+from nbkeras.data import columns, marks, parts
 from nbkeras.data.names import listed
 from nbkeras.driver import inference, question
 from nbkeras.errors import DataError, OptionError
@@ -52,7 +53,13 @@ class Target:
         return (F.call_function("array_position", known, own) - 1).cast("double")
 
 
-def target(spark: SparkSession, df: DataFrame, name: str, task: str | None) -> Target:
+def target(
+    spark: SparkSession,
+    df: DataFrame,
+    name: str,
+    task: str | None,
+    likely: Callable[[], Task | None] = lambda: None,
+) -> Target:
     """Find out what is to be predicted, by one look at the column.
 
     Args:
@@ -60,6 +67,7 @@ def target(spark: SparkSession, df: DataFrame, name: str, task: str | None) -> T
         df: all rows.
         name: of the column.
         task: as given; None decides by the column's type and values.
+        likely: says what the models predict, for whole numbers, which may be either.
 
     Raises:
         Aborted: an interrupt.
@@ -71,26 +79,45 @@ def target(spark: SparkSession, df: DataFrame, name: str, task: str | None) -> T
     require_own(df, name, "label")
     dtype, own = parts.type_of(df, name), parts.column(df, name)
     title = f"label column '{name}'"
+    _require_kind(dtype, title)
+    chosen, guessed = task, False
+    if isinstance(dtype, T.NumericType):
+        fractions = _fractions(spark, df, own, title)
+        if task is None:
+            # Whole numbers may be either; as doubles they are seldom classes, but 0.0 and 1.0 may be.
+            chosen = "regression" if fractions else likely()
+            guessed = not fractions and chosen is None
+        if chosen == "regression" or (chosen is None and isinstance(dtype, T.FractionalType)):
+            return Target(name, "regression", guessed=guessed)
+    elif task == "regression":
+        raise DataError(f"{title} is {dtype.simpleString()}, and no amount: leave out task='regression'")
+    counted = df.groupBy(own.alias("value")).count().limit(_MOST + 1)
+    values = [row["value"] for row in inference.attended(spark, "compare", counted.collect)]
+    if None in values:
+        raise DataError(f"{title} has nulls: drop these rows, df.dropna(subset=['{name}'])")
+    if guessed and len(values) > _FEW:
+        return Target(name, "regression", guessed=True)
+    _require_classes(values, title)
+    # Keras numbers them so too.
+    order = marks.of(df, name).get("classes") if isinstance(dtype, T.StringType) else None
+    if order and (strange := [one for one in values if one not in order]):
+        raise DataError(f"{title} is {strange[0]!r} in some rows, and its classes are {listed(order[:8])}")
+    return Target(name, "classification", tuple(order or sorted(values)), guessed=guessed)
+
+
+def _require_kind(dtype: T.DataType, title: str) -> None:
+    """Refuse labels that are neither classes nor amounts.
+
+    Raises:
+        DataError: they are.
+    """
+    if isinstance(dtype, T.NullType):
+        raise DataError(f"{title} has no value: give rows whose label is known")
     if not isinstance(dtype, (T.StringType, T.BooleanType, T.NumericType)):
         raise DataError(
             f"{title} is {dtype.simpleString()}: MLlib's models predict one class or one amount for a row, "
             "so name a column of words, truths or numbers"
         )
-    if isinstance(dtype, T.NumericType):
-        _require_whole_column(spark, df, own, title)
-    if task == "regression" or (task is None and isinstance(dtype, (T.FractionalType))):
-        if not isinstance(dtype, T.NumericType):
-            raise DataError(f"{title} is {dtype.simpleString()}, and no amount: leave out task='regression'")
-        return Target(name, "regression")
-    counted = df.groupBy(own.alias("value")).count().limit(_MOST + 1)
-    values = [row["value"] for row in inference.attended(spark, "compare", counted.collect)]
-    if None in values:
-        raise DataError(f"{title} has nulls: drop these rows, df.dropna(subset=['{name}'])")
-    whole = isinstance(dtype, T.IntegralType)
-    if task is None and whole and len(values) > _FEW:
-        return Target(name, "regression", guessed=True)
-    _require_classes(values, title)
-    return Target(name, "classification", tuple(sorted(values)), guessed=task is None and whole)
 
 
 def require_own(df: DataFrame, name: str, role: str) -> None:
@@ -134,6 +161,26 @@ def require_known(spark: SparkSession, target: Target, test: DataFrame) -> None:
         )
 
 
+def require_weights(spark: SparkSession, df: DataFrame, name: str) -> None:
+    """Make sure that each row has a weight.
+
+    Raises:
+        Aborted: an interrupt.
+        DataError: some have none, or less than nothing.
+    """
+    dtype, weight = parts.type_of(df, name), parts.column(df, name)
+    if not isinstance(dtype, T.NumericType):
+        raise DataError(f"weight column '{name}' is {dtype.simpleString()}: name a column of numbers")
+    number = weight.cast("double")
+    wrong = number.isNull() | F.isnan(number) | (number < 0) | (number == float("inf"))
+    found = inference.attended(spark, "compare", df.agg(F.count_if(wrong)).first)[0]
+    if found:
+        raise DataError(
+            f"weight column '{name}' is null, negative or no finite number in {found:,} rows: drop them, or "
+            "fill them"
+        )
+
+
 def _require_classes(values: list[Any], title: str) -> None:
     if not values:
         raise DataError("the DataFrame has no rows to compare on: df.count() is 0")
@@ -145,15 +192,20 @@ def _require_classes(values: list[Any], title: str) -> None:
         raise DataError(f"{title} is {values[0]!r} in all rows: there is nothing to tell apart")
 
 
-def _require_whole_column(spark: SparkSession, df: DataFrame, own: Column, title: str) -> None:
-    """Refuse numbers of which some are missing.
+def _fractions(spark: SparkSession, df: DataFrame, own: Column, title: str) -> int:
+    """Count the numbers that are not whole.
 
     Raises:
-        DataError: some are.
+        DataError: some are missing, or all are the same.
     """
     number = own.cast("double")
     broken = (number.isNull() | F.isnan(number) | (F.abs(number) == float("inf"))).cast("int")
-    figures = df.agg(F.sum(broken).alias("broken"), F.min(number).alias("low"), F.max(number).alias("high"))
+    figures = df.agg(
+        F.sum(broken).alias("broken"),
+        F.min(number).alias("low"),
+        F.max(number).alias("high"),
+        F.count_if(number != F.floor(number)).alias("fractions"),
+    )
     found = inference.attended(spark, "compare", figures.first)
     if found["broken"] is None:
         raise DataError("the DataFrame has no rows to compare on: df.count() is 0")
@@ -163,6 +215,7 @@ def _require_whole_column(spark: SparkSession, df: DataFrame, own: Column, title
         )
     if found["low"] == found["high"]:
         raise DataError(f"{title} is {found['low']:g} in all rows: there is nothing to predict")
+    return int(found["fractions"])
 
 
 def task_of(model: Any) -> Task:

@@ -38,6 +38,7 @@ def history(notebook, cell):
     return json.loads(notebook.output(cell))
 
 
+@pytest.mark.soak  # test_spark.py has it with a training
 def test_points_grow_while_the_cell_is_busy_and_the_picture_stays(open_notebook, screenshots):
     cells = ["from fed import show", "run = show(holds=(1, 4, 8))", HISTORY]
     notebook = open_notebook("live", cells)
@@ -122,6 +123,7 @@ def test_a_stop_that_is_lost_on_its_way_is_said_again(open_notebook):
     assert notebook.page.evaluate("window.lost") == 1
 
 
+@pytest.mark.soak  # above, a run in the background outlives it
 def test_a_page_reloaded_while_the_cell_is_busy_shows_the_chart_when_it_has_ended(open_notebook, ipykernel):
     notebook = open_notebook("again", ["from fed import show", "run = show(40, holds=(39,))"], ipykernel)
     notebook.run(0)
@@ -137,6 +139,7 @@ def test_a_page_reloaded_while_the_cell_is_busy_shows_the_chart_when_it_has_ende
     assert notebook.drawn() == 40
 
 
+@pytest.mark.soak  # test_panel.py opens such a file without a kernel
 def test_a_run_that_has_ended_keeps_its_tools_in_the_page_and_a_picture_in_the_file(open_notebook, wait_for):
     notebook = open_notebook("behind", ["from fed import show", "run = show(3, background=True)"])
     notebook.run(0)

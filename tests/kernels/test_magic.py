@@ -101,7 +101,10 @@ def jobs():
 """
 
 
-@pytest.mark.parametrize("method", ["evaluate(train_df, y='label')", "predict(digits.data)"])
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param("evaluate(train_df, y='label')", marks=pytest.mark.soak), "predict(digits.data)"],
+)
 def test_an_interrupt_ends_an_evaluation_or_a_prediction_in_one_line(session, tmp_path, method):
     begun = tmp_path / "begun"
     session.run(SLOW.format(begun=str(begun), limit=waiting.LIMIT))
@@ -119,6 +122,7 @@ def test_an_interrupt_ends_an_evaluation_or_a_prediction_in_one_line(session, tm
     assert session.value("jobs()") == "0"
 
 
+@pytest.mark.soak  # test_versions.py has it without Spark
 def test_a_background_run_is_stopped_by_the_buttons_message(session):
     cell = session.run(FIT.format(options="--background --name behind", epochs=5000))
     assert Run.__name__ in session.value("history")

@@ -480,6 +480,7 @@ def test_plain_python_shows_the_chart_and_says_how_to_get_the_magics(zeppelin, p
     assert len(updates(heard)) > 3
 
 
+@pytest.mark.soak
 def test_a_chart_is_shown_where_the_paragraph_has_printed_all_that_zeppelin_takes(zeppelin):
     note = zeppelin.note(cell("print('c' * 103_000)\nhistory = model.fit(x, y, epochs=2)", "--workers 1"))
     result = note.run(0)
@@ -489,6 +490,7 @@ def test_a_chart_is_shown_where_the_paragraph_has_printed_all_that_zeppelin_take
     assert "finished 2 epochs" in html
 
 
+@pytest.mark.soak
 def test_a_chart_outlives_the_clearing_of_the_output(zeppelin):
     clears = (
         "from IPython.display import HTML, clear_output, display\n"
@@ -506,6 +508,7 @@ def test_a_chart_outlives_the_clearing_of_the_output(zeppelin):
     assert sum("mine 15" in html for html in pages(result)) == 1
 
 
+@pytest.mark.soak
 def test_what_threads_print_while_the_chart_opens_is_kept(zeppelin):
     note = zeppelin.note(
         "%python.ipython\nimport itertools, threading, time\nfrom browser.fed import show\n"
@@ -527,6 +530,7 @@ def test_what_threads_print_while_the_chart_opens_is_kept(zeppelin):
     assert [int(number) for number in re.findall(r"line (\d+)", said)] == list(range(int(told)))
 
 
+@pytest.mark.soak
 def test_a_dashboard_is_of_its_own_note(zeppelin):
     board = zeppelin.note("%python.ipython\n%keras_spark dashboard")
     other = zeppelin.note("%python.ipython\nfrom browser.fed import show\nrun = show(2, pause=0.01)")
