@@ -84,6 +84,23 @@ def quick(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the manual into build/docs; after --, linkcheck looks at the addresses of other sites."""
+    session.install("-e", ".[docs,tasks]")
+    builder = session.posargs[0] if session.posargs else "html"
+    session.run("sphinx-build", "-W", "-n", "--keep-going", "-b", builder, "docs", f"build/docs/{builder}")
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    """Put the files of changes/ into the changelog: nox -s changelog -- 0.2.0."""
+    [version] = session.posargs or session.error("which version? Type nox -s changelog -- 0.2.0")
+    # Files that are put together are removed; git keeps them.
+    session.install("towncrier>=24.8")
+    session.run("towncrier", "build", "--yes", "--version", version)
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Run every test with all its values, on every kind of Spark, at random where others are fixed: hours.
 

@@ -221,9 +221,9 @@ def fit_stream(
     Args:
         model: compiled; holds the trained weights and optimizer state after each micro-batch.
         data: a streaming DataFrame of a session of this notebook, ``spark.readStream…``.
-        y, features, sample_weight, nulls, batch_size, shuffle, class_weight, workers, background, name, seed,
-            backend, heartbeat, gpus, sync_every, trusted_network, spark, shown_by, listeners: as in
-            :func:`fit`.
+        y, features, sample_weight, nulls, batch_size, shuffle, class_weight, workers: as in :func:`fit`.
+        background, name, seed, backend, heartbeat, gpus, sync_every, trusted_network: as in :func:`fit`.
+        spark, shown_by, listeners: as in :func:`fit`.
         trigger: when Spark makes micro-batches, as ``DataStreamWriter.trigger`` takes it:
             ``{"processingTime": "10 seconds"}``, or ``{"availableNow": True}`` for what there is; None makes
             one as soon as rows have come.
@@ -766,8 +766,8 @@ def on_spark(
     pause, resume and stop it, and set its learning rate.
 
     Args:
-        workers, background, name, backend, checkpoint, resume, monitor, restore_best, heartbeat, gpus,
-            sync_every, trusted_network, spark, shown_by, listeners: as in :func:`fit`.
+        workers, background, name, backend, checkpoint, resume, monitor, restore_best: as in :func:`fit`.
+        heartbeat, gpus, sync_every, trusted_network, spark, shown_by, listeners: as in :func:`fit`.
 
     Yields:
         The methods that replace Keras' own; ``fits`` counts the calls of ``fit``.

@@ -1,4 +1,4 @@
-"""What `fit` may be fed with, one small case of each kind, and what the README says of it."""
+"""What `fit` may be fed with, one small case of each kind, and what the manual says of it."""
 
 from __future__ import annotations
 
@@ -291,7 +291,7 @@ FED = {
 
 
 def table():
-    """The README's table of these kinds."""
+    """The manual's table of these kinds."""
     lines = ["| `fit` is fed with | Training | `evaluate`, `predict` |", "|---|---|---|"]
     for read, (training, others) in READ.items():
         kinds = [one.by for one in FED.values() if one.read == read]

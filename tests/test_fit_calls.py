@@ -1,4 +1,4 @@
-"""Each kind of `fit` call trains as in plain Keras, and the README's table says what happens."""
+"""Each kind of `fit` call trains as in plain Keras, and the manual's table says what happens."""
 
 from __future__ import annotations
 
@@ -72,6 +72,6 @@ def test_every_call_of_the_default_run_is_one_of_all():
     assert set(CALLS) >= BY_DEFAULT
 
 
-def test_the_table_of_the_readme_is_that_of_the_kinds_that_are_tested():
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    assert fits.table() in readme, "print it with: python tests/fits.py"
+def test_the_table_of_the_manual_is_that_of_the_kinds_that_are_tested():
+    page = (Path(__file__).parents[1] / "docs" / "data" / "index.md").read_text(encoding="utf-8")
+    assert fits.table() in page, "print it with: python tests/fits.py"

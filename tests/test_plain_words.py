@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "tests/README.md")]
+PAGES += [*(ROOT / "docs").rglob("*.md"), ROOT / "docs" / "errors.toml"]
 SOURCES = [file for kind in ("*.py", "*.js") for file in (ROOT / "nbkeras").rglob(kind)]
 
 

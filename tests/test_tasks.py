@@ -83,9 +83,9 @@ def file(tmp_path, monkeypatch):
     return write
 
 
-def readme_example() -> str:
+def manual_example() -> str:
     [example] = re.findall(
-        r"```yaml\n(# yaml-language-server.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+        r"```yaml\n(# yaml-language-server.*?)```", (ROOT / "docs" / "tasks.md").read_text(), re.DOTALL
     )
     return example
 
@@ -252,7 +252,7 @@ def test_the_schema_file_is_the_one_that_the_code_makes(capsys):
     jsonschema.Draft202012Validator.check_schema(json.loads(printed))
 
 
-@pytest.mark.parametrize("text", [SMALL, readme_example()], ids=["small", "readme"])
+@pytest.mark.parametrize("text", [SMALL, manual_example()], ids=["small", "manual"])
 def test_an_editor_accepts_what_a_task_accepts(file, text):
     nbkeras.Task.read(file(text))
 

@@ -56,6 +56,8 @@ line magic:
                             preprocessing for the columns of a DataFrame, as Keras code
   %keras_spark report NAME [LABEL] [--model NAME] [--prediction COL] [--by COL] [--worst N]
                             how good a model is on a DataFrame, or the predictions in it
+  %keras_spark compare NAME LABEL [--models A,B] [--test PART] [--folds N] [--epochs N]
+                            models side by side on the same rows, and which one is best
 
 in Apache Zeppelin:
   %keras_spark form [NAME]  a form that builds and trains a network on a DataFrame
