@@ -93,6 +93,30 @@ def holds_objects(data: Any) -> bool:
     return not all(any(one(kind) for one in number) for kind in kinds)
 
 
+def called(data: Any, given: Any) -> Any:
+    """Return the name of a column as a word, where a number is one; anything else as it is.
+
+    Args:
+        data: of any kind.
+        given: a name, names of outputs with theirs, or anything else.
+
+    Example:
+        >>> import pandas as pd
+        >>> rows = pd.DataFrame([[0.5, 1]])
+        >>> called(rows, 1), called(rows, {"price": 1}), called(rows, 2), called(rows, [1])
+        ('1', {'price': '1'}, 2, [1])
+    """
+    if isinstance(given, dict):
+        return {key: called(data, one) for key, one in given.items()}
+    if not isinstance(given, (int, np.integer)) or isinstance(given, bool):
+        return given
+    if isinstance(data, pd.DataFrame) or is_pandas_on_spark(data):
+        data = data.columns
+    elif not isinstance(data, dict):
+        return given
+    return str(given) if given in data else given
+
+
 def is_pandas_on_spark(data: Any) -> bool:
     """Whether this is a DataFrame of ``pyspark.pandas``, which nobody has to import for it."""
     # Not by its methods: over Connect a DataFrame has a column of any name that it is asked for.

@@ -13,6 +13,8 @@ from nbkeras.errors import DataError, one_line
 
 #: What a frame may be, for messages.
 KINDS = "a DataFrame of Spark, pandas, polars or Arrow"
+#: Whole numbers of as many digits as Spark takes.
+_LARGEST = pa.decimal128(38, 0)
 
 
 class Frame(Protocol):
@@ -49,7 +51,7 @@ class Pandas:
         if isinstance(series.dtype, pd.SparseDtype):
             series = series.sparse.to_dense()
         try:
-            return pa.array(series)
+            return _array(_native(series) if isinstance(series.dtype, np.dtype) else series)
         except (pa.ArrowInvalid, pa.ArrowTypeError):
             # Arrays of several axes, vectors and rows of Spark.
             return pa.array([_plain(one) for one in series])
@@ -125,8 +127,8 @@ class Arrays:
         """See :class:`Frame`."""
         values = self._data[self._keys[place]]
         if isinstance(values, (pd.Series, list)) or hasattr(values, "__arrow_c_stream__"):
-            return pa.chunked_array(values) if hasattr(values, "__arrow_c_stream__") else pa.array(values)
-        return _nested(np.asarray(values))
+            return pa.chunked_array(values) if hasattr(values, "__arrow_c_stream__") else _array(values)
+        return _nested(_native(np.asarray(values)))
 
     def beside(self, made: pa.Table, rows: Sequence[int] | None) -> Any:
         """See :class:`Frame`."""
@@ -171,7 +173,24 @@ def _nested(array: Any) -> pa.Array:
     if array.ndim > 1 and array.dtype != object:
         inner = _nested(array.reshape(-1, *array.shape[2:]))
         return pa.FixedSizeListArray.from_arrays(inner, array.shape[1])
-    return pa.array(np.ascontiguousarray(array) if array.ndim == 1 else array.tolist())
+    return _array(np.ascontiguousarray(array) if array.ndim == 1 else array.tolist())
+
+
+def _native(values: Any) -> Any:
+    """An array or series in this machine's order of bytes, the only one that Arrow takes."""
+    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
+
+
+def _array(values: Any) -> pa.Array:
+    """Arrow's array; of whole numbers beyond 64 bits, decimals."""
+    try:
+        return pa.array(values)
+    except OverflowError:
+        pass
+    try:
+        return pa.array(values, _LARGEST, from_pandas=isinstance(values, pd.Series))
+    except pa.ArrowException:
+        raise OverflowError("whole numbers beyond 64 bits stand alone, with up to 38 digits") from None
 
 
 def _stacked(column: pa.ChunkedArray) -> Any:
