@@ -21,7 +21,7 @@ import nbkeras
 from nbkeras.builder.editor import Editor
 from nbkeras.data import columnar, converted, frames
 from nbkeras.data.source import data_frame
-from nbkeras.errors import DataError
+from nbkeras.errors import DataError, OptionError
 from nbkeras.ml import KerasRegressor
 from nbkeras.model.reader import kind_of
 from nbkeras.notebook import magics
@@ -59,6 +59,7 @@ def _arrow(table):
 
 
 #: How each kind of frame is made of one of pandas, and the kind that is given back.
+DECIMAL = pa.decimal128(38, 0)
 KINDS = {
     "pandas": (lambda table: table, pd.DataFrame),
     "nullable pandas": (pd.DataFrame.convert_dtypes, pd.DataFrame),
@@ -175,6 +176,12 @@ VIEWS = pa.array(["x", "y"], pa.string_view())
         (pd.DataFrame([[1.0]], columns=[0]), pa.float64(), [1.0]),
         ({"a": np.array([1.0, np.nan])[:1], "b": [1]}, pa.float64(), [1.0]),
         ({"a": np.ones((1, 2, 1), "float32")}, None, [[[1.0], [1.0]]]),
+        ({"a": np.array([[1, 2]], ">i2")}, None, [[1, 2]]),
+        (np.array([(1.5,)], [("a", ">f4")]), pa.float32(), [1.5]),
+        (pd.DataFrame({"a": np.array([3, 4], ">i8")}), pa.int64(), [3, 4]),
+        (pd.DataFrame({"a": [2**70, None, np.nan]}, dtype=object), DECIMAL, [2**70, None, None]),
+        ({"a": [2**70, -1]}, DECIMAL, [2**70, -1]),
+        ({"a": np.array([2**70, 1], object)}, DECIMAL, [2**70, 1]),
     ],
 )
 def test_a_column_goes_in_a_type_that_spark_has_with_the_same_values(frame, kind, values):
@@ -236,6 +243,7 @@ def test_a_piece_that_spark_could_not_address_is_divided(monkeypatch):
             "column 'a' holds values that Arrow does not .*Could not",
         ),
         (pd.DataFrame({"a": [1j]}), "column 'a' holds values that Arrow does not take"),
+        (pd.DataFrame({"a": [10**40]}), "column 'a' holds values .*up to 38 digits"),
         (pd.DataFrame({"a": pd.period_range("2024", periods=1)}), "column 'a' is .*period.*Spark does not"),
         (pl.DataFrame({"a": pl.Series([object()], dtype=pl.Object)}), "column 'a' holds values .* objects"),
         (pl.DataFrame({"a": pl.Series([1], dtype=pl.Int128)}), "column 'a' holds values"),
@@ -352,6 +360,49 @@ def test_evaluate_takes_columns_by_name_as_predict_does(spark, trained):
         np.testing.assert_allclose(separate["loss"], right, 1e-4)
     with pytest.raises(DataError, match="feature column 'a' is not in the DataFrame"):
         nbkeras.evaluate(trained, TABLE[["b", "c"]], TABLE["y"].to_numpy(), **on(spark))
+
+
+def test_columns_may_be_called_by_numbers(spark):
+    numbers = TABLE.set_axis([0, 1, 2, 3], axis=1).assign(more=7.0)
+    right = net().evaluate(X, TABLE["y"].to_numpy(), verbose=0)
+    for features in ([0, 1, 2], ["0", "1", "2"]):
+        found = nbkeras.evaluate(net(), numbers, 3, features=features, **on(spark))
+        np.testing.assert_allclose(found["loss"], right, 1e-4)
+
+
+def test_the_other_order_of_bytes_is_the_same_number(spark, trained):
+    turned = TABLE.astype(">f8")
+    right = trained.predict(X, verbose=0)[:, 0]
+    fields = {name: turned[name].to_numpy() for name in turned}
+    for frame in (turned, fields, turned.to_records(index=False)):
+        found = nbkeras.predict(trained, frame, **on(spark))
+        np.testing.assert_allclose(found["prediction"], right, 1e-4, 1e-5)
+        np.testing.assert_array_equal(found["a"], TABLE["a"])
+
+
+def test_a_report_takes_the_labels_that_evaluate_takes(spark, trained):
+    right = np.abs(trained.predict(X, verbose=0)[:, 0] - TABLE["y"]).mean()
+    swapped, y = TABLE[["c", "b", "a"]].assign(d=7.0), TABLE["y"].to_numpy()
+    for frame, labels in (
+        (swapped, y),
+        (swapped, TABLE["y"]),
+        (pl.from_pandas(swapped), pl.Series(y)),
+        (_arrow(swapped), y),
+        ({name: TABLE[name].to_numpy() for name in TABLE}, None),
+    ):
+        found = nbkeras.report(trained, frame, y=labels, **on(spark))
+        assert found.rows == ROWS
+        assert found.figures["mae"] == pytest.approx(right, rel=1e-4)
+    right = np.abs(net().predict(X, verbose=0)[:, 0] - y).mean()
+    found = nbkeras.report(net(), TABLE[list("abc")], y=y, **on(spark))
+    assert found.figures["mae"] == pytest.approx(right, rel=1e-4)
+    with pytest.raises(OptionError, match="by= and worst= are of a DataFrame with its labels"):
+        nbkeras.report(trained, swapped, y=y, by="d", spark=spark)
+
+
+def test_a_frame_without_rows_says_so(spark, trained):
+    with pytest.raises(DataError, match=r"^label column 'y' holds nothing: there are no rows, or"):
+        nbkeras.report(trained, TABLE.assign(y="lily").iloc[:0], "y", spark=spark)
 
 
 def test_what_comes_back_into_a_dict_has_as_many_axes_as_it_has(spark):

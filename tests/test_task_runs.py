@@ -22,7 +22,8 @@ from twins import assert_same_history
 
 import nbkeras
 from nbkeras import cli
-from nbkeras.errors import NbkerasError, OptionError
+from nbkeras.errors import NbkerasError, OptionError, TaskError
+from nbkeras.tasks import frames
 
 BUILD = """\
 import keras
@@ -221,6 +222,7 @@ def test_an_interrupt_keeps_what_was_learned_exits_130_and_the_same_command_goes
                 os.kill(os.getpid(), signal.SIGINT)
 
     changes = ("epochs=100000", "out={model: a.keras, predictions: p.parquet}", "data.test=test.csv")
+    changes += ("restore_best=true", "monitor=val_accuracy")
     words = [
         "run",
         "task.yaml",
@@ -240,6 +242,7 @@ def test_an_interrupt_keeps_what_was_learned_exits_130_and_the_same_command_goes
     assert 2 <= result["epochs"] == len(result["history"]["loss"]) < 100000
     assert result["written"] == {"model": str(Path("a.keras").absolute())}
     assert "interrupted: the rows are neither predicted nor reported on" in result["notes"]
+    assert not any("Early stopping" in one for one in result["notes"])  # of restore_best, in the last epoch
     assert keras.saving.load_model("a.keras", {"Twice": keras.layers.Identity}).count_params() == 22
     assert capsys.readouterr().out == ""
 
@@ -329,6 +332,61 @@ def test_what_a_task_names_and_is_not_there_is_a_fault_before_anything_runs(caps
     assert re.match(rf"(--set |task.yaml:2: ){fault}", said.err)
     assert (said.err.count("\n"), said.out) == (1, "")
     assert files() == before
+
+
+def read(spark, **rows):
+    """The rows that a task names, as a set."""
+    task = nbkeras.Task(data={"training": rows}, model="build.py:build")
+    return {tuple(row.asDict().items()) for row in frames.frames(task, spark)["training"].collect()}
+
+
+@pytest.mark.smoke
+@pytest.mark.usefixtures("folder")
+def test_types_of_a_csv_go_by_the_names_in_its_header(spark):
+    right = pd.DataFrame({"length": [1.5, 2.5], "width": [3, 4], "kind": ["lily", "rose"]})
+    right.to_csv("right.csv", index=False)
+    right[["kind", "width", "length"]].to_csv("other.csv")  # with an index, which has no name
+    types = "length double, width int, kind string"
+    plain = spark.read.csv(f"{Path.cwd()}/right.csv", types, header=True).collect()
+    rows = {tuple(row.asDict().items()) for row in plain}
+    for options in ({}, {"multiLine": True}, {"Header": "TRUE"}):
+        assert read(spark, path="other.csv", types=types, options=options) == rows
+    some = {tuple(one for one in row if one[0] != "width") for row in rows}
+    assert read(spark, path="other.csv", types="length double, kind string") == some
+    with pytest.raises(TaskError, match=r"^data.training.types: 'lenght' is not in the header: did you mean"):
+        read(spark, path="other.csv", types="lenght double")
+    right.to_csv("bare.csv", index=False, header=False)
+    assert read(spark, path="bare.csv", types=types, options={"header": False}) == rows
+    # Of a folder, whose files agree or are refused.
+    Path("several.csv").mkdir()
+    for name, order in (("1.csv", ["width", "length"]), ("2.csv", ["width", "length"])):
+        right[order].to_csv(Path("several.csv", name), index=False)
+    assert read(spark, path="several.csv", types="width int") == {(("width", 3),), (("width", 4),)}
+    right[["length", "width"]].to_csv("several.csv/2.csv", index=False)
+    with pytest.raises(Exception, match=r"FAILED_READ_FILE|header does not conform"):
+        read(spark, path="several.csv", types="width string")
+
+
+@pytest.mark.usefixtures("folder")
+def test_other_formats_go_by_name_and_a_file_with_the_name_of_a_pattern_is_itself(spark):
+    for kind in ("parquet", "orc", "json"):
+        spark.sql("SELECT 1 AS a, 'x' AS b").write.format(kind).save(f"{Path.cwd()}/rows[1].{kind}")
+        assert read(spark, path=f"rows[1].{kind}", types="b string, a int") == {(("b", "x"), ("a", 1))}
+        assert read(spark, path=f"rows?1*.{kind}", types="a int") == {(("a", 1),)}
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("label", ["'tulip'", "string(NULL)"])
+def test_a_label_to_test_that_the_training_lacks_is_refused_before_it(spark, label):
+    before = len(nbkeras.runs)
+    rows = f"SELECT 1D AS length, 2D AS width, {label} AS kind UNION ALL SELECT 1, 2, 'lily'"
+    test = f'data.test={{sql: "{rows}"}}'
+    what = label.removeprefix("string(").removesuffix(")").lower()
+    with pytest.raises(
+        TaskError, match=rf"data.test: the label 'kind' is {what} in 1 rows, and in none of the"
+    ):
+        nbkeras.Task.read("task.yaml", test).run(spark)
+    assert len(nbkeras.runs) == before
 
 
 @pytest.mark.usefixtures("folder", "spark")

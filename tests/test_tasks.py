@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import jsonschema
+import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
@@ -109,6 +110,7 @@ def test_every_fault_of_a_file_is_a_line_that_says_where_what_and_what_to_write(
         ("- a", "1: a task is keys and values: write data:, model: and what else it is to do"),
         ("", "1: a task is keys and values: write data:, model: and what else it is to do"),
         (f"{SMALL}epochs: 0", "3: epochs: got 0: write a number from 1"),
+        (f"{SMALL}seed: 99999999999", "3: seed: got 99999999999: write a number up to 4294967295"),
         (f"{SMALL}epochs:", "3: epochs: got nothing: write a whole number"),
         (
             f"{SMALL}name: 2026-11-28",
@@ -184,8 +186,48 @@ def test_a_change_is_read_as_the_files_own_value_and_named_where_it_is_wrong(fil
     )
     with pytest.raises(TaskError, match="--set epochs: write a key and its value, such as --set epochs=3"):
         nbkeras.Task.read(name, "epochs")
-    with pytest.raises(TaskError, match=r"data.training is 'rows.parquet' and has no keys"):
-        nbkeras.Task.read(name, "data.training.format=csv")
+    with pytest.raises(TaskError, match=r"data.y is 'kind' and has no keys"):
+        nbkeras.Task.read(name, "data.y.output=kind")
+
+
+def test_a_change_reaches_below_a_short_form_and_into_the_arguments_of_a_callback(file):
+    name = file(
+        "data: {training: a.csv, validation: 0.2, y: kind}\nmodel: m.py:build\ncallbacks: {EarlyStopping: }"
+    )
+
+    task = nbkeras.Task.read(
+        name,
+        "data.training.options.sep=;",
+        "data.validation.fraction=0.5",
+        "model.arguments.units=64",
+        "model.arguments.sizes.first=3",
+        "callbacks.EarlyStopping.patience=5",
+        "data.nulls.2020=0",
+        "class_weight.1=2",
+        "out.predictions.format=csv",
+        "out.predictions.path=p",
+        "data.predict.path=b.csv",
+    )
+
+    assert (task.data.training.path, task.data.training.options) == (f"{Path.cwd()}/a.csv", {"sep": ";"})
+    assert task.data.validation.fraction == 0.5
+    assert task.model.function == f"{Path.cwd()}/m.py:build"
+    assert task.model.arguments == {"units": 64, "sizes": {"first": 3}}
+    assert task.callbacks == {"EarlyStopping": {"patience": 5}}
+    assert (task.data.nulls, task.class_weight) == ({"2020": 0}, {1: 2.0})
+
+
+def test_what_no_file_can_hold_is_named_by_its_type_in_one_line():
+    frame = pd.DataFrame({"a": range(9)})
+    with pytest.raises(TaskError) as wrong:
+        nbkeras.Task(data={"training": frame, "y": frame}, model="m.py:build", name=frame)
+    named, training, label = wrong.value.faults
+    assert named == "name: got a DataFrame of pandas: write a word"
+    assert training.startswith(
+        "data.training: got a DataFrame of pandas: a task names files, tables or queries"
+    )
+    assert label.startswith("data.y: got a DataFrame of pandas: write a word or a list or keys below it")
+    assert not any("\n" in one for one in wrong.value.faults)
 
 
 def test_paths_are_those_of_the_file_and_stay_when_the_task_is_written_elsewhere(file, tmp_path, monkeypatch):

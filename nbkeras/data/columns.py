@@ -158,6 +158,7 @@ def label_fields(df: DataFrame, names: Sequence[str], floatx: str) -> tuple[Fiel
             known = tuple(marks.of(df, name).get("classes", ()))
             fields.append(Field(f"y{index}", (name,), f"label '{name}'", "int64", None, Classes.name, known))
             continue
+        parts.require_some(f"label column '{name}'", dtype)
         kind = kinds.of(dtype)
         if kind is None:
             raise DataError(
@@ -305,6 +306,7 @@ def _require(df: DataFrame, name: str, dtype: str) -> None:
         DataError: it holds words where numbers are taken, numbers for words, or what no model takes.
     """
     found = parts.type_of(df, name)
+    parts.require_some(f"column '{name}'", found)
     words, said = kinds.holds_words(found), f"column '{name}' is {found.simpleString()}"
     if dtype == WORDS and not words:
         raise DataError(

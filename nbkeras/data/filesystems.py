@@ -37,6 +37,26 @@ def absolute(uri: str) -> str:
     return str(Path(uri.removeprefix("file:") if uri.startswith("file:/") else uri).expanduser().absolute())
 
 
+def unglobbed(path: str) -> str:
+    r"""Return a path whose letters mean nothing to Hadoop but themselves.
+
+    Example:
+        >>> print(unglobbed("rows[1].parquet"))
+        rows\[1\].parquet
+    """
+    return re.sub(r"([\\{}\[\]*?^,])", r"\\\1", path)
+
+
+def literal(path: str) -> str:
+    """Return a path as Spark reads the file or folder of this machine that has this very name.
+
+    Args:
+        path: one that names nothing on this machine stays as it is: it may stand for several.
+    """
+    is_there = not is_uri(path) and any(one in path for one in "{}[]*?\\") and Path(path).exists()
+    return unglobbed(path) if is_there else path
+
+
 def opened(uri: str, name: str) -> tuple[Any, str]:
     """Return the file system of PyArrow that a path or URI lies in, and the path in it.
 

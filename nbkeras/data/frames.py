@@ -8,134 +8,23 @@ that the user has not imported.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from nbkeras.data import columnar
+from nbkeras.data import columnar, tabular
 from nbkeras.data.names import listed
+from nbkeras.data.tabular import Arrays, Arrow, Frame, Pandas, Polars, told
 from nbkeras.errors import DataError, one_line
 
+#: What a frame may be, for messages.
+KINDS = tabular.KINDS
 #: Of rows as Arrow's batches, and of whole DataFrames.
 _PROTOCOLS = ("__arrow_c_stream__", "__dataframe__")
-#: What a frame may be, for messages.
-KINDS = "a DataFrame of Spark, pandas, polars or Arrow"
-
-
-class Frame(Protocol):
-    """A DataFrame of the notebook.
-
-    Attributes:
-        names: of its columns, as words.
-    """
-
-    names: list[str]
-
-    def column(self, place: int) -> pa.ChunkedArray | pa.Array:
-        """The column at a place, as Arrow holds it."""
-
-    def beside(self, made: pa.Table, rows: Sequence[int] | None) -> Any:
-        """The user's frame, or some rows of it, with further columns, as a frame of its own kind.
-
-        Args:
-            made: the further columns.
-            rows: their places in the frame; None for all in their order.
-        """
-
-
-class _Pandas:
-    def __init__(self, data: pd.DataFrame) -> None:
-        self._data = data
-        self.names = [str(one) for one in data.columns]
-
-    def column(self, place: int) -> pa.ChunkedArray | pa.Array:
-        series = self._data.iloc[:, place]
-        if isinstance(series.dtype, pd.SparseDtype):
-            series = series.sparse.to_dense()
-        try:
-            return pa.array(series)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
-            # Arrays of several axes, vectors and rows of Spark.
-            return pa.array([_plain(one) for one in series])
-
-    def beside(self, made: pa.Table, rows: Sequence[int] | None) -> Any:
-        found = self._data.copy() if rows is None else self._data.iloc[rows].copy()
-        for name in made.column_names:
-            found[name] = made.column(name).to_pandas().to_numpy()
-        return found
-
-
-class _Polars:
-    def __init__(self, data: Any) -> None:
-        self._lazy = hasattr(data, "collect")
-        self._data = _told(data, data.collect) if self._lazy else data
-        self.names = list(self._data.columns)
-
-    def column(self, place: int) -> pa.ChunkedArray | pa.Array:
-        series = self._data.to_series(place)
-        if str(series.dtype) == "Object":
-            raise TypeError("they are Python's objects")  # polars would give their addresses
-        column = series.to_frame().to_arrow().column(0)
-        if not str(series.dtype).startswith("Enum"):
-            return column
-        # Words in an order, which polars does not tell Arrow.
-        ordered = [
-            pa.DictionaryArray.from_arrays(one.indices, one.dictionary, ordered=True) for one in column.chunks
-        ]
-        return pa.chunked_array(ordered) if ordered else column
-
-    def beside(self, made: pa.Table, rows: Sequence[int] | None) -> Any:
-        found = self._data if rows is None else self._data[rows]
-        found = found.hstack(type(found)(made).get_columns())
-        return found.lazy() if self._lazy else found
-
-
-class _Arrow:
-    def __init__(self, data: Any) -> None:
-        self._data = data
-        self.names = data.column_names
-
-    def column(self, place: int) -> pa.ChunkedArray | pa.Array:
-        return self._data.column(place)
-
-    def beside(self, made: pa.Table, rows: Sequence[int] | None) -> Any:
-        found = self._data if rows is None else self._data.take(rows)
-        for name in made.column_names:
-            found = found.append_column(name, made.column(name))
-        return found
-
-
-class _Arrays:
-    """Arrays by name: a dict, or an array with fields."""
-
-    def __init__(self, data: Any) -> None:
-        self._data, self._keys = data, list(_fields(data))
-        self.names = [str(one) for one in self._keys]
-        lengths = {str(one): len(data[one]) for one in self._keys}
-        if len(set(lengths.values())) > 1:
-            given = ", ".join(f"{name} {length}" for name, length in lengths.items())
-            raise DataError(f"the columns differ in length ({given}): give each one entry per row")
-
-    def column(self, place: int) -> pa.ChunkedArray | pa.Array:
-        values = self._data[self._keys[place]]
-        if isinstance(values, (pd.Series, list)) or hasattr(values, "__arrow_c_stream__"):
-            return pa.chunked_array(values) if hasattr(values, "__arrow_c_stream__") else pa.array(values)
-        return _nested(np.asarray(values))
-
-    def beside(self, made: pa.Table, rows: Sequence[int] | None) -> Any:
-        further = {name: _stacked(made.column(name)) for name in made.column_names}
-        held = {one: np.asarray(self._data[one]) for one in self._keys}
-        whole = {**(held if rows is None else {key: one[rows] for key, one in held.items()}), **further}
-        if isinstance(self._data, Mapping):
-            return whole
-        found = np.empty(made.num_rows, [(name, one.dtype, one.shape[1:]) for name, one in whole.items()])
-        for name, one in whole.items():
-            found[name] = one
-        return found
 
 
 def is_frame(data: Any) -> bool:
@@ -196,12 +85,36 @@ def holds_objects(data: Any) -> bool:
     if isinstance(data, pd.DataFrame):
         return any(getattr(one, "kind", "O") not in "iufb" for one in data.dtypes)
     if hasattr(data, "collect_schema"):  # of polars, whose lazy frames need no row for it
-        types = _told(data, data.collect_schema).dtypes()
+        types = told(data, data.collect_schema).dtypes()
         return not all(one.is_integer() or one.is_float() or str(one) == "Boolean" for one in types)
     frame = of(data)
     kinds = [frame.column(place).type for place in range(len(frame.names))]
     number = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
     return not all(any(one(kind) for one in number) for kind in kinds)
+
+
+def called(data: Any, given: Any) -> Any:
+    """Return the name of a column as a word, where a number is one; anything else as it is.
+
+    Args:
+        data: of any kind.
+        given: a name, names of outputs with theirs, or anything else.
+
+    Example:
+        >>> import pandas as pd
+        >>> rows = pd.DataFrame([[0.5, 1]])
+        >>> called(rows, 1), called(rows, {"price": 1}), called(rows, 2), called(rows, [1])
+        ('1', {'price': '1'}, 2, [1])
+    """
+    if isinstance(given, dict):
+        return {key: called(data, one) for key, one in given.items()}
+    if not isinstance(given, (int, np.integer)) or isinstance(given, bool):
+        return given
+    if isinstance(data, pd.DataFrame) or is_pandas_on_spark(data):
+        data = data.columns
+    elif not isinstance(data, dict):
+        return given
+    return str(given) if given in data else given
 
 
 def is_pandas_on_spark(data: Any) -> bool:
@@ -220,17 +133,17 @@ def of(data: Any) -> Frame:
         DataError: it is no DataFrame.
     """
     if isinstance(data, pd.DataFrame):
-        return _Pandas(data)
+        return Pandas(data)
     polars = sys.modules.get("polars")
     if polars and isinstance(data, (polars.DataFrame, polars.LazyFrame)):
-        return _Polars(data)
+        return Polars(data)
     if isinstance(data, (pa.Table, pa.RecordBatch)):
-        return _Arrow(data if isinstance(data, pa.Table) else pa.Table.from_batches([data]))
+        return Arrow(data if isinstance(data, pa.Table) else pa.Table.from_batches([data]))
     if not holds_columns(data):
         raise DataError(f"the data is {_said(data)}: give {KINDS}, or a dict of arrays")
     if isinstance(data, dict) or _has_fields(data):
-        return _Arrays(data)
-    return _Arrow(_read(data))
+        return Arrays(data)
+    return Arrow(_read(data))
 
 
 def held(data: Any) -> Any:
@@ -240,7 +153,7 @@ def held(data: Any) -> Any:
     if not is_frame(data) or _has_fields(data):
         return data
     if type(data).__module__.startswith("polars"):
-        return _told(data, data.collect).lazy() if hasattr(data, "collect") else data
+        return told(data, data.collect).lazy() if hasattr(data, "collect") else data
     return _read(data)
 
 
@@ -255,7 +168,7 @@ def names(data: Any) -> list[str]:
     if isinstance(data, DataFrame) or is_pandas_on_spark(data):
         return [str(one) for one in data.columns]
     if hasattr(data, "collect_schema"):
-        return list(_told(data, data.collect_schema).names())
+        return list(told(data, data.collect_schema).names())
     return list(of(data).names)
 
 
@@ -294,69 +207,14 @@ def _column(frame: Frame, place: int, name: str) -> pa.ChunkedArray:
 def _read(data: Any) -> pa.Table:
     """The table that a stream of Arrow's, or the interchange of DataFrames, gives."""
     if hasattr(data, "__arrow_c_stream__"):
-        return _told(data, lambda: pa.RecordBatchReader.from_stream(data).read_all())
+        return told(data, lambda: pa.RecordBatchReader.from_stream(data).read_all())
     from pyarrow import interchange
 
-    return _told(data, lambda: interchange.from_dataframe(data))
-
-
-def _told(data: Any, read: Callable[[], Any]) -> Any:
-    """What a package of frames reads, whose errors are of its own kind.
-
-    Raises:
-        DataError: it cannot.
-    """
-    try:
-        return read()
-    except Exception as error:  # of any package
-        raise DataError(
-            f"the data is a {type(data).__name__}, which cannot be read ({one_line(error)}): give {KINDS}"
-        ) from error
-
-
-def _plain(value: Any) -> Any:
-    """Lists and dicts in place of arrays, vectors and rows of Spark."""
-    if hasattr(value, "toArray"):
-        value = value.toArray()
-    if hasattr(value, "asDict"):
-        return value.asDict(recursive=True)
-    if isinstance(value, np.ndarray):
-        return [_plain(one) for one in value] if value.dtype == object else value.tolist()
-    return value
-
-
-def _nested(array: Any) -> pa.Array:
-    """Arrow's column of an array: one of several axes holds lists of a fixed length."""
-    if array.ndim > 1 and array.dtype != object:
-        inner = _nested(array.reshape(-1, *array.shape[2:]))
-        return pa.FixedSizeListArray.from_arrays(inner, array.shape[1])
-    return pa.array(np.ascontiguousarray(array) if array.ndim == 1 else array.tolist())
-
-
-def _stacked(column: pa.ChunkedArray) -> Any:
-    """NumPy's array of a column; of lists, all of one length at each depth, an array of as many axes."""
-    kind = column.type
-    if not (pa.types.is_nested(kind) and hasattr(kind, "value_type")):
-        return column.to_numpy()
-    while hasattr(kind, "value_type"):
-        kind = kind.value_type
-    values = column.to_pylist()
-    try:
-        return np.array(values, kind.to_pandas_dtype())
-    except (TypeError, ValueError):
-        # Of several lengths, or missing, as for an image that is left out.
-        found = np.empty(len(values), object)
-        for place, one in enumerate(values):
-            found[place] = None if one is None else np.asarray(one)
-        return found
+    return told(data, lambda: interchange.from_dataframe(data))
 
 
 def _has_fields(data: Any) -> bool:
     return isinstance(data, np.ndarray) and data.dtype.names is not None
-
-
-def _fields(data: Any) -> Sequence[Any]:
-    return list(data) if isinstance(data, Mapping) else list(data.dtype.names)
 
 
 def _is_array(value: Any) -> bool:

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from nbkeras.data.names import quoted
+from nbkeras.errors import DataError
 
 #: Part of a day that a second is.
 _SECOND = 1 / 86_400
@@ -81,6 +82,16 @@ def offers(df: DataFrame, name: str) -> bool:
         (True, False)
     """
     return name in df.columns or _split(df, name) is not None
+
+
+def require_some(title: str, dtype: T.DataType) -> None:
+    """Refuse a column without a value, which has no type.
+
+    Raises:
+        DataError: it has none.
+    """
+    if isinstance(dtype, T.NullType):
+        raise DataError(f"{title} holds nothing: there are no rows, or its value is missing in all of them")
 
 
 def is_missing(value: Column, dtype: T.DataType) -> Column:

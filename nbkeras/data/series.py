@@ -11,13 +11,16 @@ from nbkeras.errors import DataError
 def named(data: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
     """Return data whose labels and weights are columns of it, by their names, where they come as series.
 
+    A name that is a number becomes a word, as all names in Spark.
+
     Args:
         data: of any kind; other than pandas on Spark it is returned as it is.
-        y, sample_weight: series of the same DataFrame, or anything else.
+        y, sample_weight: series of the same DataFrame, names, or anything else.
 
     Raises:
         DataError: a series is of another DataFrame.
     """
+    y, sample_weight = frames.called(data, y), frames.called(data, sample_weight)
     if not frames.is_pandas_on_spark(data):
         return data, y, sample_weight
     data, label = _with(data, y, "y")

@@ -49,8 +49,7 @@ class Source:
     ) -> None:
         self._spark, self._model = spark, model
         self._known = known
-        # A single name is one column, though text is a sequence too.
-        self._features = (features,) if isinstance(features, str) else features
+        self._features = _listed(features)
         if self._features is None and known is not None:
             self._features = known.columns
 
@@ -309,6 +308,14 @@ def _unpacked(given: Any) -> tuple[Any, Any, Any]:
         )
     x, y, weights = (*given, None, None)[:3]
     return x, y, weights
+
+
+def _listed(features: Any) -> Any:
+    """Names of columns as words: a single one is one column, though text is a sequence too."""
+    if isinstance(features, (str, int)):
+        features = (features,)
+    numbers = isinstance(features, (list, tuple)) and any(not isinstance(one, str) for one in features)
+    return [str(one) if hasattr(one, "__index__") else one for one in features] if numbers else features
 
 
 def _names(given: Any) -> bool:

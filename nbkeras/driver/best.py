@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from nbkeras.errors import OptionError
+from nbkeras.worker.callbacks.best import EarlyStopping
 
 
 def keeper(monitor: str | None, *, restore: bool, validates: bool, epochs: int) -> Any:
@@ -30,7 +31,7 @@ def keeper(monitor: str | None, *, restore: bool, validates: bool, epochs: int) 
             f"monitor={monitor!r} says which epoch is best: add restore_best=True (--restore-best)"
         )
     chosen = monitor or ("val_loss" if validates else "loss")
-    return keras.callbacks.EarlyStopping(chosen, patience=max(1, epochs), restore_best_weights=True)
+    return EarlyStopping(chosen, patience=max(1, epochs), restore_best_weights=True)
 
 
 def require_known(callback: Any, model: Any, *, validates: bool) -> None:

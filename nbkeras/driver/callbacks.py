@@ -12,6 +12,7 @@ from nbkeras.errors import OptionError
 from nbkeras.model import captured, hooks, settings, state
 from nbkeras.run.curves import arrays
 from nbkeras.transport.messages import Batches, Decision
+from nbkeras.worker.callbacks.best import EarlyStopping
 
 #: They judge the logs and must act in the step or epoch in which they judge.
 ON_WORKERS = (
@@ -19,6 +20,7 @@ ON_WORKERS = (
     keras.callbacks.ReduceLROnPlateau,
     keras.callbacks.LearningRateScheduler,
     keras.callbacks.TerminateOnNaN,
+    EarlyStopping,  # of restore_best
 )
 #: They never look at the model's weights.
 _LOGS_ONLY = (keras.callbacks.CSVLogger, keras.callbacks.History, keras.callbacks.RemoteMonitor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -170,7 +169,7 @@ def _folder(
         .option("pathGlobFilter", f"*.{{{either}}}")
     )
     try:
-        df = files.load([_unglobbed(place) for place in places])
+        df = files.load([filesystems.unglobbed(place) for place in places])
     except Exception as error:
         raise DataError(
             f"Spark cannot read {path!r} ({one_line(error)[:200]}): name a folder that it can"
@@ -269,8 +268,3 @@ def _below(root: str) -> Column:
     start = (urlsplit(root).path if filesystems.is_uri(root) else root).rstrip("/") + "/"
     path = F.col(quoted(columns.PATH))
     return path.substr(F.locate(start, path) + F.lit(len(start)), F.length(path))
-
-
-def _unglobbed(path: str) -> str:
-    """A path whose letters mean nothing to Hadoop but themselves."""
-    return re.sub(r"([\\{}\[\]*?^,])", r"\\\1", path)

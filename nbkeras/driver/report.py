@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from nbkeras.data import columns, frames, parts
+from nbkeras.data import columns, frames, parts, series
 from nbkeras.data.decoder import Decoder
 from nbkeras.data.names import quoted
 from nbkeras.data.preprocessing.cut import cut
@@ -66,11 +66,15 @@ def report(
             "that"
         )
     spark = attached(spark)
-    df = data_frame(spark, data) if _holds_columns(data, wanted) else None
+    data, y, weight = series.named(frames.held(data), wanted.y, wanted.sample_weight)
+    wanted = replace(wanted, y=y, sample_weight=weight)
+    df = data_frame(spark, data) if wanted.names_columns(data, model) else None
     if df is not None:
         wanted.require_columns(df)
     if df is None and (wanted.by is not None or wanted.worst):
-        raise OptionError("by= and worst= name rows of a DataFrame: give a DataFrame")
+        raise OptionError(
+            "by= and worst= are of a DataFrame with its labels: give one, and the name of their column, y='…'"
+        )
     if model is None:
         if df is None:
             raise DataError("without a model, a report takes a DataFrame with a column of predictions")
@@ -85,11 +89,6 @@ def report(
     else:
         made = _of_model(spark, model, data if df is None else df, df, wanted, batch_size, backend)
     return made.figures(wanted)
-
-
-def _holds_columns(data: Any, wanted: Wanted) -> bool:
-    """Whether labels are columns of the data: always of a DataFrame, of a dict of arrays if y names one."""
-    return frames.is_frame(data) or (isinstance(wanted.y, str) and frames.holds_columns(data))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,11 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 
+from nbkeras.data import frames
+from nbkeras.data.source import names_columns
 from nbkeras.errors import DataError, OptionError
 from nbkeras.metrics.tally import WORST
+from nbkeras.run import registry
 
 #: Rows that are kept at most.
 _WORST = 1_000
@@ -50,6 +53,21 @@ class Wanted:
             raise OptionError(
                 f"classes={given!r:.100}: use a list of different words, in the order of their numbers"
             )
+
+    def names_columns(self, data: Any, model: Any) -> bool:
+        """Whether labels are columns of the data: those that y names, without y those of the training.
+
+        Args:
+            data: the rows.
+            model: a Keras model; None where a column holds the predictions.
+        """
+        if self.y is not None:
+            return names_columns(data, self.y) or (isinstance(self.y, str) and frames.holds_columns(data))
+        known = None if model is None else registry.schema(model)
+        trained = set() if known is None else {*known.targets}
+        return frames.is_frame(data) or (
+            bool(trained) and frames.holds_columns(data) and trained <= {*frames.names(data)}
+        )
 
     def require_columns(self, df: DataFrame) -> None:
         """Refuse columns that the rows which are kept cannot have.

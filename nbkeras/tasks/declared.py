@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
 from nbkeras.tasks import files, wording
-from nbkeras.tasks.parts import Counted, Data, FilePath, Model, Out, Part, Spark
+from nbkeras.tasks.part import FilePath, Part
+from nbkeras.tasks.parts import Counted, Data, Model, Out, Spark
 from nbkeras.tasks.places import Places, Wrong
 
 
@@ -39,7 +40,7 @@ class Declared(Part):
         default={}, examples=[{"EarlyStopping": {"patience": 3}}]
     )
     """Callbacks of Keras by the names of their classes, with their arguments."""
-    seed: Annotated[int, Field(ge=0)] | None = None
+    seed: Annotated[int, Field(ge=0, le=(1 << 32) - 1)] | None = None
     """Of the model's first weights, its random layers and the order of the rows."""
     monitor: str | None = Field(default=None, examples=["val_accuracy"])
     """The metric by which an epoch is best; without it the loss, of validation if there is one."""

@@ -8,21 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.scalarstring import walk_tree
 
 from nbkeras.errors import OptionError, TaskError
+from nbkeras.tasks.part import Part
 from nbkeras.tasks.places import Place, Places, dotted
-from nbkeras.tasks.wording import class_at
+from nbkeras.tasks.wording import class_at, holds_keys, takes_numbers
 
 #: Tags of plain values, which YAML gives by itself.
 _STANDARD = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 
 def read(
-    path: str | os.PathLike[str], changes: Sequence[str], shape: type[BaseModel]
+    path: str | os.PathLike[str], changes: Sequence[str], shape: type[Part]
 ) -> tuple[dict[str, Any], Places]:
     """Read a file, and apply changes to it.
 
@@ -111,7 +111,7 @@ def _plain(loaded: Any, place: Place, places: Places) -> Any:
     raise places.fault(place, f"got {loaded}, which YAML takes for a {kind_of}: put it in quotes")
 
 
-def _change(task: dict[str, Any], change: str, shape: type[BaseModel]) -> Place:
+def _change(task: dict[str, Any], change: str, shape: type[Part]) -> Place:
     """Set one value, and return its place."""
     name, equals, text = change.partition("=")
     if not equals or not name.strip():
@@ -125,7 +125,10 @@ def _change(task: dict[str, Any], change: str, shape: type[BaseModel]) -> Place:
         ) from None
     within = task
     for number, key in enumerate(place[:-1], start=1):
-        inner = within.setdefault(key, {})
+        part = class_at(shape, place[:number])
+        inner = within.get(key)
+        inner = {} if inner is None else inner if part is None else part.widened(inner)
+        within[key] = inner
         if not isinstance(inner, dict):
             above = dotted(place[:number])
             raise TaskError(
@@ -133,17 +136,15 @@ def _change(task: dict[str, Any], change: str, shape: type[BaseModel]) -> Place:
             )
         within = inner
     last = place[-1]
-    # A key that the user chooses may be the number of a class.
-    free = class_at(shape, place[:-1]) is None and last.isdecimal()
-    own: Any = int(last) if free else last
+    own: Any = int(last) if last.isdecimal() and takes_numbers(shape, place[:-1]) else last
     within[own] = value
     return place
 
 
-def _keys(name: str, shape: type[BaseModel]) -> tuple[str, ...]:
-    """The keys of a dotted name; what a part without known keys holds may have dots in its own names."""
+def _keys(name: str, shape: type[Part]) -> tuple[str, ...]:
+    """The keys of a dotted name; names of values that are not keys again may have dots of their own."""
     words, keys = name.split("."), list[str]()
-    while words and class_at(shape, tuple(keys)) is not None:
+    while words and holds_keys(shape, tuple(keys)):
         keys.append(words.pop(0))
     return (*keys, ".".join(words)) if words else tuple(keys)
 

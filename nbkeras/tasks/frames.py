@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from nbkeras.data import columns
+from nbkeras.data import columns, filesystems
 from nbkeras.errors import DataError, NbkerasError
 from nbkeras.spark import exceptions
+from nbkeras.tasks import headers
 from nbkeras.tasks.declared import Declared
 from nbkeras.tasks.parts import Rows, format_of
-from nbkeras.tasks.places import Place
+from nbkeras.tasks.places import Place, Wrong
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -70,6 +71,8 @@ def _frame(task: Declared, spark: SparkSession, rows: Rows, place: Place) -> Dat
         words = str(error).strip().partition("\n")[0].partition(" SQLSTATE")[0].rstrip(".")
         hint = next((said for sign, said in _HINTS.items() if sign in words), "look at what it names")
         raise task.places.fault(place, f"Spark cannot read it: {words}: {hint}") from error
+    except Wrong as error:
+        raise task.places.fault((*place, *error.keys), str(error)) from error
     except NbkerasError:
         raise
     except Exception as error:
@@ -98,11 +101,14 @@ def _read(spark: SparkSession, rows: Rows) -> DataFrame:
 
         return api.images(rows.path, spark=spark, **rows.options)  # type: ignore[arg-type]  # it looks itself
     options: dict[str, Any] = {**_READS.get(str(kind), {}), **rows.options}
+    path = filesystems.literal(rows.path)
     reader = spark.read.format(str(kind))
     if rows.types is not None:
         options.pop("inferSchema", None)
+        if kind == "csv" and headers.decides(options):
+            return headers.typed(spark, path, rows.types, options)
         reader = reader.schema(rows.types)
-    return reader.options(**options).load(rows.path)
+    return reader.options(**options).load(path)
 
 
 def _named(task: Declared) -> Iterator[tuple[Place, str]]:

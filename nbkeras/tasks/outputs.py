@@ -308,7 +308,7 @@ def _is_there_for_spark(spark: SparkSession, path: str) -> bool:
     from pyspark.errors import AnalysisException
 
     try:
-        _ = spark.read.text(path).schema  # over Connect only now it is looked for
+        _ = spark.read.text(filesystems.unglobbed(path)).schema  # over Connect only now it is looked for
     except AnalysisException as error:
         if "PATH_NOT_FOUND" in str(error):
             return False

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    SerializationInfo,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, model_validator
 
 from nbkeras.data import filesystems
 from nbkeras.plan import LEAST_HEARTBEAT
+from nbkeras.tasks.part import FilePath, Function, Part, Short, or_number, or_word, text
 from nbkeras.tasks.places import Wrong
 
 #: By the end of a file's name, the format in which Spark reads and writes it.
@@ -37,80 +27,6 @@ _PACKED = (".gz", ".bz2", ".zst", ".snappy")
 REPORTS = (".html", ".json", ".png", ".txt", ".csv")
 
 Counted = Annotated[int, Field(ge=1)]
-
-
-def _text(value: Any) -> Any:
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-
-def _absolute(value: str, info: ValidationInfo) -> str:
-    if not value.strip():
-        raise ValueError("got an empty path: write one, or leave the key out")
-    if filesystems.is_uri(value):
-        return value
-    value = value.removeprefix("file:") if value.startswith("file:/") else value  # as Spark and Java write it
-    folder = (info.context or {}).get("folder", ".")
-    try:
-        own = Path(value).expanduser()
-    except RuntimeError as error:
-        raise ValueError(f"got {value}, whose home is unknown ({error}): write the whole path") from error
-    return os.path.abspath(Path(folder, own))  # noqa: PTH100  # links stay as they are
-
-
-def _relative(value: str, info: SerializationInfo) -> str:
-    folder = (info.context or {}).get("folder")
-    if folder is None or filesystems.is_uri(value) or not Path(value).is_relative_to(folder):
-        return value
-    return str(Path(value).relative_to(folder))
-
-
-def _from_file(value: str, info: ValidationInfo) -> str:
-    path, _, name = value.rpartition(":")
-    return f"{_absolute(path, info)}:{name}" if path.endswith(".py") else value
-
-
-def _to_file(value: str, info: SerializationInfo) -> str:
-    path, _, name = value.rpartition(":")
-    return f"{_relative(path, info)}:{name}" if path.endswith(".py") else value
-
-
-#: A path, relative to the task's file, or a URI; a task holds it absolute.
-FilePath = Annotated[
-    str, BeforeValidator(_text), AfterValidator(_absolute), PlainSerializer(_relative, return_type=str)
-]
-
-#: A function of a file or of a module.
-Function = Annotated[str, AfterValidator(_from_file), PlainSerializer(_to_file, return_type=str)]
-
-
-def _or_word(schema: dict[str, Any]) -> None:
-    """Say in the JSON Schema that a word may stand for the whole part."""
-    whole = dict(schema)
-    schema.clear()
-    schema["anyOf"] = [{"type": "string"}, whole]
-
-
-def _or_number(schema: dict[str, Any]) -> None:
-    _or_word(schema)
-    schema["anyOf"].insert(0, {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1})
-
-
-class Part(BaseModel):
-    """Base of all parts: frozen, and it takes no key that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
-
-
-class Short(Part):
-    """Base of the parts for which a path may stand."""
-
-    model_config = ConfigDict(json_schema_extra=_or_word)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_word(cls, value: Any) -> Any:
-        value = _text(value)
-        return {"path": value} if isinstance(value, str) else value
 
 
 def format_of(path: str) -> str | None:
@@ -154,7 +70,8 @@ class Rows(Short):
     """For Spark's reader, or of nbkeras.images. A csv has a header and its types are inferred, unless said
     here."""
     types: str | None = Field(default=None, examples=["length double, width double, kind string"])
-    """Names and types of the columns; without it, those of csv and json are inferred by reading all rows."""
+    """Names and types of the columns to read, in any order where the file names them; without it, those of
+    csv and json are inferred by reading all rows."""
     table: str | None = Field(default=None, examples=["lake.flowers"])
     """A table of Spark's catalogue."""
     sql: str | None = Field(default=None, examples=["SELECT * FROM lake.flowers WHERE year < 2026"])
@@ -176,15 +93,15 @@ class Rows(Short):
 class Validation(Rows):
     """Rows to validate on: as those to train on, or a fraction of these."""
 
-    model_config = ConfigDict(json_schema_extra=_or_number)
+    model_config = ConfigDict(json_schema_extra=or_number)
 
     fraction: float | None = Field(default=None, gt=0, lt=1, examples=[0.2])
     """The part of the rows to train on that is held back, chosen by the hash of each row."""
 
-    @model_validator(mode="before")
     @classmethod
-    def _from_number(cls, value: Any) -> Any:
-        return {"fraction": value} if isinstance(value, (int, float)) else value
+    def widened(cls, value: Any) -> Any:
+        """See :class:`Part`."""
+        return {"fraction": value} if isinstance(value, (int, float)) else super().widened(value)
 
     @staticmethod
     def _sources() -> tuple[str, ...]:
@@ -216,7 +133,7 @@ class Data(Part):
 class Model(Part):
     """A compiled Keras model. A .keras file or a function may stand for it, as a word; or its code."""
 
-    model_config = ConfigDict(json_schema_extra=_or_word)
+    model_config = ConfigDict(json_schema_extra=or_word)
 
     file: FilePath | None = Field(default=None, examples=["start.keras"])
     """A .keras file with a compiled model, whose weights training goes on from."""
@@ -227,10 +144,10 @@ class Model(Part):
     arguments: dict[str, Any] = Field(default={}, examples=[{"units": 64}])
     """Of the function, by name."""
 
-    @model_validator(mode="before")
     @classmethod
-    def _from_word(cls, value: Any) -> Any:
-        value = _text(value)
+    def widened(cls, value: Any) -> Any:
+        """See :class:`Part`."""
+        value = text(value)
         if not isinstance(value, str):
             return value
         if "\n" in value.strip():
@@ -286,7 +203,7 @@ class Predictions(Short):
     """How Spark writes, if the end of the path's name does not say it."""
     mode: Literal["error", "overwrite", "append"] | None = None
     """What happens to what is there; without it, as the mode of all results."""
-    options: dict[str, str | int | float | bool] = {}
+    options: dict[str, str | int | float | bool] = Field(default={})
     """For Spark's writer. A csv has a header, unless said here."""
     classes: bool = False
     """Add the likeliest class and its probability, of labels that are words."""

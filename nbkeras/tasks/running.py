@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbkeras.errors import NbkerasError, OptionError, TaskError
 from nbkeras.spark import session
-from nbkeras.tasks import frames, models, outputs, wording
+from nbkeras.tasks import frames, labels, models, outputs, wording
 from nbkeras.tasks.declared import Declared
 from nbkeras.tasks.result import Result
 
@@ -148,6 +148,7 @@ def _steps(task: Declared, result: Result, spark: SparkSession, *, again: bool) 
     callbacks, model = models.callbacks(task), models.made(task)
     to_predict = found.get("predict", found.get("test"))
     outputs.require_format(task, model, to_predict)
+    labels.require_known(task, spark, model, found)
     with _known(task, result):
         result.run = api.fit(model, found["training"], callbacks=callbacks, **arguments(task, found, spark))
     if task.out.model is not None and result.run.epoch_numbers:
