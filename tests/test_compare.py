@@ -517,7 +517,7 @@ def test_classes_that_have_an_order_keep_it(spark):
         ([1, 1], "int", None, "label column 'y' is 1 in all rows: there is nothing to predict"),
         (["a", "a"], "string", None, "label column 'y' is 'a' in all rows: there is nothing to tell apart"),
         ([], "string", None, "the DataFrame has no rows to compare on"),
-        ([None], "void", None, "label column 'y' has no value"),
+        ([None], "void", None, "label column 'y' holds nothing: there are no rows"),
         (["a", "b"], "string", "regression", "label column 'y' is string, and no amount"),
         (
             [[1.0], [2.0]],

@@ -30,12 +30,6 @@ _SENT: dict[str, T.DataType] = {
 }
 
 
-def named_inputs(df: DataFrame, signature: Signature) -> tuple[str, ...] | None:
-    """The columns that have the names of a model's inputs; None where one has not."""
-    offered = (names for names in signature.names if all(parts.offers(df, name) for name in names))
-    return next(offered, None)
-
-
 def feature_fields(
     df: DataFrame,
     signature: Signature,
@@ -58,7 +52,7 @@ def feature_fields(
     called = signature.names[0]
     if features is None:
         rest = [name for name in df.columns if name not in (*labels, *weights)]
-        named = named_inputs(df, signature)
+        named = parts.offered(df, signature.names)
         called = named or called
         if named is None and len(signature.inputs) == 1:
             rest = images.chosen(df, rest, signature.inputs[0])

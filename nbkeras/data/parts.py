@@ -6,7 +6,7 @@ An input ``pickup_hour`` takes the hour of the column ``pickup`` where the DataF
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -82,6 +82,11 @@ def offers(df: DataFrame, name: str) -> bool:
         (True, False)
     """
     return name in df.columns or _split(df, name) is not None
+
+
+def offered(df: DataFrame, choices: Iterable[tuple[str, ...]]) -> tuple[str, ...] | None:
+    """The first of some choices of names of which a DataFrame offers each; None where it offers none."""
+    return next((names for names in choices if all(offers(df, name) for name in names)), None)
 
 
 def require_some(title: str, dtype: T.DataType) -> None:

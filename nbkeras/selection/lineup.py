@@ -11,7 +11,7 @@ import keras
 from pyspark.ml import Estimator
 from pyspark.sql import DataFrame
 
-from nbkeras.data import columns
+from nbkeras.data import columns, parts
 from nbkeras.data.names import unique
 from nbkeras.data.signature import signature
 from nbkeras.errors import DataError, OptionError
@@ -180,7 +180,7 @@ def _own_columns(df: DataFrame, model: Any, asked: Asked) -> list[str] | None:
         return None
     schema = registry.schema(model)
     if schema is None:
-        inputs = columns.named_inputs(df, signature(model))
+        inputs = parts.offered(df, signature(model).names)
         return None if inputs is None else list(inputs)
     # It may have been trained on another label, of which this one was a feature.
     return [name for name in schema.columns if name != asked.y]

@@ -111,8 +111,7 @@ def _require_kind(dtype: T.DataType, title: str) -> None:
     Raises:
         DataError: they are.
     """
-    if isinstance(dtype, T.NullType):
-        raise DataError(f"{title} has no value: give rows whose label is known")
+    parts.require_some(title, dtype)
     if not isinstance(dtype, (T.StringType, T.BooleanType, T.NumericType)):
         raise DataError(
             f"{title} is {dtype.simpleString()}: MLlib's models predict one class or one amount for a row, "
