@@ -70,8 +70,8 @@ def test_a_column_whose_name_holds_dots_and_backticks_is_found(spark):
     ("signature", "features", "words"),
     [
         (one_input((3,)), ["age", "size"], ["'image' of shape (3,)", "3 numbers", "2 columns", "age int"]),
-        (one_input((2,)), ["scores", "age"], ["'image' of shape (2,)", "scores array<double>", "df.select"]),
-        (one_input((2,)), ["name"], ["column 'name' is string", "df.drop('name')"]),
+        (one_input((2,)), ["scores", "age"], ["'image' of shape (2,)", "scores array<double>", "features=["]),
+        (one_input((2,)), ["name"], ["column 'name' is string", "or remove the column"]),
         (one_input((2,)), ["scoers"], ["'scoers'", "did you mean 'scores'?"]),
         (
             Signature((Input("left", (2,), "float32"), Input("right", (2,), "float32"))),

@@ -312,11 +312,11 @@ def test_the_columns_of_a_model_that_knows_none_are_named(spark, capsys):
     df = spark.createDataFrame([(1.0, 2.0, 0.0)], "a double, b double, label double")
 
     nbkeras.evaluate(model, df, "label", spark=spark)
-    assert "takes the columns a, b, in this order: choose others with df.select" in capsys.readouterr().out
+    assert "takes the columns a, b, in this order: choose others with features=" in capsys.readouterr().out
     nbkeras.predict(model, df, features=["a", "b"], spark=spark)
     nbkeras.predict(model, df.select("b", "label"), spark=spark)
     assert [line for line in capsys.readouterr().out.splitlines() if "columns" in line] == [
-        "The model takes the columns b, label, in this order: choose others with df.select('…', …)."
+        "The model takes the columns b, label, in this order: choose others with features=['…', …]."
     ]
 
 

@@ -114,7 +114,7 @@ def test_pieces_of_a_state_are_put_together_by_worker_in_their_order():
 def test_nulls_of_all_partitions_are_added_up_and_told_rather_than_a_result():
     nulls = [json.dumps(one).encode() for one in ({"a": 1, "b": 2}, {"a": 3})]
     rows = [row("bytes", 0, b"x"), row("nulls", 0, nulls[0]), row("nulls", 1, nulls[1])]
-    with pytest.raises(DataError, match="column 'a' holds 4 nulls, column 'b' holds 2 nulls: drop them"):
+    with pytest.raises(DataError, match="column 'a' holds 4 nulls, column 'b' holds 2 nulls: drop these"):
         inference._results(rows)[0]
 
 

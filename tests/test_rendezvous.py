@@ -109,7 +109,7 @@ def test_nobody_is_let_go_before_all_have_trained():
             {"nulls": {"a": 2, "v[]": 1}},
             {"nulls": {"a": 4, "b": 1}},
             {},
-            r"column 'a' holds 6 nulls, column 'b' holds 1 null: drop them .*; column 'v' holds 1 array with",
+            r"column 'a' holds 6 nulls, column 'b' holds 1 null: drop .*; column 'v' holds 1 array with",
         ),
         (
             {"unreadable": broken(2)},
@@ -123,7 +123,7 @@ def test_nobody_is_let_go_before_all_have_trained():
             {},
             r"holds 1 image that .*; their rows are left out, which with shuffle=False and 2 workers",
         ),
-        ({"rows": 0}, {"rows": 0}, {}, "no rows to train on: df.count"),
+        ({"rows": 0}, {"rows": 0}, {}, "no rows to train on: it is empty"),
         ({}, {}, {"validates": True}, "the validation data has no rows"),
         (
             {},

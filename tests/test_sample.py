@@ -53,12 +53,12 @@ def test_bytes_are_the_numbers_that_they_hold():
         (
             [row(None)],
             1,
-            r"^column 'a' holds a null in its first row: drop such rows with df\.dropna\(subset=\['a'\]\)$",
+            r"^column 'a' holds a null in its first row: drop such rows \(dropna, drop_nulls\)$",
         ),
         (
             [row(), row(None)],
             4,
-            r"^column 'a' holds a null in its first 2 rows: drop such rows with df\.dropna",
+            r"^column 'a' holds a null in its first 2 rows: drop such rows \(dropna",
         ),
     ],
 )

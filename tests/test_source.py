@@ -58,12 +58,12 @@ def refused(kind, words, model, data, y, *, features=None, weight=None, validati
 def test_numbers_for_an_input_of_words_are_refused_with_the_cast():
     words = keras.Input((1,), dtype="string", name="point")
     model = SimpleNamespace(inputs=[words], outputs=[words], output_names=["out"])
-    said = ["column 'a' is double", "takes words", "cast('string')"]
+    said = ["column 'a' is double", "takes words", "as words"]
     refused(DataError, said, model, Table(NUMBERS), "label", features=["a"])
 
 
 def test_words_for_an_input_of_numbers_are_refused_with_the_layer_that_looks_them_up():
-    said = ["column 'b' is string", "takes numbers", "StringLookup", "df.drop('b')"]
+    said = ["column 'b' is string", "takes numbers", "StringLookup", "or remove the column"]
     refused(DataError, said, net(), Table("a double, b string, label int"), "label", features=["a", "b"])
 
 
@@ -82,11 +82,15 @@ NUMBERS = "a double, b double, label int"
             ["label column 'lable'", "did you mean 'label'?", "a double, b double, label int"],
         ),
         (NUMBERS, None, ["y is missing", "y='…'", "a, b, label"]),
-        (TABLE, "label", ["'point' of shape (2,)", "both array<double>", "df.select"]),
+        (TABLE, "label", ["'point' of shape (2,)", "both array<double>", "features=["]),
         ("a double, label int", "label", ["'point' of shape (2,)", "1 column is left", "a double"]),
         ("label int", "label", ["'point' of shape (2,)", "no column is left", "label int", "add one"]),
-        ("a double, colour string, label int", "label", ["column 'colour' is string", "df.drop('colour')"]),
-        ("a double, when date, label int", "label", ["column 'when' is date", "df.drop('when')"]),
+        (
+            "a double, colour string, label int",
+            "label",
+            ["column 'colour' is string", "or remove the column"],
+        ),
+        ("a double, when date, label int", "label", ["column 'when' is date", "or remove the column"]),
         ("a double, when struct<x:int>, label int", "label", ["column 'when' is struct<x:int>"]),
         ("words array<string>, label int", "label", ["column 'words' is array<string>"]),
         (
@@ -105,7 +109,13 @@ def test_columns_that_do_not_fit_are_named_with_what_to_type(columns, y, words):
 def test_too_many_number_columns_for_the_model_are_counted_or_too_few_with_what_to_type():
     words = ["'point' of shape (3,)", "2 columns are left", "a, b", "label int", "keras.Input((2,))"]
     refused(DataError, words, net(("point", (3,))), Table(NUMBERS), "label")
-    refused(DataError, ["1 number,", "df.drop('…')"], net(("point", (1,))), Table(NUMBERS), "label")
+    refused(
+        DataError,
+        ["1 number,", "features=['…', …]; a label is"],
+        net(("point", (1,))),
+        Table(NUMBERS),
+        "label",
+    )
 
 
 def test_a_named_feature_that_is_not_there_is_answered_with_the_nearest_one():
@@ -123,7 +133,7 @@ def test_labels_of_a_dataframe_are_named(y, kind):
 
 
 def test_a_model_with_several_inputs_names_those_without_a_column():
-    words = ["'a' of shape (1,), 'left' of shape (1,)", "b double", "withColumnRenamed"]
+    words = ["'a' of shape (1,), 'left' of shape (1,)", "b double", "with the input's name"]
     refused(DataError, words, net(("a", (1,)), ("left", (1,))), Table(NUMBERS), "label")
 
 
@@ -257,7 +267,7 @@ def test_a_pandas_frame_of_several_types_becomes_floats_as_in_keras(arrow, table
 def test_nulls_of_nullable_pandas_columns_are_counted_and_named(column):
     table = pd.DataFrame({"a": [1.5, None], "b": [1, 0]}).convert_dtypes()
     data = table if column is None else table[column]
-    with pytest.raises(DataError, match=r"^column 'a' holds 1 null: drop them with df\.dropna\(subset"):
+    with pytest.raises(DataError, match=r"^column 'a' holds 1 null: drop these rows \(dropna"):
         Source(None, net(), None).rows(data, [1, 2], None)
 
 

@@ -303,7 +303,7 @@ def test_a_normalization_within_the_network_stays_as_keras_makes_it(spark):
 def test_a_word_with_a_line_break_is_refused_since_keras_would_save_it_as_two(spark):
     df = spark.createDataFrame([("two\nlines",), ("one",)], "word string")
 
-    with pytest.raises(DataError, match=r"'word' holds 1 words with a line break.*regexp_replace"):
+    with pytest.raises(DataError, match=r"'word' holds 1 words with a line break.*replace these by a space"):
         nbkeras.adapt({"word": layers.StringLookup()}, df)
     with pytest.raises(DataError, match=r"'word' holds an empty word.*mask_token=''"):
         nbkeras.adapt({"word": layers.StringLookup()}, df.selectExpr("'' AS word"))

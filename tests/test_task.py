@@ -261,9 +261,9 @@ def test_nulls_of_rows_to_validate_on_are_counted_apart(ended):
     _, spooled = ended([rows(None, None, None, 1.0, validation=[True, False, True, False])], job())
     assert spooled.nulls == {"a": 1, "a (validation)": 2}
     assert nulls_message(spooled.nulls) == (
-        "column 'a' holds 1 null: drop them with df.dropna(subset=['a']) or fill them with df.fillna; "
+        "column 'a' holds 1 null: drop these rows (dropna, drop_nulls) or fill them (fillna, fill_null); "
         "column 'a' of the validation rows holds 2 nulls: "
-        "drop them with df.dropna(subset=['a']) or fill them with df.fillna"
+        "drop these rows (dropna, drop_nulls) or fill them (fillna, fill_null)"
     )
 
 

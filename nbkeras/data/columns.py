@@ -70,8 +70,7 @@ def feature_fields(
             called = tuple(candidates)
         elif set(candidates) != set(called):
             raise DataError(
-                f"{signature}; {offered(df)}: give the DataFrame one column per input, "
-                "with the input's name (df.withColumnRenamed)"
+                f"{signature}; {offered(df)}: give the DataFrame one column per input, with the input's name"
             )
         return tuple(
             _input(df, f"x{index}", (name,), f"model input '{name}'", one)
@@ -92,14 +91,14 @@ def _only_field(df: DataFrame, signature: Signature, candidates: list[str]) -> F
     if len(candidates) > 1 and not single:
         raise DataError(
             f"{signature}; {offered(df)}: name the columns to use, one array column or several "
-            "numeric ones, with df.select('…', …)"
+            "numeric ones, features=['…', …]"
         )
     numbers = len(candidates)
     thing = "word" if only.dtype == WORDS else "number"
     if single and only.shape is not None and math.prod(only.shape) != numbers:
         taken = math.prod(only.shape)
         advice = (
-            "remove what is not a feature, such as a label that y does not name, with df.drop('…')"
+            "name the columns to use, features=['…', …]; a label is named by y='…'"
             if numbers > taken
             else f"add columns, or give the model keras.Input(({numbers},))"
         )
@@ -303,30 +302,25 @@ def _require(df: DataFrame, name: str, dtype: str) -> None:
     parts.require_some(f"column '{name}'", found)
     words, said = kinds.holds_words(found), f"column '{name}' is {found.simpleString()}"
     if dtype == WORDS and not words:
-        raise DataError(
-            f"{said}, and the model takes words there: write its values as words, "
-            f"df.withColumn('{name}', df['{name}'].cast('string'))"
-        )
+        raise DataError(f"{said}, and the model takes words there: write its values as words")
     if dtype != WORDS and words:
         raise DataError(
             f"{said}, and the model takes numbers there: give the model keras.Input((1,), dtype='string') "
-            f"with a keras.layers.StringLookup behind it, or remove the column with df.drop('{name}')"
+            "with a keras.layers.StringLookup behind it, or remove the column"
         )
     if parts.is_time(found) and dtype != WORDS:
         raise DataError(
             f"{said}, of which a model takes parts: name its input after one, "
             f"keras.Input((1,), name='{name}_{'hour' if 'time' in found.simpleString() else 'month'}') "
-            f"({', '.join(parts.TIMES)}), or remove the column with df.drop('{name}')"
+            f"({', '.join(parts.TIMES)}), or remove the column"
         )
     if Images().holds(found):
         raise DataError(
             f"{said}: a model takes files of images by keras.Input((height, width, 3)), else remove the "
-            f"column with df.drop('{name}')"
+            "column"
         )
     if not words and kinds.of(found) is None:
-        raise DataError(
-            f"{said}, which no model takes: turn it into numbers or remove it with df.drop('{name}')"
-        )
+        raise DataError(f"{said}, which no model takes: turn it into numbers, or remove the column")
 
 
 def _kind(df: DataFrame, name: str) -> Kind:

@@ -167,8 +167,8 @@ def _array(value: Any, field: Field, rows: int) -> np.ndarray[Any, Any]:
     if value is None:
         where = "its first row" if rows == 1 else f"its first {rows} rows"
         raise DataError(
-            f"column '{', '.join(field.sources)}' holds a null in {where}: drop such rows with "
-            f"df.dropna(subset={list(field.sources)})"
+            f"column '{', '.join(field.sources)}' holds a null in {where}: drop such rows "
+            "(dropna, drop_nulls)"
         )
     array = kinds.encoding(field).array(value, field)
     return array if field.shape is None else array.reshape(field.shape)

@@ -32,8 +32,8 @@ def nulls_message(nulls: dict[str, int]) -> str:
 
     Example:
         >>> from nbkeras.data.shards import nulls_message
-        >>> nulls_message({"age": 3})
-        "column 'age' holds 3 nulls: drop them with df.dropna(subset=['age']) or fill them with df.fillna"
+        >>> nulls_message({"a": 3})
+        "column 'a' holds 3 nulls: drop these rows (dropna, drop_nulls) or fill them (fillna, fill_null)"
     """
     validation = {key.removesuffix(VALIDATION): nulls[key] for key in nulls if key.endswith(VALIDATION)}
     others = {key: number for key, number in nulls.items() if not key.endswith(VALIDATION)}
@@ -46,13 +46,13 @@ def _sentences(nulls: dict[str, int], of: str) -> list[str]:
     sentences = []
     if whole:
         counts = [f"column '{name}'{of} holds {_counted(number, 'null')}" for name, number in whole.items()]
-        advice = f"drop them with df.dropna(subset={sorted(whole)}) or fill them with df.fillna"
+        advice = "drop these rows (dropna, drop_nulls) or fill them (fillna, fill_null)"
         sentences.append(f"{', '.join(counts)}: {advice}")
     for key, number in within.items():
         name, counted = key.removesuffix(WITHIN), _counted(number, "array")
         advice = f'df.filter("forall(`{name}`, one -> one is not null)")'
         sentences.append(
-            f"column '{name}'{of} holds {counted} with nulls inside: drop such rows with {advice}"
+            f"column '{name}'{of} holds {counted} with nulls inside: drop such rows, in Spark by {advice}"
         )
     return sentences
 

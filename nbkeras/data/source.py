@@ -209,8 +209,8 @@ class Source:
         """Print the columns that a model takes because the user has named none: one may be the label."""
         if columns := self.guessed(made):
             print(  # noqa: T201  # no result shows it
-                f"The model takes the columns {first(columns)}, in this order: choose others with "
-                "df.select('…', …)."
+                f"The model takes the columns {first(columns)}, in this order: choose others "
+                "with features=['…', …]."
             )
 
 

@@ -113,7 +113,7 @@ def _left_out(one: Inspected) -> Encoding:
 
 def _image(one: Inspected) -> Encoding:
     if one.missing:
-        said = "left out: it has gaps, and rows without an image can be dropped with df.dropna"
+        said = "left out: it has gaps, and rows without an image can be left out of the data"
         return Encoding(said, why="gaps")
     steps = [Step("Rescaling", {"scale": 1 / 255})]
     for filters in (16, 32):

@@ -108,7 +108,7 @@ def _evaluated(
     states, reports = inference.collected(spark, job, df)
     if not states:
         schema = job.plan.schema
-        none = "the DataFrame has no rows to evaluate: df.count() is 0"
+        none = "the DataFrame has no rows to evaluate: give at least one"
         raise DataError(none if schema.windows is None else starts.none(schema))
     if dataset is not None:
         dataset.go_on(reports[0]["shuffles"])

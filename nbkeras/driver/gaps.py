@@ -144,7 +144,7 @@ def _names_one(nulls: Any, field: Field) -> bool:
 def _policy(rows: Rows, field: Field, source: str, policy: Any) -> Any:
     """A policy that fits what the column holds."""
     if field.image is not None:
-        raise DataError(f"nulls names '{source}', a column of images: drop rows without one with df.dropna")
+        raise DataError(f"nulls names '{source}', a column of images: leave out the rows without one")
     words = field.dtype == WORDS
     is_array = len(field.sources) == 1 and isinstance(rows.df.schema[field.name].dataType, T.ArrayType)
     if is_array:

@@ -105,7 +105,7 @@ class _Tallied:
     def figures(self, wanted: Wanted) -> Figures:
         names, sums = self.named.names, self.tally.sums
         if not sums[0].rows:
-            raise DataError("the DataFrame has no rows to report on: df.count() is 0")
+            raise DataError("the DataFrame has no rows to report on: give at least one")
         if not sums[0].weight > 0:
             raise DataError("all rows have the sample_weight 0: a report needs one above")
         found = figures.of(sums[0], names, weighted=self.weighted)
@@ -297,7 +297,7 @@ def _sent(
         if asked.question.number > _SLICED:
             raise OptionError(
                 f"by={wanted.by!r} takes up to {_SLICED} classes, and there are {asked.question.number}: "
-                "leave it out, or report on parts, df.where(…)"
+                "leave it out, or report on some of the rows at a time"
             )
         asked = replace(asked, slices=_values(spark, frame.select(text.alias(SLICE))))
         made = [*made, text.alias(SLICE)]

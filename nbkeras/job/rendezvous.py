@@ -15,7 +15,7 @@ from nbkeras.transport.messages import Addresses, Done, Hello, Port, PortsFree, 
 
 #: How often workers choose ports when one was taken before it was used.
 PORTS = 5
-NO_ROWS = "the DataFrame has no rows to train on: df.count() is 0, or validation_split took them all"
+NO_ROWS = "the DataFrame has no rows to train on: it is empty, or validation_split took them all"
 
 
 class Rendezvous:

@@ -56,7 +56,7 @@ def chosen(df: DataFrame, names: Sequence[str], taken: Input) -> list[str]:
     if len(images) > 1:
         raise DataError(
             f"the model takes {taken}, and {len(images)} columns may hold its images ({listed(images)}): "
-            "choose one with df.select('…', …)"
+            "name one, features=['…']"
         )
     return images or list(names)
 

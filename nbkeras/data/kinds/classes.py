@@ -37,7 +37,7 @@ class Classes(Encoding):
             strange = column.filter(found.is_null())
             raise DataError(
                 f"column {listed(field.sources)} holds {len(strange)} rows of classes that the model is not "
-                f"trained on, such as {strange[0].as_py()!r} (it is on {listed(field.classes[:8])}): remove "
-                f"them with df.filter(df['{field.sources[0]}'] != …), or train on them"
+                f"trained on, such as {strange[0].as_py()!r} (it is on {listed(field.classes[:8])}): leave "
+                "these rows out, or train on them"
             )
         return np.asarray(found, np.int64)

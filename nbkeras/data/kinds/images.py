@@ -37,7 +37,7 @@ class Images(Encoding):
         """See :class:`Encoding`."""
         held = value["value"]
         if held is None:
-            raise DataError(f"column '{field.sources[0]}' holds a null: drop it with df.dropna")
+            raise DataError(f"column '{field.sources[0]}' holds a null: leave out the rows without an image")
         made = _read(held.asDict() if hasattr(held, "asDict") else held, field)
         if isinstance(made, Unreadable):
             found: unreadable.Unreadable = {}

@@ -190,8 +190,7 @@ def _require_lines(words: list[str], names: Sequence[str]) -> None:
     if broken:
         raise DataError(
             f"column {listed(names)} holds {len(broken)} words with a line break or a zero, such as "
-            f"{broken[0]!r}, which Keras would save as other words: replace it, "
-            f"df.withColumn('{names[0]}', F.regexp_replace('{names[0]}', r'[\r\n]', ' '))"
+            f"{broken[0]!r}, which Keras would save as other words: replace these by a space"
         )
     if words[-1] == "":
         raise DataError(

@@ -67,7 +67,7 @@ def _firsts(windows: Windows, arrays: Mapping[str, Array]) -> Positions:
         of = " of one series" if windows.key else ""
         raise DataError(
             f"column '{windows.time}' holds a time again in {twice} row{'s' if twice > 1 else ''}{of}, "
-            f"so the rows have no order: remove them with df.dropDuplicates({columns}), or name what tells "
+            f"so the rows have no order: keep one row for each of {columns}, or name what tells "
             "the series apart, nbkeras.timeseries(…, key='…')"
         )
     return np.flatnonzero(new)
