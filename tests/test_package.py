@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -105,6 +106,7 @@ def test_readme_links_lead_to_files():
 def test_the_version_is_in_the_changelog(wheel):
     assert f"nbkeras-{nbkeras.__version__}-" in wheel.filename
     assert f"## [{nbkeras.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"\nversion: {nbkeras.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_binder_installs_java_and_the_demo(tmp_path):
@@ -124,3 +126,14 @@ def test_binder_installs_java_and_the_demo(tmp_path):
     assert "apt-get install --yes --no-install-recommends openjdk-17-jre-headless" in recipe
     assert 'pip install --no-cache-dir -r "binder/requirements.txt"' in recipe
     assert (ROOT / "binder" / "requirements.txt").read_text() == ".[demo]\n"
+
+
+def test_a_container_and_codespaces_are_made_of_what_binder_is_made_of():
+    recipe = (ROOT / "binder/docker/Dockerfile").read_text()
+    assert {one for one in re.findall(r"binder/[\w.]+", recipe) if "/docker" not in one} >= {
+        "binder/apt.txt",
+        "binder/requirements.txt",
+    }
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    place = ROOT / ".devcontainer" / container["build"]["dockerfile"]
+    assert place.resolve() == ROOT / "binder/docker/Dockerfile"

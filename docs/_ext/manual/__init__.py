@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from manual import keys, magic, messages
+from manual import keys, licences, magic, messages
 
 ROOT = Path(__file__).parents[3]
 #: What pages ask for by name.
@@ -20,6 +20,7 @@ INSERTS = {
     "magic words": magic.words,
     "magic help": magic.help_text,
     "errors": messages.page,
+    "licences": licences.table,
     "task keys": keys.table,
 }
 #: Files of the repository that are pages of the manual; links to others become their names.
