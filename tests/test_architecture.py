@@ -22,6 +22,16 @@ def branched(first="a", rate=0.1, add=False):
     return keras.Model(data, layers.Dense(1)(layers.Dropout(rate)(joined)))
 
 
+def augmented():
+    made = [
+        layers.RandomCrop(4, 4),
+        layers.RandomFlip(),
+        layers.RandomRotation(0.1),
+        layers.RandomContrast(0.2),
+    ]
+    return keras.Sequential([keras.Input((6, 6, 3)), *made, layers.GaussianDropout(0.1), layers.Flatten()])
+
+
 def recurrent(units=3, policy=None):
     inner = layers.Bidirectional(layers.LSTM(units, return_sequences=True, dtype=policy))
     steps = layers.TimeDistributed(layers.Dense(2, activation="softmax"))
@@ -42,7 +52,7 @@ class Own(keras.layers.Layer):
         raise NotImplementedError
 
 
-@pytest.mark.parametrize("make", [branched, recurrent, nested])
+@pytest.mark.parametrize("make", [branched, augmented, recurrent, nested])
 def test_a_model_that_is_built_again_is_the_same_whatever_its_layers_are_named(make):
     assert architecture.difference(of(make()), of(make())) == ""
 

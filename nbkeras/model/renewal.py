@@ -75,7 +75,7 @@ def has_moved(model: Any) -> bool | None:
         >>> from nbkeras.model.renewal import has_moved
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         >>> before = has_moved(model)
-        >>> model.layers[0].bias.assign([0.5])
+        >>> _ = model.layers[0].bias.assign([0.5])
         >>> before, has_moved(model)
         (False, True)
     """

@@ -285,7 +285,8 @@ def test_evaluate_predict_status_stop_report_and_compare_work(zeppelin):
         "%python.ipython\n%keras_spark status",
         "%python.ipython\n%keras_spark stop",
         "%python.ipython\n%keras_spark report df label --model m --worst 2",
-        "%python.ipython\n%keras_spark compare df label --models linear --task regression",
+        "%python.ipython\nrows = spark.range(40).selectExpr('id AS a', '2 * id + 1 AS label')\n"
+        "%keras_spark compare rows label --models linear --task regression",
     )
     assert note.run(0)["code"] == "SUCCESS"
     result = note.run(1)
