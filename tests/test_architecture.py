@@ -3,6 +3,7 @@
 import json
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
@@ -55,6 +56,25 @@ class Own(keras.layers.Layer):
 @pytest.mark.parametrize("make", [branched, augmented, recurrent, nested])
 def test_a_model_that_is_built_again_is_the_same_whatever_its_layers_are_named(make):
     assert architecture.difference(of(make()), of(make())) == ""
+
+
+@pytest.mark.parametrize(
+    ("make", "dtype", "rows"),
+    [
+        (layers.StringLookup, "string", ["a", "b"]),
+        (layers.TextVectorization, "string", ["a b", "b"]),
+        (lambda: layers.Discretization(num_bins=2), "float32", [1.0, 2.0, 3.0]),
+        (layers.Normalization, "float32", [[1.0], [2.0]]),
+    ],
+)
+def test_what_a_layer_has_learned_by_adapt_does_not_count(make, dtype, rows):
+    def made(*, learns):
+        layer = make()
+        if learns:
+            layer.adapt(np.array(rows))
+        return keras.Sequential([keras.Input((1,), dtype=dtype), layer])
+
+    assert architecture.difference(of(made(learns=True)), of(made(learns=False))) == ""
 
 
 def test_names_and_initializers_do_not_count():

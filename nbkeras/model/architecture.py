@@ -7,12 +7,12 @@ from typing import Any
 
 from nbkeras.model import settings
 
-#: Keys of Keras' configurations that differ between two equal models, or that a checkpoint makes void:
-#: some layers draw a seed where none is given, and what has been drawn since is among the variables.
-_APART = frozenset(
-    {"build_config", "compile_config", "layers", "module", "name", "registered_name", "seed"}
-    | {"shared_object_id"}
-)
+#: Keys of Keras' configurations that differ between two equal models: names, and seeds that layers draw
+#: where none is given.
+_GIVEN = {"build_config", "compile_config", "layers", "module", "name", "registered_name", "seed"}
+#: Those of what a layer has learned by ``adapt``, which it may do again.
+_LEARNED = {"bin_boundaries", "idf_weights", "mean", "variance", "vocabulary", "vocabulary_size"}
+_APART = frozenset(_GIVEN | _LEARNED | {"shared_object_id"})
 #: What tells of a model how its layers are connected.
 _WIRES = frozenset({"connected", "input_layers", "output_layers"})
 
@@ -21,7 +21,8 @@ def of(model: Any) -> list[list[Any]]:
     """Describe each layer of a model, also of models within, ready for JSON.
 
     Names that Keras or the user has given do not count, nor do initializers and seeds, which a trained model
-    has no more use for. The code of functions and of custom classes is not looked into.
+    has no more use for, nor what layers have learned by ``adapt``. The code of functions and of custom classes
+    is not looked into.
 
     Returns:
         The class and the arguments of each layer; a model's arguments tell how its layers are connected.
