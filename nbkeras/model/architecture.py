@@ -21,8 +21,8 @@ def of(model: Any) -> list[list[Any]]:
     """Describe each layer of a model, also of models within, ready for JSON.
 
     Names that Keras or the user has given do not count, nor do initializers and seeds, which a trained model
-    has no more use for, nor what layers have learned by ``adapt``. The code of functions and of custom classes
-    is not looked into.
+    has no more use for, nor what layers have learned by ``adapt``. Nothing looks into the code of functions
+    and of custom classes.
 
     Returns:
         The class and the arguments of each layer; a model's arguments tell how its layers are connected.
