@@ -28,8 +28,9 @@ _IS_READY = """() => {
     return session?.isReady && session.session?.kernel?.status === "idle";
 }"""
 _RUN = "() => { jupyterapp.commands.execute('notebook:run-all-cells'); }"
-_HAS_POINT = "() => document.querySelector('.nbkeras-curve circle') !== null"
-_HAS_ENDED = "() => document.body.innerText.includes('of the test digits are right')"
+_HAS_POINT = "() => [...document.querySelectorAll('.nbkeras-line')].some((one) => one.getAttribute('d'))"
+_HAS_ENDED = """() => [...document.querySelectorAll(".jp-OutputArea-output")]
+    .some((one) => one.innerText.includes("of the test digits are right"))"""
 
 
 def main() -> None:
