@@ -217,6 +217,7 @@ def test_a_trained_model_begins_again_at_the_learning_rate_of_its_run(spark, df,
     model.optimizer.learning_rate = 0.001  # as a callback leaves it
     run = Run("before", model, 1, workers=1)
     run.settings = {"learning_rate": 0.3}
+    run.end("finished")
     monkeypatch.setattr(registry, "runs", [run])
     setting = Setting(spark, target.target(spark, df, "bought", None))
     OfKeras.of(model, None, {}).train(setting, df)
