@@ -77,6 +77,16 @@ def board(df):
     return nbkeras.compare(df, "bought", models, features=["a", "b"], **TRAINED)
 
 
+@pytest.fixture
+def fitted(monkeypatch):
+    """The models that a comparison gives to fit, which does not train them."""
+    seen = []
+    monkeypatch.setattr(
+        api, "fit", lambda model, *_, **__: seen.append(model) or SimpleNamespace(status="done")
+    )
+    return seen
+
+
 @pytest.fixture(scope="module")
 def parts(df):
     """The rows to train on, and those to score on."""
@@ -184,11 +194,8 @@ def test_a_trained_model_is_trained_again_from_new_weights(df):
 
 
 @pytest.mark.parametrize("how", ["compiled again", "known to a run", "given by a function"])
-def test_weights_that_have_learned_are_drawn_again_however_they_came(spark, df, monkeypatch, how):
-    model, seen = net(), []
-    monkeypatch.setattr(
-        api, "fit", lambda model, *_, **__: seen.append(model) or SimpleNamespace(status="done")
-    )
+def test_weights_that_have_learned_are_drawn_again_however_they_came(spark, df, monkeypatch, fitted, how):
+    model = net()
     model.fit(np.ones((4, 2)), np.ones(4), verbose=0)
     if how != "given by a function":
         model.compile("sgd", "binary_crossentropy")  # its new optimizer has not stepped
@@ -201,18 +208,15 @@ def test_weights_that_have_learned_are_drawn_again_however_they_came(spark, df, 
     before = model.get_weights()
     for _ in range(2):
         taken.train(setting, df)
-    first, second = seen
+    first, second = fitted
     assert first is not model
     assert first is not second
     assert not np.array_equal(first.get_weights()[0], before[0])
     assert all(map(np.array_equal, before, model.get_weights()))
 
 
-def test_a_trained_model_begins_again_at_the_learning_rate_of_its_run(spark, df, monkeypatch):
-    model, seen = net(), []
-    monkeypatch.setattr(
-        api, "fit", lambda model, *_, **__: seen.append(model) or SimpleNamespace(status="done")
-    )
+def test_a_trained_model_begins_again_at_the_learning_rate_of_its_run(spark, df, monkeypatch, fitted):
+    model = net()
     model.fit(np.ones((4, 2)), np.ones(4), verbose=0)
     model.optimizer.learning_rate = 0.001  # as a callback leaves it
     run = Run("before", model, 1, workers=1)
@@ -221,7 +225,7 @@ def test_a_trained_model_begins_again_at_the_learning_rate_of_its_run(spark, df,
     monkeypatch.setattr(registry, "runs", [run])
     setting = Setting(spark, target.target(spark, df, "bought", None))
     OfKeras.of(model, None, {}).train(setting, df)
-    assert float(seen[0].optimizer.learning_rate) == pytest.approx(0.3)
+    assert float(fitted[0].optimizer.learning_rate) == pytest.approx(0.3)
 
 
 def test_rows_that_become_windows_are_not_split(spark, df):

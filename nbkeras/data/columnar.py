@@ -92,7 +92,7 @@ def to_spark(spark: SparkSession, table: pa.Table) -> DataFrame:
             ordered[name] = list(dict.fromkeys(words))
             plain = pa.chunked_array([_cast(one, pa.string()) for one in column.chunks], pa.string())
             table = table.set_column(place, name, plain)
-    schema = T.StructType([T.StructField(one.name, _of_spark(one), nullable=True) for one in table.schema])
+    schema = _schema(table)
     _say_zones(spark, table.schema)
     df = created(spark, table, schema) if table.num_rows else spark.createDataFrame([], schema)
     for name, words in ordered.items():
@@ -111,14 +111,22 @@ def created(spark: SparkSession, table: pa.Table, schema: T.StructType | None = 
     if int(spark.version.split(".")[0]) >= _TAKES_TABLES:
         given: Any = table  # PySpark's types know none
         return spark.createDataFrame(given) if schema is None else spark.createDataFrame(given, schema)
-    if schema is None:
-        schema = T.StructType([T.StructField(one.name, _of_spark(one)) for one in table.schema])
+    schema = schema if schema is not None else _schema(table)
     if any(one.null_count or _has_nan(one) for one in table.columns):
         # Row by row: pandas does not tell a null from NaN.
         return spark.createDataFrame(
             list(zip(*(one.to_pylist() for one in table.columns), strict=True)), schema
         )
     return spark.createDataFrame(table.to_pandas(), schema)
+
+
+def _schema(table: pa.Table) -> T.StructType:
+    """Spark's schema of a table.
+
+    Raises:
+        DataError: a column has a type that it has none of.
+    """
+    return T.StructType([T.StructField(one.name, _of_spark(one)) for one in table.schema])
 
 
 def _has_nan(column: pa.ChunkedArray) -> bool:

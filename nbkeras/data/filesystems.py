@@ -31,10 +31,17 @@ def absolute(uri: str) -> str:
         >>> absolute("s3://bucket/run")
         's3://bucket/run'
     """
-    if is_uri(uri):
-        return uri
-    # Spark and Java write a local file so.
-    return str(Path(uri.removeprefix("file:") if uri.startswith("file:/") else uri).expanduser().absolute())
+    return uri if is_uri(uri) else str(Path(plain(uri)).expanduser().absolute())
+
+
+def plain(path: str) -> str:
+    """Return a path of this machine without the scheme that Spark and Java write before it.
+
+    Example:
+        >>> plain("file:/rows"), plain("rows")
+        ('/rows', 'rows')
+    """
+    return path.removeprefix("file:") if path.startswith("file:/") else path
 
 
 def unglobbed(path: str) -> str:

@@ -9,10 +9,12 @@ from nbkeras.model import settings
 
 #: Keys of Keras' configurations that differ between two equal models: names, and seeds that layers draw
 #: where none is given.
-_GIVEN = {"build_config", "compile_config", "layers", "module", "name", "registered_name", "seed"}
+_GIVEN = {"module", "name", "registered_name", "seed", "shared_object_id"}
+#: Those of which each layer tells by itself, and those that the optimizer and the loss tell.
+_TWICE = {"build_config", "compile_config", "layers"}
 #: Those of what a layer has learned by ``adapt``, which it may do again.
 _LEARNED = {"bin_boundaries", "idf_weights", "mean", "variance", "vocabulary", "vocabulary_size"}
-_APART = frozenset(_GIVEN | _LEARNED | {"shared_object_id"})
+_APART = _GIVEN | _TWICE | _LEARNED
 #: What tells of a model how its layers are connected.
 _WIRES = frozenset({"connected", "input_layers", "output_layers"})
 

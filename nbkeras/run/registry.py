@@ -44,6 +44,11 @@ def training(model: Any) -> Run | None:
     return next((run for run in at_work() if run.model is model), None)
 
 
+def latest(model: Any) -> Run | None:
+    """Return the newest run of a model, whether it trains it now or did before, or None."""
+    return next((run for run in reversed(runs) if run.model is model), None)
+
+
 def schema(model: Any) -> Schema | None:
     """Return the schema of the newest run on named columns that trained a model, or gave it weights.
 

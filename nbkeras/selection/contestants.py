@@ -176,10 +176,11 @@ class OfKeras:
 def _renewed(model: Any) -> Any:
     """A model with new weights, and the learning rate that its last training began with."""
     made = renewal.renewed(model)
-    began = [run.settings.get("learning_rate") for run in registry.runs if run.model is model]
+    last = registry.latest(model)
+    began = None if last is None else last.settings.get("learning_rate")
     # A callback may have lowered it since; of a model that was compiled again, nothing is known.
-    if began and isinstance(began[-1], float) and renewal.is_trained(model):
-        made.optimizer.learning_rate = began[-1]
+    if isinstance(began, float) and renewal.is_trained(model):
+        made.optimizer.learning_rate = began
     return made
 
 

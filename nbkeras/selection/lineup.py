@@ -201,7 +201,7 @@ def _require_features(test: DataFrame, names: Sequence[str]) -> None:
 
 def _training(model: Any, asked: Asked) -> dict[str, Any]:
     """How a Keras model is trained: for as many epochs as the last time, unless it is said."""
-    last = next((run for run in reversed(registry.runs) if run.model is model), None)
+    last = registry.latest(model)
     silent = {"verbose": 0} if asked.folds is not None else {}
     epochs = _EPOCHS if last is None else last.epochs
     return {"epochs": epochs, "seed": asked.seed, **silent, **asked.training}

@@ -32,14 +32,16 @@ def explain(task: Declared, spark: SparkSession | None = None) -> str:
         NbkerasError: it would end so, as far as it is known without the rows.
     """
     outputs.require_apart(task)
-    outputs.require_free(task)
+    if not (again := outputs.goes_on(task)):
+        outputs.require_free(task)
     notes: list[str] = []
     with running.opened(task, spark, notes) as attached, running.options_as_faults(task):
+        if not again:
+            outputs.require_free_for_spark(task, attached)
         return "\n".join([*_sentences(task, attached), *notes])
 
 
 def _sentences(task: Declared, spark: SparkSession) -> Iterator[str]:
-    outputs.require_free_for_spark(task, spark)
     found = frames.frames(task, spark)
     callbacks, model = models.callbacks(task), models.made(task)
     outputs.require_format(task, model, found.get("predict", found.get("test")))

@@ -80,17 +80,13 @@ def require_apart(task: Declared) -> None:
 def require_free(task: Declared) -> None:
     """Make sure that nothing is there that would be lost.
 
-    What a task that was interrupted has written is its own, where it goes on from its checkpoint.
-
     Args:
-        task: the task.
+        task: the task; not one that :func:`goes_on`, whose results are its own.
 
     Raises:
         TaskError: something is; a line for each.
     """
     faults: list[str] = []
-    if goes_on(task):
-        return
     for place, path, mode in named(task):
         by_spark = place == ("out", "predictions") and (filesystems.is_uri(path) or path.startswith("table "))
         if mode == "error" and not by_spark and _is_there(path):
@@ -104,8 +100,13 @@ def require_free(task: Declared) -> None:
 def goes_on(task: Declared) -> bool:
     """Whether a run of this task has not come to its end, as its result says, and has left a checkpoint.
 
+    What it has written is its own then. Its checkpoint is read for this.
+
     Args:
         task: the task; once it runs, its own result says that it has not ended.
+
+    Raises:
+        OptionError: there are checkpoints, and none can be read.
     """
     if task.out.result is None or task.checkpoint is None or not task.resume:
         return False
@@ -146,7 +147,7 @@ def require_free_for_spark(task: Declared, spark: SparkSession) -> None:
     Spark looks itself: a plain path is one of the cluster's own file system.
 
     Args:
-        task: the task.
+        task: the task; not one that :func:`goes_on`.
         spark: the session.
 
     Raises:
@@ -154,7 +155,7 @@ def require_free_for_spark(task: Declared, spark: SparkSession) -> None:
         NbkerasError: Spark cannot look there.
     """
     out = task.out.predictions
-    if out is None or (out.mode or task.out.mode) != "error" or goes_on(task):
+    if out is None or (out.mode or task.out.mode) != "error":
         return
     if out.table is not None and spark.catalog.tableExists(out.table):
         taken = f"the table {out.table}"

@@ -30,10 +30,9 @@ def _absolute(value: str, info: ValidationInfo) -> str:
         raise ValueError("got an empty path: write one, or leave the key out")
     if filesystems.is_uri(value):
         return value
-    value = value.removeprefix("file:") if value.startswith("file:/") else value  # as Spark and Java write it
     folder = (info.context or {}).get("folder", ".")
     try:
-        own = Path(value).expanduser()
+        own = Path(filesystems.plain(value)).expanduser()
     except RuntimeError as error:
         raise ValueError(f"got {value}, whose home is unknown ({error}): write the whole path") from error
     return os.path.abspath(Path(folder, own))  # noqa: PTH100  # links stay as they are

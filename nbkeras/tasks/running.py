@@ -32,16 +32,19 @@ def perform(task: Declared, result: Result, spark: SparkSession | None = None) -
     """
     try:
         outputs.require_apart(task)
-        outputs.require_free(task)
+        again = outputs.goes_on(task)
+        if not again:
+            outputs.require_free(task)
         outputs.make_folders(task)
     except NbkerasError as error:
         result.end(error)  # the result of an earlier run stays where it is
         raise
-    looks, again = False, outputs.goes_on(task)
+    looks = False
     try:
         with opened(task, spark, result.notes) as attached, options_as_faults(task):
             looks = True
-            outputs.require_free_for_spark(task, attached)
+            if not again:
+                outputs.require_free_for_spark(task, attached)
             looks = False
             _write(task, result)
             _steps(task, result, attached, again=again)
