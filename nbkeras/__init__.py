@@ -32,10 +32,10 @@ if TYPE_CHECKING:
         timeseries,
     )
     from nbkeras.notebook.builder import Builder
-    from nbkeras.notebook.leaderboard import Leaderboard, compare
+    from nbkeras.notebook.leaderboards.leaderboard import Leaderboard, compare
     from nbkeras.notebook.looks import show
     from nbkeras.notebook.record import runs
-    from nbkeras.notebook.report import Report, report
+    from nbkeras.notebook.reports.report import Report, report
     from nbkeras.run.listeners import Listener, listeners
     from nbkeras.run.run import Run
     from nbkeras.spark.session import local_spark
@@ -83,8 +83,8 @@ _DEFINED = {
     **dict.fromkeys(("Listener", "listeners"), "run.listeners"),
     "Run": "run.run",
     "local_spark": "spark.session",
-    **dict.fromkeys(("Leaderboard", "compare"), "notebook.leaderboard"),
-    **dict.fromkeys(("Report", "report"), "notebook.report"),
+    **dict.fromkeys(("Leaderboard", "compare"), "notebook.leaderboards.leaderboard"),
+    **dict.fromkeys(("Report", "report"), "notebook.reports.report"),
     "runs": "notebook.record",
     "show": "notebook.looks",
     "Task": "tasks",
@@ -117,7 +117,8 @@ def __dir__() -> list[str]:
 def load_ipython_extension(ipython: Any) -> None:
     """Called by ``%load_ext nbkeras``: add the magics, share GPU memory, quiet TensorFlow."""
     from nbkeras import devices
-    from nbkeras.notebook import imports, magics
+    from nbkeras.notebook import imports
+    from nbkeras.notebook.magic import magics
 
     _connect()
     devices.share_memory()
@@ -127,6 +128,6 @@ def load_ipython_extension(ipython: Any) -> None:
 
 def unload_ipython_extension(ipython: Any) -> None:
     """Called by ``%unload_ext nbkeras``: remove the magics."""
-    from nbkeras.notebook import magics
+    from nbkeras.notebook.magic import magics
 
     magics.unregister(ipython)

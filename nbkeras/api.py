@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from pyspark.sql import Column, DataFrame, SparkSession
 
-    from nbkeras.driver.proposal import Features
+    from nbkeras.driver.columns.proposal import Features
 
 __all__ = [
     "adapt",
@@ -169,7 +169,7 @@ def fit(
     """
     arguments = dict(locals())
     from nbkeras.driver import checks
-    from nbkeras.driver import fit as driver
+    from nbkeras.driver.training import fit as driver
 
     checks.require_compiled(model, "fit")
     checks.require_free(model)
@@ -255,8 +255,8 @@ def fit_stream(
     """
     arguments = dict(locals())
     from nbkeras.driver import checks
-    from nbkeras.driver import fit_stream as driver
-    from nbkeras.driver.micro_batches import Given
+    from nbkeras.driver.training import fit_stream as driver
+    from nbkeras.driver.training.micro_batches import Given
 
     checks.require_compiled(model, "fit_stream")
     checks.require_free(model)
@@ -297,11 +297,12 @@ def evaluate(
         TrainingError: an exception on a worker.
     """
     from nbkeras.data.source import Given
-    from nbkeras.driver import checks, evaluation
+    from nbkeras.driver import checks
+    from nbkeras.driver.scoring import evaluate as driver
 
     checks.require_compiled(model, "evaluate")
     checks.wait_for_training(model)
-    return evaluation.evaluate(
+    return driver.evaluate(
         spark,
         model,
         Given(data, y, features, sample_weight),
@@ -353,11 +354,12 @@ def predict(
         DataError: the data does not fit the model.
         OptionError: a dataset never ends, steps of what is not a dataset, or classes that nobody knows.
     """
-    from nbkeras.driver import checks, prediction
+    from nbkeras.driver import checks
+    from nbkeras.driver.scoring import predict as driver
 
     checks.require_model(model, "predict")
     checks.wait_for_training(model)
-    return prediction.predict(
+    return driver.predict(
         spark,
         model,
         data,
@@ -422,7 +424,7 @@ def function(
         [Row(p=0.0)]
     """
     from nbkeras.driver import checks
-    from nbkeras.driver import function as functions
+    from nbkeras.driver.scoring import function as functions
 
     checks.require_model(model, "function")
     checks.wait_for_training(model)
@@ -475,7 +477,7 @@ def adapt(
         >>> nbkeras.adapt({"embarked": port}, pd.DataFrame({"embarked": ["S", "Q", "S"]})).learned[0]
         "2 words: 'S', 'Q'"
     """
-    from nbkeras.driver import adaptation
+    from nbkeras.driver.columns import adaptation
 
     return adaptation.adapt(spark, layers, data, y, features)
 
@@ -508,7 +510,7 @@ def features(
         >>> found.table["proposed"].tolist()
         ['category: one place for each of 4', 'number, normalized']
     """
-    from nbkeras.driver import proposal
+    from nbkeras.driver.columns import proposal
 
     return proposal.propose(spark, data, label)
 
@@ -579,7 +581,7 @@ def images(
         >>> df.columns
         ['path', 'image', 'label']
     """
-    from nbkeras.driver import images
+    from nbkeras.driver.columns import images
 
     return images.images(
         spark,
@@ -637,7 +639,7 @@ def pad_sequences(
         >>> sorted(row["prediction"] for row in nbkeras.predict(model, df).collect())
         [[2.0, 3.0], [4.0, 0.0]]
     """
-    from nbkeras.driver import sequences
+    from nbkeras.driver.columns import sequences
 
     return sequences.pad(spark, data, columns, maxlen, padding, truncating, value)
 
@@ -689,7 +691,7 @@ def timeseries(
         >>> [(row["day"], row["prediction"]) for row in found.collect()]
         [(2, [1.0, 2.0]), (3, [2.0, 4.0]), (4, [4.0, 8.0])]
     """
-    from nbkeras.driver import timeseries
+    from nbkeras.driver.columns import timeseries
 
     return timeseries.timeseries(
         spark,

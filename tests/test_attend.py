@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from nbkeras.driver import attend
+from nbkeras.driver.training import attend
 from nbkeras.errors import Aborted, DataError, TrainingError
 from nbkeras.run.run import Run
 

@@ -23,7 +23,7 @@ from waiting import LIMIT
 
 import nbkeras
 from nbkeras.errors import ClusterError, DataError, ModelError, OptionError, TrainingError
-from nbkeras.notebook.parser import Parser
+from nbkeras.notebook.magic.parser import Parser
 from nbkeras.plan import Plan
 from nbkeras.schema import Schema
 from nbkeras.spark import cluster

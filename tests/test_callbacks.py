@@ -11,8 +11,8 @@ import waiting
 from twins import assert_same_history, assert_same_model, define, eagerly, twins, value
 
 import nbkeras
-from nbkeras.driver import callbacks as dividing
-from nbkeras.driver import relay
+from nbkeras.driver.training import callbacks as dividing
+from nbkeras.driver.training import relay
 from nbkeras.errors import OptionError, TrainingError
 
 pytestmark = pytest.mark.usefixtures("any_backend")
@@ -367,7 +367,7 @@ def test_a_model_compiled_again_meanwhile_has_the_trained_weights(spark, rows, w
 
 
 def test_callbacks_work_in_the_background(spark, rows, monkeypatch):
-    monkeypatch.setattr(nbkeras.api, "host", nbkeras.driver.attend.Silent())
+    monkeypatch.setattr(nbkeras.api, "host", nbkeras.driver.training.attend.Silent())
     recorder = Recorder(1)
     stopping = keras.callbacks.EarlyStopping("loss", patience=5)
 

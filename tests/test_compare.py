@@ -27,9 +27,10 @@ from nbkeras.data.source import data_frame
 from nbkeras.errors import Aborted, DataError, ModelError, OptionError
 from nbkeras.metrics.figures import Figures
 from nbkeras.model import renewal
-from nbkeras.notebook import comparing, hosts
+from nbkeras.notebook import hosts
 from nbkeras.notebook.hosts.slot import Slot, is_shown
-from nbkeras.notebook.leaderboard import Leaderboard
+from nbkeras.notebook.leaderboards.leaderboard import Leaderboard
+from nbkeras.notebook.magic import compare as typed
 from nbkeras.notebook.words import speaking
 from nbkeras.run import registry
 from nbkeras.run.run import Run
@@ -583,21 +584,21 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_trained(df, given
 
 def test_the_magic_takes_the_one_model_that_there_is_and_names_choices():
     model = net()
-    assert comparing.models_for({"model": model, "x": 1}, None, None) == {"model": model}
-    assert comparing.models_for({}, None, broken) == {"builder": broken}
-    assert comparing.models_for({"m": model}, ["m", "forest"], None) == {"m": model, "forest": "forest"}
+    assert typed.models_for({"model": model, "x": 1}, None, None) == {"model": model}
+    assert typed.models_for({}, None, broken) == {"builder": broken}
+    assert typed.models_for({"m": model}, ["m", "forest"], None) == {"m": model, "forest": "forest"}
     with pytest.raises(OptionError, match=r"^compare: which models\? Add --models, some of: a, b$"):
-        comparing.models_for({"a": model, "b": net()}, None, None)
+        typed.models_for({"a": model, "b": net()}, None, None)
     with pytest.raises(
         OptionError, match=r"^--models forrest: there is no compiled model .* did you mean forest"
     ):
-        comparing.models_for({}, ["forrest"], None)
+        typed.models_for({}, ["forrest"], None)
     with pytest.raises(
         OptionError, match=r"^compare: which is the label\? Type %keras_spark compare NAME LABEL"
     ):
-        comparing.asked("df")
-    assert comparing.asked("df y --weight w --test held")["sample_weight"] == "w"
-    assert comparing.held_out({"held": [1]}, "held") == [1]
+        typed.asked("df")
+    assert typed.asked("df y --weight w --test held")["sample_weight"] == "w"
+    assert typed.held_out({"held": [1]}, "held") == [1]
 
 
 def test_weights_and_folds_count_for_every_model(spark, df):

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from nbkeras.driver import training
-from nbkeras.driver.inbox import Inbox
-from nbkeras.driver.submission import Cancelled
+from nbkeras.driver.training import attempts
+from nbkeras.driver.training.inbox import Inbox
+from nbkeras.driver.training.submission import Cancelled
 from nbkeras.errors import Aborted, DataError, ModelError, NbkerasError, OptionError, PortTaken, WorkerLost
 from nbkeras.job import archive
 from nbkeras.job.checkpoint import Checkpoint, Origin
@@ -68,10 +68,10 @@ class Submitted:
 @pytest.fixture
 def submitted(monkeypatch):
     made = Submitted()
-    monkeypatch.setattr(training, "Submission", made)
-    monkeypatch.setattr(training.dynamic_allocation, "is_on", lambda _: False)
-    monkeypatch.setattr(training.protection, "encrypts_disks", lambda _: False)
-    monkeypatch.setattr(training.cluster, "require_slots", lambda *given: made.slots.append(given[1:3]))
+    monkeypatch.setattr(attempts, "Submission", made)
+    monkeypatch.setattr(attempts.dynamic_allocation, "is_on", lambda _: False)
+    monkeypatch.setattr(attempts.protection, "encrypts_disks", lambda _: False)
+    monkeypatch.setattr(attempts.cluster, "require_slots", lambda *given: made.slots.append(given[1:3]))
     return made
 
 
@@ -104,7 +104,7 @@ def train(submitted, model):
         run = run or Run("digits", model, epochs=3, workers=1)
         submitted.stages = list(stages)
         plan = Plan(Schema(), **{"epochs": 3, "seed": 1, **how})
-        training.Driver(None, plan, None, run, list(callbacks), epoch_end, steps, resume).train()
+        attempts.Driver(None, plan, None, run, list(callbacks), epoch_end, steps, resume).train()
         return run
 
     return train
@@ -227,13 +227,13 @@ def test_a_training_that_loses_a_worker_is_submitted_again_when_there_are_slots(
     run = train(lost(error=error), gives(trained))
     assert (run.status, submitted.made) == ("finished", [None, None])
     assert run.notes == ["it is gone; going on from the start"]
-    assert submitted.slots == [(1, training._SLOT_SECONDS)]
+    assert submitted.slots == [(1, attempts._SLOT_SECONDS)]
 
 
 def test_where_executors_come_and_go_the_stage_itself_asks_for_them(
     train, submitted, lost, trained, monkeypatch
 ):
-    monkeypatch.setattr(training.dynamic_allocation, "is_on", lambda _: True)
+    monkeypatch.setattr(attempts.dynamic_allocation, "is_on", lambda _: True)
     assert train(lost(), gives(trained)).status == "finished"
     assert submitted.slots == []
 
@@ -242,13 +242,13 @@ def test_a_training_that_comes_no_further_is_given_up(train, submitted, lost):
     run = train(*[lost(0)] * 9)
     assert (type(run.error), run.status) == (WorkerLost, "failed")
     assert str(run.error) == "it is gone; given up after 3 new attempts in the same epoch"
-    assert len(submitted.made) == 1 + training.RESTARTS
+    assert len(submitted.made) == 1 + attempts.RESTARTS
 
 
 def test_a_training_that_comes_further_each_time_goes_on(train, submitted, lost, trained):
-    stages = [lost(epoch) for epoch in range(3) for _ in range(training.RESTARTS)]
+    stages = [lost(epoch) for epoch in range(3) for _ in range(attempts.RESTARTS)]
     assert train(*stages, gives(trained)).status == "finished"
-    assert len(submitted.made) == 3 * training.RESTARTS + 1
+    assert len(submitted.made) == 3 * attempts.RESTARTS + 1
 
 
 def test_it_goes_on_from_the_newest_checkpoint_and_has_its_epochs(train, submitted, lost, trained, tmp_path):

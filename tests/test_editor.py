@@ -21,8 +21,8 @@ from nbkeras.builder.catalogue import KINDS, OFFERED
 from nbkeras.builder.editor import TASKS, Editor
 from nbkeras.builder.presets import PRESETS
 from nbkeras.builder.table import Table
-from nbkeras.driver.encoding import Reason, proposed
-from nbkeras.driver.inspection import Inspected
+from nbkeras.driver.columns.encoding import Reason, proposed
+from nbkeras.driver.columns.inspection import Inspected
 from nbkeras.errors import ClusterError, DataError, OptionError
 from nbkeras.model.footprint import Footprint
 from nbkeras.notebook.builder import Builder, Panel

@@ -18,7 +18,7 @@ from keras import layers
 from twins import eagerly, value
 
 import nbkeras
-from nbkeras.driver.micro_batches import MicroBatches
+from nbkeras.driver.training.micro_batches import MicroBatches
 from nbkeras.errors import Aborted, NbkerasError
 
 RANDOM = np.random.default_rng(2)

@@ -24,7 +24,7 @@ from nbkeras.data.source import data_frame
 from nbkeras.errors import DataError, OptionError
 from nbkeras.ml import KerasRegressor
 from nbkeras.model.reader import kind_of
-from nbkeras.notebook import magics
+from nbkeras.notebook.magic import magics
 
 ROWS = 30
 _RANDOM = np.random.default_rng(5)

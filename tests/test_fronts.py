@@ -16,7 +16,7 @@ import nbkeras
 from nbkeras.builder.editor import Editor
 from nbkeras.builder.front import fitting
 from nbkeras.builder.table import Table
-from nbkeras.driver.inspection import inspected
+from nbkeras.driver.columns.inspection import inspected
 from nbkeras.notebook.form import ask
 
 COLUMNS = (

@@ -16,7 +16,7 @@ from twins import define
 
 import nbkeras
 from nbkeras.data.arguments import Arguments
-from nbkeras.driver import predicted
+from nbkeras.driver.scoring import scored
 from nbkeras.errors import DataError, ModelError, OptionError
 from nbkeras.run import registry
 from nbkeras.schema import Field, Padding, Schema, Windows
@@ -57,7 +57,7 @@ def results(df, column):
 )
 def test_a_function_gives_in_sql_and_for_dataframes_what_keras_gives(spark, df, monkeypatch, arrow):
     if not arrow:
-        monkeypatch.setattr(predicted, "takes_arrow", lambda _: False)
+        monkeypatch.setattr(scored, "takes_arrow", lambda _: False)
     one, many = dense(), dense(2)
     score = nbkeras.function(one, "score", spark=spark)
     nbkeras.function(many, "scores", batch_size=7, spark=spark)

@@ -11,7 +11,7 @@ import pytest
 from twins import assert_same_history, assert_same_model, define, eagerly, twins
 
 import nbkeras
-from nbkeras.driver import callbacks as dividing
+from nbkeras.driver.training import callbacks as dividing
 from nbkeras.errors import ModelError, TrainingError
 from nbkeras.model import captured, pickling
 

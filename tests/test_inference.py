@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nbkeras.driver import evaluation, inference, predicted
+from nbkeras.driver import inference
+from nbkeras.driver.scoring import evaluate, scored
 from nbkeras.errors import Aborted, ClusterError, DataError, TrainingError
 from nbkeras.job import outcome
 from nbkeras.job.job import Job
@@ -83,7 +84,7 @@ def row(kind, rank, data):
 def test_states_of_partitions_of_any_size_give_what_keras_gives_for_all_rows(cuts):
     model = compiled("mae", FromOne())
     whole = model.evaluate(X, Y, verbose=0, return_dict=True)
-    found = evaluation.summed(model, states(model, *cuts))
+    found = evaluate.summed(model, states(model, *cuts))
     assert list(found) == ["loss", "mae", "from_one"]
     assert found == pytest.approx(whole, rel=1e-5)
     assert found["from_one"] == 31
@@ -92,9 +93,9 @@ def test_states_of_partitions_of_any_size_give_what_keras_gives_for_all_rows(cut
 def test_what_a_model_has_seen_before_does_not_count():
     model = compiled("mae")
     packed = states(model, 10)
-    expected = evaluation.summed(model, packed)
+    expected = evaluate.summed(model, packed)
     model.evaluate(100 * X, Y, verbose=0)
-    assert evaluation.summed(model, packed) == expected
+    assert evaluate.summed(model, packed) == expected
 
 
 def test_results_that_are_arrays_stay_arrays():
@@ -103,7 +104,7 @@ def test_results_that_are_arrays_stay_arrays():
     y = np.concatenate([Y, -Y], axis=1)
     whole = model.evaluate(X, y, verbose=0, return_dict=True)
     packed = [state.pack(model.metrics_variables)]
-    np.testing.assert_allclose(evaluation.summed(model, packed)["r2_score"], whole["r2_score"], rtol=1e-5)
+    np.testing.assert_allclose(evaluate.summed(model, packed)["r2_score"], whole["r2_score"], rtol=1e-5)
 
 
 def test_pieces_of_a_state_are_put_together_by_worker_in_their_order():
@@ -135,15 +136,15 @@ def test_no_partition_with_a_state_is_no_row(monkeypatch):
     monkeypatch.setattr(inference, "job_of", lambda *_: None)
     monkeypatch.setattr(inference, "collected", lambda *_: ([], []))
     with pytest.raises(DataError, match="no rows to evaluate"):
-        evaluation._evaluated(None, SimpleNamespace(plan=Plan(Schema())), compiled("mae"), None, None)
+        evaluate._evaluated(None, SimpleNamespace(plan=Plan(Schema())), compiled("mae"), None, None)
 
 
 def test_metrics_of_keras_add_up_and_no_row_is_looked_at():
     def batch():
         pytest.fail("it looks at rows")
 
-    assert evaluation.coupled(compiled("mae", keras.metrics.RootMeanSquaredError()), batch) == ""
-    assert evaluation.coupled(compiled(), batch) == ""
+    assert evaluate.coupled(compiled("mae", keras.metrics.RootMeanSquaredError()), batch) == ""
+    assert evaluate.coupled(compiled(), batch) == ""
 
 
 def test_a_custom_metric_is_examined_and_left_in_its_first_state():
@@ -151,11 +152,11 @@ def test_a_custom_metric_is_examined_and_left_in_its_first_state():
         return X[:4], Y[:4]
 
     model = compiled(counted, "mae")
-    assert evaluation.coupled(model, four) == ""
+    assert evaluate.coupled(model, four) == ""
     assert [float(one.result()) for one in model._compile_metrics.metrics] == [0, 0]
     said = "metric 'spread' of some rows does not follow from those of each row"
-    assert evaluation.coupled(compiled("mae", spread), four) == said
-    assert evaluation.coupled(compiled(FromOne()), lambda: (X[:4], Y[:4], np.ones(4))) == ""
+    assert evaluate.coupled(compiled("mae", spread), four) == said
+    assert evaluate.coupled(compiled(FromOne()), lambda: (X[:4], Y[:4], np.ones(4))) == ""
 
 
 def pearson(y, predicted):
@@ -221,7 +222,7 @@ def test_what_depends_on_a_batch_is_evaluated_in_keras_own_batches(loss, layers,
     model.compile("sgd", loss, run_eagerly=True)
     weights = np.linspace(0.5, 2, 4, dtype="float32") if weighed else None
     model.evaluate(X[:1], Y[:1], verbose=0)
-    said = evaluation.coupled(model, lambda: (X[:4], Y[:4], weights)[: 3 if weighed else 2])
+    said = evaluate.coupled(model, lambda: (X[:4], Y[:4], weights)[: 3 if weighed else 2])
     assert said.startswith(reason)
     assert bool(said) == bool(reason)
 
@@ -232,12 +233,12 @@ def test_a_loss_of_masked_steps_has_to_be_evaluated_in_keras_own_batches():
     model.compile("sgd", "mse", run_eagerly=True)
     x, y = RANDOM.normal(size=(4, 5, 2)), RANDOM.normal(size=(4, 5, 1))
     model.evaluate(x, y, verbose=0)
-    assert evaluation.coupled(model, lambda: (x, y)) == LOSS
+    assert evaluate.coupled(model, lambda: (x, y)) == LOSS
     # Without a mask at the end, a row's loss is its own.
     model = keras.Sequential([keras.Input((5, 2)), layers[0], keras.layers.LSTM(2), keras.layers.Dense(1)])
     model.compile("sgd", "mse", run_eagerly=True)
     model.evaluate(x, y[:, 0], verbose=0)
-    assert evaluation.coupled(model, lambda: (x, y[:, 0])) == ""
+    assert evaluate.coupled(model, lambda: (x, y[:, 0])) == ""
 
 
 # -- an action of Spark, and its end -------------------------------------------------------------------
@@ -325,7 +326,7 @@ def test_outputs_of_any_depth_are_put_together_from_columns(shape, rank):
     values = np.arange(5 * int(np.prod(shape)), dtype="float32").reshape(5, *shape)
     column = pa.chunked_array([pa.array(values.reshape(5).tolist() if not rank else values.tolist())])
     assert outcome.rank(shape) == rank
-    found = predicted._stacked(column, shape)
+    found = scored._stacked(column, shape)
     np.testing.assert_array_equal(found, values)
 
 
@@ -337,10 +338,10 @@ def test_predictions_of_arrays_come_in_the_order_of_the_arrays(monkeypatch):
         asked.append(method)
         return table
 
-    monkeypatch.setattr(predicted, "dataframe", MagicMock())
-    monkeypatch.setattr(predicted, "attended", attended)
+    monkeypatch.setattr(scored, "dataframe", MagicMock())
+    monkeypatch.setattr(scored, "attended", attended)
     job = Job("predict", Plan(Schema((Field("x0", ("x",), "x"),))), Inside(b""), ("", 0), b"")
-    numbers, pairs = predicted.arrays(job, MagicMock(), [np.zeros((1, 1)), np.zeros((1, 2), "int32")])
+    numbers, pairs = scored.arrays(job, MagicMock(), [np.zeros((1, 1)), np.zeros((1, 2), "int32")])
     assert asked == ["predict"]
     assert numbers.tolist() == [[0.5], [1.5], [2.5]]
     assert pairs.tolist() == [[0, 0], [1, 1], [2, 2]]
@@ -358,7 +359,7 @@ def test_predictions_of_arrays_come_in_the_order_of_the_arrays(monkeypatch):
     ],
 )
 def test_spark_carries_an_output_as_it_is_or_in_a_wider_type(kind, carried):
-    assert predicted._carried(np.dtype(kind)) == carried
+    assert scored._carried(np.dtype(kind)) == carried
 
 
 def test_older_sparks_give_their_rows_by_way_of_pandas():

@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 
 import nbkeras
-from nbkeras.notebook import hosts, keeping
-from nbkeras.notebook import report as reports
+from nbkeras.notebook import hosts
 from nbkeras.notebook.hosts import zeppelin
-from nbkeras.notebook.opened import Opened
 from nbkeras.notebook.record import Runs
+from nbkeras.notebook.reports import keeping
+from nbkeras.notebook.reports import report as reports
+from nbkeras.notebook.reports.opened import Opened
 from nbkeras.run import registry
 from nbkeras.run.run import Run
 

@@ -14,8 +14,8 @@ from traitlets.config import Config
 
 import nbkeras
 from nbkeras.errors import DataError
-from nbkeras.notebook import magics
 from nbkeras.notebook.builder import Builder
+from nbkeras.notebook.magic import magics
 from nbkeras.run import registry
 from nbkeras.run.run import Run
 
@@ -183,7 +183,7 @@ def test_a_traceback_shows_the_users_frames_with_their_lines(run):
 def test_frames_of_nbkeras_between_the_users_frames_are_left_out(run, shell):
     # explain.name calls back into the user's object, as fit calls a callback.
     cell = (
-        "from nbkeras.notebook import explain\n"
+        "from nbkeras.notebook.magic import explain\n"
         "class Word(str):\n"
         "    def startswith(self, start):\n"
         "        raise KeyError('mine')\n"
@@ -621,7 +621,7 @@ import sys
 from types import SimpleNamespace
 from IPython.core.interactiveshell import InteractiveShell
 before = set(sys.modules)
-from nbkeras.notebook import magics
+from nbkeras.notebook.magic import magics
 magics.register(InteractiveShell())
 heavy = {"tensorflow", "keras", "pyspark", "matplotlib", "anywidget", "ipywidgets", "pandas", "numpy"}
 print(sorted(heavy & (set(sys.modules) - before)))

@@ -17,8 +17,8 @@ from traitlets.config import Config
 import nbkeras
 from nbkeras import cli, ml
 from nbkeras.errors import OptionError
-from nbkeras.notebook import magics
-from nbkeras.notebook.parser import Parser
+from nbkeras.notebook.magic import magics
+from nbkeras.notebook.magic.parser import Parser
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import keras
 import pytest
 
-from nbkeras.driver import memory
+from nbkeras.driver.training import memory
 from nbkeras.plan import Plan
 from nbkeras.schema import Schema
 

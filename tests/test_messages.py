@@ -6,7 +6,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from nbkeras.driver.inbox import Inbox
+from nbkeras.driver.training.inbox import Inbox
 from nbkeras.transport import messages
 from nbkeras.transport.wire import ProtocolError
 

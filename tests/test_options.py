@@ -8,7 +8,7 @@ from dataclasses import fields
 import pytest
 
 import nbkeras
-from nbkeras.notebook.parser import Parser
+from nbkeras.notebook.magic.parser import Parser
 from nbkeras.options import NAMES, TYPED, Options
 from nbkeras.plan import Plan
 

@@ -15,7 +15,7 @@ import pytest
 from processes import trainers
 
 import nbkeras
-from nbkeras.driver.inbox import Inbox
+from nbkeras.driver.training.inbox import Inbox
 from nbkeras.errors import ClusterError
 from nbkeras.job import rendezvous
 from nbkeras.spark import gpus

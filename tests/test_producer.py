@@ -8,8 +8,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from nbkeras.driver import producer
-from nbkeras.driver.producer import Producer
+from nbkeras.driver.training import producer
+from nbkeras.driver.training.producer import Producer
 from nbkeras.errors import DataError
 from nbkeras.job import archive
 from nbkeras.model.reader import Reader

@@ -91,7 +91,7 @@ import keras, numpy as np, psutil, nbkeras
 from pyspark.sql import SparkSession
 from nbkeras.spark import cluster
 from nbkeras.transport import events
-from nbkeras.driver.inbox import Inbox
+from nbkeras.driver.training.inbox import Inbox
 
 settings, calls, number = json.loads(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])
 # Four numbers that are in each row, and in those of no other training on this machine.

@@ -12,7 +12,7 @@ from processes import is_alive, trainers
 from twins import eagerly
 
 import nbkeras
-from nbkeras.driver.relay import Errand, fetch
+from nbkeras.driver.training.relay import Errand, fetch
 from nbkeras.errors import ClusterError, DataError, OptionError, TrainingError
 from nbkeras.job import failures
 from nbkeras.job.job import Failure, Job
@@ -156,8 +156,8 @@ def test_where_nothing_can_be_fetched_any_more_stop_still_ends_it(spark, far, ar
 
     run = nbkeras.fit(network(), *arrays, epochs=100_000, workers=FEW, background=True, spark=spark)
     wait_for(lambda: run.history.get("loss") or run.done.is_set(), "an epoch")
-    monkeypatch.setattr("nbkeras.driver.relay._TRIES", 2)
-    monkeypatch.setattr("nbkeras.driver.relay.fetch", unable)
+    monkeypatch.setattr("nbkeras.driver.training.relay._TRIES", 2)
+    monkeypatch.setattr("nbkeras.driver.training.relay.fetch", unable)
     wait_for(lambda: "Stop drops" in run.notes[-1] or run.done.is_set(), "a word")
     assert run.notes[-1].startswith("no epochs can be fetched any more: ")
 

@@ -21,7 +21,7 @@ from sklearn import metrics
 
 import nbkeras
 from nbkeras.errors import DataError, OptionError
-from nbkeras.notebook import magics
+from nbkeras.notebook.magic import magics
 
 pytestmark = pytest.mark.usefixtures("any_backend")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import pytest
 
-from nbkeras.driver import resumption
+from nbkeras.driver.training import resumption
 from nbkeras.errors import OptionError
 from nbkeras.job.checkpoint import Checkpoint, Origin
 from nbkeras.job.store import Store

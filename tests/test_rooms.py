@@ -121,6 +121,17 @@ def test_no_modules_import_each_other():
     TopologicalSorter(ARROWS).prepare()  # raises where they do, and names them
 
 
+def test_no_rooms_within_a_room_import_each_other():
+    def within(name):
+        return ".".join(name.split(".")[:2])
+
+    between = {within(name): set() for name in ARROWS}
+    for one, others in ARROWS.items():
+        between[within(one)] |= {within(other) for other in others} - {within(one)}
+
+    TopologicalSorter(between).prepare()
+
+
 def test_the_page_for_contributors_names_every_room_and_files_that_are_there():
     page = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`([\w/]+(?:\.py|\.js|/))`", page))

@@ -24,12 +24,14 @@ from traitlets.config import Config
 from waiting import LIMIT
 
 import nbkeras
-from nbkeras.driver import checks, weight_files
+from nbkeras.driver import checks
+from nbkeras.driver.training import weight_files
 from nbkeras.errors import ModelError, OptionError
 from nbkeras.job.checkpoint import Checkpoint, Origin
 from nbkeras.job.store import Store
 from nbkeras.model import settings
-from nbkeras.notebook import comparison, magics
+from nbkeras.notebook import comparison
+from nbkeras.notebook.magic import magics
 from nbkeras.notebook.record import Runs
 from nbkeras.notebook.runs import Panel
 from nbkeras.notebook.words import RUNS

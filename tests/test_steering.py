@@ -15,7 +15,7 @@ from processes import is_alive, trainers
 from twins import assert_same_history, assert_same_model, twins
 
 import nbkeras
-from nbkeras.driver.submission import Submission
+from nbkeras.driver.training.submission import Submission
 from nbkeras.errors import OptionError
 from nbkeras.notebook import text
 from nbkeras.plan import BACKENDS, Plan

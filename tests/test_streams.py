@@ -29,7 +29,8 @@ from twins import eagerly
 
 import nbkeras
 from nbkeras.data import stream
-from nbkeras.driver import again, inference
+from nbkeras.driver import inference
+from nbkeras.driver.training import again
 from nbkeras.errors import DataError, OptionError, TrainingError
 from nbkeras.model import pickling
 from nbkeras.model.reader import kind_of

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 from waiting import wait_for
 
-from nbkeras.driver import submission, watchdog
-from nbkeras.driver.submission import Cancelled, Submission
+from nbkeras.driver.training import submission, watchdog
+from nbkeras.driver.training.submission import Cancelled, Submission
 from nbkeras.errors import ClusterError, NbkerasError, OptionError, PeerLost, TrainingError, WorkerLost
 from nbkeras.job import failures
 from nbkeras.job.job import Failure, Job

@@ -20,8 +20,8 @@ from processes import daemons, is_alive, servers, tasks, trainers
 from twins import assert_same_history, assert_same_model
 
 import nbkeras
-from nbkeras.driver import watchdog
-from nbkeras.driver.inbox import Inbox
+from nbkeras.driver.training import watchdog
+from nbkeras.driver.training.inbox import Inbox
 from nbkeras.errors import TrainingError, WorkerLost
 from nbkeras.spark import cluster
 

@@ -14,7 +14,7 @@ from nbkeras.model import code
 from nbkeras.model.code import Piece
 
 if TYPE_CHECKING:
-    from nbkeras.driver.encoding import Taken
+    from nbkeras.driver.columns.encoding import Taken
 
 #: Columns that are taken alike, from which on they are named in a list.
 _ALIKE = 2

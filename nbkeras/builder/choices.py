@@ -18,7 +18,7 @@ from nbkeras.builder.table import Column, Table, Task
 from nbkeras.plan import BACKENDS
 
 if TYPE_CHECKING:
-    from nbkeras.driver.encoding import Encoding
+    from nbkeras.driver.columns.encoding import Encoding
 
 #: What the network learns; with ``auto`` the values of the label decide.
 TASKS: tuple[str, ...] = ("auto", "binary", "classes", "regression", "input")

@@ -13,7 +13,7 @@ from nbkeras.builder.table import Table
 from nbkeras.errors import OptionError
 
 if TYPE_CHECKING:
-    from nbkeras.driver.encoding import Encoding
+    from nbkeras.driver.columns.encoding import Encoding
 
 
 class Frames(Mapping[str, Any]):
@@ -101,8 +101,8 @@ def encodings(df: Any) -> dict[str, Encoding]:
     Raises:
         ClusterError: its session was stopped, or what computes it fails.
     """
-    from nbkeras.driver.encoding import proposed
-    from nbkeras.driver.inspection import inspected
+    from nbkeras.driver.columns.encoding import proposed
+    from nbkeras.driver.columns.inspection import inspected
 
     with table.asked(df):
         return {one.name: proposed(one) for one in inspected(df.sparkSession, df, df.columns)}

@@ -14,7 +14,7 @@ from nbkeras.builder.table import Column, Table
 from nbkeras.errors import DataError, OptionError
 
 if TYPE_CHECKING:
-    from nbkeras.driver.encoding import Encoding
+    from nbkeras.driver.columns.encoding import Encoding
 
 #: What Spark has said of the columns, by their names: asked for where it is needed.
 Encodings = Callable[[], "Mapping[str, Encoding]"]
@@ -139,7 +139,7 @@ def taken(
             raise DataError(f"Features: {only.name} is null in every row")
         nulls = () if encoding.fill is None else ((only.name, encoding.fill),)
         return Features((1,), dtype="string", nulls=nulls)
-    from nbkeras.driver.encoding import IMAGE
+    from nbkeras.driver.columns.encoding import IMAGE
 
     return Features(_shape(only) if only.holds == "images" else IMAGE)
 

@@ -75,7 +75,7 @@ def text(shape: Shape, answer: Layer) -> Network:
         >>> [one.kind for one in text((1,), last("binary", 1)).layers][:3]
         ['TextVectorization', 'Embedding', 'GlobalAveragePooling1D']
     """
-    from nbkeras.driver.encoding import sentences
+    from nbkeras.driver.columns.encoding import sentences
 
     reading = (Layer(step.kind, step.arguments) for step in sentences(length=200, width=64))
     hidden = Layer("Dense", {"units": 64, "activation": "relu"})

@@ -82,7 +82,7 @@ class Column:
         """
         from nbkeras.data import kinds
         from nbkeras.data.kinds.array import innermost
-        from nbkeras.driver.encoding import image_shape
+        from nbkeras.driver.columns.encoding import image_shape
 
         name, kind = field.dataType.simpleString(), kinds.of(field.dataType)
         if kind is not None:
@@ -277,7 +277,7 @@ def _held(field: Any) -> Holds | None:
     from pyspark.sql.types import StringType
 
     from nbkeras.data import marks, parts
-    from nbkeras.data.images.columns import IMAGES
+    from nbkeras.data.image_columns import IMAGES
     from nbkeras.data.kinds.images import Images
 
     if Images().holds(field.dataType) or IMAGES in marks.held(field):

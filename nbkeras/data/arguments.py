@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nbkeras.data.images.columns import PATH
+from nbkeras.data.image_columns import PATH
 from nbkeras.data.kinds.kind import spark_type
 from nbkeras.data.names import first
 from nbkeras.errors import DataError, OptionError

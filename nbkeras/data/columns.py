@@ -11,8 +11,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from nbkeras.data import image_columns as images
 from nbkeras.data import kinds, marks, parts, sequences
-from nbkeras.data.images import columns as images
 from nbkeras.data.kinds.array import Array
 from nbkeras.data.kinds.classes import Classes
 from nbkeras.data.kinds.images import Images

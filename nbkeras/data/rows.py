@@ -11,8 +11,8 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from nbkeras.data import columns, places, sequences
+from nbkeras.data import image_columns as images
 from nbkeras.data.decoder import Decoder
-from nbkeras.data.images import columns as images
 from nbkeras.data.preprocessing.graph import Graph
 from nbkeras.data.signature import Signature
 from nbkeras.data.windows import columns as windows

@@ -1,6 +1,6 @@
 """Mailbox: where workers meet, in rank 0's task, when none of them can reach the notebook.
 
-What they say is kept until a short Spark job fetches it (:mod:`nbkeras.driver.relay`),
+What they say is kept until a short Spark job fetches it (:mod:`nbkeras.driver.training.relay`),
 in the frames of the event protocol; answers and control events come the same way.
 """
 

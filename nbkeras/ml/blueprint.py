@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from nbkeras.data.preprocessing.learning import has_learned, title
+from nbkeras.data.adaptation.learning import has_learned, title
 from nbkeras.driver import checks
 from nbkeras.errors import ModelError, OptionError
 from nbkeras.model import pickling

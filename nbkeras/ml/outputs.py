@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from nbkeras.driver.class_names import gives_logits
+from nbkeras.driver.columns.class_names import gives_logits
 from nbkeras.errors import ModelError, OptionError
 
 _ENDS = "end it with Dense({}), or compile it with a loss that has from_logits=True"

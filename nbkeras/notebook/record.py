@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
 from nbkeras.errors import OptionError
-from nbkeras.notebook import comparison, keeping, text
+from nbkeras.notebook import comparison, text
 from nbkeras.notebook.comparison import Comparison, Summary, html_table, plain_table, summary
-from nbkeras.notebook.parser import suggest
+from nbkeras.notebook.reports import keeping
+from nbkeras.notebook.suggest import suggest
 from nbkeras.notebook.words import RUNS
 from nbkeras.run import listeners, registry
 from nbkeras.run.curves import arrays
@@ -143,7 +144,7 @@ class Runs(Sequence[Run]):
             OptionError: there is no checkpoint, or none that can be read.
         """
         from nbkeras.job.store import Store, absolute
-        from nbkeras.notebook.report import Report
+        from nbkeras.notebook.reports.report import Report
 
         uri = absolute(os.fspath(path)).rstrip("/")
         found = Store(uri).latest()
@@ -290,7 +291,7 @@ def _cells(one: Summary) -> dict[str, str]:
 
 
 def _of_checkpoint(name: str, found: Any) -> Run:
-    from nbkeras.driver import weight_files
+    from nbkeras.driver.training import weight_files
 
     about = found.about
     settings = dict(about.get("settings", {}))

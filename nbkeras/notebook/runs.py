@@ -14,12 +14,13 @@ import traitlets
 
 from nbkeras.data.names import unique
 from nbkeras.errors import NbkerasError, one_line
-from nbkeras.notebook import comparison, frontend, report_view, text
+from nbkeras.notebook import comparison, frontend, text
 from nbkeras.notebook.chart import COLOURS, packed, thin
 from nbkeras.notebook.comparison import MARKS, Comparison, Summary, best_words, shown
 from nbkeras.notebook.hosts.pace import Pace
-from nbkeras.notebook.opened import Opened
 from nbkeras.notebook.record import Runs
+from nbkeras.notebook.reports import view
+from nbkeras.notebook.reports.opened import Opened
 from nbkeras.notebook.words import LANGUAGES, PANEL, RUNS, for_page, in_each
 from nbkeras.run.run import Run
 
@@ -47,7 +48,7 @@ class Panel(anywidget.AnyWidget):
     words = traitlets.Dict(help="what the panel says, by name").tag(sync=True)
     state = traitlets.Dict(help="everything but the points").tag(sync=True)
     points = traitlets.Bytes(help="float32 pairs (epoch, value), curve after curve").tag(sync=True)
-    report = traitlets.Dict(help="the report that is open; see report_view.kept").tag(sync=True)
+    report = traitlets.Dict(help="the report that is open; see view.kept").tag(sync=True)
     report_words = traitlets.Dict(help="what a report says, by name").tag(sync=True)
 
     def __init__(self, runs: Runs) -> None:
@@ -64,7 +65,7 @@ class Panel(anywidget.AnyWidget):
         state, points, _ = self._encoded()
         drawn = {"colours": list(COLOURS), "marks": MARKS, "limit": comparison.MOST}
         words = for_page(PANEL, RUNS, **drawn)
-        super().__init__(words=words, state=state, points=points, report_words=report_view.words())
+        super().__init__(words=words, state=state, points=points, report_words=view.words())
         self._pace = Pace(_FASTEST, _SLOWEST, _SHARE)
         self.on_msg(self._receive)
         runs.watch(self._moved)

@@ -14,8 +14,8 @@ from pyspark.sql import functions as F
 from nbkeras import api
 from nbkeras.data.names import quoted
 from nbkeras.driver import checks, inference
-from nbkeras.driver import report as driver
-from nbkeras.driver.wanted import Wanted
+from nbkeras.driver.scoring import report as driver
+from nbkeras.driver.scoring.wanted import Wanted
 from nbkeras.errors import Aborted, ModelError
 from nbkeras.metrics.figures import Figures
 from nbkeras.model import renewal

@@ -21,8 +21,8 @@ from pyspark.sql import types as T
 from nbkeras.data import columns, parts
 from nbkeras.data.names import listed
 from nbkeras.driver import inference
-from nbkeras.driver.encoding import proposed
-from nbkeras.driver.inspection import Inspected, inspected
+from nbkeras.driver.columns.encoding import proposed
+from nbkeras.driver.columns.inspection import Inspected, inspected
 from nbkeras.errors import DataError
 
 #: The vector that MLlib's models take; the same with each number scaled.

@@ -12,7 +12,8 @@ from pyspark.sql import types as T
 
 from nbkeras.data import columns, marks, parts
 from nbkeras.data.names import listed
-from nbkeras.driver import inference, question
+from nbkeras.driver import inference
+from nbkeras.driver.scoring import question
 from nbkeras.errors import DataError, OptionError
 
 Task = Literal["classification", "regression"]

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbkeras.data.names import first
-from nbkeras.driver import best, checks
-from nbkeras.driver import fit as driver
+from nbkeras.driver import checks
+from nbkeras.driver.training import best
+from nbkeras.driver.training import fit as driver
 from nbkeras.errors import DataError
 from nbkeras.options import NAMES, Options
 from nbkeras.tasks import frames, models, outputs, running

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from nbkeras.data import marks, parts
 from nbkeras.data.names import listed
 from nbkeras.data.source import flat
-from nbkeras.driver import inference, resumption
+from nbkeras.driver import inference
+from nbkeras.driver.training import resumption
 from nbkeras.run import registry
 from nbkeras.tasks.declared import Declared
 

@@ -23,7 +23,7 @@ from nbkeras.tasks.places import Place
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from nbkeras.notebook.report import Report
+    from nbkeras.notebook.reports.report import Report
 
 #: Formats of Spark whose columns hold no arrays.
 _FLAT = {"csv", "text"}

@@ -17,7 +17,7 @@ from nbkeras.notebook.comparison import summary
 from nbkeras.requirements import BACKENDS, installed
 
 if TYPE_CHECKING:
-    from nbkeras.notebook.report import Report
+    from nbkeras.notebook.reports.report import Report
     from nbkeras.run.run import Run
 
 Status = Literal["running", "done", "failed", "interrupted"]

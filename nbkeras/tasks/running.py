@@ -196,7 +196,7 @@ def _predict(
 
 
 def _report(task: Declared, result: Result, spark: SparkSession, model: Any, df: DataFrame) -> None:
-    from nbkeras.notebook.report import report
+    from nbkeras.notebook.reports.report import report
     from nbkeras.tasks.parts import ReportFile
 
     out = task.out.report or ReportFile()

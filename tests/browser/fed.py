@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from nbkeras.driver.attend import attend
+from nbkeras.driver.training.attend import attend
 from nbkeras.notebook import hosts
 from nbkeras.run.run import Run
 from nbkeras.spark import session

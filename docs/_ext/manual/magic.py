@@ -7,7 +7,7 @@ import re
 from argparse import Action
 
 from nbkeras import api
-from nbkeras.notebook.parser import Parser
+from nbkeras.notebook.magic.parser import Parser
 from nbkeras.options import TYPED
 
 _PARSER = Parser()

@@ -30,7 +30,7 @@ function noteOf({ status, note }, words) {
   return [status === "done" ? "" : words[status], note].filter(Boolean).join(": ");
 }
 
-// Draws a comparison into an element: its state (see leaderboard_view.py), and its picture as base64.
+// Draws a comparison into an element: its state (see leaderboards/view.py), and its picture as base64.
 export function drawBoard(parent, words, state, picture) {
   const { language } = words, title = state.title[language];
   const root = make(parent, "section", { class: "nbkeras nbkeras-report", "aria-label": title });

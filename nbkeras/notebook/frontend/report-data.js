@@ -1,4 +1,4 @@
-// What a report holds, as its views want it; see described.py and report_view.py.
+// What a report holds, as its views want it; see described.py and reports/view.py.
 
 import { figure, whole } from "./number.js";
 

@@ -119,7 +119,7 @@ function drawDownloads(view, parent, shown) {
   });
 }
 
-// Draws a report into an element: its state (see report_view.py), and its picture as base64.
+// Draws a report into an element: its state (see reports/view.py), and its picture as base64.
 export function drawReport(parent, words, state, picture) {
   const { report } = state, label = fill(words.report, { title: report.title });
   const root = make(parent, "section", { class: "nbkeras nbkeras-report", "aria-label": label });

@@ -1,0 +1,1 @@
+"""Columns: what the notebook learns of them before a training, and what it proposes."""

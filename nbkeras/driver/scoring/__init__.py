@@ -1,0 +1,1 @@
+"""Scoring: predictions, evaluations and reports, over rows that no worker waits for."""

@@ -1,0 +1,1 @@
+"""Trainings: one barrier stage each, with what it sends and takes."""

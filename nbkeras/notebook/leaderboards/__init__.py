@@ -1,0 +1,1 @@
+"""Leaderboards: models side by side, as they look and as files."""

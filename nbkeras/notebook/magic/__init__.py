@@ -1,0 +1,1 @@
+"""The magics: what is typed behind them, and what it does."""

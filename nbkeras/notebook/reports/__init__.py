@@ -1,0 +1,1 @@
+"""Reports: how they look, where they are kept."""
