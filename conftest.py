@@ -112,8 +112,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what is quick or rare, and leave out what cannot run on the kind of Spark that it would have."""
-    # What takes longest begins first, or one of several processes would be left with it in the end.
-    items.sort(key=lambda item: item.path.parent.name not in _LONGEST)
+    # What takes longest begins first, or one of several processes would be left with it in the end. Then
+    # come tests that wait until no model predicts any more: before others have predicted, none does.
+    waiting = {item.path for item in items if "nothing_waits" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: (item.path.parent.name not in _LONGEST, item.path not in waiting))
     for item in items:
         dear = _DEAR.intersection(getattr(item, "fixturenames", ()))
         if not dear and not any(map(item.get_closest_marker, ("cluster", "process", "soak"))):
