@@ -778,6 +778,9 @@ def on_spark(
         OptionError: an option has an invalid value.
     """
     calls = Calls(Options(**locals()), fit, evaluate, predict)
+    from nbkeras.driver.training import warm
+
+    warm.begin(spark, backend)
     with routed(calls):
         yield calls
 

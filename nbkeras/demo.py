@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from nbkeras import bundled
 from nbkeras.errors import NbkerasError
-from nbkeras.spark import java
+from nbkeras.spark import class_data, java
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -28,6 +29,7 @@ from nbkeras.notebook.words import PLACES
 Headless.every = 0
 hosts.waiting = lambda what: contextlib.nullcontext(print(PLACES[f"wait_{what}"], flush=True))
 """
+_PREPARE = "from nbkeras.cli import main; main(['prepare'])"
 #: Code that it runs after the last cell.
 _ACCURACY = 'print(f"final test accuracy {accuracy:.4f}")'
 
@@ -68,11 +70,28 @@ def open_in_jupyterlab(folder: Path, *, browser: bool = True) -> NoReturn:
     ]
     if not browser:
         command.append("--no-browser")
+    _prepare()
     if os.geteuid() == 0:
         command.append(
             "--allow-root"
         )  # JupyterLab would refuse to start; a container often has no other user
     os.execv(sys.executable, command)  # noqa: S606  # so that Ctrl-C and the exit status are JupyterLab's
+
+
+def _prepare() -> None:
+    """Let the next Spark start quickly, while somebody reads the first cells."""
+    if class_data.path(java.ensure()).exists():
+        return
+    # JupyterLab, which takes the place of this process, would never ask how a child of it has ended.
+    if (child := os.fork()) == 0:
+        subprocess.Popen(
+            [sys.executable, "-c", _PREPARE],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os._exit(0)
+    os.waitpid(child, 0)
 
 
 def execute() -> int:

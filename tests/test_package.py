@@ -126,6 +126,7 @@ def test_binder_installs_java_and_the_demo(tmp_path):
     assert "apt-get install --yes --no-install-recommends openjdk-17-jre-headless" in recipe
     assert 'pip install --no-cache-dir -r "binder/requirements.txt"' in recipe
     assert (ROOT / "binder" / "requirements.txt").read_text() == ".[demo]\n"
+    assert "chmod +x binder/postBuild" in recipe
 
 
 def test_a_container_and_codespaces_are_made_of_what_binder_is_made_of():
@@ -134,6 +135,8 @@ def test_a_container_and_codespaces_are_made_of_what_binder_is_made_of():
         "binder/apt.txt",
         "binder/requirements.txt",
     }
+    for made in (recipe, (ROOT / "binder/postBuild").read_text()):
+        assert "nbkeras prepare\n" in made
     container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
     place = ROOT / ".devcontainer" / container["build"]["dockerfile"]
     assert place.resolve() == ROOT / "binder/docker/Dockerfile"

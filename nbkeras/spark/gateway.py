@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from nbkeras.errors import ClusterError, one_line
+from nbkeras.spark import class_data
 
 if TYPE_CHECKING:
     from pyspark import SparkConf, SparkContext
@@ -129,7 +130,8 @@ def start(conf: SparkConf) -> None:
     said = {"stdout": listener.output, "stderr": listener.output}
     try:
         with listener.output:
-            gateway = launch_gateway(conf, said)  # type: ignore[no-untyped-call]
+            with class_data.used():
+                gateway = launch_gateway(conf, said)  # type: ignore[no-untyped-call]
             _quiet(SparkContext(conf=conf, gateway=gateway))
             listener.output.write(listener.STARTED)
     except Exception as error:

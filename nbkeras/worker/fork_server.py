@@ -58,6 +58,17 @@ def hire(backend: str, files: list[int], log: int) -> tuple[Connection, socket.s
     return Connection(ours.detach()), life
 
 
+def begin(backend: str) -> None:
+    """Start a server unless there is one; trainers that are hired meanwhile wait for it.
+
+    Args:
+        backend: Keras backend of the trainers.
+    """
+    # What it prints where it cannot load is printed again by the one that a trainer starts.
+    with _address(backend) as path, _connect(path, backend, subprocess.DEVNULL):
+        pass
+
+
 def end(life: socket.socket) -> int | None:
     """How a trainer has ended whose pipe is closed, as :func:`os.waitpid` tells it; None where nobody knows.
 

@@ -24,7 +24,7 @@ BENCHMARKS = (
     "predict",
     "small_predict",
     "any_size",
-    "first_point",
+    "first_minute",
     "chart_cost",
     "builder",
     "leaks",
