@@ -1,4 +1,4 @@
-"""Class data: Spark's classes as Java holds them in memory, in a file: Java starts in half of the time with it.
+"""Class data: Spark's classes as Java holds them in memory, in a file: with it Java starts in half of the time.
 
 See https://docs.oracle.com/en/java/javase/17/vm/class-data-sharing.html. Java itself looks whether the file
 fits, and does without where it does not.
@@ -84,8 +84,8 @@ def make(place: Path, options: Sequence[str] = ()) -> None:
             free = shutil.disk_usage(made.parent).free // 2**20
             said = " ".join(done.stderr.split())[-300:]
             raise ClusterError(
-                f"Java has written no {place} ({said or 'it says nothing'}): {free} MB are free there, it takes "
-                "about 160 MB; Spark works without it, and starts more slowly"
+                f"Java has written no {place} ({said or 'it says nothing'}): {free} MB are free there, it "
+                "takes about 160 MB; Spark works without it, and starts more slowly"
             )
         made.replace(place)
     finally:

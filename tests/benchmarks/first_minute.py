@@ -1,4 +1,4 @@
-"""From the first cell of the quickstart to the first point of its chart, in a new kernel, then again in a warm one.
+"""From the first cell of the quickstart to the first point of its chart, in a new kernel, then in a warm one.
 
 Beside it, what the same first cells take without nbkeras: the same packages, a Spark, the rows in it, and one
 epoch of Keras' own fit. With --unprepared, Spark starts without what ``nbkeras prepare`` has made.
