@@ -93,11 +93,13 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def changelog(session: nox.Session) -> None:
-    """Put the files of changes/ into the changelog: nox -s changelog -- 0.2.0."""
-    [version] = session.posargs or session.error("which version? Type nox -s changelog -- 0.2.0")
+    """Put the files of changes/ into the changelog: nox -s changelog -- 0.2.0; with --draft, print them."""
+    version, *more = session.posargs or session.error("which version? Type nox -s changelog -- 0.2.0")
     # Files that are put together are removed; git keeps them.
     session.install("towncrier>=24.8")
-    session.run("towncrier", "build", "--yes", "--version", version)
+    # The last commit's day, so that one commit has the same notes on every day.
+    day = str(session.run("git", "log", "-1", "--format=%cs", external=True, silent=True)).strip()
+    session.run("towncrier", "build", "--yes", "--version", version, "--date", day, *more)
 
 
 @nox.session

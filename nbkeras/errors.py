@@ -52,7 +52,7 @@ class TaskError(OptionError):
     """
 
     def __init__(self, faults: Iterable[str]) -> None:
-        self.faults = tuple(faults)
+        self.faults: tuple[str, ...] = tuple(faults)
         super().__init__("\n".join(self.faults))
 
     def _render_traceback_(self) -> list[str]:

@@ -37,7 +37,7 @@ class Calls:
         predict: Callable[..., Any],
     ) -> None:
         self._options, self._fit, self._evaluate, self._predict = options, fit, evaluate, predict
-        self.fits = 0
+        self.fits: int = 0
 
     def call(
         self, name: str, local: Callable[..., Any], model: Any, x: Any, args: Any, kwargs: dict[str, Any]

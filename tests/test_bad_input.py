@@ -232,7 +232,7 @@ def test_an_object_that_is_not_a_model_is_named_by_its_type(numbers, no_job, thi
         ("--data df --label y --epochs abc", ["--epochs", "whole number from 1", "'abc'"]),
         ("--data df --label y --batch-size 0", ["--batch-size", "whole number from 1", "'0'"]),
         ("--backend tensorflwo", ["--backend", "did you mean tensorflow?"]),
-        ("--label y", ["--label needs --data NAME"]),
+        ("--label y", ["--label needs a DataFrame", "add --data NAME"]),
         ("train_df", ["'train_df' is no option", "--workers 2"]),
     ],
 )

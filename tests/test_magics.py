@@ -318,7 +318,7 @@ def test_the_fit_of_something_else_is_no_training(run, shell, api):
         ("--name 'digits", "OptionError: a quote is not closed in: --name 'digits"),
         ("2", "OptionError: '2' is no option; options begin with --, such as --workers 2"),
         ("--workers 2 --help", "OptionError: --help stands alone; type %keras_spark help"),
-        ("--label y", "OptionError: --label needs --data NAME, the DataFrame to train on"),
+        ("--label y", "OptionError: --label needs a DataFrame to train on: add --data NAME"),
         ("--workers $nothing", "OptionError: nothing has no value: NameError: name 'nothing' is not defined"),
         ("--workers {1/0}", "OptionError: 1/0 has no value: ZeroDivisionError: division by zero"),
         (

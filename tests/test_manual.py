@@ -273,12 +273,10 @@ def test_what_the_manual_adds_to_a_message_is_added_to_one_that_is_raised():
     assert set(messages.added()["messages"]) - {one.anchor for one in found} == set()
 
 
-def test_what_to_do_is_in_each_message_or_in_the_manual():
+def test_what_to_do_is_in_each_message():
     found, _ = messages.collected()
 
-    silent = [one.anchor for one in found if not one.is_helpful]
-
-    assert set(silent) - set(messages.added()["messages"]) == set()
+    assert [one.text for one in found if not one.is_helpful] == []
 
 
 def test_an_anchor_depends_on_the_words_of_a_message_alone():
@@ -293,8 +291,9 @@ def test_an_error_that_was_raised_leads_to_its_anchor():
     with pytest.raises(OptionError) as raised:
         Parser().parse("--epochs 3")
     said = str(raised.value)
+    words = "needs-a-dataframe-to-train-on-add-data-name"
 
-    assert messages.anchor("OptionError", said) == "optionerror-needs-data-name-the-dataframe-to-train-on"
+    assert messages.anchor("OptionError", said) == f"optionerror-{words}"
     assert messages.anchor("OptionError", "said by nobody") is None
 
 

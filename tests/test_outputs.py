@@ -307,5 +307,5 @@ def test_a_model_of_a_fixed_batch_with_a_state_trains_evaluates_and_predicts_in_
         nbkeras.predict(
             ours, spark.createDataFrame([([[0.0] * 2] * 5,)], "x array<array<float>>"), spark=spark
         )
-    with pytest.raises(ModelError, match=r"keeps its state from batch to batch, so use --workers 1"):
+    with pytest.raises(ModelError, match=r"keeps its state from batch to batch: use --workers 1"):
         nbkeras.fit(make(), x, y, workers=2, spark=spark, **how)

@@ -6,12 +6,17 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from ruamel.yaml import YAML
 
 import nbkeras
+from nbkeras.spark import java
 
 ROOT = Path(__file__).parent.parent
 HEAVY = {"tensorflow", "keras", "torch", "jax", "pyspark", "pandas", "pyarrow", "matplotlib"}
@@ -109,6 +114,34 @@ def test_the_version_is_in_the_changelog(wheel):
     assert f"\nversion: {nbkeras.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
+def test_conda_is_asked_for_what_pip_is_asked_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    recipe = YAML(typ="safe").load(ROOT / "conda/recipe.yaml")
+    renamed = {"matplotlib": "matplotlib-base", "torch": "pytorch"}
+
+    def by_pip(lines: list[str]) -> dict[str, SpecifierSet]:
+        asked = [Requirement(line) for line in lines]
+        newest = [one for one in asked if not one.marker or one.marker.evaluate({"python_version": "3.13"})]
+        return {renamed.get(one.name, one.name): one.specifier for one in newest}
+
+    def by_conda(lines: list[str]) -> dict[str, SpecifierSet]:
+        return {name: SpecifierSet(bounds) for name, _, bounds in (line.partition(" ") for line in lines)}
+
+    oldest = recipe["context"]["python_min"]
+    run = [line.replace("${{ python_min }}", oldest) for line in recipe["requirements"]["run"]]
+    own = {
+        "__unix": SpecifierSet(),
+        "python": SpecifierSet(project["requires-python"]),
+        "openjdk": SpecifierSet(f">={java.OLDEST},<{java.NEWEST_BEFORE_SPARK_4_1 + 1}"),
+    }
+    assert by_conda(run) == own | by_pip(project["dependencies"])
+    extras = project["optional-dependencies"]
+    optional = [*extras["demo"], *extras["jax"], *extras["tasks"], *extras["tensorflow"], *extras["tls"]]
+    found = by_pip([one for one in (*optional, *extras["torch"]) if not one.startswith("nbkeras")])
+    assert by_conda(recipe["requirements"]["run_constraints"]) == found
+    assert recipe["context"]["version"] == nbkeras.__version__
+
+
 def test_binder_installs_java_and_the_demo(tmp_path):
     for part in ("binder", "pyproject.toml"):
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copyfile
@@ -140,3 +173,13 @@ def test_a_container_and_codespaces_are_made_of_what_binder_is_made_of():
     container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
     place = ROOT / ".devcontainer" / container["build"]["dockerfile"]
     assert place.resolve() == ROOT / "binder/docker/Dockerfile"
+
+
+def test_a_container_is_made_of_nothing_that_git_ignores():
+    names, left_out = (
+        {line.strip("/*") for line in (ROOT / name).read_text().splitlines() if not line.startswith("#")}
+        for name in (".gitignore", ".dockerignore")
+    )
+
+    assert names
+    assert names - left_out == set()

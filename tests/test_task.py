@@ -482,7 +482,9 @@ def impatient(monkeypatch):
 
 def test_a_trainer_without_a_sign_of_life_is_missed_where_no_notebook_listens(hire, impatient):
     hire(lies_still)
-    with pytest.raises(WorkerLost, match=r"^the trainer process has given no sign of life for 0\.2 s$"):
+    with pytest.raises(
+        WorkerLost, match=r"^the trainer process has given no sign of life for 0\.2 s: where "
+    ):
         predicted(beside(1.0), plan=impatient)
 
 

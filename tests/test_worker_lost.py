@@ -294,7 +294,10 @@ def test_a_trainer_that_never_begins_is_missed_and_the_training_begins_again(fit
     finally:
         for server in hung:
             server.resume()
-    assert run.notes[0] == "the trainer 0 has not begun 11 s after the first; going on from the start"
+    assert run.notes[0] == (
+        "the trainer 0 has not begun 11 s after the first: see its log on Spark's page of executors; "
+        "going on from the start"
+    )
     assert run.wait(waiting.LIMIT).status == "finished"
 
 

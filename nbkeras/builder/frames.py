@@ -29,7 +29,7 @@ class Frames(Mapping[str, Any]):
     def __init__(self, frames: Mapping[str, Any]) -> None:
         if not frames:
             raise OptionError("the builder has no DataFrame to begin with: give it one, nbkeras.Builder(df)")
-        self.kinds = {name: given.kind_of(one) for name, one in frames.items()}
+        self.kinds: dict[str, given.Kind] = {name: given.kind_of(one) for name, one in frames.items()}
         self._frames = {name: given.in_spark(one) for name, one in frames.items()}
         self._tables: dict[str, Table] = {}
         self._values: dict[tuple[str, str], list[float]] = {}

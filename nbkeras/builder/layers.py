@@ -89,7 +89,8 @@ class Layer:
             if other[name] != value:
                 shown = value.get("class_name", value) if isinstance(value, dict) else value
                 raise ModelError(
-                    f"layer {layer.name!r} ({kind}) has {name}={shown!r}, which the builder does not show"
+                    f"layer {layer.name!r} ({kind}) has {name}={shown!r}, which the builder does not show: "
+                    "leave it out, or train the model as it is in a %%keras_spark cell"
                 )
         return found._shortest(described)
 

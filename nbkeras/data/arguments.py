@@ -128,7 +128,7 @@ class Arguments:
         elif not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
             raise DataError(
                 f"{self.name} is given {kind} for {field.title}, which takes files of images (binary) or "
-                f"their paths, such as the columns content and {PATH} of spark.read.format('binaryFile')"
+                f"their paths: give the column content or {PATH} of spark.read.format('binaryFile')"
             )
         return pa.StructArray.from_arrays([name, given], ["name", "value"])
 

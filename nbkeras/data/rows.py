@@ -292,6 +292,6 @@ def _numbered(df: DataFrame, workers: int) -> DataFrame:
         offsets[row["partition"]] = total
         total += row["count"]
     if not offsets:
-        raise DataError("the DataFrame has no rows")
+        raise DataError("the DataFrame has no rows: see which filter or join has removed them")
     starts = F.array(*[F.lit(offsets.get(index, 0)).cast("bigint") for index in range(max(offsets) + 1)])
     return df.withColumn(ORDER, F.get(starts, partition) + number.bitwiseAND(F.lit(_NUMBERS)))

@@ -40,10 +40,11 @@ class Dataset:
     """
 
     def __init__(self, data: Any, batch_size: int = 32, seed: int | None = None) -> None:
-        self.data, self._options = data, (batch_size, seed)
-        self.kind = kind_of(data)
+        self.data: Any = data
+        self._options = batch_size, seed
+        self.kind: str | None = kind_of(data)
         self.sent: Any = None
-        self.reason = f"a {self.kind}"
+        self.reason: str = f"a {self.kind}"
         if self.kind == "generator":
             return
         try:

@@ -43,7 +43,7 @@ class Pandas:
 
     def __init__(self, data: pd.DataFrame) -> None:
         self._data = data
-        self.names = [str(one) for one in data.columns]
+        self.names: list[str] = [str(one) for one in data.columns]
 
     def column(self, place: int) -> pa.ChunkedArray | pa.Array:
         """See :class:`Frame`."""
@@ -70,7 +70,7 @@ class Polars:
     def __init__(self, data: Any) -> None:
         self._lazy = hasattr(data, "collect")
         self._data = told(data, data.collect) if self._lazy else data
-        self.names = list(self._data.columns)
+        self.names: list[str] = list(self._data.columns)
 
     def column(self, place: int) -> pa.ChunkedArray | pa.Array:
         """See :class:`Frame`."""
@@ -98,7 +98,7 @@ class Arrow:
 
     def __init__(self, data: Any) -> None:
         self._data = data
-        self.names = data.column_names
+        self.names: list[str] = data.column_names
 
     def column(self, place: int) -> pa.ChunkedArray | pa.Array:
         """See :class:`Frame`."""
@@ -117,7 +117,7 @@ class Arrays:
 
     def __init__(self, data: Any) -> None:
         self._data, self._keys = data, list(_fields(data))
-        self.names = [str(one) for one in self._keys]
+        self.names: list[str] = [str(one) for one in self._keys]
         lengths = {str(one): len(data[one]) for one in self._keys}
         if len(set(lengths.values())) > 1:
             given = ", ".join(f"{name} {length}" for name, length in lengths.items())

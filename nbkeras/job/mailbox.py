@@ -69,7 +69,7 @@ class Mailbox:
         self._failure: messages.Failure | None = None
         self._gone = 0
         self._server = self._open(host, job)
-        self.address = self._server.address
+        self.address: tuple[str, int] = self._server.address
 
     def _open(self, host: str, job: Job) -> Server:
         *most, last = ports(job.secret)

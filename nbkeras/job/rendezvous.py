@@ -16,6 +16,7 @@ from nbkeras.transport.messages import Addresses, Done, Hello, Port, PortsFree, 
 #: How often workers choose ports when one was taken before it was used.
 PORTS = 5
 NO_ROWS = "the DataFrame has no rows to train on: it is empty, or validation_split took them all"
+_NOTHING_TO_VALIDATE = "the validation data has no rows: give some, or leave validation_data out"
 
 
 class Rendezvous:
@@ -148,12 +149,15 @@ class Rendezvous:
             raise DataError(unreadable.message(found))
         if not sum(ready["rows"] for ready in readies):
             if found:
-                raise DataError(f"{unreadable.notes(found)[0]}, and none is left to train on")
+                raise DataError(
+                    f"{unreadable.notes(found)[0]}, and none is left to train on: name a folder or a column "
+                    "of images that can be read"
+                )
             raise DataError(NO_ROWS if self._plan.schema.windows is None else starts.none(self._plan.schema))
         # Batches are read later, and say nothing of their rows.
         if self._plan.validates and not sum(ready["validation"] for ready in readies):
             none = None if self._plan.schema.windows is None else starts.none(self._plan.schema)
-            raise DataError(f"in the validation data {none}" if none else "the validation data has no rows")
+            raise DataError(f"in the validation data {none}" if none else _NOTHING_TO_VALIDATE)
         layouts = [ready["layout"] for ready in readies if ready["layout"]]
         for layout, one in itertools.product(layouts[1:], self._plan.schema.fields):
             require_one_shape(one, tuple(layouts[0][one.name][1]), tuple(layout[one.name][1]))

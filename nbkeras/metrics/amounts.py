@@ -30,8 +30,8 @@ class Amounts(Sums):
         super().__init__(shapes, 0, 1)
         self.number = number
         #: Mean and sum of squares around it, of the amounts and of the errors.
-        self.moments = np.zeros((4, number))
-        self.largest = np.zeros(number)
+        self.moments: Floats = np.zeros((4, number))
+        self.largest: Floats = np.zeros(number)
         self._random = np.random.default_rng(seed)
         #: The rows with the smallest of random numbers, which are drawn for each.
         self._sample = np.empty((0, 1 + 2 * number))

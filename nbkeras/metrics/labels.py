@@ -27,7 +27,7 @@ class Labels(Sums):
 
     def __init__(self, number: int, *, scored: bool, cells: int) -> None:
         self.number, self.scored = number, scored
-        self.questions = tuple(range(number)) if scored and number <= CURVES else ()
+        self.questions: tuple[int, ...] = tuple(range(number)) if scored and number <= CURVES else ()
         shapes: dict[str, tuple[int, ...]] = {"true": (number,), "predicted": (number,), "actual": (number,)}
         shapes |= {"whole": (), "samples": (3,), "wrong": ()}
         if scored:

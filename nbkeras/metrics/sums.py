@@ -30,7 +30,7 @@ class Sums:
         self._most = max(1024, cells // max(1, questions))
         self.sums: dict[str, Floats] = {name: np.zeros(shape) for name, shape in shapes.items()}
         self.sums |= {"rows": np.zeros(()), "weight": np.zeros(())}
-        self.scores = [Scores(self._most) for _ in range(questions)]
+        self.scores: list[Scores] = [Scores(self._most) for _ in range(questions)]
 
     @property
     def rows(self) -> int:

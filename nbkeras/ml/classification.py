@@ -53,7 +53,7 @@ class KerasClassificationModel(KerasModel, ProbabilisticClassificationModel):
         self, model: Any = None, *, labels: Any = (), outputs: int | None = None, **params: Any
     ) -> None:
         super().__init__(model, **params)
-        self.labels = tuple(map(str, labels))
+        self.labels: tuple[str, ...] = tuple(map(str, labels))
         self._head = None if model is None else head(model, type(self).__name__, outputs)
         if model is not None and self._head is None:
             raise ModelError(

@@ -37,7 +37,8 @@ class KerasModel(KerasParams, Saved):
         super().__init__()
         if model is not None:
             checks.require_model(model, type(self).__name__)
-        self._model, self.history = model, _history(model)
+        self._model = model
+        self.history: dict[str, list[Any]] = _history(model)
         # To look at a model, layers are called: not in two threads at once. Copies have the same model.
         self._looking = threading.Lock()
         self.setParams(**params)

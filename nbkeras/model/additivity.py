@@ -148,5 +148,5 @@ def coupled(name: str, whole: Any, singles: Any) -> ModelError:
     return ModelError(
         f"the loss {name} of {len(singles)} rows is {np.mean(whole):.6g}, the mean of their losses is "
         f"{np.mean(singles):.6g}: with several "
-        "workers a loss must be the mean or the sum over rows, so use --workers 1"
+        "workers a loss must be the mean or the sum over rows; use --workers 1"
     )

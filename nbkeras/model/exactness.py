@@ -54,7 +54,7 @@ def refuse(model: Any) -> None:
         ModelError: it needs whole batches, or what its loss is divided by is not known.
     """
     if reason := alone(model):
-        raise ModelError(f"{reason}, so use --workers 1 (workers=1)")
+        raise ModelError(f"{reason}: use --workers 1 (workers=1)")
 
 
 def alone(model: Any) -> str:

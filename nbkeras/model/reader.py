@@ -90,7 +90,7 @@ class Reader:
 
     def __init__(self, source: Any, batch_size: int = 32, seed: int | None = None) -> None:
         self.source: Any = _Arrays(source, batch_size) if isinstance(source, (list, tuple)) else source
-        self.kind = kind_of(source)
+        self.kind: str | None = kind_of(source)
         self._seed = seed
         self._begun = False
         self._held: tuple[Any, Iterator[Any]] | None = None

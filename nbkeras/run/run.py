@@ -65,7 +65,7 @@ class Run(State):
         self._given: list[tuple[weakref.ref[Any], float]] = []
         #: Calls to make in the thread that waits for the run (the notebook's callbacks).
         self.calls: queue.Queue[Callable[[], None]] = queue.Queue()
-        self.aborting = False
+        self.aborting: bool = False
         self._on_stop: Callable[[], None] = lambda: None
         self._on_abort: Callable[[], None] = lambda: None
 

@@ -48,10 +48,10 @@ class State:
 
     def __init__(self, name: str, epochs: int, workers: int, *, background: bool = False) -> None:
         self.name = name
-        self.epochs = epochs
+        self.epochs: int = epochs
         self.workers = workers
         self.background = background
-        self.began = time.time()
+        self.began: float = time.time()
         self.settings: dict[str, Any] = {}
         self.schema: Schema | None = None
         self.stream: str | None = None
@@ -60,17 +60,17 @@ class State:
         self.folder: str | None = None
         self.reports: tuple[Kept, ...] = ()
         self._curves = Curves()
-        self.history = self._curves.history
-        self.epoch_numbers = self._curves.epochs
+        self.history: dict[str, list[Any]] = self._curves.history
+        self.epoch_numbers: list[int] = self._curves.epochs
         self.partial: int | None = None
         self.notes: list[str] = []
         self._heard: set[str] = set()
         self.error: BaseException | None = None
-        self.version = 0
+        self.version: int = 0
         self.phase: Phase = "preparing"
-        self.done = threading.Event()
-        self.stopping = threading.Event()
-        self.steering = Steering()
+        self.done: threading.Event = threading.Event()
+        self.stopping: threading.Event = threading.Event()
+        self.steering: Steering = Steering()
         self._lock = threading.Lock()
         self._ended: Status | None = None
         self._progress = Progress()

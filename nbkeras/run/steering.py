@@ -47,7 +47,7 @@ class Steering:
     """
 
     def __init__(self) -> None:
-        self.pausing = threading.Event()
+        self.pausing: threading.Event = threading.Event()
         self.rate: Rate | None = None
         self.lock = threading.RLock()
         self._send: Callable[[], None] = lambda: None

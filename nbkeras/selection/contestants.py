@@ -146,7 +146,7 @@ class OfKeras:
         checks.require_compiled(model, "compare")
         checks.require_free(model)
         if len(getattr(model, "outputs", None) or ()) > 1:
-            raise ModelError(f"{model.name} has several outputs, and compare takes models of one label")
+            raise ModelError(f"{model.name} has several outputs: compare a compiled keras.Model of one")
         moved = renewal.has_moved(model)
         if not _has_learned(model) and not moved:
             return cls(lambda: model, features, training, _UNKNOWN if moved is None else "")
@@ -169,7 +169,7 @@ class OfKeras:
             **self.training,
         )
         if run.status == "stopped":
-            raise Aborted(f"{run.name} was stopped")
+            raise Aborted(f"{run.name} was stopped: call compare again to train it, and those behind it")
         return _Keras(setting, model, self.training.get("backend", "auto"))
 
 
@@ -304,7 +304,7 @@ class _MLlib:
         for param in ("predictionCol",) if amounts else ("probabilityCol", "predictionCol"):
             if last.hasParam(param) and (name := last.getOrDefault(param)) in predicted.columns:
                 return str(name)
-        raise ModelError(f"{type(last).__name__} adds no column of predictions")
+        raise ModelError(f"{type(last).__name__} adds no column of predictions: take one that does")
 
 
 @dataclass(frozen=True)

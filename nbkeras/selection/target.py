@@ -152,7 +152,7 @@ def require_known(spark: SparkSession, target: Target, test: DataFrame) -> None:
     )
     found = inference.attended(spark, "compare", figures.first)
     if not found["rows"]:
-        raise DataError("test= has no rows to score on")
+        raise DataError("test= has no rows to score on: give a larger part, such as test=0.2, or rows")
     if found["wrong"]:
         what = "null or NaN" if found["one"] is None or not target.values else repr(found["one"])
         raise DataError(

@@ -21,7 +21,7 @@ class Wrong(ValueError):
 
     def __init__(self, key: str, words: str) -> None:
         super().__init__(words)
-        self.keys = tuple(key.split("."))
+        self.keys: tuple[str, ...] = tuple(key.split("."))
 
 
 @dataclass(frozen=True)

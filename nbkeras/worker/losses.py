@@ -52,7 +52,7 @@ class Loss:
             if masks:
                 raise ModelError(
                     f"loss {self.name!r} is one number for all rows, and the model masks steps: "
-                    "what it is divided by is not known, so use --workers 1"
+                    "what it is divided by is not known; use --workers 1"
                 )
             return value if self.summed else value * self._share(value)
         reduction = self._loss.reduction

@@ -135,7 +135,8 @@ class Process:
         """Why a trainer may have ended without a word: by its signal and the last line that it printed."""
         if self._silent:
             return WorkerLost(
-                f"the trainer process has given no sign of life for {self._job.plan.heartbeat:g} s"
+                f"the trainer process has given no sign of life for {self._job.plan.heartbeat:g} s: where it "
+                "takes so long, raise --heartbeat SECONDS (heartbeat=)"
             )
         status = None if self._life is None else fork_server.end(self._life)
         self._log.seek(0, os.SEEK_END)

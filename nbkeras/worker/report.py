@@ -143,7 +143,10 @@ def _weights(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         DataError: there are several a row.
     """
     if values.size != len(values):
-        raise DataError("a report takes one weight for each row, and sample_weight has one for each step")
+        raise DataError(
+            "a report takes one weight for each row, and sample_weight has one for each step: name a column "
+            "with one number a row"
+        )
     weights = values.reshape(len(values)).astype(np.float64)
     if (strange := ~np.isfinite(weights) | (weights < 0)).any():
         raise DataError(

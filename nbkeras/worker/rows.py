@@ -43,10 +43,10 @@ class Rows:
     def __init__(self, job: Job, rank: int, files: list[int], spooled: Spooled, group: Collective) -> None:
         self._plan, self._encrypted, self._rank, self._group = job.plan, job.encrypted, rank, group
         names = [ORDER, *(one.name for one in self._plan.schema.fields)]
-        self.files = dict(zip(names, files, strict=False))
+        self.files: dict[str, int] = dict(zip(names, files, strict=False))
         self._validation_files = dict(zip(names, files[len(names) :], strict=True))
         self._spooled = spooled
-        self.refused = bool(spooled.nulls) or unreadable.stops(spooled.unreadable)
+        self.refused: bool = bool(spooled.nulls) or unreadable.stops(spooled.unreadable)
         #: The rows to train and to validate on, with their files.
         self._shards = (self.files, spooled.train), (self._validation_files, spooled.validation)
         self._windows = {

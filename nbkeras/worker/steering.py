@@ -39,7 +39,7 @@ class Requests:
     """
 
     def __init__(self) -> None:
-        self.pausing = False
+        self.pausing: bool = False
         self._rate: tuple[int, float] | None = None
         self._number = 0
         self._changed = threading.Event()

@@ -86,7 +86,8 @@ class Together:
             ModelError: the backend has none; Keras has no synchronised layers for it either.
         """
         raise ModelError(
-            "BatchNormalization(synchronized=True) needs --backend tensorflow (backend='tensorflow')"
+            "BatchNormalization(synchronized=True) is of TensorFlow alone: add --backend tensorflow "
+            "(backend='tensorflow'), or leave out synchronized=True"
         )
 
     def synchronise(self, model: Any, training: Schedule, validation: Schedule | None) -> None:

@@ -130,7 +130,10 @@ def _set_vocabulary(layer: Any, found: pd.DataFrame, names: Sequence[str]) -> st
         counted = counted.head(lookup.max_tokens - lookup._token_start_index())  # noqa: SLF001  # special ones
     tokens = counted[key].astype(object if words else "int64").tolist()
     if not tokens:
-        raise DataError(f"{title(layer)} of {listed(names)} finds no word for its vocabulary")
+        raise DataError(
+            f"{title(layer)} of {listed(names)} finds no word for its vocabulary: name a column with words, "
+            "or fill its gaps first (df.fillna)"
+        )
     if words:
         _require_lines(tokens, names)
     idf = None

@@ -252,7 +252,10 @@ def _learn(
         own = own[own["part"] != -1]
         names = [name for index in graph.needs(len(fields)) for name in fields[index].sources]
         if own.empty:
-            raise DataError(f"{title(layer)} of {listed(names)} has no value to learn from")
+            raise DataError(
+                f"{title(layer)} of {listed(names)} has no value to learn from: fill the column first "
+                "(df.fillna), or leave it out of the model"
+            )
         learnt.append((title(layer), ", ".join(names), teach(layer, own, names), missing))
     return _table(learnt)
 

@@ -86,7 +86,10 @@ def fills(spark: SparkSession, rows: Rows, nulls: Any) -> tuple[dict[str, Any], 
 def _mean(one: _Gap, mean: float | None) -> tuple[float, str]:
     """The mean that fills a column, and how it is said: rounded where the model takes whole numbers."""
     if mean is None:
-        raise DataError(f"column '{one.source}' has no value, and so no mean that could fill its gaps")
+        raise DataError(
+            f"column '{one.source}' has no value, and so no mean that could fill its gaps: give it a number "
+            "in nulls=, or leave the column out"
+        )
     if _is_whole(one.field):
         return float(round(mean)), f"its mean {mean:.6g}, rounded to {round(mean)}"
     return mean, f"its mean {mean:.6g}"

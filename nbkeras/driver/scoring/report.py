@@ -79,7 +79,10 @@ def report(
         )
     if model is None:
         if df is None:
-            raise DataError("without a model, a report takes a DataFrame with a column of predictions")
+            raise DataError(
+                "without a model, a report takes a DataFrame with a column of predictions: give one, and its "
+                "name, prediction='…'"
+            )
         if (
             batch_size is not None
             or backend != "auto"

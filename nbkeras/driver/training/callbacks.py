@@ -51,7 +51,10 @@ def divided(callbacks: Any, model: Any = None) -> tuple[list[Any], list[Any]]:
     given = []
     for one in keras.tree.flatten(callbacks) if callbacks else []:
         if not isinstance(one, keras.callbacks.Callback):
-            raise OptionError(f"callbacks holds {one!r}, which is no keras.callbacks.Callback")
+            raise OptionError(
+                f"callbacks holds {one!r}, which is no keras.callbacks.Callback: give objects, such as "
+                "callbacks=[keras.callbacks.EarlyStopping()]"
+            )
         if not isinstance(one, keras.callbacks.ProgbarLogger):  # The chart shows the progress.
             given.append(one)
     there = [one for one in given if type(one) in ON_WORKERS or _needs_worker(one, model)]

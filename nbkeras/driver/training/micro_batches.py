@@ -179,7 +179,10 @@ class MicroBatches:
             self._ended.set()
             failed: Exception | None = None
             if session.is_stopped(self._spark):
-                failed = ClusterError("Spark was stopped")
+                failed = ClusterError(
+                    "Spark was stopped: make a new session, and call fit_stream again, which goes on from "
+                    "its checkpoint="
+                )
             else:
                 failed = query.exception()
                 if query.isActive:

@@ -33,6 +33,11 @@ _STANDS = (
     "waits for the step, a second interrupt or run.abort() does not"
 )
 
+_GONE = (
+    "an executor was gone before its worker began: see on Spark's page of executors why it has ended, most "
+    "often for memory"
+)
+
 
 class Watchdog:
     """Watches one stage of a training, in a thread of its own.
@@ -90,7 +95,12 @@ class Watchdog:
             absent = self._absent()
             alone = alone + 1 if absent and self.came else 0
             if absent and alone > max(_BEGIN_SECONDS, self._plan.heartbeat):
-                self._fail(WorkerLost(f"the {absent} has not begun {alone:.0f} s after the first"))
+                self._fail(
+                    WorkerLost(
+                        f"the {absent} has not begun {alone:.0f} s after the first: "
+                        "see its log on Spark's page of executors"
+                    )
+                )
             stood = stood + 1 if self._run.phase == "training" and self._run.place == place else 0
             place = self._run.place
             if stood == _STEP_SECONDS:
@@ -106,7 +116,7 @@ class Watchdog:
                     # Dynamic allocation takes an executor that idles meanwhile, and brings another.
                     patience = dynamic_allocation.PATIENCE if dynamic_allocation.is_on(self._spark) else 0
                     if waited > patience and cluster.slots(self._spark) < self._plan.workers:
-                        self._fail(WorkerLost("an executor was gone before its worker began"))
+                        self._fail(WorkerLost(_GONE))
 
     def require_alive(self, silent: Mapping[str, float]) -> None:
         """Miss whoever has been silent for longer than a heartbeat.
@@ -116,7 +126,12 @@ class Watchdog:
         """
         for peer, seconds in silent.items():
             if seconds > self._plan.heartbeat and peer not in self.left:
-                self._fail(WorkerLost(f"the {words(peer)} has given no sign of life for {seconds:.0f} s"))
+                self._fail(
+                    WorkerLost(
+                        f"the {words(peer)} has given no sign of life for {seconds:.0f} s: where a step "
+                        "takes so long, raise --heartbeat SECONDS (heartbeat=)"
+                    )
+                )
 
     def _absent(self) -> str:
         """A task or a trainer that has never spoken, in words; tasks first: each starts its trainer."""

@@ -115,7 +115,7 @@ class Parser(argparse.ArgumentParser):
         options = vars(typed)
         details = [self.spelling(key) for key in options if key not in (*TYPED, "explain", "data")]
         if details and "data" not in options:
-            raise OptionError(f"{details[0]} needs --data NAME, the DataFrame to train on")
+            raise OptionError(f"{details[0]} needs a DataFrame to train on: add --data NAME")
         return options
 
     def option_names(self) -> list[str]:
