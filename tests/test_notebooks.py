@@ -43,7 +43,7 @@ def test_it_runs_headless_and_learns_the_digits():
 @pytest.mark.soak
 @pytest.mark.process
 def test_boxes_are_found_on_images_and_drawn(tmp_path):
-    notebook = nbformat.read(NOTEBOOKS[0].with_name("02_object_detection.ipynb"), as_version=4)
+    notebook = nbformat.read(NOTEBOOKS[0].with_name("10_object_detection.ipynb"), as_version=4)
     best = "print([round(history.history[f'val_{name}'][-1], 4) for name in ('kind_accuracy', 'box_loss')])"
     notebook.cells.append(nbformat.v4.new_code_cell(best))
 
