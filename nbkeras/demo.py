@@ -45,9 +45,9 @@ def notebook() -> Path:
 
 
 def open_in_jupyterlab(folder: Path, *, browser: bool = True) -> NoReturn:
-    """Copy the quickstart into a folder and replace this process by the JupyterLab that shows it.
+    """Copy the notebooks into a folder and replace this process by the JupyterLab that shows the quickstart.
 
-    A copy that exists already is opened unchanged.
+    Copies that exist already stay unchanged.
 
     Args:
         folder: created if it does not exist.
@@ -59,9 +59,8 @@ def open_in_jupyterlab(folder: Path, *, browser: bool = True) -> NoReturn:
     if copy.exists():
         print(f"Opening your copy, {copy}.", flush=True)
     else:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(notebook(), copy)
         print(f"Opening {copy}.", flush=True)
+    _copy_into(copy.parent)
     command = [
         *(sys.executable, "-m", "jupyterlab"),
         "--ServerApp.ip=127.0.0.1",
@@ -139,6 +138,16 @@ def _run(quickstart: NotebookNode, folder: str) -> int:
         print(flush=True)
     print(f"nbkeras: the quickstart failed: {reason.splitlines()[0]}", file=sys.stderr)
     return 1
+
+
+def _copy_into(folder: Path) -> None:
+    """Copy the notebooks that are not there yet: the quickstart leads to all others."""
+    ours = notebook().parent
+    for one in (*ours.glob("*.ipynb"), *ours.glob("zh/*.ipynb")):
+        copy = folder / one.relative_to(ours)
+        if not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(one, copy)
 
 
 def _require(module: str) -> None:

@@ -440,6 +440,8 @@ def test_what_is_proposed_for_a_table_is_keras_code_whose_model_trains(spark, ta
         "sold": "time: days, month, weekday, hour",
         "story": "category: 57 values, embedded in 15 numbers",
     }
+    assert "number, normalized; gaps: the mean, and whether there is one" in found.table._repr_html_()
+    assert "number, normalized; gaps: the mean, and whether there is one" in repr(found.table)
     assert found.nulls == {"port": "unknown", "age": "mean"}
     for name, one in exec_alone(found.code).items():
         assert one.shape == found.inputs[name].shape, name

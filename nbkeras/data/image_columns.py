@@ -170,8 +170,8 @@ def notes(df: DataFrame, fields: Sequence[Field]) -> list[str]:
         ):
             sides = one.shape[1:] if one.image.channels_first else one.shape[:2]
             sentences.append(
-                f"images of another size than {sides[0]} x {sides[1]} are resized, and their pixels rounded "
-                "to whole numbers: nbkeras.images(…, dtype='float32') keeps fractions"
+                f"if an image is not {sides[0]} x {sides[1]}, it is resized, and its pixels are rounded to "
+                "whole numbers: nbkeras.images(…, dtype='float32') keeps fractions"
             )
         struct: Any = df.schema[one.name].dataType
         if is_of_source(struct["value"].dataType):

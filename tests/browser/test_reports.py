@@ -91,6 +91,21 @@ def test_a_report_is_clicked_through_by_pointer_and_keys(open_notebook, complain
     assert complaints() == []
 
 
+def test_of_two_classes_only_the_one_with_curves_shows_areas(open_notebook):
+    two = SHOW.format("en").replace("report()", "report(['no', 'yes'], title='tips')")
+    view = shown(open_notebook("report-two", [two, FORGET_LANGUAGE]), 0, "Report on tips")
+    beside = view.locator(".nbkeras-class")
+
+    view.get_by_role("gridcell", name="yes predicted as yes").click()
+    expect(beside).to_contain_text("roc auc")
+    view.get_by_role("gridcell", name="no predicted as no").click()
+    expect(beside).to_contain_text("precision")
+    expect(beside).not_to_contain_text("roc auc")
+    view.get_by_role("tab", name="Classes").click()
+    expect(view.get_by_role("region", name="classes")).to_contain_text("yes")
+    expect(view.get_by_role("region", name="classes")).not_to_contain_text("NaN")
+
+
 def test_its_curves_are_chosen_and_its_files_hold_what_python_has(
     open_notebook, complaints, screenshots, tmp_path
 ):

@@ -37,7 +37,7 @@ def notebook(*cells):
     )
 
 
-@pytest.mark.soak  # test_quickstart.py trains in a notebook without a page
+@pytest.mark.soak  # test_notebooks.py trains in a notebook without a page
 def test_papermill_waits_also_for_the_background_and_saves_the_picture(
     environment, tmp_path, digits_in_spark
 ):

@@ -19,6 +19,27 @@ from nbkeras.model import code
 from nbkeras.spark.session import attached
 
 
+class Whole(pd.DataFrame):
+    """A table of which a notebook cuts no sentence; what is made of it is an ordinary one.
+
+    Example:
+        >>> "." * 80 in repr(Whole({"said": ["." * 80]}))
+        True
+    """
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def __repr__(self) -> str:
+        with pd.option_context("display.max_colwidth", None):
+            return super().__repr__()
+
+    def _repr_html_(self) -> str | None:
+        with pd.option_context("display.max_colwidth", None):
+            return super()._repr_html_()
+
+
 @dataclass(frozen=True, repr=False)
 class Features:
     """Proposed preprocessing for a DataFrame.
@@ -80,7 +101,7 @@ def propose(spark: SparkSession | None, data: Any, label: str | Sequence[str] | 
     )
     made: dict[str, Any] = {}
     exec(written, made)  # noqa: S102  # the code above, which is shown to the user
-    table = pd.DataFrame(
+    table = Whole(
         [(one.name, one.dtype.simpleString(), one.distinct, one.missing, plan.said) for one, plan in plans],
         columns=["column", "type", "distinct", "missing", "proposed"],
     )

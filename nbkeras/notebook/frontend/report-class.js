@@ -15,6 +15,7 @@ function drawClassFigures({ report, words }, parent, name) {
   if (at < 0) return;
   const list = make(parent, "dl", { class: "nbkeras-figures" });
   for (const column of table.columns) {
+    if (column.values[at] === null) continue; // of two classes only the second one has curves
     const item = make(list, "div");
     make(item, "dt", {}, called(column.name, words));
     make(item, "dd", {}, column.name === "support" ? rowsIn(column.values[at]) : figure(column.values[at]));

@@ -10,6 +10,9 @@ export const share = (value) => (typeof value === "number" ? percent.format(valu
 // What a figure or a column is called.
 export const called = (name, words) => words[`figure_${name}`] ?? String(name);
 
+// A figure of a table; nothing where there is none, as in the saved page.
+const filled = (value) => (value === null ? "" : figure(value));
+
 // The columns and the rows of a table, its index in front where it has a name.
 export function tableOf(table, words) {
   const named = table.index.name !== null, columns = named ? [table.index, ...table.columns] : table.columns;
@@ -18,7 +21,7 @@ export function tableOf(table, words) {
     names: columns.map((column) => column.name),
     columns: columns.map(({ name, type }) => ({
       title: name === "class" ? words.class : called(name, words),
-      text: type.startsWith("int") || counts.has(name) ? (value) => whole.format(value) : figure,
+      text: type.startsWith("int") || counts.has(name) ? (value) => whole.format(value) : filled,
     })),
     rows: table.index.values.map((_, at) => columns.map((column) => column.values[at])),
   };
