@@ -1,4 +1,4 @@
-"""Class data: Spark's classes as Java holds them in memory, in a file: with it Java starts in half of the time.
+"""Class data: the classes of Spark as Java holds them in memory, in a file: with it Java starts far sooner.
 
 See https://docs.oracle.com/en/java/javase/17/vm/class-data-sharing.html. Java itself looks whether the file
 fits, and does without where it does not.
