@@ -185,6 +185,9 @@ def spark(
     import pyspark
     from pyspark.sql import SparkSession
 
+    from nbkeras import requirements
+    from nbkeras.driver.training import warm
+
     if spark_master == "connect":
         from connectserver import ConnectServer
         from standalone import SETTINGS, environment
@@ -229,6 +232,8 @@ def spark(
         builder = builder.config("spark.sql.execution.arrow.pyspark.enabled", "true")
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
+    # Tests count the jobs of Spark: what gets ready beside them has tests of its own, and those of kernels.
+    warm.begun[session.sparkContext] = {*requirements.BACKENDS}
     yield session
     session.stop()
 

@@ -105,7 +105,7 @@ def test_the_demo_prepares_beside_jupyterlab_and_leaves_no_child(cache, monkeypa
 
 @pytest.mark.on("local")
 def test_a_block_has_a_server_ready_before_anything_is_trained(spark, monkeypatch, wait_for):
-    monkeypatch.setattr(warm, "_begun", set())
+    monkeypatch.setattr(warm, "begun", {})
     with nbkeras.on_spark(backend="jax", spark=spark):
         pass
     wait_for(lambda: [one for one in processes.servers() if "jax" in str(one.cmdline())], "a server with JAX")
@@ -114,7 +114,7 @@ def test_a_block_has_a_server_ready_before_anything_is_trained(spark, monkeypatc
 @pytest.mark.on("local")
 def test_a_spark_gets_ready_once_for_each_backend(spark, monkeypatch):
     begun = []
-    monkeypatch.setattr(warm, "_begun", set())
+    monkeypatch.setattr(warm, "begun", {})
     monkeypatch.setattr(warm, "_start", lambda _, backend: begun.append(backend))
     monkeypatch.setattr(warm.session, "thread", lambda _, work, __: Now(work))
     for backend in ("torch", "jax", "torch"):
@@ -131,19 +131,19 @@ class Now:
 
 @pytest.mark.on("local")
 def test_a_python_that_is_not_the_notebooks_is_left_to_the_training(spark, monkeypatch):
-    monkeypatch.setattr(warm, "_begun", set())
+    monkeypatch.setattr(warm, "begun", {})
     monkeypatch.setattr(warm.sys, "executable", f"{sys.executable}-other")
     monkeypatch.delattr(warm, "_start")
     warm.begin(spark, "torch")
-    assert warm._begun == set()
+    assert warm.begun == {}
 
 
 def test_a_block_without_a_spark_or_with_one_that_has_ended_begins_nothing(monkeypatch):
     def ended():
         raise ClusterError("Java has ended")
 
-    monkeypatch.setattr(warm, "_begun", set())
+    monkeypatch.setattr(warm, "begun", {})
     for found in (lambda: None, ended):
         monkeypatch.setattr(warm.session, "running", found)
         warm.begin(None, "torch")
-    assert warm._begun == set()
+    assert warm.begun == {}

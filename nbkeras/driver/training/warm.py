@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _lock = threading.Lock()
-#: The applications of Spark that were told to, with the backend.
-_begun: set[tuple[str, str]] = set()
+#: By application of Spark, the backends that it was told to get ready for.
+begun: weakref.WeakKeyDictionary[Any, set[str]] = weakref.WeakKeyDictionary()
 
 
 def begin(given: SparkSession | None, backend: str) -> None:
@@ -48,11 +49,12 @@ def _start(spark: SparkSession, backend: str) -> None:
         cluster.task(spark, "nbkeras: get ready").run(df.collect)
 
 
-def _is_first(application: str, backend: str) -> bool:
+def _is_first(application: Any, backend: str) -> bool:
     with _lock:
-        known = (application, backend) in _begun
-        _begun.add((application, backend))
-    return not known
+        known = begun.setdefault(application, set())
+        is_first = backend not in known
+        known.add(backend)
+    return is_first
 
 
 def _ready(backend: str, package: str) -> Callable[[Any], Iterator[Any]]:
