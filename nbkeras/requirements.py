@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 #: Backend of Keras to its display name and the distributions that provide it.
-BACKENDS = {
+BACKENDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "tensorflow": ("TensorFlow", ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tensorflow-intel")),
     "torch": ("PyTorch", ("torch",)),
     "jax": ("JAX", ("jax",)),

@@ -26,7 +26,8 @@ class Classes(Sums):
     """
 
     def __init__(self, number: int, *, scored: bool, cells: int) -> None:
-        self.number, self.scored = number, scored
+        self.number: int = number
+        self.scored: bool = scored
         self.questions: tuple[int, ...] = ()
         if scored and number <= CURVES:
             self.questions = (1,) if number == 2 else tuple(range(number))  # yes or no

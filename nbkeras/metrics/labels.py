@@ -26,7 +26,8 @@ class Labels(Sums):
     """
 
     def __init__(self, number: int, *, scored: bool, cells: int) -> None:
-        self.number, self.scored = number, scored
+        self.number: int = number
+        self.scored: bool = scored
         self.questions: tuple[int, ...] = tuple(range(number)) if scored and number <= CURVES else ()
         shapes: dict[str, tuple[int, ...]] = {"true": (number,), "predicted": (number,), "actual": (number,)}
         shapes |= {"whole": (), "samples": (3,), "wrong": ()}

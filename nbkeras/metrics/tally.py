@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nbkeras.metrics.question import Array, Question
+from nbkeras.metrics.question import Array, Question, Statistics
 from nbkeras.metrics.scores import Floats
 
 #: Columns that the worst rows have behind their own.
@@ -48,7 +48,9 @@ class Tally:
 
     def __init__(self, asked: Asked, part: int = 0) -> None:
         self._asked = asked
-        self.sums = [asked.question.sums(part * asked.groups + group) for group in range(asked.groups)]
+        self.sums: list[Statistics] = [
+            asked.question.sums(part * asked.groups + group) for group in range(asked.groups)
+        ]
         self.worst: pa.Table | None = None
 
     def add(

@@ -45,7 +45,9 @@ class Progress:
     """
 
     def __init__(self) -> None:
-        self.epoch = self.step = self.steps = 0
+        self.epoch: int = 0
+        self.step: int = 0
+        self.steps: int = 0
         self.learning_rate: float | None = None
         self.losses: list[tuple[float, float]] = []
         self._first_epoch = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,7 +50,7 @@ class Steering:
     def __init__(self) -> None:
         self.pausing: threading.Event = threading.Event()
         self.rate: Rate | None = None
-        self.lock = threading.RLock()
+        self.lock: AbstractContextManager[bool] = threading.RLock()
         self._send: Callable[[], None] = lambda: None
         self._refused: str | None = None
 

@@ -21,7 +21,7 @@ _LOWER = (
 #: What a comparison is judged by, and the figures of its table.
 JUDGED = {"classification": "accuracy", "regression": "rmse"}
 MACRO_F1 = "macro f1"
-SHOWN = {
+SHOWN: dict[str, tuple[str, ...]] = {
     "classification": ("accuracy", MACRO_F1, "log loss", "roc auc"),
     "regression": ("rmse", "mae", "r2"),
 }

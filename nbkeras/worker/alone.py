@@ -12,7 +12,8 @@ from nbkeras.worker.schedule import Schedule
 class Alone:
     """A group of one: nothing to sum, and Keras trains as it always does."""
 
-    rank, size = 0, 1
+    rank: int = 0
+    size: int = 1
     local = False
 
     def __init__(self) -> None:

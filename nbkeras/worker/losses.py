@@ -27,8 +27,11 @@ class Loss:
     """
 
     def __init__(self, loss: Any, group: Together) -> None:
-        self.name, self._loss, self._group = loss.name, loss, group
-        self.summed = self.counted = self.judged = False
+        self.name: str = loss.name
+        self._loss, self._group = loss, group
+        self.summed: bool = False
+        self.counted: bool = False
+        self.judged: bool = False
         self._plain = type(loss).__call__ is keras.Loss.__call__
         self.seen: Any = None
         self._rows: Any = None

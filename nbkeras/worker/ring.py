@@ -60,7 +60,7 @@ class Ring:
 
     def __init__(self, port: socket.socket, addresses: list[str], rank: int, secret: bytes) -> None:
         self._rank, self._size, self._secret = rank, len(addresses), secret
-        self.broken = False
+        self.broken: bool = False
         self._admitted: list[socket.socket] = []
         # While this one knocks at the next, the one before knocks here.
         door = threading.Thread(target=self._admit, args=(port,), daemon=True)

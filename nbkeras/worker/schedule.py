@@ -181,7 +181,8 @@ class Ledger(Schedule):
     """
 
     def __init__(self, rank: int, size: int, length: int | None = None, *, continues: bool = False) -> None:
-        self.rank, self.size = rank, size
+        self.rank: int = rank
+        self.size: int = size
         self._length, self._continues = length, continues
         self._totals: list[int] = []
         self._taken = 0

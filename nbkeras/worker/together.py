@@ -36,7 +36,8 @@ class Together:
     """
 
     def __init__(self, rank: int, size: int) -> None:
-        self.rank, self.size = rank, size
+        self.rank: int = rank
+        self.size: int = size
         self.share: Any = 1.0
         self.summed = self.local = False
         self._flags = np.zeros(len(Flag), dtype=np.float32)

@@ -35,7 +35,7 @@ class SeedGenerator:
         seen: how many iterators had got seeds when that was known last.
     """
 
-    seen = 0
+    seen: int = 0
 
     def __init__(
         self, seed: int, seed2: int, *, moves: bool = True, resource: Any = None, name: str = ""

@@ -82,7 +82,7 @@ class Combine(keras.callbacks.Callback):  # type: ignore[misc]
         self._met = 0
         self._evaluate: Callable[..., Any]
         self.partial: int | None = None
-        self.stopped = False
+        self.stopped: bool = False
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Say that training starts."""
