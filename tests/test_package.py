@@ -64,7 +64,7 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
         yield opened
 
 
-def test_the_wheel_holds_every_file_of_the_package_and_the_quickstart(wheel):
+def test_the_wheel_holds_every_file_of_the_package_and_the_notebooks(wheel):
     package = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "nbkeras").rglob("*")
@@ -73,8 +73,12 @@ def test_the_wheel_holds_every_file_of_the_package_and_the_quickstart(wheel):
 
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
 
-    notes = {f"nbkeras/notebooks/zeppelin/quickstart{language}.zpln" for language in ("", "_zh")}
-    assert packed == package | notes | {"nbkeras/notebooks/01_quickstart.ipynb"}
+    notebooks = {
+        f"nbkeras/{path.relative_to(ROOT)}"
+        for path in (ROOT / "notebooks").rglob("*.*")
+        if path.is_file() and ".ipynb_checkpoints" not in path.parts
+    }
+    assert packed == package | notebooks
 
 
 def test_the_wheel_holds_the_licence_and_the_command(wheel):
