@@ -19,7 +19,7 @@ from nbkeras.model import code
 from nbkeras.spark.session import attached
 
 
-class Whole(pd.DataFrame):
+class Whole(pd.DataFrame):  # type: ignore[misc]  # pandas is untyped
     """A table of which a notebook cuts no sentence; what is made of it is an ordinary one.
 
     Example:
@@ -28,14 +28,14 @@ class Whole(pd.DataFrame):
     """
 
     @property
-    def _constructor(self) -> type[pd.DataFrame]:
+    def _constructor(self) -> Any:
         return pd.DataFrame
 
     def __repr__(self) -> str:
         with pd.option_context("display.max_colwidth", None):
-            return super().__repr__()
+            return str(super().__repr__())
 
-    def _repr_html_(self) -> str | None:
+    def _repr_html_(self) -> Any:
         with pd.option_context("display.max_colwidth", None):
             return super()._repr_html_()
 
