@@ -108,6 +108,9 @@ def test_the_demo_copies_the_notebook_and_becomes_jupyterlab_on_loopback(tmp_pat
 
     copy = folder / demo.NAME
     assert copy.read_bytes() == demo.notebook().read_bytes()
+    links = re.findall(r"\]\(([\w/]+\.ipynb)\)", copy.read_text())
+    assert links
+    assert [link for link in links if not (folder / link).exists()] == []
     assert started[0][:3] == [sys.executable, "-m", "jupyterlab"]
     assert "--ServerApp.ip=127.0.0.1" in started[0]
     assert str(copy) in capsys.readouterr().out

@@ -28,6 +28,7 @@ max(count_history.history["val_accuracy"]) < 0.7 < min(
     lstm_history.history["val_accuracy"][-1], transformer_history.history["val_accuracy"][-1]
 )""",
     "05_tables": "board.best.name == 'network'",
+    "06_builder": "run.status == 'stopped'",
     "07_checkpoints": """
 hammer.killed_at is not None
 and len(history.history["loss"]) == 8
@@ -90,6 +91,15 @@ def test_its_code_was_run_from_the_first_cell_to_the_last(path):
 
 
 @every_notebook
+def test_its_links_lead_somewhere(path):
+    cells = [cell for cell in read(path).cells if cell.cell_type == "markdown"]
+    attached = {f"attachment:{name}" for cell in cells for name in cell.get("attachments", {})}
+    links = [link for cell in cells for link in LINK.findall(cell.source)]
+
+    assert [link for link in links if link not in attached and not (path.parent / link).exists()] == []
+
+
+@every_notebook
 def test_it_has_an_exercise_with_a_hidden_solution_and_a_next_step(path):
     *_, exercise, last = prose(read(path))
 
@@ -97,6 +107,28 @@ def test_it_has_an_exercise_with_a_hidden_solution_and_a_next_step(path):
     assert SOLUTION.search(exercise)
     assert re.match(NEXT, last, re.MULTILINE)
     assert [link for link in LINK.findall(last) if link.endswith(".ipynb")]
+
+
+@pytest.mark.parametrize("folder", [FOLDER, FOLDER / "zh"], ids=lambda folder: folder.name)
+def test_the_builder_has_written_the_cell_that_stands_below_it(folder):
+    cells = {cell.id: cell for cell in read(folder / "06_builder.ipynb").cells}
+
+    assert cells["clicks"].outputs[0].text.strip() == cells["train"].source
+
+
+def test_from_the_first_notebook_one_comes_to_all_others():
+    found, new = set(), {FOLDER / "01_quickstart.ipynb"}
+    while new:
+        found |= new
+        links = [
+            (one.parent / link).resolve()
+            for one in new
+            for text in prose(read(one))
+            for link in LINK.findall(text)
+        ]
+        new = {link for link in links if link.suffix == ".ipynb"} - found
+
+    assert found == set(NOTEBOOKS)
 
 
 @pytest.mark.process
@@ -121,7 +153,7 @@ def dear(path):
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("path", map(dear, NOTEBOOKS))
+@pytest.mark.parametrize("path", [*map(dear, NOTEBOOKS)])
 def test_it_runs_with_its_solutions_and_what_it_says_is_true(path, tmp_path):
     notebook = read(path)
     solutions = [code for text in prose(notebook) for code in SOLUTION.findall(text)]

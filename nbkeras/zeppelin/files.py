@@ -13,7 +13,9 @@ from nbkeras.errors import ZeppelinError
 from nbkeras.zeppelin.server import INTERPRETERS, OTHER_PARTS, Interpreter, Server
 from nbkeras.zeppelin.settings import GROUPS, Setting
 
-NOTES = ("quickstart.zpln", "quickstart_zh.zpln")
+NOTES = tuple(
+    f"{name}{language}.zpln" for name in ("quickstart", "tables", "builder") for language in ("", "_zh")
+)
 
 
 def write(folder: Path, wanted: list[Setting], server: Server | None = None) -> tuple[list[str], bool]:

@@ -18,9 +18,13 @@ NOTES = Path(__file__).parents[2] / "notebooks" / "zeppelin"
         pytest.param("quickstart.zpln", "watch it learn", marks=pytest.mark.soak),
         # The same code but for what it prints.
         pytest.param("quickstart_zh.zpln", "实时观察", marks=pytest.mark.soak),
+        pytest.param("tables.zpln", "taxi rides", marks=pytest.mark.soak),
+        pytest.param("tables_zh.zpln", "出租车", marks=pytest.mark.soak),
+        pytest.param("builder.zpln", "by a form", marks=pytest.mark.soak),
+        pytest.param("builder_zh.zpln", "用表单", marks=pytest.mark.soak),
     ],
 )
-def test_the_quickstart_is_imported_and_every_paragraph_of_it_runs(zeppelin, name, heading):
+def test_a_note_is_imported_and_every_paragraph_of_it_runs(zeppelin, name, heading):
     note = zeppelin.import_note((NOTES / name).read_text())
     paragraphs = note.stored()["paragraphs"]
     assert heading in json.dumps(paragraphs, ensure_ascii=False)
