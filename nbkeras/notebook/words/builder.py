@@ -105,7 +105,7 @@ BUILDER = Words(
         ),
         "why_empty": ("it holds nothing", "其中没有任何值"),
         "why_other": ("no numbers: turn it into some, or leave it out", "不是数值：请转为数值或不使用"),
-        "not_ready": ("Mend what is red first", "请先修正标红之处"),
+        "not_ready": ("Fix what is red first", "请先修正标红之处"),
         "code": ("Keras code", "Keras 代码"),
         **COPY,
         "waiting": (
