@@ -45,8 +45,8 @@ def begin(given: SparkSession | None, backend: str) -> None:
 def _start(spark: SparkSession, backend: str) -> None:
     package = Path(requirements.__file__).with_name("__init__.py")
     with contextlib.suppress(Exception):
-        df = spark.range(1, numPartitions=1).mapInArrow(_ready(backend, str(package)), "ready boolean")
-        cluster.task(spark, "nbkeras: get ready").run(df.collect)
+        # In no job group of its own: in Zeppelin, all threads share one.
+        spark.range(1, numPartitions=1).mapInArrow(_ready(backend, str(package)), "ready boolean").collect()
 
 
 def _is_first(application: Any, backend: str) -> bool:
