@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--no-browser", action="store_true", help="print JupyterLab's address, open nothing")
     demo.set_defaults(command=_demo)
 
-    prepare = commands.add_parser("prepare", help="let Spark start in half of the time here, from now on")
+    prepare = commands.add_parser("prepare", help="let Spark start sooner on this machine, once for all")
     prepare.set_defaults(command=_prepare)
 
     doctor = commands.add_parser("doctor", help="check Python, Java, Spark and Keras, and say what to type")
@@ -123,13 +123,11 @@ def _prepare(_: argparse.Namespace) -> int:
 
     place = class_data.path(java.ensure())
     if place.exists():
-        print(f"Spark starts quickly here already, by {place}.")
+        print(f"Spark starts sooner here already, by {place}.")
         return 0
-    print("Preparing a quick start of Spark, once: about a minute.", flush=True)
+    print("Making a file from which Spark starts sooner: about a minute, once.", flush=True)
     class_data.make(place)
-    print(
-        f"Spark starts in about half of the time from now on, by {place}, {place.stat().st_size // 10**6} MB."
-    )
+    print(f"Spark starts sooner from now on, by {place}, {place.stat().st_size // 10**6} MB.")
     return 0
 
 

@@ -85,6 +85,7 @@ def _prepare() -> None:
     if (child := os.fork()) == 0:
         subprocess.Popen(
             [sys.executable, "-c", _PREPARE],
+            start_new_session=True,  # Ctrl-C in JupyterLab's terminal is for JupyterLab
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

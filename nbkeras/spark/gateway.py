@@ -119,19 +119,35 @@ def start(conf: SparkConf) -> None:
         ClusterError: it does not start; the message has Java's last lines.
     """
     from pyspark import SparkContext
-    from pyspark.java_gateway import launch_gateway
 
     gateway = SparkContext._gateway  # noqa: SLF001  # after spark.stop() its Java still runs
     if gateway is not None:
         _quiet(SparkContext(conf=conf, gateway=gateway))
         return
+    with class_data.used() as file:
+        try:
+            _launch(conf)
+        except ClusterError:
+            # Java notices a damaged file only as it uses it, and ends.
+            if file is None or not (SparkContext._gateway is None or has_ended(_LAST_WORDS)):  # noqa: SLF001
+                raise
+            file.unlink(missing_ok=True)
+        else:
+            return
+    forget()
+    _launch(conf)
+
+
+def _launch(conf: SparkConf) -> None:
+    from pyspark import SparkContext
+    from pyspark.java_gateway import launch_gateway
+
     listener = _Listener()
     listener.start()
     said = {"stdout": listener.output, "stderr": listener.output}
     try:
         with listener.output:
-            with class_data.used():
-                gateway = launch_gateway(conf, said)  # type: ignore[no-untyped-call]
+            gateway = launch_gateway(conf, said)  # type: ignore[no-untyped-call]
             _quiet(SparkContext(conf=conf, gateway=gateway))
             listener.output.write(listener.STARTED)
     except Exception as error:
