@@ -114,13 +114,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Mark what is quick or rare, and leave out what cannot run on the kind of Spark that it would have."""
     # What takes longest begins first, or one of several processes would be left with it in the end. Then
     # come tests that wait until no model predicts any more: before others have predicted, none does.
-    waiting = {item.path for item in items if "nothing_waits" in getattr(item, "fixturenames", ())}
+    # Of several kinds of Spark, each keeps its tests together.
+    [only, *further] = config.getoption("master") or ["local"]
+    waits = [] if further else [one for one in items if "nothing_waits" in getattr(one, "fixturenames", ())]
+    waiting = {item.path for item in waits}
     items.sort(key=lambda item: (item.path.parent.name not in _LONGEST, item.path not in waiting))
     for item in items:
         dear = _DEAR.intersection(getattr(item, "fixturenames", ()))
         if not dear and not any(map(item.get_closest_marker, ("cluster", "process", "soak"))):
             item.add_marker("quick")
-    [only, *_] = config.getoption("master") or ["local"]
     others = []
     for item in items:
         params = (
