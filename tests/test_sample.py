@@ -49,7 +49,7 @@ def test_bytes_are_the_numbers_that_they_hold():
 @pytest.mark.parametrize(
     ("found", "number", "words"),
     [
-        ([], 1, r"^the DataFrame has no rows$"),
+        ([], 1, r"^the DataFrame has no rows: see which filter or join has removed them$"),
         (
             [row(None)],
             1,
