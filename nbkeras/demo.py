@@ -29,6 +29,7 @@ from nbkeras.notebook.words import PLACES
 Headless.every = 0
 hosts.waiting = lambda what: contextlib.nullcontext(print(PLACES[f"wait_{what}"], flush=True))
 """
+#: Code that another process runs beside JupyterLab.
 _PREPARE = "from nbkeras.cli import main; main(['prepare'])"
 #: Code that it runs after the last cell.
 _ACCURACY = 'print(f"final test accuracy {accuracy:.4f}")'
@@ -54,7 +55,7 @@ def open_in_jupyterlab(folder: Path, *, browser: bool = True) -> NoReturn:
         browser: whether JupyterLab opens a browser.
     """
     _require("jupyterlab")
-    java.ensure()
+    home = java.ensure()
     copy = folder.absolute() / NAME
     if copy.exists():
         print(f"Opening your copy, {copy}.", flush=True)
@@ -69,7 +70,7 @@ def open_in_jupyterlab(folder: Path, *, browser: bool = True) -> NoReturn:
     ]
     if not browser:
         command.append("--no-browser")
-    _prepare()
+    _prepare(home)
     if os.geteuid() == 0:
         command.append(
             "--allow-root"
@@ -77,9 +78,9 @@ def open_in_jupyterlab(folder: Path, *, browser: bool = True) -> NoReturn:
     os.execv(sys.executable, command)  # noqa: S606  # so that Ctrl-C and the exit status are JupyterLab's
 
 
-def _prepare() -> None:
-    """Let the next Spark start quickly, while somebody reads the first cells."""
-    if class_data.path(java.ensure()).exists():
+def _prepare(home: Path) -> None:
+    """Let the next Spark on a Java start sooner, while somebody reads the first cells."""
+    if class_data.path(home).exists():
         return
     # JupyterLab, which takes the place of this process, would never ask how a child of it has ended.
     if (child := os.fork()) == 0:

@@ -164,7 +164,7 @@ def test_preparing_says_that_it_takes_a_while_and_what_it_has_made(cache, monkey
 def test_the_demo_prepares_beside_jupyterlab_and_leaves_no_child(cache, monkeypatch, wait_for):
     said = cache / "said"
     monkeypatch.setattr(demo, "_PREPARE", f"import pathlib; pathlib.Path({str(said)!r}).write_text('done')")
-    demo._prepare()
+    demo._prepare(java.ensure())
     wait_for(said.exists, "the preparation to begin")
     assert [one for one in psutil.Process().children() if one.status() == psutil.STATUS_ZOMBIE] == []
 

@@ -21,6 +21,8 @@ from nbkeras.errors import DataError
 from nbkeras.schema import CHECK, ORDER, PREFIX, Schema, named
 from nbkeras.spark import cluster
 
+#: Says that there is nothing to look at.
+NO_ROWS = "the DataFrame has no rows: see which filter or join has removed them"
 #: Rows of one partition that ``monotonically_increasing_id`` can number.
 _NUMBERS = (1 << 33) - 1
 #: The split by hash divides the rows into so many buckets.
@@ -292,6 +294,6 @@ def _numbered(df: DataFrame, workers: int) -> DataFrame:
         offsets[row["partition"]] = total
         total += row["count"]
     if not offsets:
-        raise DataError("the DataFrame has no rows: see which filter or join has removed them")
+        raise DataError(NO_ROWS)
     starts = F.array(*[F.lit(offsets.get(index, 0)).cast("bigint") for index in range(max(offsets) + 1)])
     return df.withColumn(ORDER, F.get(starts, partition) + number.bitwiseAND(F.lit(_NUMBERS)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from nbkeras.data import kinds
 from nbkeras.data.kinds.images import Images
-from nbkeras.data.rows import Rows
+from nbkeras.data.rows import NO_ROWS, Rows
 from nbkeras.data.stream import Stream
 from nbkeras.errors import DataError, ModelError, one_line
 from nbkeras.model import exactness, randomness, state
@@ -140,7 +140,7 @@ def _taken(rows: Rows, number: int) -> list[Any]:
         more = df.take(_LOOKED_AT)
         readable = [row for row in more if all(Images().is_readable(row[one.name], one) for one in skipping)]
     if not found:
-        raise DataError("the DataFrame has no rows: see which filter or join has removed them")
+        raise DataError(NO_ROWS)
     if not readable:
         raise DataError(f"none of the first {_LOOKED_AT} images of the DataFrame can be read: replace them")
     return readable[:number]

@@ -57,7 +57,8 @@ def path(home: Path) -> Path:
     spark = Path(os.environ.get("SPARK_HOME") or Path(str(spec and spec.origin)).parent)
     # Java compares its classes and the jars with those that the file was made of.
     files = [home / "release", *sorted(spark.glob("jars/*.jar"))]
-    state = [(one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in files if one.exists()]
+    found = [(one.name, one.stat()) for one in files if one.exists()]
+    state = [(name, status.st_size, status.st_mtime_ns) for name, status in found]
     folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "nbkeras"
     return folder / f"{_short(home, spark)}-{_short(state)}.jsa"
 

@@ -1,1 +1,1 @@
-"""Columns: what the notebook learns of them before a training, and what it proposes."""
+"""Columns: what is learned of them before a training begins, and preprocessing that is proposed for them."""

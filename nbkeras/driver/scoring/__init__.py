@@ -1,1 +1,1 @@
-"""Scoring: predictions, evaluations and reports, over rows that no worker waits for."""
+"""Scoring: predictions, evaluations and reports. No worker waits for another."""

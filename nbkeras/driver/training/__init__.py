@@ -1,1 +1,1 @@
-"""Trainings: one barrier stage each, with what it sends and takes."""
+"""Trainings: each is a barrier stage of Spark, and another one where a worker is lost."""
